@@ -1,0 +1,16 @@
+// Package all lists every emulated vendor. A new vendor is one line here.
+package all
+
+import (
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/ftd"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/lacework"
+)
+
+// Vendors returns the emulated vendors in alphabetical order, each to be started at most once per server.
+func Vendors() []emulator.Vendor {
+	return []emulator.Vendor{
+		ftd.New(),
+		lacework.New(),
+	}
+}

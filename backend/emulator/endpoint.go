@@ -1,0 +1,166 @@
+package emulator
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// maxBody is the longest request body in bytes. It is above any limit that a vendor documents, so that the
+// vendor's own refusal is seen.
+const maxBody = 8 << 20
+
+// vendor is a vendor that is being served.
+type vendor struct {
+	name     string
+	twin     Twin
+	env      *Env
+	faults   faults
+	requests requestLog
+	urls     map[string]string // by endpoint name
+
+	mu sync.Mutex // guards twin and env
+}
+
+// endpoint serves one server of a vendor: it puts latency, faults, log and Date around the twin's handler.
+type endpoint struct {
+	Endpoint
+	vendor  *vendor
+	clock   *Clock
+	latency time.Duration
+	logger  *slog.Logger
+}
+
+// ServeHTTP implements [http.Handler].
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	at := e.clock.Now()
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil {
+		panic(http.ErrAbortHandler) // the client went away in the middle of its request
+	}
+	operation := ""
+	if e.Operation != nil {
+		operation = e.Operation(r, body)
+	}
+	line := e.vendor.requests.arrive(Request{At: at, Method: r.Method, Path: r.URL.Path, Operation: operation})
+	if len(body) > maxBody {
+		e.vendor.requests.answered(line, http.StatusRequestEntityTooLarge)
+		http.Error(w, "request body too large", http.StatusRequestEntityTooLarge)
+		return
+	}
+	fault := e.vendor.faults.take(r.Method, r.URL.Path, operation)
+	if fault == nil {
+		fault = &Fault{}
+	}
+	// A request that the client gave up while it waited is one that never reached the vendor.
+	if !wait(r.Context(), e.latency+fault.Delay) || fault.DropBefore {
+		panic(http.ErrAbortHandler) // closes the connection without an answer
+	}
+	answer := e.act(r, body, fault)
+	e.vendor.requests.answered(line, answer.status)
+	e.logger.Debug("request", "vendor", e.vendor.name, "method", r.Method, "path", r.URL.Path,
+		"operation", operation, "status", answer.status, "dropped", fault.DropAfter)
+	if fault.DropAfter {
+		panic(http.ErrAbortHandler)
+	}
+	answer.send(w, r, fault)
+}
+
+// act lets the vendor, or a fault in its place, answer into a buffer.
+func (e *endpoint) act(r *http.Request, body []byte, fault *Fault) *answer {
+	a := &answer{header: http.Header{}}
+	e.vendor.mu.Lock()
+	defer e.vendor.mu.Unlock()
+	if fault.replaces() {
+		fault.answer(a, e.ErrorBody)
+	} else {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		e.Handler.ServeHTTP(a, r)
+	}
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	if a.header.Get("Date") == "" {
+		a.header.Set("Date", e.vendor.env.Now().Format(http.TimeFormat))
+	}
+	for name, value := range fault.Header {
+		a.header.Set(name, value)
+	}
+	return a
+}
+
+// wait sleeps for d in real time. It reports false when ctx ended first.
+func wait(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// answer is an http.ResponseWriter in memory, so that faults can withhold or spoil what a handler wrote.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements [http.ResponseWriter].
+func (a *answer) Header() http.Header { return a.header }
+
+// WriteHeader implements [http.ResponseWriter].
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
+
+// Write implements [http.ResponseWriter].
+func (a *answer) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return a.body.Write(p)
+}
+
+// send writes the answer to the client as the fault wants it.
+func (a *answer) send(w http.ResponseWriter, r *http.Request, fault *Fault) {
+	for name, values := range a.header {
+		w.Header()[name] = values
+	}
+	body := a.body.Bytes()
+	switch {
+	case fault.Truncate, fault.Stall:
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)+1))
+		w.WriteHeader(a.status)
+		_, _ = w.Write(body[:len(body)/2])
+		_ = http.NewResponseController(w).Flush()
+		if fault.Stall {
+			<-r.Context().Done()
+		}
+		panic(http.ErrAbortHandler)
+	case fault.BodyBytes > 0:
+		w.Header().Del("Content-Length")
+		w.WriteHeader(a.status)
+		_, err := w.Write(body)
+		blank := bytes.Repeat([]byte(" "), 64<<10)
+		for left := fault.BodyBytes - int64(len(body)); left > 0 && err == nil; left -= int64(len(blank)) {
+			_, err = w.Write(blank[:min(left, int64(len(blank)))])
+		}
+	default:
+		if a.status != http.StatusNoContent && a.status != http.StatusNotModified {
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		}
+		w.WriteHeader(a.status)
+		_, _ = w.Write(body) // a client that went away is its own affair
+	}
+}

@@ -1,0 +1,125 @@
+// Package ftd imitates the part of the on-box REST API of Cisco Secure Firewall Threat Defense that has to
+// do with logins and tokens, as described by "Authenticating Your REST API Client Using OAuth" (Cisco FTD
+// REST API), the token reference of API version 6 and the OpenAPI document of API version 2.
+//
+// Sessions are what the device counts: a token pair, whose two tokens share their jti, or a login to the
+// device manager's web interface. Each is one line of the emulator's book, of kind "login" when it was made
+// with a password and "leased" when it is a custom token, then with the desired_subject as its marker. Its
+// expiry there is that of the token that lives longest, so a session that can still be refreshed is live.
+package ftd
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// versions are the API versions that the device supports, "latest" last as clients expect.
+var versions = []string{"v1", "v2", "v3", "v4", "v5", "v6", "latest"}
+
+// prefix precedes version and resource in every path but two.
+const prefix = "/api/fdm/"
+
+// tokenResource is the resource that all grants are sent to.
+const tokenResource = "/fdm/token"
+
+// twin is the state of the imitation. The emulator's core calls it under a lock.
+type twin struct {
+	env  *emulator.Env
+	root string // the first password of admin, which Reset returns to
+
+	signingKey []byte
+	users      []*user
+	sessions   []*session // live ones, in the order in which they entered the pool
+	tokens     map[string]*token
+}
+
+// New returns FTD for [emulator.Start].
+func New() emulator.Vendor {
+	return emulator.Vendor{Name: "ftd", Switches: switches(), New: newTwin}
+}
+
+// newTwin makes the device with its only local user, admin.
+func newTwin(env *emulator.Env) emulator.Twin {
+	t := &twin{env: env, root: newPassword(env), signingKey: env.Random.Bytes(32)}
+	t.reset()
+	return emulator.Twin{
+		Endpoints: []emulator.Endpoint{{
+			Name:      emulator.EndpointURL,
+			Handler:   http.HandlerFunc(t.serve),
+			Operation: operation,
+			ErrorBody: errorBody,
+		}},
+		Credentials: map[string]string{"username": adminName, "password": t.root},
+		Actions:     t.actions(),
+		Reset:       t.reset,
+	}
+}
+
+// newPassword makes a password that the device's own policy accepts.
+func newPassword(env *emulator.Env) string { return "Aa1!" + env.Random.Hex(10) }
+
+// reset returns to a device with admin's first password and nobody logged in.
+func (t *twin) reset() {
+	t.users = []*user{newAdmin(t.env, t.root)}
+	t.sessions = nil
+	t.tokens = map[string]*token{}
+}
+
+// operation names the grant of a token request, and for other requests the resource.
+func operation(r *http.Request, body []byte) string {
+	_, resource, found := splitPath(r.URL.Path)
+	if !found {
+		return ""
+	}
+	if resource != tokenResource {
+		parts := strings.Split(strings.TrimPrefix(resource, "/"), "/")
+		return strings.Join(parts[:min(len(parts), 2)], "/")
+	}
+	var request struct {
+		GrantType string `json:"grant_type"`
+	}
+	if err := json.Unmarshal(body, &request); err != nil {
+		return ""
+	}
+	return request.GrantType
+}
+
+// splitPath takes /api/fdm/v6/object/users apart into v6 and /object/users.
+func splitPath(path string) (version, resource string, found bool) {
+	rest, found := strings.CutPrefix(path, prefix)
+	if !found {
+		return "", "", false
+	}
+	version, resource, found = strings.Cut(rest, "/")
+	return version, "/" + resource, found
+}
+
+// serve answers one request.
+func (t *twin) serve(w http.ResponseWriter, r *http.Request) {
+	if t.env.Switch(switchDeviceState) == "booting" {
+		writeStatus(w, http.StatusServiceUnavailable, "Service Unavailable")
+		return
+	}
+	switch version, resource, found := splitPath(r.URL.Path); {
+	case r.URL.Path == "/api/versions" && r.Method == http.MethodGet:
+		emulator.WriteJSON(w, http.StatusOK, map[string]any{"supportedVersions": versions})
+	case r.URL.Path == "/apispec/ngfw.json":
+		t.authenticated(w, r, t.specification)
+	case found && !slices.Contains(versions, version):
+		writeStatus(w, http.StatusUnauthorized, "Unauthorized") // documented as 401, not 404
+	case found && resource == tokenResource && r.Method == http.MethodPost:
+		t.grant(w, r)
+	case found && resource == tokenResource:
+		t.refuseMethod(w)
+	case found:
+		t.authenticated(w, r, func(w http.ResponseWriter, r *http.Request, caller *session) {
+			t.resource(w, r, resource, caller)
+		})
+	default:
+		writeError(w, http.StatusNotFound, "General", "", "The requested resource does not exist.")
+	}
+}

@@ -1,0 +1,165 @@
+package ftd
+
+import (
+	_ "embed"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// specification is the OpenAPI 2.0 document that client programs read before they work: written for this
+// imitation, and limited to what it serves.
+//
+//go:embed ngfw.json
+var specification []byte
+
+// authenticated lets a request through to a resource when the device is ready and its bearer token works.
+func (t *twin) authenticated(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request, *session)) {
+	value := ""
+	if scheme, rest, found := strings.Cut(r.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
+		value = strings.TrimSpace(rest)
+	}
+	caller := t.access(value)
+	switch {
+	case caller == nil && t.ours(value):
+		writeStatus(w, t.status(switchEndedTokenStatus), "The access token is expired or was revoked")
+		return
+	case caller == nil:
+		writeStatus(w, http.StatusUnauthorized, "Unauthorized")
+		return
+	}
+	caller.used = t.env.Now()
+	switch t.env.Switch(switchDeviceState) {
+	case "setup_wizard":
+		writeError(w, http.StatusForbidden, "General", "", "The initial setup of the device is not complete.")
+	case "busy":
+		writeError(w, http.StatusLocked, "General", "", "The configuration database is locked.")
+	default:
+		next(w, r, caller)
+	}
+}
+
+// specification answers GET /apispec/ngfw.json.
+func (t *twin) specification(w http.ResponseWriter, r *http.Request, _ *session) {
+	if r.Method != http.MethodGet {
+		t.refuseMethod(w)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(specification) // into a buffer
+}
+
+// resource answers everything below /api/fdm/{v} but the token endpoint.
+func (t *twin) resource(w http.ResponseWriter, r *http.Request, resource string, caller *session) {
+	userID, isUser := strings.CutPrefix(resource, "/object/users/")
+	sessionID, isSession := strings.CutPrefix(resource, "/action/activeusersessions/")
+	get := r.Method == http.MethodGet
+	switch {
+	case resource == "/object/users" && get:
+		t.listUsers(w, r)
+	case isUser:
+		t.oneUser(w, r, userID, caller)
+	case resource == "/object/networks" && get:
+		writePage(w, r, []any{anyNetwork(r)})
+	case (resource == "/action/activeusersessions" || isSession) && caller.user.role == roleReadOnly:
+		t.refuseRole(w)
+	case resource == "/action/activeusersessions" && get:
+		t.listSessions(w, r)
+	case isSession:
+		t.oneSession(w, r, sessionID, caller)
+	case resource == "/object/users", resource == "/object/networks", resource == "/action/activeusersessions":
+		t.refuseMethod(w)
+	default:
+		writeError(w, http.StatusNotFound, "General", "", "The requested resource does not exist.")
+	}
+}
+
+// refuseRole answers a user whose role does not allow the call.
+func (t *twin) refuseRole(w http.ResponseWriter) {
+	writeError(w, t.status(switchForbiddenStatus), "General", "", "You do not have permission to perform this action.")
+}
+
+// selfLink is the address of an object.
+func selfLink(r *http.Request, resource string) string {
+	scheme := "https"
+	if r.TLS == nil {
+		scheme = "http"
+	}
+	return scheme + "://" + r.Host + prefix + "latest" + resource
+}
+
+// anyNetwork is the network object that every device has, for clients that want something harmless to read.
+func anyNetwork(r *http.Request) map[string]any {
+	const id = "00000000-0000-0000-0000-000000000001"
+	return map[string]any{
+		"version": "1", "name": "any-ipv4", "description": "", "subType": "NETWORK", "value": "0.0.0.0/0",
+		"isSystemDefined": true, "id": id, "type": "networkobject",
+		"links": map[string]string{"self": selfLink(r, "/object/networks/"+id)},
+	}
+}
+
+// sessionID is a session's id in activeusersessions.
+func (t *twin) sessionID(s *session) string {
+	if t.env.Enabled(switchSessionID) {
+		return s.id
+	}
+	return s.listed
+}
+
+// listedSessions returns the sessions that activeusersessions shows.
+func (t *twin) listedSessions() []*session {
+	t.prune()
+	var listed []*session
+	for _, s := range t.sessions {
+		if s.origin != originCustom || t.env.Enabled(switchListsCustom) {
+			listed = append(listed, s)
+		}
+	}
+	return listed
+}
+
+// showSession writes a session as the API does, times in milliseconds.
+func (t *twin) showSession(r *http.Request, s *session) map[string]any {
+	id := t.sessionID(s)
+	return map[string]any{
+		"userName": s.user.name, "identitySourceId": s.user.source,
+		"issuedAt": s.issued.UnixMilli(), "expiresAt": s.accessExpires.UnixMilli(),
+		"sessionDuration": int64(t.env.Now().Sub(s.issued) / time.Millisecond),
+		"id":              id, "type": "ActiveUserSessions",
+		"links": map[string]string{"self": selfLink(r, "/action/activeusersessions/"+id)},
+	}
+}
+
+// listSessions answers GET /action/activeusersessions.
+func (t *twin) listSessions(w http.ResponseWriter, r *http.Request) {
+	items := []any{}
+	for _, s := range t.listedSessions() {
+		items = append(items, t.showSession(r, s))
+	}
+	writePage(w, r, items)
+}
+
+// oneSession answers GET and DELETE of /action/activeusersessions/{id}.
+func (t *twin) oneSession(w http.ResponseWriter, r *http.Request, id string, caller *session) {
+	var found *session
+	for _, s := range t.listedSessions() {
+		if t.sessionID(s) == id {
+			found = s
+		}
+	}
+	switch {
+	case found == nil:
+		writeError(w, http.StatusNotFound, "General", "", "The requested object does not exist.")
+	case r.Method == http.MethodGet:
+		emulator.WriteJSON(w, http.StatusOK, t.showSession(r, found))
+	case r.Method != http.MethodDelete:
+		t.refuseMethod(w)
+	case caller.user.role != roleAdmin && found.user != caller.user: // only administrators log off others
+		t.refuseRole(w)
+	default:
+		t.revokeSession(found)
+		w.WriteHeader(http.StatusNoContent)
+	}
+}

@@ -1,0 +1,207 @@
+package ftd
+
+import (
+	"slices"
+	"time"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// Limits from the "Overview of the API Client Authentication Process" (session limit) and the token
+// reference (lifetimes).
+const (
+	sessionLimit = 5
+
+	passwordLife        = 1800 * time.Second
+	passwordRefreshLife = 2400 * time.Second
+	maximumLife         = 31_536_000 * time.Second
+	maximumRefreshLife  = 34_128_000 * time.Second
+)
+
+// unlimited is the refresh count of a login, as in the vendor's sample tokens.
+const unlimited = -1
+
+// The origins of a session. The first two are also a claim of its tokens.
+const (
+	originPassword = "password"
+	originCustom   = "custom"
+	originUI       = "ui"
+)
+
+// session is what the device counts: a token pair, or a login to the web interface.
+type session struct {
+	id      string // jti of all its tokens
+	listed  string // its id in activeusersessions, when that is not the jti
+	origin  string
+	subject string
+	user    *user
+	parent  string // jti of the login that a custom token was made with
+
+	issued, refreshed, used time.Time
+
+	life, refreshLife time.Duration
+	refreshes         int // left, or unlimited
+	tokens            []*token
+	accessExpires     time.Time // of the newest access token
+}
+
+// token is one access or refresh token.
+type token struct {
+	value   string
+	session *session
+	refresh bool
+	used    bool // a refresh token that was exchanged
+	expires time.Time
+	revoked bool
+}
+
+// pair is what a grant answers with.
+type pair struct {
+	access, refresh   string // refresh is "" when there is none
+	life, refreshLife time.Duration
+}
+
+// valid tells whether the token works now.
+func (t *twin) valid(k *token) bool {
+	return k != nil && !k.revoked && t.env.Now().Before(k.expires) && t.env.Book.Live(k.session.id)
+}
+
+// access returns the session of an access token that works now, or nil.
+func (t *twin) access(value string) *session {
+	k := t.tokens[value]
+	if !t.valid(k) || k.refresh {
+		return nil
+	}
+	return k.session
+}
+
+// open starts a session, records it, and ends others if the pool is full. Its expiry is corrected when tokens
+// are made.
+func (t *twin) open(s *session) {
+	now := t.env.Now()
+	s.id, s.listed = t.env.Random.UUID(1), t.env.Random.UUID(1)
+	s.issued, s.refreshed, s.used = now, now, now
+	kind := emulator.KindLogin
+	marker := ""
+	switch s.origin {
+	case originCustom:
+		kind, marker = emulator.KindLeased, s.subject
+	case originUI:
+		marker = originUI
+	}
+	t.env.Book.Issue(s.id, kind, marker, now.Add(s.life))
+	t.prune()
+	t.sessions = append(t.sessions, s)
+	t.evict(s)
+}
+
+// issue makes a pair of tokens for a session. JWTs count whole seconds, so lifetimes run from the start of the
+// current one.
+func (t *twin) issue(s *session) pair {
+	now := t.env.Now().Truncate(time.Second)
+	p := pair{life: s.life}
+	s.accessExpires = now.Add(s.life)
+	base := claims{IssuedAt: now.Unix(), NotBefore: now.Unix(), Subject: s.subject, ID: s.id, Origin: s.origin}
+	access, refresh := base, base
+	access.TokenType, access.Expires, access.Serial = "JWT_Access", s.accessExpires.Unix(), t.env.Random.Hex(8)
+	if s.refreshes != 0 {
+		expires := now.Add(s.refreshLife)
+		p.refreshLife = s.refreshLife
+		access.RefreshExpires = expires.UnixMilli()
+		count := s.refreshes
+		refresh.TokenType, refresh.Expires, refresh.RefreshCount = "JWT_Refresh", expires.Unix(), &count
+		refresh.AccessExpires, refresh.Serial = s.accessExpires.UnixMilli(), t.env.Random.Hex(8)
+		p.refresh = t.sign(refresh)
+		t.hold(&token{value: p.refresh, session: s, refresh: true, expires: expires})
+	}
+	p.access = t.sign(access)
+	t.hold(&token{value: p.access, session: s, expires: s.accessExpires})
+	t.settle(s)
+	return p
+}
+
+// hold keeps a token for the time when it is presented.
+func (t *twin) hold(k *token) {
+	t.tokens[k.value] = k
+	k.session.tokens = append(k.session.tokens, k)
+}
+
+// settle moves the session's expiry in the book to that of its last token that can still be used, and ends
+// it when there is none.
+func (t *twin) settle(s *session) {
+	var last time.Time
+	for _, k := range s.tokens {
+		spent := k.used && t.env.Switch(switchRefreshReuse) == "reject"
+		if t.valid(k) && !spent && k.expires.After(last) {
+			last = k.expires
+		}
+	}
+	if last.IsZero() {
+		t.end(s, emulator.EndedRevoked)
+		return
+	}
+	t.env.Book.Extend(s.id, last)
+}
+
+// end ends a session. It reports false when that had happened before.
+func (t *twin) end(s *session, by string) bool {
+	ended := t.env.Book.End(s.id, by)
+	t.prune()
+	return ended
+}
+
+// prune takes ended sessions out of the pool, and their tokens out of memory: a benchmark makes a great many.
+func (t *twin) prune() {
+	t.sessions = slices.DeleteFunc(t.sessions, func(s *session) bool {
+		if t.env.Book.Live(s.id) {
+			return false
+		}
+		for _, k := range s.tokens {
+			delete(t.tokens, k.value)
+		}
+		return true
+	})
+}
+
+// occupies tells whether a live session takes one of the places.
+func (t *twin) occupies(s *session) bool {
+	if s.origin == originCustom && !t.env.Enabled(switchCustomCounts) {
+		return false
+	}
+	if s.origin != originUI && t.env.Switch(switchSlotUntil) == "access" {
+		return t.env.Now().Before(s.accessExpires)
+	}
+	return true
+}
+
+// evict silently ends the oldest sessions until the newcomer fits in. The newcomer itself is spared.
+func (t *twin) evict(newcomer *session) {
+	limit := t.env.Integer(switchSessionLimit)
+	if limit == 0 || newcomer.origin == originCustom && !t.env.Enabled(switchCustomCounts) {
+		return
+	}
+	t.prune()
+	var others []*session
+	for _, s := range t.sessions {
+		sameUser := s.user == newcomer.user || t.env.Switch(switchSessionScope) == "device"
+		if s != newcomer && sameUser && t.occupies(s) {
+			others = append(others, s)
+		}
+	}
+	slices.SortStableFunc(others, func(a, b *session) int { return t.age(a).Compare(t.age(b)) })
+	for len(others) > limit-1 {
+		t.end(others[0], emulator.EndedEvicted)
+		others = others[1:]
+	}
+}
+
+// age is the time by which the oldest session is found.
+func (t *twin) age(s *session) time.Time {
+	switch t.env.Switch(switchOldestBy) {
+	case "refresh":
+		return s.refreshed
+	case "use":
+		return s.used
+	}
+	return s.issued
+}

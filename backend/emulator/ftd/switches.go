@@ -1,0 +1,122 @@
+package ftd
+
+import (
+	"slices"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// Names of the switches.
+const (
+	switchDeviceState        = "device_state"
+	switchHARole             = "ha_role"
+	switchMethodStatus       = "method_not_allowed_status"
+	switchEndedTokenStatus   = "ended_token_status"
+	switchForbiddenStatus    = "forbidden_status"
+	switchSessionLimit       = "session_limit"
+	switchSessionScope       = "session_scope"
+	switchOldestBy           = "oldest_by"
+	switchSlotUntil          = "slot_held_until"
+	switchCustomCounts       = "custom_tokens_count"
+	switchMinimumExpiry      = "minimum_expires_in"
+	switchMissingExpiry      = "missing_expires_in"
+	switchAboveMaximum       = "above_maximum"
+	switchShortRefresh       = "refresh_not_longer_than_access"
+	switchMissingCount       = "missing_refresh_count"
+	switchMaximumCount       = "maximum_refresh_count"
+	switchMissingSubject     = "missing_subject"
+	switchSubjectCharacters  = "subject_characters"
+	switchSubjectLength      = "maximum_subject_length"
+	switchDuplicateSubject   = "duplicate_subject"
+	switchNoRefreshMembers   = "no_refresh_members"
+	switchPasswordDesired    = "password_grant_honours_desired"
+	switchWeakRoles          = "weak_roles_may_manage_tokens"
+	switchFailedRefresh      = "failed_refresh_status"
+	switchRefreshKills       = "refresh_kills_old_access"
+	switchRefreshReuse       = "used_refresh_token"
+	switchRevokeUnknownToken = "revoke_unknown_token"
+	switchRevokeUnknownSubj  = "revoke_unknown_subject"
+	switchRevokeSubject      = "revoke_subject"
+	switchRevokeToken        = "revoke_token"
+	switchParentRevoke       = "parent_revoke_kills_custom"
+	switchPasswordChange     = "password_change_ends"
+	switchPasswordPolicy     = "password_policy"
+	switchRebootKeeps        = "reboot_keeps_tokens"
+	switchListsCustom        = "custom_tokens_in_sessions"
+	switchSessionID          = "session_id_is_jti"
+)
+
+// switches lists what Cisco's documents leave open, and the states a device can be in.
+func switches() []emulator.Switch {
+	return slices.Concat(deviceSwitches(), issueSwitches(), endSwitches())
+}
+
+// deviceSwitches are about the device and its session pool.
+func deviceSwitches() []emulator.Switch {
+	return []emulator.Switch{
+		emulator.Choice(switchDeviceState, "ready; booting: 503 for everything; setup_wizard: 403 and busy: 423 for everything that needs a token",
+			"ready", "booting", "setup_wizard", "busy"),
+		emulator.Choice(switchHARole, "on the standby unit of a pair users cannot be changed", "active", "standby"),
+		emulator.Choice(switchMethodStatus, "status for a method that a resource does not have", "405", "404"),
+		emulator.Choice(switchEndedTokenStatus, "status of a resource for an expired or revoked token", "401", "408"),
+		emulator.Choice(switchForbiddenStatus, "status of a resource for a role that is too weak", "403", "401"),
+		emulator.Integer(switchSessionLimit, "sessions that live at once, one more ends the oldest; 0 is no limit", sessionLimit),
+		emulator.Choice(switchSessionScope, "whether the limit holds for the device or for each user", "device", "user"),
+		emulator.Choice(switchOldestBy, "the oldest session is the one first issued, longest not refreshed, or longest not used",
+			"issue", "refresh", "use"),
+		emulator.Choice(switchSlotUntil, "a session counts until its last token expires, or its access token",
+			"refresh", "access"),
+		emulator.Choice(switchCustomCounts, "custom tokens count as sessions", emulator.Yes, emulator.No),
+	}
+}
+
+// issueSwitches are about what is issued, and to whom.
+func issueSwitches() []emulator.Switch {
+	return []emulator.Switch{
+		emulator.Integer(switchMinimumExpiry, "smallest desired_expires_in in seconds; below it 400", 1),
+		emulator.Choice(switchMissingExpiry, "a custom token without desired_expires_in is refused, or lives as long as a login",
+			"reject", "default"),
+		emulator.Choice(switchAboveMaximum, "a desired lifetime above the maximum is refused with 400, or cut to it",
+			"reject", "clamp"),
+		emulator.Choice(switchShortRefresh, "desired_refresh_expires_in that does not exceed desired_expires_in",
+			"reject", "accept"),
+		emulator.Choice(switchMissingCount, "a custom token without desired_refresh_count is refused, or gets none",
+			"reject", "zero"),
+		emulator.Integer(switchMaximumCount, "largest desired_refresh_count, above it 400; 0 is no limit", 0),
+		emulator.Choice(switchMissingSubject, "a custom token without desired_subject is refused, or has an empty one",
+			"reject", "accept"),
+		emulator.Choice(switchSubjectCharacters, "desired_subject has only letters, digits, '.', '_' and '-', else 400; or anything",
+			"plain", "any"),
+		emulator.Integer(switchSubjectLength, "longest desired_subject in bytes, above it 400; 0 is no limit", 128),
+		emulator.Choice(switchDuplicateSubject, "a desired_subject that a live custom token has is refused with 400",
+			"reject", "accept"),
+		emulator.Choice(switchNoRefreshMembers, "refresh_token and refresh_expires_in of an answer without a refresh token: absent, null, or \"\" and 0",
+			"absent", "null", "empty"),
+		emulator.Choice(switchPasswordDesired, "desired_expires_in and desired_refresh_expires_in change what a password grant gives",
+			emulator.No, emulator.Yes),
+		emulator.Choice(switchWeakRoles, "external users who are not administrators may make custom tokens and revoke tokens",
+			emulator.No, emulator.Yes),
+	}
+}
+
+// endSwitches are about refreshing, revoking and other ends.
+func endSwitches() []emulator.Switch {
+	return []emulator.Switch{
+		emulator.Choice(switchFailedRefresh, "status for a refresh token that is expired, used up, revoked or unknown", "400", "401"),
+		emulator.Choice(switchRefreshKills, "a refresh ends the access token that it replaces", emulator.Yes, emulator.No),
+		emulator.Choice(switchRefreshReuse, "a refresh token that was used already", "reject", "accept"),
+		emulator.Choice(switchRevokeUnknownToken, "revoking a token or id that is unknown, expired or revoked: 400, or 200",
+			"bad_request", "ok"),
+		emulator.Choice(switchRevokeUnknownSubj, "revoking a subject without live tokens: 400, or 200", "bad_request", "ok"),
+		emulator.Choice(switchRevokeSubject, "revoking a subject that several tokens have ends the oldest, or all", "one", "all"),
+		emulator.Choice(switchRevokeToken, "revoking an access or refresh token ends the pair, or that token only", "pair", "token"),
+		emulator.Choice(switchParentRevoke, "revoking a login ends the custom tokens made with it", emulator.No, emulator.Yes),
+		emulator.Choice(switchPasswordChange, "a password change ends everything of that user, all but custom tokens, or the calling session only",
+			"everything", "logins", "own_session"),
+		emulator.Choice(switchPasswordPolicy, "complex: a new password differs from the old, has 8 characters, upper and lower case, a digit and another character; else 422",
+			"complex", "none"),
+		emulator.Choice(switchRebootKeeps, "tokens survive the action reboot", emulator.No, emulator.Yes),
+		emulator.Choice(switchListsCustom, "activeusersessions lists custom tokens", emulator.No, emulator.Yes),
+		emulator.Choice(switchSessionID, "the id in activeusersessions is the jti of the tokens", emulator.No, emulator.Yes),
+	}
+}

@@ -1,0 +1,209 @@
+package ftd
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// adminName is the one local user of a device.
+const adminName = "admin"
+
+// Roles of users.
+const (
+	roleAdmin     = "ROLE_ADMIN"
+	roleReadWrite = "ROLE_READ_WRITE"
+	roleReadOnly  = "ROLE_READ_ONLY"
+)
+
+// masked stands for a password in every answer.
+const masked = "*********"
+
+// user is somebody who may log in.
+type user struct {
+	id, version    string
+	name, password string
+	role           string
+	source         string // LOCAL, or the external server that keeps the password
+	preferences    json.RawMessage
+}
+
+// newAdmin makes the local user.
+func newAdmin(env *emulator.Env, password string) *user {
+	return &user{
+		id: env.Random.UUID(1), version: env.Random.Hex(6),
+		name: adminName, password: password, role: roleAdmin, source: "LOCAL",
+		preferences: json.RawMessage(`{"preferredTimeZone":"UTC","colorTheme":"NORMAL_CISCO_IDENTITY","type":"userpreferences"}`),
+	}
+}
+
+// userNamed finds a user for a login, or nil.
+func (t *twin) userNamed(name string) *user {
+	for _, u := range t.users {
+		if u.name == name {
+			return u
+		}
+	}
+	return nil
+}
+
+// show writes a user as the API does.
+func (u *user) show(r *http.Request) map[string]any {
+	return map[string]any{
+		"version": u.version, "name": u.name, "identitySourceId": u.source, "userRole": u.role,
+		"password": masked, "newPassword": masked, "userPreferences": u.preferences,
+		"userServiceTypes": []string{"MGMT"}, "id": u.id, "type": "user",
+		"links": map[string]string{"self": selfLink(r, "/object/users/"+u.id)},
+	}
+}
+
+// listUsers answers GET /object/users with the local users: external ones are not objects of the device.
+func (t *twin) listUsers(w http.ResponseWriter, r *http.Request) {
+	field, wanted, filtered := strings.Cut(r.URL.Query().Get("filter"), ":")
+	items := []any{}
+	for _, u := range t.users {
+		if u.source == "LOCAL" && (!filtered || field == "name" && u.name == wanted) {
+			items = append(items, u.show(r))
+		}
+	}
+	writePage(w, r, items)
+}
+
+// oneUser answers what is asked of /object/users/{id}.
+func (t *twin) oneUser(w http.ResponseWriter, r *http.Request, id string, caller *session) {
+	var found *user
+	for _, u := range t.users {
+		if u.id == id && u.source == "LOCAL" {
+			found = u
+		}
+	}
+	switch {
+	case found == nil:
+		writeError(w, http.StatusNotFound, "General", "", "The requested object does not exist.")
+	case r.Method == http.MethodGet:
+		emulator.WriteJSON(w, http.StatusOK, found.show(r))
+	case r.Method == http.MethodPut:
+		t.changeUser(w, r, found, caller)
+	default:
+		t.refuseMethod(w)
+	}
+}
+
+// userChange is the body of a PUT: the whole object, in which password is the current one.
+type userChange struct {
+	ID          string          `json:"id"`
+	Version     string          `json:"version"`
+	Type        string          `json:"type"`
+	Name        string          `json:"name"`
+	Password    string          `json:"password"`
+	NewPassword string          `json:"newPassword"`
+	Source      string          `json:"identitySourceId"`
+	Role        string          `json:"userRole"`
+	Services    []string        `json:"userServiceTypes"`
+	Preferences json.RawMessage `json:"userPreferences"`
+}
+
+// refusal tells what is wrong with a change, with the code that clients look at. A PUT replaces the whole
+// object, so a member left out is a change to it.
+func (t *twin) refusal(u *user, change userChange) (code, description string) {
+	switch {
+	case t.env.Switch(switchHARole) == "standby":
+		return "notActiveUnit", "Users cannot be changed on the standby unit."
+	case change.ID != "" && change.ID != u.id:
+		return "invalidId", "Validation failed due to an invalid UUID"
+	case change.Type != "user":
+		return "invalidType", "The type must be user."
+	case change.Version != u.version:
+		return "invalidVersion", "The object was changed since it was read; the version does not match."
+	case change.Name != u.name || change.Source != u.source || change.Role != u.role:
+		return "notEditable", "Name, identity source and role of this user cannot be changed."
+	case len(change.Services) != 1 || change.Services[0] != "MGMT":
+		return "invalidServiceTypes", "The user service types of this user must be MGMT."
+	case change.NewPassword == "" || change.NewPassword == masked:
+		return "", ""
+	case change.Password != u.password:
+		return "invalidPassword", "The current password is wrong."
+	case t.env.Switch(switchPasswordPolicy) == "complex" && (change.NewPassword == u.password || !complexEnough(change.NewPassword)):
+		return "weakPassword", "The new password does not meet the password policy."
+	}
+	return "", ""
+}
+
+// complexEnough tells whether a password is long and mixed.
+func complexEnough(password string) bool {
+	has := func(is func(rune) bool) bool { return strings.IndexFunc(password, is) >= 0 }
+	other := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+	return len(password) >= 8 && has(unicode.IsUpper) && has(unicode.IsLower) && has(unicode.IsDigit) && has(other)
+}
+
+// changeUser answers PUT /object/users/{id}.
+func (t *twin) changeUser(w http.ResponseWriter, r *http.Request, u *user, caller *session) {
+	var change userChange
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = json.Unmarshal(body, &change)
+	}
+	if err != nil {
+		writeError(w, http.StatusBadRequest, "General", "", "The request body is malformed.")
+		return
+	}
+	if caller.user.role != roleAdmin {
+		t.refuseRole(w)
+		return
+	}
+	if code, description := t.refusal(u, change); description != "" {
+		writeError(w, http.StatusUnprocessableEntity, "Validation", code, description)
+		return
+	}
+	u.version = t.env.Random.Hex(6)
+	if len(change.Preferences) > 0 {
+		u.preferences = change.Preferences
+	}
+	if change.NewPassword != "" && change.NewPassword != masked {
+		u.password = change.NewPassword
+		t.passwordChanged(u, caller)
+	}
+	emulator.WriteJSON(w, http.StatusOK, u.show(r))
+}
+
+// passwordChanged ends what does not survive a new password: the calling session always, as a Cisco-authored
+// client found, and as much more as the switch says.
+func (t *twin) passwordChanged(u *user, caller *session) {
+	extent := t.env.Switch(switchPasswordChange)
+	for _, s := range append([]*session(nil), t.sessions...) {
+		if s == caller || s.user == u && (extent == "everything" || extent == "logins" && s.origin != originCustom) {
+			t.end(s, emulator.EndedPasswordChanged)
+		}
+	}
+}
+
+// writePage answers a list, cut as the query's offset and limit say.
+func writePage(w http.ResponseWriter, r *http.Request, items []any) {
+	number := func(name string, otherwise int) int {
+		if n, err := strconv.Atoi(r.URL.Query().Get(name)); err == nil && n >= 0 {
+			return n
+		}
+		return otherwise
+	}
+	offset, limit, count := number("offset", 0), number("limit", 10), len(items)
+	start := min(offset, count)
+	end := count
+	if limit > 0 { // 0 is all
+		end = min(start+limit, count)
+	}
+	pages := 0
+	if count > 0 && limit > 0 {
+		pages = (count + limit - 1) / limit
+	}
+	emulator.WriteJSON(w, http.StatusOK, map[string]any{
+		"items": items[start:end],
+		"paging": map[string]any{
+			"prev": []string{}, "next": []string{}, "limit": limit, "offset": offset, "count": count, "pages": pages,
+		},
+	})
+}

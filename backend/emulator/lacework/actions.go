@@ -1,0 +1,93 @@
+package lacework
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// keysPerUser is the documented number of API keys of one user.
+const keysPerUser = 20
+
+// endedByKey is why tokens end that die with their key.
+const endedByKey = "key_disabled"
+
+// actions are what the vendor allows at its console only.
+func (t *twin) actions() []emulator.Action {
+	return []emulator.Action{
+		{
+			Name: "create_key", Arguments: []string{"user"}, Do: t.createKey,
+			Meaning: "makes an API key for the administrator (\"user\": \"admin\", the default) " +
+				"or for a new service user (\"service\"); answers with key_id and secret_key",
+		},
+		{
+			Name: "disable_key", Arguments: []string{"key_id"},
+			Do:      t.onKey(func(k *key) { k.disabled = true; t.killTokens(k) }),
+			Meaning: "disables an API key, the root one if key_id is missing",
+		},
+		{
+			Name: "enable_key", Arguments: []string{"key_id"},
+			Do:      t.onKey(func(k *key) { k.disabled = false }),
+			Meaning: "enables an API key again, the root one if key_id is missing",
+		},
+		{
+			Name: "delete_key", Arguments: []string{"key_id"},
+			Do:      t.onKey(func(k *key) { delete(t.keys, k.id); t.killTokens(k) }),
+			Meaning: "deletes an API key, the root one if key_id is missing",
+		},
+	}
+}
+
+// createKey makes an API key.
+func (t *twin) createKey(arguments map[string]string) (map[string]string, error) {
+	var made key
+	switch user := arguments["user"]; user {
+	case "", "admin":
+		made = t.newKey(t.root.user, false)
+	case "service":
+		t.users++
+		made = t.newKey(fmt.Sprintf("service-%d", t.users), true)
+	default:
+		return nil, fmt.Errorf("user %q is neither admin nor service", user)
+	}
+	held := 0
+	for _, k := range t.keys {
+		if k.user == made.user {
+			held++
+		}
+	}
+	if held >= keysPerUser {
+		return nil, fmt.Errorf("user %s has %d keys already", made.user, held)
+	}
+	t.keys[made.id] = &made
+	return map[string]string{"key_id": made.id, "secret_key": made.secret}, nil
+}
+
+// onKey makes an action of something to be done to one key.
+func (t *twin) onKey(act func(*key)) func(map[string]string) (map[string]string, error) {
+	return func(arguments map[string]string) (map[string]string, error) {
+		id := arguments["key_id"]
+		if id == "" {
+			id = t.root.id
+		}
+		k := t.keys[id]
+		if k == nil {
+			return nil, errors.New("no such key")
+		}
+		act(k)
+		return map[string]string{}, nil
+	}
+}
+
+// killTokens ends the tokens of a key that is being disabled, if the switch wants it so.
+func (t *twin) killTokens(k *key) {
+	if !t.env.Enabled(switchDisablingKills) {
+		return
+	}
+	for _, issued := range t.tokens {
+		if issued.key == k {
+			t.env.Book.End(issued.id, endedByKey)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+// Package lacework imitates the part of the Lacework FortiCNAPP API 2.0 that exchanges an API key for a
+// short-lived bearer token, as described by "API Keys and Access Tokens" (FortiCNAPP API Reference) and the
+// vendor's OpenAPI document "Lacework API 2.0 Documentation".
+//
+// There is deliberately no way to revoke a token: the vendor has none.
+package lacework
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// Routes of the API, and the names of their operations in the request log.
+const (
+	tokenPath   = "/api/v2/access/tokens"
+	profilePath = "/api/v2/UserProfile"
+
+	operationToken   = "access_token"
+	operationProfile = "user_profile"
+)
+
+// maxBody is the longest POST body in bytes, beyond which the vendor answers 400.
+const maxBody = 1 << 20
+
+// account is the name of the account that the twin stands for.
+const account = "acme"
+
+// twin is the state of the imitation. The emulator's core calls it under a lock.
+type twin struct {
+	env     *emulator.Env
+	root    key
+	keys    map[string]*key    // by key id
+	tokens  map[string]*token  // by the bearer token itself
+	buckets map[string]*bucket // by user and functionality
+	users   int
+}
+
+// key is an API key, made at the console.
+type key struct {
+	id, secret string
+	user       string // keys of one user share the rate limit
+	service    bool   // of a service user, which is confined to its account
+	disabled   bool
+}
+
+// token is a bearer token.
+type token struct {
+	id      string // its name in the book, which holds no secrets
+	key     *key
+	expires time.Time
+}
+
+// New returns Lacework for [emulator.Start]. The book has one credential of kind "leased" per token, without
+// a marker, since the vendor has no place for one.
+func New() emulator.Vendor {
+	return emulator.Vendor{Name: "lacework", Switches: switches(), New: newTwin}
+}
+
+// newTwin makes the state and the first API key.
+func newTwin(env *emulator.Env) emulator.Twin {
+	t := &twin{env: env}
+	t.root = t.newKey("admin@"+account+".example", false)
+	t.reset()
+	return emulator.Twin{
+		Endpoints: []emulator.Endpoint{{
+			Name:      emulator.EndpointURL,
+			Handler:   http.HandlerFunc(t.serve),
+			Operation: operation,
+			ErrorBody: errorBody,
+		}},
+		Credentials: map[string]string{"key_id": t.root.id, "secret_key": t.root.secret},
+		Actions:     t.actions(),
+		Reset:       t.reset,
+	}
+}
+
+// reset returns to a single enabled key, without tokens, all buckets full.
+func (t *twin) reset() {
+	root := t.root
+	t.keys = map[string]*key{root.id: &root}
+	t.tokens = map[string]*token{}
+	t.buckets = map[string]*bucket{}
+}
+
+// newKey makes a key in the spelling of the vendor's examples.
+func (t *twin) newKey(user string, service bool) key {
+	return key{
+		id:      strings.ToUpper(account + "_" + t.env.Random.Hex(28)),
+		secret:  "_" + t.env.Random.Hex(16),
+		user:    user,
+		service: service,
+	}
+}
+
+// operation names the two calls that there are.
+func operation(r *http.Request, _ []byte) string {
+	switch r.URL.Path {
+	case tokenPath:
+		return operationToken
+	case profilePath:
+		return operationProfile
+	}
+	return ""
+}
+
+// serve answers one request.
+func (t *twin) serve(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path == tokenPath && r.Method == http.MethodPost:
+		t.mint(w, r)
+	case r.URL.Path == profilePath && r.Method == http.MethodGet:
+		t.profile(w, r)
+	case r.URL.Path == tokenPath || r.URL.Path == profilePath:
+		if t.admit(w, r, t.bearerUser(r)) {
+			t.refuse(w, http.StatusMethodNotAllowed, "Method Not Allowed")
+		}
+	default:
+		if t.admit(w, r, t.bearerUser(r)) {
+			t.refuse(w, http.StatusNotFound, "Not Found")
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package lacework
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// bearer finds the token that a request carries, dead or alive, or nil. The scheme may be missing: the
+// vendor's Go client sends the bare token.
+func (t *twin) bearer(r *http.Request) *token {
+	value := r.Header.Get("Authorization")
+	if scheme, rest, found := strings.Cut(value, " "); found && strings.EqualFold(scheme, "Bearer") {
+		value = rest
+	}
+	return t.tokens[value]
+}
+
+// bearerUser returns whose rate limit a request counts against, "" when nobody's.
+func (t *twin) bearerUser(r *http.Request) string {
+	if issued := t.bearer(r); issued != nil {
+		return issued.key.user
+	}
+	return ""
+}
+
+// profile answers GET /api/v2/UserProfile, the cheap read that proves a token.
+func (t *twin) profile(w http.ResponseWriter, r *http.Request) {
+	if !t.admit(w, r, t.bearerUser(r)) {
+		return
+	}
+	issued := t.bearer(r)
+	if issued == nil || !t.env.Book.Live(issued.id) {
+		t.refuse(w, t.status(switchBadTokenStatus), "Unauthorized")
+		return
+	}
+	organisation := strings.EqualFold(r.Header.Get("Org-Access"), "true")
+	name := account
+	if sub := r.Header.Get("Account-Name"); sub != "" && !organisation { // Org-Access wins
+		name = sub
+	}
+	if issued.key.service && (organisation || name != account) {
+		t.refuse(w, t.status(switchServiceUserStatus), "User not authorized")
+		return
+	}
+	if t.env.Switch(switchUserProfile) == "no_content" {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	emulator.WriteJSON(w, http.StatusOK, map[string]any{"data": []any{map[string]any{
+		"username":   issued.key.user,
+		"orgAccount": organisation,
+		"url":        r.Host,
+		"orgAdmin":   !issued.key.service,
+		"orgUser":    false,
+		"accounts": []any{map[string]any{
+			"admin":       true,
+			"accountName": strings.ToUpper(name),
+			"custGuid":    strings.ToUpper(name + "_0000000000000000000000000000000000000000"),
+			"userGuid":    strings.ToUpper(name + "_0000000000000000000000000000000000000001"),
+			"userEnabled": 1,
+		}},
+	}}})
+}
+
+// refuse answers an error in the shape that the switch asks for.
+func (t *twin) refuse(w http.ResponseWriter, status int, message string) {
+	switch t.env.Switch(switchErrorShape) {
+	case "legacy":
+		emulator.WriteJSON(w, status, map[string]any{
+			"ok": false, "message": "FAILED", "data": map[string]string{"message": message},
+		})
+	case "plain":
+		http.Error(w, message, status)
+	default:
+		emulator.WriteJSON(w, status, map[string]string{"message": message})
+	}
+}
+
+// errorBody is an injected error as the vendor would write it.
+func errorBody(status int) (contentType string, body []byte) {
+	body, err := json.Marshal(map[string]string{"message": http.StatusText(status)})
+	if err != nil {
+		panic("lacework: error body: " + err.Error())
+	}
+	return "application/json", body
+}

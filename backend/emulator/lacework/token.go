@@ -1,0 +1,151 @@
+package lacework
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// Lifetimes of a token in seconds, from "API Keys and Access Tokens".
+const (
+	defaultExpiry = 3600
+	maximumExpiry = 86400
+)
+
+// tokenRequest is what the body of a token request says.
+type tokenRequest struct {
+	keyID  string
+	expiry int64
+	given  bool // expiryTime was there
+}
+
+// mint answers POST /api/v2/access/tokens. Headers other than the secret's are ignored, as the Go client
+// sends several that mean nothing here.
+func (t *twin) mint(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	request, malformed := parseTokenRequest(body)
+	k := t.keys[request.keyID]
+	user := ""
+	if k != nil {
+		user = k.user
+	}
+	if !t.admit(w, r, user) {
+		return
+	}
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" when malformed, and refused as such
+	secret := r.Header.Get("X-LW-UAKS")
+	switch {
+	case err != nil || len(body) > maxBody:
+		t.refuse(w, http.StatusBadRequest, "Request body is too large.")
+		return
+	case media != "application/json" && t.env.Enabled(switchContentType):
+		t.refuse(w, http.StatusBadRequest, "Content-Type must be application/json.")
+		return
+	case malformed != "":
+		t.refuse(w, http.StatusBadRequest, malformed)
+		return
+	case request.keyID == "" || secret == "":
+		t.refuse(w, http.StatusBadRequest, "Access Key is null.")
+		return
+	case k == nil || k.secret != secret:
+		t.refuse(w, t.status(switchWrongKeyStatus), "Invalid access key.")
+		return
+	case k.disabled:
+		t.refuse(w, t.status(switchDisabledKeyStatus), "Access key is disabled.")
+		return
+	}
+	life, refusal := t.lifetime(request)
+	if refusal != "" {
+		t.refuse(w, http.StatusBadRequest, refusal)
+		return
+	}
+	if limit := t.env.Integer(switchTokensPerKey); limit > 0 && t.liveTokens(k) >= limit {
+		t.refuse(w, http.StatusForbidden, "Too many access tokens.")
+		return
+	}
+	// The answer has milliseconds, and the token must not outlive what it says.
+	expires := t.env.Now().Add(life).Truncate(time.Millisecond)
+	bearer := t.newBearer()
+	issued := &token{id: t.env.Random.UUID(4), key: k, expires: expires}
+	t.tokens[bearer] = issued
+	t.env.Book.Issue(issued.id, emulator.KindLeased, "", expires)
+	emulator.WriteJSON(w, t.status(switchSuccessStatus), map[string]string{
+		"expiresAt": expires.Format("2006-01-02T15:04:05.000Z"),
+		"token":     bearer,
+	})
+}
+
+// parseTokenRequest reads the body with exact member names: other spellings are not valid. malformed is what
+// to tell the client, "" when the body can be read.
+func parseTokenRequest(body []byte) (request tokenRequest, malformed string) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		return request, "Request body is not valid JSON."
+	}
+	if raw, ok := members["keyId"]; ok {
+		if err := json.Unmarshal(raw, &request.keyID); err != nil {
+			return request, "keyId must be a string."
+		}
+	}
+	if raw, ok := members["expiryTime"]; ok && string(raw) != "null" {
+		request.given = true
+		if err := json.Unmarshal(raw, &request.expiry); err != nil {
+			return request, "expiryTime must be an integer."
+		}
+	}
+	return request, ""
+}
+
+// lifetime decides how long a token lives. refusal is what to tell the client, "" when the wish is granted.
+func (t *twin) lifetime(request tokenRequest) (life time.Duration, refusal string) {
+	seconds := request.expiry
+	switch {
+	case !request.given && t.env.Enabled(switchStrictOpenAPI):
+		return 0, "expiryTime is required."
+	case !request.given:
+		seconds = defaultExpiry
+	case seconds < 1 || seconds < int64(t.env.Integer(switchMinimumExpiry)):
+		return 0, "expiryTime is too small."
+	case seconds > maximumExpiry && t.env.Switch(switchAboveMaximum) == "reject":
+		return 0, "expiryTime must not exceed 86400."
+	case seconds > maximumExpiry:
+		seconds = maximumExpiry
+	}
+	return time.Duration(seconds) * time.Second, ""
+}
+
+// newBearer makes a token string.
+func (t *twin) newBearer() string {
+	if t.env.Switch(switchTokenForm) == "opaque" {
+		return "_" + t.env.Random.Hex(24)
+	}
+	part := base64.RawURLEncoding.EncodeToString
+	claims := `{"jti":"` + t.env.Random.UUID(4) + `"}`
+	return part([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + part([]byte(claims)) + "." + part(t.env.Random.Bytes(32))
+}
+
+// liveTokens counts the tokens of a key that work.
+func (t *twin) liveTokens(k *key) int {
+	n := 0
+	for _, issued := range t.tokens {
+		if issued.key.id == k.id && t.env.Book.Live(issued.id) {
+			n++
+		}
+	}
+	return n
+}
+
+// status reads a switch that holds an HTTP status.
+func (t *twin) status(name string) int {
+	status, err := strconv.Atoi(t.env.Switch(name))
+	if err != nil {
+		panic("lacework: switch " + name + " holds no status")
+	}
+	return status
+}

@@ -1,0 +1,289 @@
+package emulator
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Config says how to serve. The zero value is TLS on 127.0.0.1, seed 0, no latency, no log.
+type Config struct {
+	// Listen is the loopback address to listen on, 127.0.0.1 when empty. Ports are the kernel's choice.
+	Listen string
+	// PlainHTTP serves the vendors without TLS. The control API never has any.
+	PlainHTTP bool
+	// Seed decides root credentials and everything else that is random, certificates excepted.
+	Seed uint64
+	// Latency holds back every request to a vendor, in real time.
+	Latency time.Duration
+	// Now is the time that the emulated clock runs on, [time.Now] when nil.
+	Now func() time.Time
+	// Logger gets a line per request at debug level, never a secret. Nil means no log.
+	Logger *slog.Logger
+}
+
+// Server serves emulated vendors, each endpoint on a port of its own, and the control API on another:
+//
+//	GET    /credentials?vendor=V   {"credentials": [Credential, …]}
+//	GET    /requests?vendor=V      {"requests": [Request, …]}
+//	GET    /faults[?vendor=V]      {"faults": […]}: what is left of them
+//	POST   /faults                 {"vendor", "route", "status", "body", "delay": "2s", "drop_before": true,
+//	                               "drop_after": true, "headers": {…}, "body_bytes", "truncate": true,
+//	                               "stall": true, "skip", "times"}: see [Fault]; "body" is a string that is
+//	                               sent as it is, or any other JSON value
+//	DELETE /faults[?vendor=V]      ends faults, and leaves everything else as it is
+//	GET    /clock                  {"now", "offset"}
+//	POST   /clock                  {"advance": "30m"}
+//	GET    /switches[?vendor=V]    {"switches": [SwitchValue, …]}
+//	POST   /switches               {"vendor", "name", "value"}
+//	GET    /actions[?vendor=V]     {"actions": […]}
+//	POST   /actions                {"vendor", "action", "arguments": {…}}
+//	POST   /reset                  forgets credentials, requests and faults, sets clock and switches back;
+//	                               root credentials and ports stay
+//
+// A malformed control request gets 400, an unknown vendor 404, with {"error": "…"}. The methods of Server do
+// the same from Go. They are safe for concurrent use, and panic on a vendor that is not served: that is a
+// mistake in the test.
+type Server struct {
+	clock      *Clock
+	caPEM      []byte
+	controlURL string
+	names      []string
+	vendors    map[string]*vendor
+
+	stop    context.CancelFunc
+	servers []*http.Server
+	serving sync.WaitGroup
+}
+
+// Start serves the vendors until [Server.Close]. When it returns, all ports accept connections.
+func Start(cfg Config, vendors ...Vendor) (*Server, error) {
+	if cfg.Listen == "" {
+		cfg.Listen = "127.0.0.1"
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	ip := net.ParseIP(cfg.Listen)
+	if ip == nil || !ip.IsLoopback() {
+		return nil, fmt.Errorf("listen on %q: not a loopback address such as 127.0.0.1 or ::1; "+
+			"the emulator hands out credentials and is not for a network", cfg.Listen)
+	}
+	if cfg.Latency < 0 {
+		return nil, fmt.Errorf("latency %s is negative", cfg.Latency)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Server{clock: newClock(cfg.Now), vendors: map[string]*vendor{}, stop: stop}
+	var tlsConfig *tls.Config
+	if !cfg.PlainHTTP {
+		leaf, caPEM, err := newCertificate(ip)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		s.caPEM, tlsConfig = caPEM, &tls.Config{Certificates: []tls.Certificate{leaf}, MinVersion: tls.VersionTLS12}
+	}
+	for _, described := range vendors {
+		if err := s.serveVendor(ctx, cfg, tlsConfig, described); err != nil {
+			return nil, errors.Join(fmt.Errorf("serve %s: %w", described.Name, err), s.Close())
+		}
+	}
+	controlURL, err := s.serve(ctx, cfg.Listen, nil, s.controlHandler())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("serve the control API: %w", err), s.Close())
+	}
+	s.controlURL = controlURL
+	return s, nil
+}
+
+// serveVendor makes a vendor's twin and serves its endpoints.
+func (s *Server) serveVendor(ctx context.Context, cfg Config, tlsConfig *tls.Config, described Vendor) error {
+	if _, twice := s.vendors[described.Name]; twice || described.Name == "" {
+		return fmt.Errorf("vendor name %q is empty or taken", described.Name)
+	}
+	env, err := newEnv(described, s.clock, cfg.Seed)
+	if err != nil {
+		return err
+	}
+	v := &vendor{name: described.Name, env: env, twin: described.New(env), urls: map[string]string{}}
+	for _, e := range v.twin.Endpoints {
+		if _, twice := v.urls[e.Name]; twice || e.Name != EndpointURL && e.Name != EndpointAuthURL {
+			return fmt.Errorf("endpoint name %q is unknown or taken", e.Name)
+		}
+		base, err := s.serve(ctx, cfg.Listen, tlsConfig, &endpoint{
+			Endpoint: e, vendor: v, clock: s.clock, latency: cfg.Latency, logger: cfg.Logger,
+		})
+		if err != nil {
+			return err
+		}
+		v.urls[e.Name] = base + e.Path
+	}
+	if v.urls[EndpointURL] == "" {
+		return fmt.Errorf("endpoint %q is missing", EndpointURL)
+	}
+	s.vendors[v.name] = v
+	s.names = append(s.names, v.name)
+	return nil
+}
+
+// serve listens on a port of the kernel's choice and returns its URL.
+func (s *Server) serve(ctx context.Context, listen string, tlsConfig *tls.Config, h http.Handler) (string, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort(listen, "0"))
+	if err != nil {
+		return "", fmt.Errorf("listen: %w", err)
+	}
+	// HTTP/1.1 only: dropping one connection must not disturb the other requests of an HTTP/2 client.
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	server := &http.Server{
+		Handler:           h,
+		Protocols:         protocols,
+		TLSConfig:         tlsConfig,
+		ReadHeaderTimeout: 30 * time.Second,
+		// A client that refuses the certificate is what tests provoke; that noise helps nobody.
+		ErrorLog:    log.New(io.Discard, "", 0),
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	s.servers = append(s.servers, server)
+	address := url.URL{Scheme: "http", Host: listener.Addr().String()}
+	run := func() error { return server.Serve(listener) }
+	if tlsConfig != nil {
+		address.Scheme = "https"
+		run = func() error { return server.ServeTLS(listener, "", "") }
+	}
+	s.serving.Go(func() { _ = run() }) // ends with http.ErrServerClosed at Close
+	return address.String(), nil
+}
+
+// Close stops serving at once, requests under way included.
+func (s *Server) Close() error {
+	s.stop()
+	var failed error
+	for _, server := range s.servers {
+		failed = errors.Join(failed, server.Close())
+	}
+	s.serving.Wait()
+	return failed
+}
+
+// Reset forgets credentials, requests and faults of all vendors, and sets clock and switches back. Root
+// credentials and ports stay.
+func (s *Server) Reset() {
+	for _, v := range s.vendors {
+		v.mu.Lock()
+		v.env.switches.reset()
+		v.env.Book.reset()
+		v.faults.clear()
+		v.requests.clear()
+		if v.twin.Reset != nil {
+			v.twin.Reset()
+		}
+		v.mu.Unlock()
+	}
+	s.clock.reset()
+}
+
+// must returns a vendor that a test of ours names.
+func (s *Server) must(name string) *vendor {
+	v, ok := s.vendors[name]
+	if !ok {
+		panic(fmt.Sprintf("emulator: vendor %q is not served; there are %v", name, s.Vendors()))
+	}
+	return v
+}
+
+// Vendors returns the names of the vendors in the order in which they were given.
+func (s *Server) Vendors() []string { return slices.Clone(s.names) }
+
+// ControlURL is the base of the control API.
+func (s *Server) ControlURL() string { return s.controlURL }
+
+// CACertPEM is the certificate that clients must trust, nil over plain HTTP.
+func (s *Server) CACertPEM() []byte { return slices.Clone(s.caPEM) }
+
+// URL is the address of the vendor's server.
+func (s *Server) URL(vendor string) string { return s.must(vendor).urls[EndpointURL] }
+
+// AuthURL is the address of the vendor's authorisation server, "" if it has none of its own.
+func (s *Server) AuthURL(vendor string) string { return s.must(vendor).urls[EndpointAuthURL] }
+
+// Credentials returns everything that the vendor ever issued, in order.
+func (s *Server) Credentials(vendor string) []Credential {
+	v := s.must(vendor)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.env.Book.list()
+}
+
+// Requests returns the requests that the vendor saw, in order, the last 100,000 at most.
+func (s *Server) Requests(vendor string) []Request { return s.must(vendor).requests.list() }
+
+// Switches returns the vendor's switches with their values.
+func (s *Server) Switches(vendor string) []SwitchValue {
+	v := s.must(vendor)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.env.switches.list(v.name)
+}
+
+// SetSwitch changes one switch of a vendor.
+func (s *Server) SetSwitch(vendor, name, value string) error {
+	v := s.must(vendor)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.env.switches.set(name, value)
+}
+
+// AddFault puts a fault behind those that are active. The first that matches a request is applied to it.
+func (s *Server) AddFault(fault Fault) error {
+	v := s.must(fault.Vendor)
+	if err := fault.check(); err != nil {
+		return fmt.Errorf("add a fault: %w", err)
+	}
+	v.faults.add(fault)
+	return nil
+}
+
+// Faults returns what is left of the vendor's faults.
+func (s *Server) Faults(vendor string) []Fault { return s.must(vendor).faults.list() }
+
+// ClearFaults ends the vendor's faults and leaves everything else as it is.
+func (s *Server) ClearFaults(vendor string) { s.must(vendor).faults.clear() }
+
+// Now is the emulated time, free of any vendor's skew.
+func (s *Server) Now() time.Time { return s.clock.Now() }
+
+// Advance moves the clock of all vendors forward.
+func (s *Server) Advance(d time.Duration) error { return s.clock.Advance(d) }
+
+// Do carries out one of the vendor's [Action]s.
+func (s *Server) Do(vendor, action string, arguments map[string]string) (map[string]string, error) {
+	v := s.must(vendor)
+	for _, a := range v.twin.Actions {
+		if a.Name != action {
+			continue
+		}
+		for name := range arguments {
+			if !slices.Contains(a.Arguments, name) {
+				return nil, fmt.Errorf("action %q has no argument %q", action, name)
+			}
+		}
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		answer, err := a.Do(arguments)
+		if err != nil {
+			return nil, fmt.Errorf("action %q: %w", action, err)
+		}
+		return answer, nil
+	}
+	return nil, fmt.Errorf("%s has no action %q", vendor, action)
+}

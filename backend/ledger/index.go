@@ -1,0 +1,142 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// index is what is known in memory of one config's entries. Until it is loaded it holds only what
+// this process has written itself, which is why removals are remembered until then: a load that
+// listed an entry before it was removed must not bring it back.
+type index struct {
+	config string
+
+	mu      sync.Mutex
+	entries map[string]Entry
+	loaded  bool
+	removed map[string]struct{}
+	closed  string
+}
+
+func newIndex(config string) *index {
+	return &index{
+		config:  config,
+		entries: make(map[string]Entry),
+		removed: make(map[string]struct{}),
+	}
+}
+
+// load reads the entries of storage that are not known yet. Concurrent loads each read; the first to
+// finish wins, and the others find nothing to add.
+func (x *index) load(ctx context.Context, storage logical.Storage) error {
+	x.mu.Lock()
+	loaded := x.loaded
+	x.mu.Unlock()
+	if loaded {
+		return nil
+	}
+	ids, err := storage.List(ctx, StoragePrefix+x.config+"/")
+	if err != nil {
+		return fmt.Errorf("listing the ledger of config %q: %w", x.config, err)
+	}
+	stored := make([]Entry, 0, len(ids))
+	for _, id := range ids {
+		entry, err := get(ctx, storage, x.config, id)
+		if err != nil {
+			return err
+		}
+		if entry != nil {
+			stored = append(stored, entry.withoutHandle())
+		}
+	}
+
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.loaded {
+		return nil
+	}
+	for _, entry := range stored {
+		_, known := x.entries[entry.ID]
+		_, gone := x.removed[entry.ID]
+		if !known && !gone {
+			x.entries[entry.ID] = entry
+		}
+	}
+	x.loaded, x.removed = true, nil
+	return nil
+}
+
+// reserve takes a slot for entry, or says why there is none.
+func (x *index) reserve(entry *Entry, incarnation string, limit int, now time.Time) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed != "" && x.closed == incarnation {
+		return ErrClosed
+	}
+	if limit > 0 {
+		used, nextExpiry := 0, time.Time{}
+		for _, other := range x.entries {
+			if !other.occupiesSlot(now) {
+				continue
+			}
+			used++
+			if nextExpiry.IsZero() || other.ExpiresAt.Before(nextExpiry) {
+				nextExpiry = other.ExpiresAt
+			}
+		}
+		if used >= limit {
+			return &FullError{Used: used, Limit: limit, NextExpiry: nextExpiry}
+		}
+	}
+	x.entries[entry.ID] = entry.withoutHandle()
+	return nil
+}
+
+func (x *index) set(entry *Entry) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.entries[entry.ID] = entry.withoutHandle()
+	if !x.loaded {
+		delete(x.removed, entry.ID)
+	}
+}
+
+func (x *index) remove(id string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.entries, id)
+	if !x.loaded {
+		x.removed[id] = struct{}{}
+	}
+}
+
+func (x *index) list() []Entry {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	entries := make([]Entry, 0, len(x.entries))
+	for _, entry := range x.entries {
+		entries = append(entries, entry)
+	}
+	sortByAge(entries)
+	return entries
+}
+
+func (x *index) close(incarnation string) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.entries) > 0 {
+		return &InUseError{Used: len(x.entries)}
+	}
+	x.closed = incarnation
+	return nil
+}
+
+func (x *index) reopen() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.closed = ""
+}

@@ -1,0 +1,254 @@
+// Package ledger keeps account of every vendor credential of a mount: written down before it exists,
+// struck out once the vendor agreed that it is gone. It knows Vault's storage and no vendor.
+//
+// Storage is the truth. An index in memory (without secrets) makes counting free of reads; it is
+// filled per config when it is first needed and thrown away when another node has written.
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// StoragePrefix is where entries are stored. The mount declares it local: each cluster keeps account
+// of the credentials that it has leased itself.
+const StoragePrefix = "ledger/"
+
+// ErrClosed is returned by Reserve for a config that is being deleted.
+var ErrClosed = errors.New("the config is being deleted")
+
+// FullError is returned by Reserve when a config has as many live credentials as it may.
+type FullError struct {
+	// Used and Limit count credentials.
+	Used, Limit int
+	// NextExpiry is when the first of them ends at the vendor unless it is renewed.
+	NextExpiry time.Time
+}
+
+// Error names used, limit and the next expiry.
+func (e *FullError) Error() string {
+	return fmt.Sprintf("%d of %d credentials in use, the next expires at %s",
+		e.Used, e.Limit, e.NextExpiry.UTC().Format(time.RFC3339))
+}
+
+// InUseError is returned by Close for a config that still has credentials.
+type InUseError struct {
+	// Used counts them.
+	Used int
+}
+
+// Error names the count.
+func (e *InUseError) Error() string { return fmt.Sprintf("%d credentials are still live", e.Used) }
+
+// Ledger is the account of one mount. It is safe for concurrent use; no lock of its own is held
+// across a storage call.
+type Ledger struct {
+	now func() time.Time
+
+	mu      sync.Mutex
+	configs map[string]*index
+}
+
+// New returns a ledger that tells the time by now.
+func New(now func() time.Time) *Ledger {
+	return &Ledger{now: now, configs: make(map[string]*index)}
+}
+
+// Intent is what is known before the vendor is called.
+type Intent struct {
+	// ID and Marker are those of the [Entry].
+	ID, Marker string
+	// Config and Role are names.
+	Config, Role string
+	// Incarnation tells apart a config from a later one of the same name.
+	Incarnation string
+	// ExpiresAt is the latest time at which the vendor will end the credential.
+	ExpiresAt time.Time
+	// LeaseEndsAt is when its lease will end unless renewed.
+	LeaseEndsAt time.Time
+	// Limit is how many credentials the config may have alive. Zero means any number.
+	Limit int
+}
+
+// Reserve writes the intent down and takes its slot. It fails with [*FullError] when the config has
+// Limit live credentials, with [ErrClosed] when it is being deleted, and with a storage error, in
+// each case with nothing reserved. One storage write.
+func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent Intent) (*Entry, error) {
+	idx := l.index(intent.Config)
+	if intent.Limit > 0 {
+		if err := idx.load(ctx, storage); err != nil {
+			return nil, err
+		}
+	}
+	now := l.now()
+	entry := &Entry{
+		Version:     entryVersion,
+		ID:          intent.ID,
+		Config:      intent.Config,
+		Role:        intent.Role,
+		Marker:      intent.Marker,
+		State:       StateIssuing,
+		CreatedAt:   now,
+		ExpiresAt:   intent.ExpiresAt,
+		LeaseEndsAt: intent.LeaseEndsAt,
+	}
+	if err := idx.reserve(entry, intent.Incarnation, intent.Limit, now); err != nil {
+		return nil, err
+	}
+	if err := l.put(ctx, storage, entry); err != nil {
+		// The write may have happened although it reported a failure, so the record is taken away
+		// before the slot is given back. A record that stays is an intent without a credential: the
+		// periodic run finds nothing under its marker and strikes it out.
+		_ = storage.Delete(context.WithoutCancel(ctx), key(entry.Config, entry.ID))
+		idx.remove(entry.ID)
+		return nil, fmt.Errorf("storing the intent: %w", err)
+	}
+	return entry, nil
+}
+
+// Put stores a changed entry: a credential that has become live, whose lease was renewed, or that is
+// to be revoked. One storage write.
+func (l *Ledger) Put(ctx context.Context, storage logical.Storage, entry *Entry) error {
+	if err := l.put(ctx, storage, entry); err != nil {
+		return fmt.Errorf("storing ledger entry %s: %w", entry.ID, err)
+	}
+	l.index(entry.Config).set(entry)
+	return nil
+}
+
+// Get reads an entry, handle included. It returns nil without error when there is none.
+func (l *Ledger) Get(ctx context.Context, storage logical.Storage, config, id string) (*Entry, error) {
+	return get(ctx, storage, config, id)
+}
+
+// Remove strikes an entry out. Only for a credential that the vendor said is gone, that it never
+// made, or whose expiry has passed. Removing what is not there succeeds.
+func (l *Ledger) Remove(ctx context.Context, storage logical.Storage, config, id string) error {
+	if err := storage.Delete(ctx, key(config, id)); err != nil {
+		return fmt.Errorf("deleting ledger entry %s: %w", id, err)
+	}
+	l.index(config).remove(id)
+	return nil
+}
+
+// List returns the entries of a config without their handles, oldest first.
+func (l *Ledger) List(ctx context.Context, storage logical.Storage, config string) ([]Entry, error) {
+	idx := l.index(config)
+	if err := idx.load(ctx, storage); err != nil {
+		return nil, err
+	}
+	return idx.list(), nil
+}
+
+// Used counts the credentials of a config that can still be alive at the vendor.
+func (l *Ledger) Used(ctx context.Context, storage logical.Storage, config string) (int, error) {
+	entries, err := l.List(ctx, storage, config)
+	if err != nil {
+		return 0, err
+	}
+	now, used := l.now(), 0
+	for i := range entries {
+		if entries[i].occupiesSlot(now) {
+			used++
+		}
+	}
+	return used, nil
+}
+
+// Configs lists the names of the configs that have entries in storage, including those whose config
+// is gone.
+func (l *Ledger) Configs(ctx context.Context, storage logical.Storage) ([]string, error) {
+	keys, err := storage.List(ctx, StoragePrefix)
+	if err != nil {
+		return nil, fmt.Errorf("listing the ledger: %w", err)
+	}
+	names := make([]string, 0, len(keys))
+	for _, name := range keys {
+		names = append(names, strings.TrimSuffix(name, "/"))
+	}
+	return names, nil
+}
+
+// Close refuses every later Reserve for this incarnation of a config, so that it can be deleted. It
+// fails with [*InUseError], and closes nothing, while there are entries.
+func (l *Ledger) Close(ctx context.Context, storage logical.Storage, config, incarnation string) error {
+	idx := l.index(config)
+	if err := idx.load(ctx, storage); err != nil {
+		return err
+	}
+	return idx.close(incarnation)
+}
+
+// Reopen undoes Close, for a deletion that failed.
+func (l *Ledger) Reopen(config string) { l.index(config).reopen() }
+
+// Invalidate throws away what is in memory about the stored key, or reports that the key is none of
+// the ledger's.
+func (l *Ledger) Invalidate(storageKey string) bool {
+	rest, ours := strings.CutPrefix(storageKey, StoragePrefix)
+	if !ours {
+		return false
+	}
+	config, _, _ := strings.Cut(rest, "/")
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.configs, config)
+	return true
+}
+
+func (l *Ledger) index(config string) *index {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	idx, ok := l.configs[config]
+	if !ok {
+		idx = newIndex(config)
+		l.configs[config] = idx
+	}
+	return idx
+}
+
+func (l *Ledger) put(ctx context.Context, storage logical.Storage, entry *Entry) error {
+	stored, err := logical.StorageEntryJSON(key(entry.Config, entry.ID), entry)
+	if err != nil {
+		return err
+	}
+	return storage.Put(ctx, stored)
+}
+
+func get(ctx context.Context, storage logical.Storage, config, id string) (*Entry, error) {
+	stored, err := storage.Get(ctx, key(config, id))
+	if err != nil {
+		return nil, fmt.Errorf("reading ledger entry %s: %w", id, err)
+	}
+	if stored == nil {
+		return nil, nil
+	}
+	var entry Entry
+	if err := json.Unmarshal(stored.Value, &entry); err != nil {
+		return nil, fmt.Errorf("reading ledger entry %s: %w", id, err)
+	}
+	if entry.Version > entryVersion {
+		return nil, fmt.Errorf("ledger entry %s was written by a later version of the plugin (schema %d, this one knows %d)",
+			id, entry.Version, entryVersion)
+	}
+	return &entry, nil
+}
+
+func key(config, id string) string { return StoragePrefix + config + "/" + id }
+
+func sortByAge(entries []Entry) {
+	sort.Slice(entries, func(i, j int) bool {
+		if !entries[i].CreatedAt.Equal(entries[j].CreatedAt) {
+			return entries[i].CreatedAt.Before(entries[j].CreatedAt)
+		}
+		return entries[i].ID < entries[j].ID
+	})
+}

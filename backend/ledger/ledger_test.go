@@ -1,0 +1,239 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// testClock is a settable time.
+type testClock struct{ now atomic.Pointer[time.Time] }
+
+func newTestClock() *testClock {
+	c := &testClock{}
+	now := start
+	c.now.Store(&now)
+	return c
+}
+
+func (c *testClock) Now() time.Time { return *c.now.Load() }
+
+func (c *testClock) Advance(d time.Duration) {
+	now := c.Now().Add(d)
+	c.now.Store(&now)
+}
+
+func intent(id string, limit int) Intent {
+	return Intent{
+		ID: id, Marker: "vault-" + id, Config: "edge", Role: "reader", Incarnation: "first",
+		ExpiresAt: start.Add(time.Hour), LeaseEndsAt: start.Add(30 * time.Minute), Limit: limit,
+	}
+}
+
+func TestReserve_IntentIsStoredBeforeItReturns(t *testing.T) {
+	storage := &logical.InmemStorage{}
+	entry, err := New(newTestClock().Now).Reserve(t.Context(), storage, intent("a", 0))
+	require.NoError(t, err)
+
+	stored, err := New(newTestClock().Now).Get(t.Context(), storage, "edge", "a")
+	require.NoError(t, err)
+	require.Equal(t, entry, stored)
+	require.Equal(t, StateIssuing, stored.State)
+}
+
+func TestReserve_ConcurrentReaders_NeverExceedTheLimit(t *testing.T) {
+	const limit, readers = 3, 50
+	storage, l := &logical.InmemStorage{}, New(newTestClock().Now)
+	var granted, refused atomic.Int32
+	var group sync.WaitGroup
+	for i := range readers {
+		group.Go(func() {
+			_, err := l.Reserve(t.Context(), storage, intent(fmt.Sprint(i), limit))
+			if full, ok := errors.AsType[*FullError](err); ok {
+				refused.Add(1)
+				if full.Limit != limit || full.Used != limit {
+					t.Errorf("refusal names %d of %d", full.Used, full.Limit)
+				}
+				return
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			granted.Add(1)
+		})
+	}
+	group.Wait()
+	require.EqualValues(t, limit, granted.Load())
+	require.EqualValues(t, readers-limit, refused.Load())
+	ids, err := storage.List(t.Context(), StoragePrefix+"edge/")
+	require.NoError(t, err)
+	require.Len(t, ids, limit)
+}
+
+func TestReserve_AfterRestart_CountsWhatStorageHolds(t *testing.T) {
+	storage, clock := &logical.InmemStorage{}, newTestClock()
+	before := New(clock.Now)
+	for _, id := range []string{"a", "b"} {
+		_, err := before.Reserve(t.Context(), storage, intent(id, 2))
+		require.NoError(t, err)
+	}
+	_, err := New(clock.Now).Reserve(t.Context(), storage, intent("c", 2))
+	full, ok := errors.AsType[*FullError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, FullError{Used: 2, Limit: 2, NextExpiry: start.Add(time.Hour)}, *full)
+}
+
+func TestReserve_ExpiredCredential_FreesItsSlot(t *testing.T) {
+	storage, clock := &logical.InmemStorage{}, newTestClock()
+	l := New(clock.Now)
+	_, err := l.Reserve(t.Context(), storage, intent("a", 1))
+	require.NoError(t, err)
+	clock.Advance(time.Hour)
+	_, err = l.Reserve(t.Context(), storage, intent("b", 1))
+	require.NoError(t, err)
+}
+
+func TestReserve_StorageFails_ReservesNothing(t *testing.T) {
+	storage, l := &logical.InmemStorage{}, New(newTestClock().Now)
+	storage.Underlying().FailPut(true)
+	_, err := l.Reserve(t.Context(), storage, intent("a", 1))
+	require.ErrorContains(t, err, "storing the intent")
+	storage.Underlying().FailPut(false)
+	_, err = l.Reserve(t.Context(), storage, intent("b", 1))
+	require.NoError(t, err, "the slot was given back")
+}
+
+func TestClose_RefusesWhileInUse_ThenShutsOutLateReservations(t *testing.T) {
+	storage, l := &logical.InmemStorage{}, New(newTestClock().Now)
+	_, err := l.Reserve(t.Context(), storage, intent("a", 0))
+	require.NoError(t, err)
+
+	inUse, ok := errors.AsType[*InUseError](l.Close(t.Context(), storage, "edge", "first"))
+	require.True(t, ok)
+	require.Equal(t, 1, inUse.Used)
+
+	require.NoError(t, l.Remove(t.Context(), storage, "edge", "a"))
+	require.NoError(t, l.Close(t.Context(), storage, "edge", "first"))
+	_, err = l.Reserve(t.Context(), storage, intent("b", 0))
+	require.ErrorIs(t, err, ErrClosed)
+
+	next := intent("c", 0)
+	next.Incarnation = "second"
+	_, err = l.Reserve(t.Context(), storage, next)
+	require.NoError(t, err, "a later config of the same name is not shut out")
+}
+
+func TestReopen_AfterAFailedDeletion_ReservesAgain(t *testing.T) {
+	storage, l := &logical.InmemStorage{}, New(newTestClock().Now)
+	require.NoError(t, l.Close(t.Context(), storage, "edge", "first"))
+	l.Reopen("edge")
+	_, err := l.Reserve(t.Context(), storage, intent("a", 0))
+	require.NoError(t, err)
+}
+
+func TestList_HoldsNoHandles(t *testing.T) {
+	storage, clock := &logical.InmemStorage{}, newTestClock()
+	l := New(clock.Now)
+	entry, err := l.Reserve(t.Context(), storage, intent("a", 0))
+	require.NoError(t, err)
+	entry.State, entry.Handle = StateLive, json.RawMessage(`{"v":1,"token":"secret"}`)
+	require.NoError(t, l.Put(t.Context(), storage, entry))
+
+	for name, ledger := range map[string]*Ledger{"the one that wrote": l, "one after a restart": New(clock.Now)} {
+		entries, err := ledger.List(t.Context(), storage, "edge")
+		require.NoError(t, err, name)
+		require.Len(t, entries, 1, name)
+		require.Nil(t, entries[0].Handle, name)
+		require.Equal(t, StateLive, entries[0].State, name)
+	}
+}
+
+// A load that has listed an entry which is removed before it is read must not bring it back.
+func TestLoad_EntryRemovedMeanwhile_StaysRemoved(t *testing.T) {
+	storage, clock := &logical.InmemStorage{}, newTestClock()
+	_, err := New(clock.Now).Reserve(t.Context(), storage, intent("a", 0))
+	require.NoError(t, err)
+
+	l := New(clock.Now)
+	interrupted := &interruptedStorage{Storage: storage, onGet: func() {
+		require.NoError(t, l.Remove(context.Background(), storage, "edge", "a"))
+	}}
+	entries, err := l.List(t.Context(), interrupted, "edge")
+	require.NoError(t, err)
+	require.Empty(t, entries)
+	entries, err = l.List(t.Context(), storage, "edge")
+	require.NoError(t, err)
+	require.Empty(t, entries)
+}
+
+// interruptedStorage lets something happen just after an entry was read.
+type interruptedStorage struct {
+	logical.Storage
+	onGet func()
+}
+
+func (s *interruptedStorage) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
+	entry, err := s.Storage.Get(ctx, key)
+	s.onGet()
+	return entry, err
+}
+
+func TestInvalidate_AnotherNodeWrote_ReadsAgain(t *testing.T) {
+	storage, clock := &logical.InmemStorage{}, newTestClock()
+	l, other := New(clock.Now), New(clock.Now)
+	used, err := l.Used(t.Context(), storage, "edge")
+	require.NoError(t, err)
+	require.Zero(t, used)
+	_, err = other.Reserve(t.Context(), storage, intent("a", 0))
+	require.NoError(t, err)
+
+	require.True(t, l.Invalidate("ledger/edge/a"))
+	require.False(t, l.Invalidate("config/edge"))
+	used, err = l.Used(t.Context(), storage, "edge")
+	require.NoError(t, err)
+	require.Equal(t, 1, used)
+}
+
+func TestGet_RecordOfALaterVersion_IsRefused(t *testing.T) {
+	storage := &logical.InmemStorage{}
+	require.NoError(t, storage.Put(t.Context(), &logical.StorageEntry{
+		Key: "ledger/edge/a", Value: []byte(`{"version":99,"id":"a"}`),
+	}))
+	_, err := New(newTestClock().Now).Get(t.Context(), storage, "edge", "a")
+	require.ErrorContains(t, err, "later version")
+}
+
+// The golden file pins the layout of the stored record: a change of it needs a new schema version.
+func TestEntry_StoredLayout_IsPinned(t *testing.T) {
+	entry := Entry{
+		Version: 1, ID: "abcdefgh234567ab", Config: "edge", Role: "reader", Marker: "vault-0a1b2c3d-reader-abcdefgh234567ab",
+		State: StateRevoking, Handle: json.RawMessage(`{"v":1,"id":7}`),
+		CreatedAt: start, ExpiresAt: start.Add(time.Hour), LeaseEndsAt: start.Add(30 * time.Minute),
+		Attempts: 2, NextAttemptAt: start.Add(time.Minute), LastError: "ftd: revoke_token: unreachable",
+	}
+	encoded, err := json.MarshalIndent(entry, "", "  ")
+	require.NoError(t, err)
+	golden, err := os.ReadFile(filepath.Join("testdata", "entry_v1.json"))
+	require.NoError(t, err)
+	require.JSONEq(t, string(golden), string(encoded))
+
+	var decoded Entry
+	require.NoError(t, json.Unmarshal(golden, &decoded))
+	decoded.Handle = json.RawMessage(`{"v":1,"id":7}`)
+	require.Equal(t, entry, decoded)
+}

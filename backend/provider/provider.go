@@ -1,0 +1,247 @@
+// Package provider is the contract between the engine and a vendor.
+//
+// The engine (package backend) knows Vault: storage, leases, TTLs, roles. A vendor package knows one
+// product's API. Each sentence about an implementation below is proved for every vendor by the
+// conformance suite in package providertest.
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/framework"
+)
+
+// Provider describes one vendor and opens connections to it. Implementations are stateless and safe
+// for concurrent use.
+type Provider interface {
+	// Name is the value of the config field "vendor": lower case, stable for ever.
+	Name() string
+
+	// Description is one line for people: the product as its vendor calls it.
+	Description() string
+
+	// Capabilities says what the vendor's API can do. It is constant.
+	Capabilities() Capabilities
+
+	// ConfigFields are the fields that this vendor adds to config/<name>. A secret is marked with
+	// DisplayAttrs.Sensitive: the engine stores it, hands it to Open, and never shows it. Where two
+	// vendors name a field alike, its type must be alike too.
+	ConfigFields() map[string]*framework.FieldSchema
+
+	// RoleFields are the fields that this vendor adds to roles/<name>, under the same rules.
+	RoleFields() map[string]*framework.FieldSchema
+
+	// ValidateRole checks the vendor's own fields of a role, without network. A refusal is an *Error
+	// of ClassInvalid that names the field.
+	ValidateRole(role *framework.FieldData) error
+
+	// Open checks the configuration and returns a connection. It makes no network call, starts no
+	// goroutine and reads nothing from the session store. A refusal is an *Error of ClassInvalid that
+	// names the field.
+	Open(config Config) (Connection, error)
+}
+
+// Capabilities says what a vendor's API can do with a credential once it is issued.
+type Capabilities struct {
+	// Renewal says what a renewal can promise.
+	Renewal Renewal
+	// Revokes is true when the vendor has a call that ends a credential. Connections of such a vendor
+	// implement [Revoker].
+	Revokes bool
+	// Marker names the vendor-side member that carries the marker of an issue, such as FTD's
+	// desired_subject, by which a credential whose answer was lost is found again. Empty when the
+	// vendor has none; otherwise connections implement [MarkerRevoker].
+	Marker string
+	// MaxLifetime is the longest life that the vendor grants. Zero when it sets no limit that is
+	// known.
+	MaxLifetime time.Duration
+	// DefaultMaxCredentials is the default of the config field max_credentials. Zero means unlimited.
+	DefaultMaxCredentials int
+	// RevocationNote tells what revoking a lease does at the vendor, in one sentence. It stands in
+	// `info`, and, when Revokes is false, in a warning of every answer.
+	RevocationNote string
+	// RotationNote tells how the root credential is changed, in one sentence.
+	RotationNote string
+}
+
+// Renewal says what renewing a lease can promise about the vendor's credential.
+type Renewal int
+
+const (
+	// RenewalNone: the credential's end cannot be moved and the lease is not renewable. It is issued
+	// for the role's ttl.
+	RenewalNone Renewal = iota
+	// RenewalWithinLife: the credential's end is fixed when it is issued. It is issued for the role's
+	// max_ttl, and renewals move the lease inside that life.
+	RenewalWithinLife
+	// RenewalExtends: a renewal moves the credential's end at the vendor. It is issued for the role's
+	// ttl.
+	RenewalExtends
+)
+
+var renewalNames = [...]string{
+	RenewalNone:       "none",
+	RenewalWithinLife: "within_life",
+	RenewalExtends:    "extends",
+}
+
+// String returns the stable name of the value, as shown by `info`.
+func (r Renewal) String() string {
+	if r < 0 || int(r) >= len(renewalNames) {
+		return "unknown"
+	}
+	return renewalNames[r]
+}
+
+// Config is what a connection is opened with.
+type Config struct {
+	// Name is the config's name in the mount; it stands in messages.
+	Name string
+	// Address is the vendor's host or URL, as the operator wrote it.
+	Address string
+	// CACert is a PEM bundle to trust instead of the system's. Optional.
+	CACert string
+	// TLSServerName overrides the name that the certificate must carry. Optional.
+	TLSServerName string
+	// TLSSkipVerify accepts any certificate.
+	TLSSkipVerify bool
+	// RequestTimeout bounds one HTTP exchange.
+	RequestTimeout time.Duration
+	// MaxRetries is how often a request that is safe to repeat is repeated.
+	MaxRetries int
+	// Fields holds the vendor's own fields, by the schema of ConfigFields.
+	Fields *framework.FieldData
+	// Sessions keeps the engine's own login at the vendor, where it has one, over restarts.
+	Sessions SessionStore
+	// Logger is for this connection. Nothing that was sent to or came from the vendor's credentials
+	// is ever written to it.
+	Logger hclog.Logger
+	// Clock tells the time.
+	Clock Clock
+	// UserAgent is the value of the User-Agent header of all requests.
+	UserAgent string
+}
+
+// Clock tells the time, so that tests need not wait for it to pass.
+type Clock interface {
+	// Now returns the current time.
+	Now() time.Time
+	// After returns a channel that receives once d has passed, as time.After does.
+	After(d time.Duration) <-chan time.Time
+}
+
+// SystemClock is the Clock of the machine.
+type SystemClock struct{}
+
+// Now returns time.Now in UTC.
+func (SystemClock) Now() time.Time { return time.Now().UTC() }
+
+// After is time.After.
+func (SystemClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
+
+// SessionStore keeps a few hundred bytes for a connection over restarts and failovers: the login that
+// the engine itself holds at a vendor that counts sessions. What is saved is as secret as the root
+// credential and is stored like it. Safe for concurrent use.
+type SessionStore interface {
+	// Load returns what was saved last, or nil.
+	Load(ctx context.Context) ([]byte, error)
+	// Save replaces what is stored. Nil deletes it.
+	Save(ctx context.Context, session []byte) error
+}
+
+// Connection is one stored config's line to its vendor. It is safe for concurrent use. Methods honour
+// their context, return an [*Error] on failure, and hold no lock across a vendor call unless the
+// vendor demands it.
+type Connection interface {
+	// MaxLifetime is the longest life that the vendor grants under this configuration, or zero when
+	// no limit is known. It makes no network call.
+	MaxLifetime() time.Duration
+
+	// Check logs in for real, with no effect that outlasts it but a login of the engine's own.
+	Check(ctx context.Context) (*CheckResult, error)
+
+	// Issue makes a credential. It sends the create at most once; when the answer is lost or not
+	// understood, the error is ClassAmbiguous. When Issue returns an error of a definite class,
+	// nothing was made or it was ended again.
+	Issue(ctx context.Context, request IssueRequest) (*Credential, error)
+
+	// Close ends the engine's own login at the vendor, if there is one, and frees the connection's
+	// resources. The credentials it has issued live on. The connection is not used afterwards.
+	Close(ctx context.Context) error
+
+	// Abandon frees the connection's resources and leaves the login alone, for whoever uses the
+	// session store next.
+	Abandon()
+}
+
+// CheckResult is what a real login told.
+type CheckResult struct {
+	// Identity is who the root credential is, in the vendor's words.
+	Identity string
+	// RootExpiresAt is when the root credential itself ends; zero when it does not or nobody knows.
+	RootExpiresAt time.Time
+	// Details are further facts, by names of the vendor's. No secrets.
+	Details map[string]any
+	// Warnings are for the operator.
+	Warnings []string
+}
+
+// IssueRequest asks for one credential.
+type IssueRequest struct {
+	// Marker is unique to this request, of [a-z0-9-], at most 64 bytes. It travels in the vendor-side
+	// name where the vendor has one.
+	Marker string
+	// Lifetime is how long the credential shall live at the vendor: whole seconds, at least one, and
+	// at most MaxLifetime.
+	Lifetime time.Duration
+	// Description tells a person who looks at the vendor's console where this came from.
+	Description string
+	// Role holds the vendor's own fields of the role, by the schema of RoleFields.
+	Role *framework.FieldData
+}
+
+// Credential is what a vendor issued.
+type Credential struct {
+	// Token is the secret that the application presents.
+	Token string
+	// TokenType says how to present it, such as "Bearer".
+	TokenType string
+	// Address is the base URL that the application sends it to.
+	Address string
+	// Data holds the vendor's own terms beside: api_key_id, session, ….
+	Data map[string]any
+	// Handle is what renewing and revoking will need: a small versioned JSON object. It never holds
+	// the root credential.
+	Handle json.RawMessage
+	// ExpiresAt is when the vendor ends the credential, on this machine's clock: computed from a
+	// relative lifetime or the answer's Date header, and from before the request was sent, so that it
+	// is never late.
+	ExpiresAt time.Time
+	// Warnings go into the answer.
+	Warnings []string
+}
+
+// Renewer is implemented by connections of vendors whose Capabilities.Renewal is not RenewalNone.
+type Renewer interface {
+	// Renew makes sure that the credential works, for RenewalExtends until at least now plus
+	// lifetime, and returns when the vendor will end it. A credential that has ended is ClassNotFound.
+	// Renewing twice does no harm.
+	Renew(ctx context.Context, handle json.RawMessage, lifetime time.Duration) (expiresAt time.Time, err error)
+}
+
+// Revoker is implemented by connections of vendors that can end a credential.
+type Revoker interface {
+	// Revoke ends the credential. A nil error means that the vendor said it is gone, now or already.
+	// It may be called any number of times.
+	Revoke(ctx context.Context, handle json.RawMessage) error
+}
+
+// MarkerRevoker is implemented by connections of vendors that carry the marker.
+type MarkerRevoker interface {
+	// RevokeMarker ends whatever credential carries the marker. A nil error means that the vendor said
+	// there is none, now or already. It may be called any number of times.
+	RevokeMarker(ctx context.Context, marker string) error
+}
