@@ -1,0 +1,141 @@
+package backend
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// configPrefix is where configs are stored. With its slash it is seal-wrapped.
+const configPrefix = "config/"
+
+// configVersion is the schema version of the stored record.
+const configVersion = 1
+
+// configEntry is a stored config, root credential included.
+type configEntry struct {
+	Version int    `json:"version"`
+	Vendor  string `json:"vendor"`
+	// Incarnation is made when the config is created: it tells a config from a later one of the same
+	// name.
+	Incarnation string `json:"incarnation"`
+	// Generation is made at every change of what a connection is opened with.
+	Generation string `json:"generation"`
+	// Revision is made at every change, to detect that two were made at once.
+	Revision string `json:"revision"`
+	// Retired configs issue nothing and stay until their last credential is gone.
+	Retired bool `json:"retired,omitempty"`
+
+	Address        string            `json:"address"`
+	CACert         string            `json:"ca_cert,omitempty"`
+	TLSServerName  string            `json:"tls_server_name,omitempty"`
+	TLSSkipVerify  bool              `json:"tls_skip_verify,omitempty"`
+	RequestTimeout time.Duration     `json:"request_timeout_ns"`
+	MaxRetries     int               `json:"max_retries"`
+	MaxCredentials int               `json:"max_credentials"`
+	CustomMetadata map[string]string `json:"custom_metadata,omitempty"`
+
+	// Fields are the vendor's own, by the schema of its ConfigFields.
+	Fields map[string]any `json:"fields"`
+}
+
+// config returns a stored config, or nil when there is none of that name.
+func (b *backend) config(ctx context.Context, storage logical.Storage, name string) (*configEntry, error) {
+	return b.configs.get(ctx, name, func(ctx context.Context, name string) (*configEntry, error) {
+		return readConfig(ctx, storage, name)
+	})
+}
+
+func readConfig(ctx context.Context, storage logical.Storage, name string) (*configEntry, error) {
+	var entry configEntry
+	found, err := readRecord(ctx, storage, configPrefix+name, &entry)
+	if err != nil || !found {
+		return nil, err
+	}
+	if entry.Version > configVersion {
+		return nil, fmt.Errorf("%s%s was written by a later version of the plugin", configPrefix, name)
+	}
+	return &entry, nil
+}
+
+func (b *backend) putConfig(ctx context.Context, storage logical.Storage, name string, entry *configEntry) error {
+	entry.Revision = rand.Text()
+	stored, err := logical.StorageEntryJSON(configPrefix+name, entry)
+	if err != nil {
+		return fmt.Errorf("encoding config %q: %w", name, err)
+	}
+	stored.SealWrap = true
+	defer b.configs.forget(name)
+	if err := storage.Put(ctx, stored); err != nil {
+		return fmt.Errorf("storing config %q: %w", name, err)
+	}
+	return nil
+}
+
+// openConnection opens a connection for a config. It makes no network call.
+func (b *backend) openConnection(storage logical.Storage, name string, entry *configEntry) (provider.Connection, error) {
+	vendor, ok := b.providers[entry.Vendor]
+	if !ok {
+		return nil, &provider.Error{
+			Class:   provider.ClassInvalid,
+			Field:   "vendor",
+			Message: fmt.Sprintf("this version of the plugin does not support the vendor %q", entry.Vendor),
+		}
+	}
+	return vendor.Open(provider.Config{
+		Name:           name,
+		Address:        entry.Address,
+		CACert:         entry.CACert,
+		TLSServerName:  entry.TLSServerName,
+		TLSSkipVerify:  entry.TLSSkipVerify,
+		RequestTimeout: entry.RequestTimeout,
+		MaxRetries:     entry.MaxRetries,
+		Fields:         &framework.FieldData{Raw: entry.Fields, Schema: vendor.ConfigFields()},
+		Sessions:       newSessionStore(storage, name, entry.Generation),
+		Logger:         b.Logger().Named(entry.Vendor).With("config", name),
+		Clock:          b.clock,
+		UserAgent:      "vault-plugin-secrets-vendorauth/" + Version,
+	})
+}
+
+// configInUse returns the config and its connection for a request on behalf of a credential. The
+// caller must release the connection.
+func (b *backend) configInUse(ctx context.Context, storage logical.Storage, name string) (*configEntry, *connection, error) {
+	entry, err := b.config(ctx, storage, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if entry == nil {
+		return nil, nil, &provider.Error{
+			Class:   provider.ClassInvalid,
+			Message: "the config does not exist",
+			Remedy:  fmt.Sprintf("write it to config/%s", name),
+		}
+	}
+	conn, err := b.connections.acquire(storage, name, entry)
+	if err != nil {
+		return nil, nil, err
+	}
+	return entry, conn, nil
+}
+
+// readRecord decodes a stored record. It reports false when there is none.
+func readRecord(ctx context.Context, storage logical.Storage, key string, record any) (bool, error) {
+	stored, err := storage.Get(ctx, key)
+	if err != nil {
+		return false, fmt.Errorf("reading %s: %w", key, err)
+	}
+	if stored == nil {
+		return false, nil
+	}
+	if err := stored.DecodeJSON(record); err != nil {
+		return false, fmt.Errorf("decoding %s: %w", key, err)
+	}
+	return true, nil
+}

@@ -1,0 +1,186 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// closeTimeout bounds the logout of a connection that is replaced.
+const closeTimeout = 30 * time.Second
+
+// connection is an open provider.Connection with a count of the requests that use it.
+type connection struct {
+	provider.Connection
+	generation string
+
+	mu      sync.Mutex
+	users   int
+	retired bool
+	close   func(provider.Connection)
+
+	// holdOff and until hold a vendor's wish to be left alone.
+	holdOff *provider.Error
+	until   time.Time
+}
+
+// use counts a user in. It fails once the connection is retired and unused, that is, closed.
+func (c *connection) use() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.retired {
+		return false
+	}
+	c.users++
+	return true
+}
+
+// release counts a user out. The last one to leave a retired connection closes it.
+func (c *connection) release() {
+	c.mu.Lock()
+	c.users--
+	last := c.retired && c.users == 0
+	c.mu.Unlock()
+	if last {
+		c.close(c.Connection)
+	}
+}
+
+// retire closes the connection, at once or when its last user has left.
+func (c *connection) retire(closeWith func(provider.Connection)) {
+	c.mu.Lock()
+	if c.retired {
+		c.mu.Unlock()
+		return
+	}
+	c.retired, c.close = true, closeWith
+	unused := c.users == 0
+	c.mu.Unlock()
+	if unused {
+		closeWith(c.Connection)
+	}
+}
+
+// wait returns the vendor's refusal while its wish to be left alone lasts.
+func (c *connection) wait(now time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.holdOff == nil || !now.Before(c.until) {
+		return nil
+	}
+	refusal := *c.holdOff
+	refusal.RetryAfter = c.until.Sub(now)
+	return &refusal
+}
+
+// heed remembers a vendor's wish to be left alone.
+func (c *connection) heed(err error, now time.Time) {
+	refusal, ok := errors.AsType[*provider.Error](err)
+	if !ok || refusal.RetryAfter <= 0 || !refusal.Class.Definite() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.holdOff, c.until = refusal, now.Add(refusal.RetryAfter)
+}
+
+// opener opens a connection for a stored config.
+type opener func(storage logical.Storage, name string, entry *configEntry) (provider.Connection, error)
+
+// connections keeps one connection per config. Opening makes no network call, so the lock may be
+// held across it.
+type connections struct {
+	openFunc opener
+
+	mu   sync.Mutex
+	open map[string]*connection
+}
+
+func newConnections(openFunc opener) *connections {
+	return &connections{openFunc: openFunc, open: make(map[string]*connection)}
+}
+
+// acquire returns the connection of a config, opening it if need be. The caller must release it.
+func (c *connections) acquire(storage logical.Storage, name string, entry *configEntry) (*connection, error) {
+	c.mu.Lock()
+	current, ok := c.open[name]
+	if ok && current.generation == entry.Generation && current.use() {
+		c.mu.Unlock()
+		return current, nil
+	}
+	opened, err := c.openFunc(storage, name, entry)
+	if err != nil {
+		c.mu.Unlock()
+		return nil, err
+	}
+	fresh := &connection{Connection: opened, generation: entry.Generation, users: 1}
+	c.open[name] = fresh
+	c.mu.Unlock()
+	if ok {
+		// The config was changed by another node, which has closed the old login or will.
+		current.retire(provider.Connection.Abandon)
+	}
+	return fresh, nil
+}
+
+// replace makes an already verified connection the one of its config, and logs the old one out.
+func (c *connections) replace(ctx context.Context, name, generation string, verified provider.Connection, report func(error)) {
+	c.mu.Lock()
+	old, ok := c.open[name]
+	c.open[name] = &connection{Connection: verified, generation: generation}
+	c.mu.Unlock()
+	if ok {
+		old.retire(logOut(ctx, report))
+	}
+}
+
+// remove logs a config's connection out and forgets it.
+func (c *connections) remove(ctx context.Context, name string, report func(error)) {
+	c.mu.Lock()
+	old, ok := c.open[name]
+	delete(c.open, name)
+	c.mu.Unlock()
+	if ok {
+		old.retire(logOut(ctx, report))
+	}
+}
+
+// abandon forgets a config's connection and leaves its login to whoever goes on with it.
+func (c *connections) abandon(name string) {
+	c.mu.Lock()
+	old, ok := c.open[name]
+	delete(c.open, name)
+	c.mu.Unlock()
+	if ok {
+		old.retire(provider.Connection.Abandon)
+	}
+}
+
+// abandonAll forgets all connections.
+func (c *connections) abandonAll() {
+	c.mu.Lock()
+	all := c.open
+	c.open = make(map[string]*connection)
+	c.mu.Unlock()
+	for _, old := range all {
+		old.retire(provider.Connection.Abandon)
+	}
+}
+
+// logOut returns a closing function whose context is detached from the request's: a client that hangs
+// up must not leave a login behind.
+func logOut(ctx context.Context, report func(error)) func(provider.Connection) {
+	detached := context.WithoutCancel(ctx)
+	return func(conn provider.Connection) {
+		bounded, cancel := context.WithTimeout(detached, closeTimeout)
+		defer cancel()
+		if err := conn.Close(bounded); err != nil {
+			report(err)
+		}
+	}
+}

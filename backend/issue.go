@@ -1,0 +1,205 @@
+package backend
+
+import (
+	"context"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+const (
+	// lifetimeMargin is how much longer than its lease a credential lives at the vendor: room for the
+	// time that the answer travels, so that a lease gets the full TTL of its role.
+	lifetimeMargin = 15 * time.Second
+
+	// issueDeadline is longer than any request of Vault's lasts (90 seconds). An intent that is older
+	// belongs to no request any more.
+	issueDeadline = 2 * time.Minute
+
+	// cleanupTimeout bounds what is done after a failure, on a context that outlives the request.
+	cleanupTimeout = 30 * time.Second
+)
+
+// order is what one credential is issued by.
+type order struct {
+	roleName    string
+	role        *roleEntry
+	config      *configEntry
+	conn        *connection
+	vendor      provider.Provider
+	lifetimes   lifetimes
+	description string
+}
+
+// issued is a credential and its account.
+type issued struct {
+	credential *provider.Credential
+	entry      *ledger.Entry
+}
+
+// issue makes a credential: intent, vendor, account. Two storage writes and one vendor call. After an
+// error, either the vendor made nothing and nothing is stored, or the ledger holds what the periodic
+// run needs to end it.
+func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (*issued, error) {
+	now := b.clock.Now()
+	if err := o.conn.wait(now); err != nil {
+		return nil, err
+	}
+	id, err := newID(b.random)
+	if err != nil {
+		return nil, err
+	}
+	b.inFlight.Store(id, struct{}{})
+	defer b.inFlight.Delete(id)
+
+	lifetime := mintedLifetime(o.lifetimes, o.vendor.Capabilities(), o.conn.MaxLifetime())
+	entry, err := b.ledger.Reserve(ctx, storage, ledger.Intent{
+		ID:          id,
+		Marker:      b.marker(o.roleName, id),
+		Config:      o.role.Config,
+		Role:        o.roleName,
+		Incarnation: o.config.Incarnation,
+		ExpiresAt:   now.Add(issueDeadline + lifetime),
+		LeaseEndsAt: now.Add(issueDeadline + o.lifetimes.TTL),
+		Limit:       o.config.MaxCredentials,
+	})
+	if err != nil {
+		return nil, explainRefusal(err)
+	}
+
+	credential, err := o.conn.Issue(ctx, provider.IssueRequest{
+		Marker:      entry.Marker,
+		Lifetime:    lifetime,
+		Description: o.description,
+		Role:        o.role.fieldData(o.vendor),
+	})
+	if err == nil && !credential.ExpiresAt.After(b.clock.Now().Add(time.Second)) {
+		err = &provider.Error{
+			Class: provider.ClassAmbiguous, Op: o.vendor.Name() + ": issue",
+			Message: "the vendor issued a credential that has already expired", Remedy: "compare the vendor's clock with Vault's",
+		}
+	}
+	if err != nil {
+		o.conn.heed(err, b.clock.Now())
+		return nil, b.settleFailedIssue(ctx, storage, entry, o.vendor, err)
+	}
+
+	entry.State = ledger.StateLive
+	entry.Handle = credential.Handle
+	entry.ExpiresAt = credential.ExpiresAt
+	entry.LeaseEndsAt = b.clock.Now().Add(o.lifetimes.TTL)
+	if err := b.ledger.Put(ctx, storage, entry); err != nil {
+		return nil, b.settleUnrecorded(ctx, storage, entry, o.conn, err)
+	}
+	return &issued{credential: credential, entry: entry}, nil
+}
+
+// mintedLifetime is how long the credential shall live at the vendor.
+func mintedLifetime(limits lifetimes, can provider.Capabilities, vendorMax time.Duration) time.Duration {
+	lifetime := limits.TTL
+	if can.Renewal == provider.RenewalWithinLife {
+		// The end cannot be moved later, so it must cover every renewal from the start.
+		lifetime = limits.MaxTTL
+	}
+	lifetime += lifetimeMargin
+	if vendorMax > 0 {
+		lifetime = min(lifetime, vendorMax)
+	}
+	return lifetime.Truncate(time.Second)
+}
+
+// settleFailedIssue strikes the intent out when the vendor surely made nothing. Otherwise it stays:
+// to be revoked by its marker where the vendor carries one, else until it must have expired.
+func (b *backend) settleFailedIssue(ctx context.Context, storage logical.Storage, entry *ledger.Entry, vendor provider.Provider, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	if provider.ClassOf(cause).Definite() {
+		if err := b.ledger.Remove(ctx, storage, entry.Config, entry.ID); err != nil {
+			// The periodic run will find that nothing carries the marker.
+			b.Logger().Warn("an intent could not be struck out", "config", entry.Config, "id", entry.ID, "error", err)
+		}
+		return cause
+	}
+	can := vendor.Capabilities()
+	outcome := "nobody can find or end what it may have made, which expires by itself"
+	entry.State = ledger.StateExpiring
+	if can.Marker != "" {
+		outcome = "what it may have made is found by its " + can.Marker + " and ended"
+		entry.State = ledger.StateRevoking
+		entry.NextAttemptAt = b.clock.Now()
+	}
+	entry.LastError = cause.Error()
+	if err := b.ledger.Put(ctx, storage, entry); err != nil {
+		// The intent itself is stored; it becomes due by its age.
+		b.Logger().Warn("an intent could not be marked for revocation", "config", entry.Config, "id", entry.ID, "error", err)
+	}
+	b.Logger().Warn("issue: the vendor's answer was lost", "config", entry.Config, "role", entry.Role, "marker", entry.Marker, "outcome", outcome)
+	return fmt.Errorf("%w; %s", cause, outcome)
+}
+
+// settleUnrecorded ends a credential whose account could not be completed.
+func (b *backend) settleUnrecorded(ctx context.Context, storage logical.Storage, entry *ledger.Entry, conn *connection, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	revoker, ok := conn.Connection.(provider.Revoker)
+	if !ok {
+		return cause
+	}
+	if err := revoker.Revoke(ctx, entry.Handle); err != nil {
+		// The intent stays in storage and becomes due by its age.
+		b.Logger().Warn("an unrecorded credential could not be revoked yet", "config", entry.Config, "marker", entry.Marker, "error", err)
+		return cause
+	}
+	if err := b.ledger.Remove(ctx, storage, entry.Config, entry.ID); err != nil {
+		b.Logger().Warn("an intent could not be struck out", "config", entry.Config, "id", entry.ID, "error", err)
+	}
+	return cause
+}
+
+// explainRefusal adds the remedies to a refusal of the ledger's.
+func explainRefusal(err error) error {
+	if _, full := errors.AsType[*ledger.FullError](err); full {
+		return fmt.Errorf("no credential is free: %w; revoke one, or raise max_credentials if the vendor allows more", err)
+	}
+	if errors.Is(err, ledger.ErrClosed) {
+		return &provider.Error{Class: provider.ClassInvalid, Message: err.Error()}
+	}
+	return err
+}
+
+// idEncoding makes ids that every vendor takes in a name.
+var idEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
+
+// newID returns 80 random bits as 16 characters of [a-z2-7].
+func newID(random io.Reader) (string, error) {
+	var bits [10]byte
+	if _, err := io.ReadFull(random, bits[:]); err != nil {
+		return "", fmt.Errorf("reading random bytes for a ledger id: %w", err)
+	}
+	return strings.ToLower(idEncoding.EncodeToString(bits[:])), nil
+}
+
+// maxMarkerRole is how much of a role's name stands in a marker: enough for a person to recognise it.
+const maxMarkerRole = 24
+
+// marker names a credential at the vendor: vault-<mount>-<role>-<id>, of [a-z0-9-], at most 56 bytes.
+func (b *backend) marker(role, id string) string {
+	readable := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, role)
+	if len(readable) > maxMarkerRole {
+		readable = readable[:maxMarkerRole]
+	}
+	return "vault-" + b.mountTag + "-" + readable + "-" + id
+}

@@ -1,0 +1,439 @@
+package backend
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+const (
+	defaultRequestTimeout = 30 * time.Second
+	// maxRequestTimeout leaves a request, which Vault ends after 90 seconds, time to clean up.
+	maxRequestTimeout = 60 * time.Second
+	defaultMaxRetries = 2
+	maxMaxRetries     = 10
+)
+
+func (b *backend) pathConfig() []*framework.Path {
+	name := &framework.FieldSchema{Type: framework.TypeLowerCaseString, Description: "Name of the config.", Required: true}
+	return []*framework.Path{
+		{
+			Pattern: "config/?$",
+			DisplayAttrs: &framework.DisplayAttributes{
+				OperationPrefix: operationPrefix, OperationVerb: "list", OperationSuffix: "configs",
+			},
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.ListOperation: &framework.PathOperation{
+					Callback: b.configList,
+					Summary:  "List the configs with their vendors and addresses.",
+				},
+			},
+			HelpSynopsis:    "List the configs.",
+			HelpDescription: "Lists the names of all configs; the details tell vendor, address and credentials in use.",
+		},
+		{
+			Pattern:        "config/" + framework.GenericNameRegex("name"),
+			DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "config"},
+			Fields:         b.withVendorFields(configFields(name), provider.Provider.ConfigFields),
+			ExistenceCheck: b.configExists,
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.CreateOperation: &framework.PathOperation{
+					Callback: b.configWrite, Summary: "Store a vendor's root credential.",
+					ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true,
+				},
+				logical.UpdateOperation: &framework.PathOperation{
+					Callback: b.configWrite, Summary: "Change a config; absent fields stay as they are.",
+					ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true,
+				},
+				logical.PatchOperation: &framework.PathOperation{
+					Callback: b.configWrite, Summary: "Change a config; a null takes a field back to its default.",
+					ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true,
+				},
+				logical.ReadOperation: &framework.PathOperation{
+					Callback: b.configRead, Summary: "Read a config without its secrets.",
+				},
+				logical.DeleteOperation: &framework.PathOperation{
+					Callback: b.configDelete, Summary: "Delete a config that has no live credentials.",
+					ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true,
+				},
+			},
+			HelpSynopsis:    "A vendor's address and root credential.",
+			HelpDescription: "Stores the root credential of one product at one address. Secrets are never read back.",
+		},
+		b.pathConfigCheck(name),
+	}
+}
+
+func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema {
+	return map[string]*framework.FieldSchema{
+		"name":    name,
+		"vendor":  {Type: framework.TypeLowerCaseString, Description: `Vendor of the product; "info" lists them. Fixed once written.`},
+		"address": {Type: framework.TypeString, Description: "Host, host:port or https:// URL of the product's API."},
+		"ca_cert": {Type: framework.TypeString, Description: "PEM certificates to trust instead of the system's."},
+		"tls_server_name": {
+			Type: framework.TypeString, Description: "Name that the server's certificate must carry, if not the address's.",
+		},
+		"tls_skip_verify": {
+			Type: framework.TypeBool, Description: "Accept any certificate. Whoever is on the path can then take the root credential.",
+		},
+		"request_timeout": {
+			Type: framework.TypeDurationSecond, Default: int(defaultRequestTimeout.Seconds()),
+			Description: "Bound on one request to the vendor, at most 60 s.",
+		},
+		"max_retries": {
+			Type: framework.TypeInt, Default: defaultMaxRetries,
+			Description: "How often a request that is safe to repeat is repeated, at most 10. Creates are never repeated.",
+		},
+		"max_credentials": {
+			Type: framework.TypeInt, Description: "How many credentials may be live at once. 0 is unlimited. Default: by vendor.",
+		},
+		"verify_connection": {
+			Type: framework.TypeBool, Default: true,
+			Description: "Log in to the vendor before storing, and store nothing if that fails.",
+		},
+		"custom_metadata": {Type: framework.TypeKVPairs, Description: "Key=value pairs for the operator's own use."},
+		"force": {
+			Type: framework.TypeBool, Query: true,
+			Description: "On delete: retire a config that has live credentials. It issues no more and goes with the last of them.",
+		},
+	}
+}
+
+func (b *backend) configExists(ctx context.Context, req *logical.Request, data *framework.FieldData) (bool, error) {
+	entry, err := readConfig(ctx, req.Storage, data.Get("name").(string))
+	return entry != nil, err
+}
+
+// configWrite creates, updates or patches: merge, verify with the vendor, store. The vendor is called
+// without a lock; what is stored is checked not to have changed in between.
+func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
+	name := data.Get("name").(string)
+	old, err := readConfig(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	if old == nil && req.Operation == logical.PatchOperation {
+		return nil, logical.CodedError(http.StatusNotFound, fmt.Sprintf("config %q does not exist", name))
+	}
+	entry, err := b.mergeConfig(old, data)
+	if err != nil {
+		return fail(fmt.Sprintf("config %q", name), err)
+	}
+	conn, err := b.openConnection(req.Storage, name, entry)
+	if err != nil {
+		return fail(fmt.Sprintf("config %q", name), err)
+	}
+
+	var warnings []string
+	report := func(err error) {
+		b.Logger().Warn("closing a connection", "config", name, "error", err)
+		warnings = append(warnings, "the engine's previous login could not be ended: "+err.Error())
+	}
+	if data.Get("verify_connection").(bool) && (old == nil || old.Generation != entry.Generation) {
+		checked, err := conn.Check(ctx)
+		if err != nil {
+			logOut(ctx, report)(conn)
+			return fail(fmt.Sprintf("config %q was not stored, verifying the connection failed", name), err)
+		}
+		warnings = append(warnings, checked.Warnings...)
+	}
+
+	if err := b.storeConfig(ctx, req.Storage, name, old, entry); err != nil {
+		logOut(ctx, report)(conn)
+		return nil, err
+	}
+	if old == nil || old.Generation != entry.Generation {
+		if old != nil {
+			// The old login may be in the session store only, after a restart; opened, it can be ended.
+			if previous, err := b.connections.acquire(req.Storage, name, old); err == nil {
+				previous.release()
+			}
+		}
+		b.connections.replace(ctx, name, entry.Generation, conn, report)
+	} else {
+		conn.Abandon()
+	}
+
+	if entry.TLSSkipVerify {
+		warnings = append(warnings, "tls_skip_verify is set: whoever is on the network path can take the root credential; prefer ca_cert")
+	}
+	if len(warnings) == 0 {
+		return nil, nil
+	}
+	return &logical.Response{Warnings: warnings}, nil
+}
+
+// storeConfig stores entry unless the config has changed since old was read.
+func (b *backend) storeConfig(ctx context.Context, storage logical.Storage, name string, old, entry *configEntry) error {
+	b.writeMutex.Lock()
+	defer b.writeMutex.Unlock()
+	current, err := readConfig(ctx, storage, name)
+	if err != nil {
+		return err
+	}
+	if (current == nil) != (old == nil) || (current != nil && current.Revision != old.Revision) {
+		return logical.CodedError(http.StatusConflict,
+			fmt.Sprintf("config %q was changed by another request at the same time; read it and write again", name))
+	}
+	return b.putConfig(ctx, storage, name, entry)
+}
+
+// mergeConfig returns what a write makes of the stored config, or a ClassInvalid error.
+func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*configEntry, error) {
+	entry := &configEntry{}
+	if old != nil {
+		copied := *old
+		entry = &copied
+	}
+	vendor, err := b.vendorOf(old, data)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.rejectForeignFields(vendor, data, provider.Provider.ConfigFields); err != nil {
+		return nil, err
+	}
+	if old == nil {
+		entry.Version, entry.Vendor, entry.Incarnation = configVersion, vendor.Name(), rand.Text()
+		entry.RequestTimeout, entry.MaxRetries = defaultRequestTimeout, defaultMaxRetries
+		entry.MaxCredentials = vendor.Capabilities().DefaultMaxCredentials
+	} else if entry.Retired {
+		return nil, &provider.Error{
+			Class: provider.ClassInvalid, Message: "the config is retired",
+			Remedy: "it is deleted once its last credential has ended; use another name",
+		}
+	}
+	entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.ConfigFields())
+	if err != nil {
+		return nil, err
+	}
+	if err := entry.mergeCommon(data, vendor); err != nil {
+		return nil, err
+	}
+	if err := demandSecrets(old, entry, data, vendor); err != nil {
+		return nil, err
+	}
+	if old == nil || connectionChanged(old, entry) {
+		entry.Generation = rand.Text()
+	}
+	return entry, nil
+}
+
+func (b *backend) vendorOf(old *configEntry, data *framework.FieldData) (provider.Provider, error) {
+	name, _ := data.Get("vendor").(string)
+	known := slices.Sorted(maps.Keys(b.providers))
+	switch {
+	case old != nil && name != "" && name != old.Vendor:
+		return nil, provider.InvalidField("vendor", "is fixed to %q; delete the config or use another name", old.Vendor)
+	case old != nil:
+		name = old.Vendor
+	case name == "":
+		return nil, provider.InvalidField("vendor", "is required, one of %q", known)
+	}
+	vendor, ok := b.providers[name]
+	if !ok {
+		return nil, provider.InvalidField("vendor", "%q is not supported, only %q", name, known)
+	}
+	return vendor, nil
+}
+
+// mergeCommon overlays the fields that all vendors share.
+func (c *configEntry) mergeCommon(data *framework.FieldData, vendor provider.Provider) error {
+	overlay(data, "address", &c.Address)
+	overlay(data, "ca_cert", &c.CACert)
+	overlay(data, "tls_server_name", &c.TLSServerName)
+	overlay(data, "tls_skip_verify", &c.TLSSkipVerify)
+	overlaySeconds(data, "request_timeout", &c.RequestTimeout)
+	overlay(data, "max_retries", &c.MaxRetries)
+	overlay(data, "max_credentials", &c.MaxCredentials)
+	overlay(data, "custom_metadata", &c.CustomMetadata)
+	if c.RequestTimeout <= 0 || c.RequestTimeout > maxRequestTimeout {
+		return provider.InvalidField("request_timeout", "must be between 1s and %s", maxRequestTimeout)
+	}
+	if c.MaxRetries < 0 || c.MaxRetries > maxMaxRetries {
+		return provider.InvalidField("max_retries", "must be between 0 and %d", maxMaxRetries)
+	}
+	if raw, given := data.Raw["max_credentials"]; given && raw == nil {
+		c.MaxCredentials = vendor.Capabilities().DefaultMaxCredentials
+	}
+	if c.MaxCredentials < 0 {
+		return provider.InvalidField("max_credentials", "must not be negative; 0 is unlimited")
+	}
+	if c.Address == "" {
+		return provider.InvalidField("address", "is required")
+	}
+	return nil
+}
+
+// demandSecrets asks for the secrets again when they would go somewhere else, or be protected less,
+// than the person who gave them agreed to: otherwise, the right to change an address would be the
+// right to read the root credential.
+func demandSecrets(old, entry *configEntry, data *framework.FieldData, vendor provider.Provider) error {
+	if old == nil {
+		return nil
+	}
+	var changed string
+	switch {
+	case old.Address != entry.Address:
+		changed = "address"
+	case old.CACert != entry.CACert:
+		changed = "ca_cert"
+	case old.TLSServerName != entry.TLSServerName:
+		changed = "tls_server_name"
+	case old.TLSSkipVerify != entry.TLSSkipVerify:
+		changed = "tls_skip_verify"
+	default:
+		return nil
+	}
+	schema := vendor.ConfigFields()
+	for _, field := range slices.Sorted(maps.Keys(schema)) {
+		_, stored := old.Fields[field]
+		_, given := data.Raw[field]
+		if isSensitive(schema[field]) && stored && !given {
+			return provider.InvalidField(field, "must be given again when %s changes", changed)
+		}
+	}
+	return nil
+}
+
+// connectionChanged reports whether a connection opened with old must be opened anew.
+func connectionChanged(old, entry *configEntry) bool {
+	return old.Address != entry.Address || old.CACert != entry.CACert ||
+		old.TLSServerName != entry.TLSServerName || old.TLSSkipVerify != entry.TLSSkipVerify ||
+		old.RequestTimeout != entry.RequestTimeout || old.MaxRetries != entry.MaxRetries ||
+		!maps.EqualFunc(old.Fields, entry.Fields, func(a, b any) bool { return fmt.Sprint(a) == fmt.Sprint(b) })
+}
+
+func (b *backend) configRead(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
+	entry, err := readConfig(ctx, req.Storage, data.Get("name").(string))
+	if err != nil || entry == nil {
+		return nil, err
+	}
+	return &logical.Response{Data: b.describeConfig(entry)}, nil
+}
+
+// describeConfig returns what may be read of a config: everything but the secrets, of which it tells
+// whether they are set.
+func (b *backend) describeConfig(entry *configEntry) map[string]any {
+	described := map[string]any{
+		"vendor":          entry.Vendor,
+		"address":         entry.Address,
+		"ca_cert":         entry.CACert,
+		"tls_server_name": entry.TLSServerName,
+		"tls_skip_verify": entry.TLSSkipVerify,
+		"request_timeout": int64(entry.RequestTimeout.Seconds()),
+		"max_retries":     entry.MaxRetries,
+		"max_credentials": entry.MaxCredentials,
+		"custom_metadata": entry.CustomMetadata,
+		"retired":         entry.Retired,
+	}
+	var secrets []string
+	if vendor, ok := b.providers[entry.Vendor]; ok {
+		schema := vendor.ConfigFields()
+		values := &framework.FieldData{Raw: entry.Fields, Schema: schema}
+		for _, field := range slices.Sorted(maps.Keys(schema)) {
+			if !isSensitive(schema[field]) {
+				described[field] = values.Get(field)
+			} else if _, set := entry.Fields[field]; set {
+				secrets = append(secrets, field)
+			}
+		}
+	}
+	described["sensitive_fields_set"] = secrets
+	return described
+}
+
+func (b *backend) configList(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	names, err := req.Storage.List(ctx, configPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("listing the configs: %w", err)
+	}
+	details := make(map[string]any, len(names))
+	for _, name := range names {
+		entry, err := b.config(ctx, req.Storage, name)
+		if err != nil {
+			return nil, err
+		}
+		if entry == nil {
+			continue
+		}
+		used, err := b.ledger.Used(ctx, req.Storage, name)
+		if err != nil {
+			return nil, err
+		}
+		details[name] = map[string]any{
+			"vendor": entry.Vendor, "address": entry.Address, "retired": entry.Retired,
+			"credentials_used": used, "max_credentials": entry.MaxCredentials,
+		}
+	}
+	return logical.ListResponseWithInfo(names, details), nil
+}
+
+// configDelete deletes a config without live credentials, or, forced, retires one that has some.
+func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
+	name := data.Get("name").(string)
+	entry, err := readConfig(ctx, req.Storage, name)
+	if err != nil || entry == nil {
+		return nil, err
+	}
+	err = b.deleteConfig(ctx, req.Storage, name, entry)
+	if inUse, busy := errors.AsType[*ledger.InUseError](err); busy {
+		if !data.Get("force").(bool) {
+			return fail(fmt.Sprintf("config %q", name), fmt.Errorf(
+				"%w; revoke their leases first, or delete with force=true to retire the config until they have ended", inUse))
+		}
+		return b.retireConfig(ctx, req.Storage, name, inUse.Used)
+	}
+	return nil, err
+}
+
+// deleteConfig removes a config that has no entries in the ledger, and the engine's login with it.
+func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, name string, entry *configEntry) error {
+	if err := b.ledger.Close(ctx, storage, name, entry.Incarnation); err != nil {
+		return err
+	}
+	if conn, err := b.connections.acquire(storage, name, entry); err == nil {
+		conn.release()
+	}
+	b.connections.remove(ctx, name, func(err error) {
+		b.Logger().Warn("the engine's login could not be ended; it ends by itself", "config", name, "error", err)
+	})
+	b.writeMutex.Lock()
+	defer b.writeMutex.Unlock()
+	defer b.configs.forget(name)
+	err := storage.Delete(ctx, configPrefix+name)
+	if err == nil {
+		err = logical.ClearView(ctx, logical.NewStorageView(storage, sessionPrefix+name+"/"))
+	}
+	if err != nil {
+		b.ledger.Reopen(name)
+		return fmt.Errorf("deleting config %q: %w", name, err)
+	}
+	return nil
+}
+
+func (b *backend) retireConfig(ctx context.Context, storage logical.Storage, name string, used int) (*logical.Response, error) {
+	b.writeMutex.Lock()
+	defer b.writeMutex.Unlock()
+	current, err := readConfig(ctx, storage, name)
+	if err != nil || current == nil {
+		return nil, err
+	}
+	current.Retired = true
+	if err := b.putConfig(ctx, storage, name, current); err != nil {
+		return nil, err
+	}
+	response := &logical.Response{}
+	response.AddWarning(fmt.Sprintf("config %q has %d live credentials: it is retired, issues no more, and is deleted once the last has ended", name, used))
+	return response, nil
+}

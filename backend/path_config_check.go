@@ -1,0 +1,78 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+func (b *backend) pathConfigCheck(name *framework.FieldSchema) *framework.Path {
+	return &framework.Path{
+		Pattern: "config/" + framework.GenericNameRegex("name") + "/check$",
+		DisplayAttrs: &framework.DisplayAttributes{
+			OperationPrefix: operationPrefix, OperationVerb: "check", OperationSuffix: "config",
+		},
+		Fields: map[string]*framework.FieldSchema{"name": name},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: &framework.PathOperation{
+				Callback: b.configCheck, Summary: "Log in to the vendor with the stored root credential.",
+				ForwardPerformanceStandby: true,
+				Responses: map[int][]framework.Response{http.StatusOK: {{
+					Description: "The login succeeded.",
+					Fields: map[string]*framework.FieldSchema{
+						"vendor":          {Type: framework.TypeString, Required: true, Description: "Vendor of the product."},
+						"address":         {Type: framework.TypeString, Required: true, Description: "Its address."},
+						"identity":        {Type: framework.TypeString, Required: true, Description: "Who the root credential is, in the vendor's words."},
+						"root_expires_at": {Type: framework.TypeString, Description: "When the root credential itself ends (RFC 3339, UTC). Empty if never or unknown."},
+						"latency_ms":      {Type: framework.TypeInt64, Required: true, Description: "How long the login took, in milliseconds."},
+						"details":         {Type: framework.TypeMap, Description: "Further facts in the vendor's words."},
+					},
+				}}},
+			},
+		},
+		HelpSynopsis:    "Log in to the vendor with the stored root credential.",
+		HelpDescription: "Makes a real login and tells who the root credential is, when it ends itself, and how long the vendor took to answer.",
+	}
+}
+
+func (b *backend) configCheck(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
+	name := data.Get("name").(string)
+	entry, conn, err := b.configInUse(ctx, req.Storage, name)
+	if err != nil {
+		return fail(fmt.Sprintf("config %q", name), err)
+	}
+	defer conn.release()
+	now := b.clock.Now()
+	if err := conn.wait(now); err != nil {
+		return fail(fmt.Sprintf("config %q", name), err)
+	}
+	checked, err := conn.Check(ctx)
+	if err != nil {
+		conn.heed(err, b.clock.Now())
+		return fail(fmt.Sprintf("config %q", name), err)
+	}
+	response := &logical.Response{
+		Data: map[string]any{
+			"vendor":          entry.Vendor,
+			"address":         entry.Address,
+			"identity":        checked.Identity,
+			"root_expires_at": formatTime(checked.RootExpiresAt),
+			"latency_ms":      b.clock.Now().Sub(now).Milliseconds(),
+			"details":         checked.Details,
+		},
+		Warnings: checked.Warnings,
+	}
+	return response, nil
+}
+
+// formatTime renders a time as RFC 3339 in UTC, and the zero time as nothing.
+func formatTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}

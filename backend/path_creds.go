@@ -1,0 +1,125 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+func (b *backend) pathCreds() []*framework.Path {
+	return []*framework.Path{{
+		Pattern: "creds/" + framework.GenericNameRegex("role"),
+		DisplayAttrs: &framework.DisplayAttributes{
+			OperationPrefix: operationPrefix, OperationVerb: "generate", OperationSuffix: "credentials",
+		},
+		Fields: map[string]*framework.FieldSchema{
+			"role": {Type: framework.TypeLowerCaseString, Description: "Name of the role.", Required: true},
+		},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: &framework.PathOperation{
+				Callback: b.credsRead, Summary: "Issue a leased credential.",
+				ForwardPerformanceStandby: true,
+				Responses: map[int][]framework.Response{http.StatusOK: {{
+					Description: "The credential, under a lease. The vendor's own terms stand beside these fields.",
+					Fields: map[string]*framework.FieldSchema{
+						"token":      {Type: framework.TypeString, Required: true, Description: "The secret to present to the vendor.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+						"token_type": {Type: framework.TypeString, Required: true, Description: "How to present it, such as Bearer."},
+						"address":    {Type: framework.TypeString, Required: true, Description: "Base URL of the API that takes it."},
+						"vendor":     {Type: framework.TypeString, Required: true, Description: "Vendor of the product."},
+						"expires_at": {Type: framework.TypeString, Required: true, Description: "When the vendor ends it unless it is renewed (RFC 3339, UTC)."},
+					},
+				}}},
+			},
+		},
+		HelpSynopsis:    "Issue a leased credential for a role.",
+		HelpDescription: "Each read makes a new credential at the vendor, which ends with its lease where the vendor lets it.",
+	}}
+}
+
+func (b *backend) credsRead(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
+	name := data.Get("role").(string)
+	where := fmt.Sprintf("role %q", name)
+	role, err := b.role(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	if role == nil {
+		return logical.ErrorResponse("%s does not exist; write it to roles/%s", where, name), nil
+	}
+	where = fmt.Sprintf("role %q, config %q", name, role.Config)
+	config, conn, err := b.configInUse(ctx, req.Storage, role.Config)
+	if err != nil {
+		return fail(where, err)
+	}
+	defer conn.release()
+	if err := mayIssue(role, config); err != nil {
+		return fail(where, err)
+	}
+	vendor := b.providers[config.Vendor]
+	limits := b.lifetimes(role, conn.MaxLifetime())
+
+	issued, err := b.issue(ctx, req.Storage, order{
+		roleName: name, role: role, config: config, conn: conn, vendor: vendor, lifetimes: limits,
+		description: fmt.Sprintf("Vault mount %s, role %s", req.MountPoint, name),
+	})
+	if err != nil {
+		return fail(where, err)
+	}
+	return b.leasedResponse(name, role, vendor, issued, limits), nil
+}
+
+// mayIssue refuses a role whose config issues no credentials for it.
+func mayIssue(role *roleEntry, config *configEntry) error {
+	if config.Retired {
+		return &provider.Error{
+			Class: provider.ClassInvalid, Message: "the config is retired and issues no more credentials",
+			Remedy: "point the role to another config",
+		}
+	}
+	if role.Vendor != config.Vendor {
+		return &provider.Error{
+			Class:   provider.ClassInvalid,
+			Message: fmt.Sprintf("the role was written for vendor %q and the config is now of %q", role.Vendor, config.Vendor),
+			Remedy:  "write the role again",
+		}
+	}
+	return nil
+}
+
+// leasedResponse is the answer to a read: the credential, and a lease that ends before it does.
+func (b *backend) leasedResponse(roleName string, role *roleEntry, vendor provider.Provider, issued *issued, limits lifetimes) *logical.Response {
+	credential, can := issued.credential, vendor.Capabilities()
+	data := make(map[string]any, len(credential.Data)+5)
+	maps.Copy(data, credential.Data)
+	data["token"] = credential.Token
+	data["token_type"] = credential.TokenType
+	data["address"] = credential.Address
+	data["vendor"] = vendor.Name()
+	data["expires_at"] = formatTime(credential.ExpiresAt)
+
+	response := b.Secret(secretCredentialType).Response(data, leaseData{
+		Config: role.Config, Role: roleName, ID: issued.entry.ID,
+	}.internalData())
+	left := credential.ExpiresAt.Sub(b.clock.Now()).Truncate(time.Second)
+	response.Secret.TTL = min(limits.TTL, left)
+	response.Secret.MaxTTL = min(limits.MaxTTL, left)
+	if can.Renewal == provider.RenewalExtends {
+		// The vendor's end moves with each renewal, which sets the MaxTTL anew from it.
+		response.Secret.MaxTTL = limits.MaxTTL
+	}
+	response.Secret.Renewable = can.Renewal != provider.RenewalNone
+
+	response.Warnings = append(response.Warnings, limits.Warnings...)
+	response.Warnings = append(response.Warnings, credential.Warnings...)
+	if !can.Revokes {
+		response.AddWarning(fmt.Sprintf("%s This one works until %s.", can.RevocationNote, formatTime(credential.ExpiresAt)))
+	}
+	return response
+}

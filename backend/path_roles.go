@@ -1,0 +1,190 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+func (b *backend) pathRoles() []*framework.Path {
+	fields := map[string]*framework.FieldSchema{
+		"name":    {Type: framework.TypeLowerCaseString, Description: "Name of the role.", Required: true},
+		"config":  {Type: framework.TypeLowerCaseString, Description: "Name of the config that it draws on."},
+		"ttl":     {Type: framework.TypeDurationSecond, Description: "How long a lease lasts without renewal. Default: the mount's."},
+		"max_ttl": {Type: framework.TypeDurationSecond, Description: "How long a lease can be renewed. Default: the mount's."},
+	}
+	return []*framework.Path{
+		{
+			Pattern: "roles/?$",
+			DisplayAttrs: &framework.DisplayAttributes{
+				OperationPrefix: operationPrefix, OperationVerb: "list", OperationSuffix: "roles",
+			},
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.ListOperation: &framework.PathOperation{Callback: b.roleList, Summary: "List the roles."},
+			},
+			HelpSynopsis:    "List the roles.",
+			HelpDescription: "Lists the names of all roles.",
+		},
+		{
+			Pattern:        "roles/" + framework.GenericNameRegex("name"),
+			DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "role"},
+			Fields:         b.withVendorFields(fields, provider.Provider.RoleFields),
+			ExistenceCheck: b.roleExists,
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.CreateOperation: &framework.PathOperation{
+					Callback: b.roleWrite, Summary: "Create a role.",
+					ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true,
+				},
+				logical.UpdateOperation: &framework.PathOperation{
+					Callback: b.roleWrite, Summary: "Change a role; absent fields stay as they are.",
+					ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true,
+				},
+				logical.PatchOperation: &framework.PathOperation{
+					Callback: b.roleWrite, Summary: "Change a role; a null takes a field back to its default.",
+					ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true,
+				},
+				logical.ReadOperation: &framework.PathOperation{Callback: b.roleRead, Summary: "Read a role."},
+				logical.DeleteOperation: &framework.PathOperation{
+					Callback: b.roleDelete, Summary: "Delete a role; its leases run to their end and cannot be renewed.",
+					ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true,
+				},
+			},
+			HelpSynopsis:    "What an application may have: from which config, and for how long.",
+			HelpDescription: "A role names a config, the TTLs of its leases, and what its vendor needs to know for each credential.",
+		},
+	}
+}
+
+func (b *backend) roleExists(ctx context.Context, req *logical.Request, data *framework.FieldData) (bool, error) {
+	entry, err := readRole(ctx, req.Storage, data.Get("name").(string))
+	return entry != nil, err
+}
+
+func (b *backend) roleWrite(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
+	name := data.Get("name").(string)
+	b.writeMutex.Lock()
+	defer b.writeMutex.Unlock()
+	old, err := readRole(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	if old == nil && req.Operation == logical.PatchOperation {
+		return nil, logical.CodedError(http.StatusNotFound, fmt.Sprintf("role %q does not exist", name))
+	}
+	entry, warnings, err := b.mergeRole(ctx, req.Storage, old, data)
+	if err != nil {
+		return fail(fmt.Sprintf("role %q", name), err)
+	}
+	stored, err := logical.StorageEntryJSON(rolePrefix+name, entry)
+	if err != nil {
+		return nil, fmt.Errorf("encoding role %q: %w", name, err)
+	}
+	defer b.roles.forget(name)
+	if err := req.Storage.Put(ctx, stored); err != nil {
+		return nil, fmt.Errorf("storing role %q: %w", name, err)
+	}
+	if len(warnings) == 0 {
+		return nil, nil
+	}
+	return &logical.Response{Warnings: warnings}, nil
+}
+
+// mergeRole returns what a write makes of the stored role, or a ClassInvalid error.
+func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *roleEntry, data *framework.FieldData) (*roleEntry, []string, error) {
+	entry := &roleEntry{Version: roleVersion}
+	if old != nil {
+		copied := *old
+		copied.Fields = maps.Clone(old.Fields)
+		entry = &copied
+	}
+	overlay(data, "config", &entry.Config)
+	overlaySeconds(data, "ttl", &entry.TTL)
+	overlaySeconds(data, "max_ttl", &entry.MaxTTL)
+	if entry.Config == "" {
+		return nil, nil, provider.InvalidField("config", "is required")
+	}
+	if entry.MaxTTL > 0 && entry.TTL > entry.MaxTTL {
+		return nil, nil, provider.InvalidField("ttl", "of %s exceeds max_ttl of %s", entry.TTL, entry.MaxTTL)
+	}
+
+	config, err := b.config(ctx, storage, entry.Config)
+	if err != nil {
+		return nil, nil, err
+	}
+	if config == nil {
+		return nil, nil, provider.InvalidField("config", "%q does not exist; write it to config/%s first", entry.Config, entry.Config)
+	}
+	if config.Retired {
+		return nil, nil, provider.InvalidField("config", "%q is retired and issues no more credentials", entry.Config)
+	}
+	vendor, ok := b.providers[config.Vendor]
+	if !ok {
+		return nil, nil, provider.InvalidField("config", "%q is of vendor %q, which this version of the plugin does not support", entry.Config, config.Vendor)
+	}
+	if err := b.rejectForeignFields(vendor, data, provider.Provider.RoleFields); err != nil {
+		return nil, nil, err
+	}
+	if entry.Vendor != vendor.Name() {
+		entry.Fields = nil
+	}
+	entry.Vendor = vendor.Name()
+	if entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.RoleFields()); err != nil {
+		return nil, nil, err
+	}
+	if err := vendor.ValidateRole(entry.fieldData(vendor)); err != nil {
+		return nil, nil, err
+	}
+	conn, err := b.connections.acquire(storage, entry.Config, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer conn.release()
+	return entry, b.lifetimes(entry, conn.MaxLifetime()).Warnings, nil
+}
+
+func (b *backend) roleRead(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
+	entry, err := readRole(ctx, req.Storage, data.Get("name").(string))
+	if err != nil || entry == nil {
+		return nil, err
+	}
+	described := map[string]any{
+		"config":  entry.Config,
+		"vendor":  entry.Vendor,
+		"ttl":     int64(entry.TTL.Seconds()),
+		"max_ttl": int64(entry.MaxTTL.Seconds()),
+	}
+	if vendor, ok := b.providers[entry.Vendor]; ok {
+		values := entry.fieldData(vendor)
+		for field, schema := range values.Schema {
+			if !isSensitive(schema) {
+				described[field] = values.Get(field)
+			}
+		}
+	}
+	return &logical.Response{Data: described}, nil
+}
+
+func (b *backend) roleList(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	names, err := req.Storage.List(ctx, rolePrefix)
+	if err != nil {
+		return nil, fmt.Errorf("listing the roles: %w", err)
+	}
+	return logical.ListResponse(names), nil
+}
+
+func (b *backend) roleDelete(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
+	name := data.Get("name").(string)
+	b.writeMutex.Lock()
+	defer b.writeMutex.Unlock()
+	defer b.roles.forget(name)
+	if err := req.Storage.Delete(ctx, rolePrefix+name); err != nil {
+		return nil, fmt.Errorf("deleting role %q: %w", name, err)
+	}
+	return nil, nil
+}

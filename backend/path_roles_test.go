@@ -1,0 +1,90 @@
+package backend
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRoleWrite_BadInput_IsA400ThatNamesTheFieldAndStoresNothing(t *testing.T) {
+	m := newMount(t)
+	m.must(logical.UpdateOperation, "config/ftd", m.configData("ftd", nil))
+	for name, test := range map[string]struct {
+		data map[string]any
+		says string
+	}{
+		"no config":              {map[string]any{"ttl": "1h"}, `"config"`},
+		"missing config":         {map[string]any{"config": "nobody"}, `"nobody" does not exist`},
+		"ttl beyond max_ttl":     {map[string]any{"config": "ftd", "ttl": "2h", "max_ttl": "1h"}, `"ttl"`},
+		"malformed ttl":          {map[string]any{"config": "ftd", "ttl": "soon"}, `ttl`},
+		"negative ttl":           {map[string]any{"config": "ftd", "ttl": "-1h"}, `ttl`},
+		"another vendor's field": {map[string]any{"config": "ftd", "subaccount": "x"}, `"subaccount"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, text := m.refused(logical.UpdateOperation, "roles/reader", test.data)
+			require.Equal(t, http.StatusBadRequest, status, text)
+			require.Contains(t, text, test.says)
+			stored, err := m.storage.List(t.Context(), rolePrefix)
+			require.NoError(t, err)
+			require.Empty(t, stored)
+		})
+	}
+}
+
+func TestRoleWrite_TTLOverAMaximum_IsCappedWithAWarningThatNamesIt(t *testing.T) {
+	m := newMount(t)
+	m.must(logical.UpdateOperation, "config/lacework", m.configData("lacework", nil))
+	for name, test := range map[string]struct {
+		ttl, says string
+	}{
+		"vendor's": {"25h", "the vendor's maximum of 24h0m0s"},
+		"mount's":  {"49h", "the mount's maximum of 48h0m0s"},
+	} {
+		response := m.must(logical.UpdateOperation, "roles/reader", map[string]any{"config": "lacework", "ttl": test.ttl})
+		require.NotNil(t, response, name)
+		require.Contains(t, response.Warnings[0], test.says, name)
+	}
+	lease := m.read("reader")
+	require.LessOrEqual(t, lease.secret.TTL.Hours(), 24.0)
+}
+
+func TestRoleUpdate_AbsentFieldsStay(t *testing.T) {
+	m := newMount(t)
+	m.must(logical.UpdateOperation, "config/lacework", m.configData("lacework", nil))
+	m.must(logical.UpdateOperation, "roles/reader", map[string]any{"config": "lacework", "ttl": "1h", "subaccount": "emea"})
+	m.must(logical.UpdateOperation, "roles/reader", map[string]any{"ttl": "2h"})
+	read := m.must(logical.ReadOperation, "roles/reader", nil).Data
+	require.Equal(t, "emea", read["subaccount"])
+	require.Equal(t, int64(7200), read["ttl"])
+	m.must(logical.PatchOperation, "roles/reader", map[string]any{"subaccount": nil, "ttl": nil})
+	read = m.must(logical.ReadOperation, "roles/reader", nil).Data
+	require.Equal(t, "", read["subaccount"])
+	require.Equal(t, int64(0), read["ttl"])
+}
+
+func TestRoleDelete_EndsReading(t *testing.T) {
+	m := newMount(t)
+	m.configure("lacework", nil)
+	m.read("lacework")
+	require.Equal(t, []string{"lacework"}, m.must(logical.ListOperation, "roles/", nil).Data["keys"])
+	m.must(logical.DeleteOperation, "roles/lacework", nil)
+	status, text := m.refused(logical.ReadOperation, "creds/lacework", nil)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, text, "does not exist")
+}
+
+// A config that was deleted and made anew for another vendor does not understand the role's fields.
+func TestRole_ConfigOfAnotherVendorNow_IsRefusedUntilWrittenAgain(t *testing.T) {
+	m := newMount(t)
+	m.must(logical.UpdateOperation, "config/edge", m.configData("ftd", nil))
+	m.must(logical.UpdateOperation, "roles/reader", map[string]any{"config": "edge"})
+	m.must(logical.DeleteOperation, "config/edge", nil)
+	m.must(logical.UpdateOperation, "config/edge", m.configData("lacework", nil))
+	status, text := m.refused(logical.ReadOperation, "creds/reader", nil)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, text, "write the role again")
+	m.must(logical.UpdateOperation, "roles/reader", map[string]any{"config": "edge"})
+	m.read("reader")
+}

@@ -1,0 +1,347 @@
+// Package ftd leases custom tokens of the on-box REST API of Cisco Secure Firewall Threat Defense, as it is
+// managed by the device manager (FDM).
+//
+// Sources: Cisco, "Authenticating Your REST API Client Using OAuth"; the FTD API reference of version 6 for
+// the maxima; the device's OpenAPI document of version 2 for shapes and statuses; "Overview of the API Client
+// Authentication Process" for the limit of five sessions.
+//
+// One password login of ours is kept for each connection, see [sessionKeeper]; with it, custom tokens are
+// made and revoked. A custom token's life is fixed when it is made.
+package ftd
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/framework"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
+)
+
+const (
+	fieldUsername   = "username"
+	fieldPassword   = "password"
+	fieldAPIVersion = "api_version"
+
+	// maxLifetime is the documented maximum of desired_expires_in. What the device does above it is not
+	// documented, so nothing above it is ever asked for.
+	maxLifetime = 31_536_000 * time.Second
+
+	// defaultMaxCredentials leaves two of the device's five sessions: one for our own login, one for a person.
+	defaultMaxCredentials = 3
+)
+
+// New returns the provider of Cisco FTD.
+func New() provider.Provider { return NewWithRandom(rand.Reader) }
+
+// NewWithRandom is New with another source of random bytes, which must be safe for concurrent use. They name
+// something that cannot exist at the device; see [provider.MarkerRevoker].
+func NewWithRandom(random io.Reader) provider.Provider { return vendor{random} }
+
+var (
+	_ provider.Provider      = vendor{}
+	_ provider.Connection    = (*connection)(nil)
+	_ provider.Renewer       = (*connection)(nil)
+	_ provider.Revoker       = (*connection)(nil)
+	_ provider.MarkerRevoker = (*connection)(nil)
+)
+
+type vendor struct{ random io.Reader }
+
+func (vendor) Name() string { return "ftd" }
+
+func (vendor) Description() string {
+	return "Cisco Secure Firewall Threat Defense, managed on the box (FDM): custom API tokens"
+}
+
+func (vendor) Capabilities() provider.Capabilities {
+	return provider.Capabilities{
+		Renewal:               provider.RenewalWithinLife,
+		Revokes:               true,
+		Marker:                "desired_subject",
+		MaxLifetime:           maxLifetime,
+		DefaultMaxCredentials: defaultMaxCredentials,
+		RevocationNote:        "Revoking the lease ends the custom token at the device.",
+		RotationNote:          "Change the password on the device, then write it to config/<name>.",
+	}
+}
+
+func (vendor) ConfigFields() map[string]*framework.FieldSchema {
+	return map[string]*framework.FieldSchema{
+		fieldUsername: {
+			Type:         framework.TypeString,
+			Description:  "User that logs in to the device. Its role is the role of every token that is leased.",
+			DisplayAttrs: &framework.DisplayAttributes{Name: "User name"},
+		},
+		fieldPassword: {
+			Type:         framework.TypeString,
+			Description:  "Password of that user.",
+			DisplayAttrs: &framework.DisplayAttributes{Name: "Password", Sensitive: true},
+		},
+		fieldAPIVersion: {
+			Type:         framework.TypeString,
+			Default:      latestVersion,
+			Description:  `Version of the device's API: "latest", or one that the device lists at /api/versions, such as "v6".`,
+			DisplayAttrs: &framework.DisplayAttributes{Name: "API version"},
+		},
+	}
+}
+
+func (vendor) RoleFields() map[string]*framework.FieldSchema { return nil }
+
+func (vendor) ValidateRole(*framework.FieldData) error { return nil }
+
+var versionPattern = regexp.MustCompile(`^(latest|v[0-9]{1,4})$`)
+
+func (v vendor) Open(config provider.Config) (provider.Connection, error) {
+	username, err := provider.RequiredField(config.Fields, fieldUsername)
+	if err != nil {
+		return nil, err
+	}
+	password, err := provider.RequiredField(config.Fields, fieldPassword)
+	if err != nil {
+		return nil, err
+	}
+	version, err := provider.StringField(config.Fields, fieldAPIVersion)
+	if err != nil {
+		return nil, err
+	}
+	if version == "" {
+		version = latestVersion
+	}
+	if !versionPattern.MatchString(version) {
+		return nil, provider.InvalidField(fieldAPIVersion, `must be "latest" or a version such as "v6"`)
+	}
+	http, err := httpclient.New(httpclient.FromConfig(config))
+	if err != nil {
+		return nil, err
+	}
+	logger := config.Logger
+	if logger == nil {
+		logger = hclog.NewNullLogger()
+	}
+	clock := config.Clock
+	if clock == nil {
+		clock = provider.SystemClock{}
+	}
+	api := &client{http: http, config: config.Name, version: version, username: username, password: password}
+	return &connection{
+		api:    api,
+		random: v.random,
+		sessions: &sessionKeeper{
+			api: api, clock: clock, logger: logger,
+			store: sessionStore{
+				store: config.Sessions, address: http.BaseURL(), username: username,
+				timeout: http.RequestTimeout(), logger: logger,
+			},
+		},
+	}, nil
+}
+
+// connection implements provider.Connection.
+type connection struct {
+	api      *client
+	sessions *sessionKeeper
+	random   io.Reader
+}
+
+// handleVersion is the version of the layout of handle.
+const handleVersion = 1
+
+// handle is what renewing and revoking a custom token need.
+type handle struct {
+	Version   int       `json:"v"`
+	Token     string    `json:"token"`
+	Subject   string    `json:"subject"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+func parseHandle(content json.RawMessage) (handle, error) {
+	var parsed handle
+	if err := json.Unmarshal(content, &parsed); err != nil || parsed.Version != handleVersion || parsed.Token == "" {
+		return handle{}, &provider.Error{Message: "ftd: the stored handle of the credential cannot be understood"}
+	}
+	return parsed, nil
+}
+
+func (c *connection) MaxLifetime() time.Duration { return maxLifetime }
+
+// Check logs in with the password. The login stays, as the one that the connection works with, and the one
+// that was held before is ended first: a check costs none of the device's sessions.
+func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
+	held, err := c.sessions.login(ctx)
+	if err != nil {
+		return nil, err
+	}
+	result := &provider.CheckResult{
+		Identity: c.api.username,
+		Details: map[string]any{
+			"api_version":      c.api.version,
+			"login_expires_at": held.accessEnds.UTC().Format(time.RFC3339),
+		},
+	}
+	versions, err := c.api.versions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(versions) > 0 {
+		result.Details["supported_versions"] = versions
+	}
+	users, err := c.api.users(ctx, held.access, c.api.username)
+	switch class := provider.ClassOf(err); {
+	case err == nil:
+	case class == provider.ClassForbidden, class == provider.ClassNotFound, class == provider.ClassInvalid:
+		result.Warnings = append(result.Warnings, "the login works, but the user's role could not be read: "+err.Error())
+		return result, nil
+	default:
+		return nil, err
+	}
+	for _, user := range users.Items {
+		if user.Name == c.api.username {
+			result.Details["user_role"] = user.Role
+			return result, nil
+		}
+	}
+	result.Warnings = append(result.Warnings, "the user is not a local one of the device, so its role is not known; "+
+		"whether a user without the administrator's role may make custom tokens is not documented")
+	return result, nil
+}
+
+// Issue makes a custom token.
+func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (*provider.Credential, error) {
+	if request.Lifetime < time.Second || request.Lifetime > maxLifetime {
+		return nil, &provider.Error{
+			Class: provider.ClassInvalid, Op: opIssue, Field: "max_ttl",
+			Message: fmt.Sprintf("a custom token lives between 1s and %s", maxLifetime),
+		}
+	}
+	// A second more than asked for, because a second is taken off the answer; see granted.end.
+	life := min(request.Lifetime+time.Second, maxLifetime)
+	var made *granted
+	var authority string
+	err := c.manage(ctx, func(access string) (err error) {
+		authority = access
+		made, err = c.api.customToken(ctx, access, request.Marker, life)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	end := made.end(made.ExpiresIn)
+	if !end.After(made.sentAt) {
+		return nil, c.endAgain(ctx, authority, made)
+	}
+	content, err := json.Marshal(handle{handleVersion, made.AccessToken, request.Marker, end})
+	if err != nil {
+		return nil, &provider.Error{Class: provider.ClassAmbiguous, Op: opIssue, Message: "the handle cannot be written as JSON", Err: err}
+	}
+	// A refresh token was not asked for. Should there be one, it stays here: with it the application could
+	// live on beyond its lease.
+	return &provider.Credential{
+		Token:     made.AccessToken,
+		TokenType: made.TokenType,
+		Address:   c.api.http.BaseURL() + c.api.base(),
+		Data:      map[string]any{"subject": request.Marker},
+		Handle:    content,
+		ExpiresAt: end,
+	}, nil
+}
+
+// endAgain revokes a token of which the device did not say how long it lives: no lease can be made of it.
+func (c *connection) endAgain(ctx context.Context, access string, made *granted) error {
+	failure := made.response.Misunderstood("the answer does not say how long the token lives")
+	if c.api.revokeToken(ctx, access, made.AccessToken) == nil {
+		failure.Class = provider.ClassInvalid
+		failure.Message += ", so it was revoked again"
+	}
+	return failure
+}
+
+// Renew asks the device whether it still accepts the token, and returns the end that is fixed since the token
+// was made. ClassNotFound means that the device has ended it.
+func (c *connection) Renew(ctx context.Context, content json.RawMessage, _ time.Duration) (time.Time, error) {
+	leased, err := parseHandle(content)
+	if err != nil {
+		return time.Time{}, err
+	}
+	alive, err := c.api.works(ctx, leased.Token)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if alive {
+		return leased.ExpiresAt, nil
+	}
+	// The device gives the same answer to an API version that it does not know. Only when our own login works
+	// under this one is it the token that has ended.
+	if err := c.proveLogin(ctx); err != nil {
+		return time.Time{}, err
+	}
+	return time.Time{}, &provider.Error{
+		Class: provider.ClassNotFound, Op: opUsers,
+		Message: "the device no longer accepts this token: it was revoked, or ended when a sixth session was opened",
+		Remedy:  "read a new credential; if this happens again, lower max_credentials so that the device's five sessions suffice",
+	}
+}
+
+// Close ends the connection's own login at the device. When it fails, the stored login is left for another
+// attempt.
+func (c *connection) Close(ctx context.Context) error {
+	defer c.api.http.Close()
+	return c.sessions.close(ctx)
+}
+
+// Abandon leaves the login to whoever uses the session store next.
+func (c *connection) Abandon() { c.api.http.Close() }
+
+// manage calls with the access token of our own login. When the device refuses, it is first found out
+// whether the login has died, evicted perhaps by a sixth session: then one new login is made and the call
+// repeated once, which a refusal permits, because a refused call did nothing. So an error for which refused
+// holds is about what was asked for, and the login has just proved itself under this API version.
+func (c *connection) manage(ctx context.Context, call func(access string) error) error {
+	held, loggedIn, err := c.sessions.get(ctx)
+	if err != nil {
+		return err
+	}
+	err = call(held.access)
+	if !refused(err) {
+		return err
+	}
+	alive, probeErr := c.api.works(ctx, held.access)
+	switch {
+	case probeErr != nil:
+		return probeErr
+	case alive:
+		return refusedThoughKnown(err)
+	}
+	c.sessions.drop(held)
+	if loggedIn {
+		return &provider.Error{
+			Class: provider.ClassUnavailable, Op: opLogin,
+			Message: "the device ended our login right after it was made",
+			Remedy:  "its five sessions may all be in use; lower max_credentials in config/" + c.api.config,
+		}
+	}
+	held, _, err = c.sessions.get(ctx)
+	if err != nil {
+		return err
+	}
+	return refusedThoughKnown(call(held.access))
+}
+
+// proveLogin makes sure that our own login works.
+func (c *connection) proveLogin(ctx context.Context) error {
+	return c.manage(ctx, func(access string) error {
+		_, err := c.api.users(ctx, access, "")
+		if provider.ClassOf(err) == provider.ClassForbidden {
+			return nil
+		}
+		return err
+	})
+}

@@ -1,0 +1,99 @@
+package ftd
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// Revoke ends a custom token. What the device answers when the token is gone already is not documented, so
+// a refusal is checked by using the token.
+func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error {
+	leased, err := parseHandle(content)
+	if err != nil {
+		return err
+	}
+	err = c.manage(ctx, func(access string) error { return c.api.revokeToken(ctx, access, leased.Token) })
+	if !refused(err) {
+		return err
+	}
+	if alive, err := c.api.works(ctx, leased.Token); err != nil || !alive {
+		return err
+	}
+	if leased.Subject != "" {
+		bySubject := c.manage(ctx, func(access string) error {
+			_, err := c.api.revokeSubject(ctx, access, leased.Subject)
+			return err
+		})
+		if bySubject != nil && !refused(bySubject) {
+			return bySubject
+		}
+		if alive, err := c.api.works(ctx, leased.Token); err != nil || !alive {
+			return err
+		}
+	}
+	return withRemedy(err, "the token still works; end it at the device, or wait for its expiry")
+}
+
+// RevokeMarker ends the custom token whose desired_subject is the marker. There is no call that lists custom
+// tokens, and what the device answers to a subject that nobody has is not documented. So after a refusal it
+// is asked to revoke a subject that cannot exist: when it says the same about both, the first does not exist
+// either. Anything else is an error.
+func (c *connection) RevokeMarker(ctx context.Context, marker string) error {
+	said, err := c.revokeSubject(ctx, marker)
+	if !refused(err) {
+		return err
+	}
+	absent, err2 := c.absentSubject(len(marker))
+	if err2 != nil {
+		return err2
+	}
+	control, controlErr := c.revokeSubject(ctx, absent)
+	if controlErr != nil && !refused(controlErr) {
+		return controlErr
+	}
+	if controlErr != nil && control == said {
+		return nil
+	}
+	return withRemedy(err, "whether a token with this subject exists could not be found out")
+}
+
+// revokeSubject asks for one revocation by subject, and returns what the device said to it last.
+func (c *connection) revokeSubject(ctx context.Context, subject string) (said refusalText, err error) {
+	err = c.manage(ctx, func(access string) (err error) {
+		said, err = c.api.revokeSubject(ctx, access, subject)
+		return err
+	})
+	return said, err
+}
+
+// absentSubject returns a subject of the given length, or a longer one, that nobody has ever used. The length
+// is the same so that no limit on it can make a difference.
+func (c *connection) absentSubject(length int) (string, error) {
+	const enough = 16 // bytes: nobody meets such a name by chance
+	content := make([]byte, max(enough, (length+1)/2))
+	if _, err := io.ReadFull(c.random, content); err != nil {
+		return "", &provider.Error{Op: opRevokeSubject, Message: "no random bytes", Err: err}
+	}
+	return hex.EncodeToString(content)[:max(2*enough, length)], nil
+}
+
+// refusedThoughKnown corrects the class of a refusal that came although our login works: it is about what
+// was asked for, not about who asked.
+func refusedThoughKnown(err error) error {
+	if failure, ok := errors.AsType[*provider.Error](err); ok && failure.Class == provider.ClassUnauthenticated {
+		failure.Class = provider.ClassForbidden
+	}
+	return err
+}
+
+func withRemedy(err error, remedy string) error {
+	if failure, ok := errors.AsType[*provider.Error](err); ok {
+		failure.Remedy = remedy
+	}
+	return err
+}

@@ -1,0 +1,363 @@
+package ftd
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
+)
+
+const (
+	// refreshMargin is how much life an access token must have left to be used.
+	refreshMargin = 60 * time.Second
+
+	// refusalPause is how long a refused login is remembered, so that a thousand readers with a wrong
+	// password make one attempt and do not lock the account.
+	refusalPause = 30 * time.Second
+
+	// maxLostPause bounds the pause after logins whose answer was lost. Each may have taken one of the
+	// device's five sessions for the life of a login, so the pause doubles from refusalPause.
+	maxLostPause = 10 * time.Minute
+)
+
+// session is one login of ours at the device: a pair of tokens and when each ends on our clock.
+type session struct {
+	access      string
+	accessEnds  time.Time
+	refresh     string // empty when the device gave none
+	refreshEnds time.Time
+}
+
+func newSession(answer *granted) *session {
+	made := &session{access: answer.AccessToken, refresh: answer.RefreshToken}
+	if answer.ExpiresIn <= 0 {
+		answer.ExpiresIn = int64(defaultAccessLife / time.Second)
+	}
+	made.accessEnds = answer.end(answer.ExpiresIn)
+	if made.refresh != "" {
+		if answer.RefreshExpiresIn <= 0 {
+			answer.RefreshExpiresIn = int64(defaultRefreshLife / time.Second)
+		}
+		made.refreshEnds = answer.end(answer.RefreshExpiresIn)
+	}
+	return made
+}
+
+// sessionKeeper holds the one login that a connection has at its device. The device allows five sessions in
+// all and silently ends the oldest for a sixth, so however many callers there are, they share one.
+//
+// No lock is held across a call: callers that need a login share one flight, which runs on a context of
+// its own, because the first caller's giving up must not cost the others their login. Each exchange of a
+// flight is bounded by the request timeout.
+type sessionKeeper struct {
+	api    *client
+	store  sessionStore
+	clock  provider.Clock
+	logger hclog.Logger
+
+	flights singleflight.Group
+
+	mu      sync.Mutex
+	loaded  bool
+	current *session
+	closed  bool
+	pause   pause
+}
+
+// pause is a refused login that is remembered.
+type pause struct {
+	until   time.Time
+	failure *provider.Error
+	lost    int // logins in a row whose answer was lost
+}
+
+// landing is what a flight brings home.
+type landing struct {
+	held     *session
+	loggedIn bool // by a password login in this flight
+}
+
+// get returns a session with life left. loggedIn reports that a password login was made for it.
+func (k *sessionKeeper) get(ctx context.Context) (held *session, loggedIn bool, err error) {
+	k.mu.Lock()
+	held = k.current
+	k.mu.Unlock()
+	if held != nil && k.fresh(held) {
+		return held, false, nil
+	}
+	landed, err := k.fly(ctx, k.obtain)
+	return landed.held, landed.loggedIn, err
+}
+
+// login makes a password login, whatever session there was before, and ends that one first, so that there
+// are never two.
+func (k *sessionKeeper) login(ctx context.Context) (*session, error) {
+	for {
+		landed, err := k.fly(ctx, k.replace)
+		// The flight may have been another caller's, which found a session or refreshed one.
+		if err != nil || landed.loggedIn {
+			return landed.held, err
+		}
+	}
+}
+
+// fly runs work unless a flight is under way, and waits for the flight or for ctx.
+func (k *sessionKeeper) fly(ctx context.Context, work func(context.Context) (landing, error)) (landing, error) {
+	landed := k.flights.DoChan("session", func() (any, error) {
+		return work(context.WithoutCancel(ctx))
+	})
+	select {
+	case result := <-landed:
+		return result.Val.(landing), result.Err
+	case <-ctx.Done():
+		return landing{}, &provider.Error{
+			Class: provider.ClassUnavailable, Op: opLogin,
+			Message: "the caller gave up while the device was asked for a login", Err: ctx.Err(),
+		}
+	}
+}
+
+// obtain is the flight of get: what is held, or refreshed, or a password login.
+func (k *sessionKeeper) obtain(ctx context.Context) (landing, error) {
+	held, err := k.load(ctx)
+	if err != nil {
+		return landing{}, err
+	}
+	if held != nil && k.fresh(held) {
+		return landing{held: held}, nil
+	}
+	if held != nil && k.refreshable(held) {
+		renewed, err := k.api.refresh(ctx, held.refresh)
+		if err == nil {
+			k.keep(ctx, renewed)
+			return landing{held: renewed}, nil
+		}
+		if !refused(err) {
+			return landing{}, asUnavailable(err)
+		}
+		k.logger.Debug("the device refuses to refresh the login; logging in again")
+	}
+	return k.password(ctx)
+}
+
+// replace is the flight of login.
+func (k *sessionKeeper) replace(ctx context.Context) (landing, error) {
+	if err := k.paused(); err != nil {
+		return landing{}, err // before anything is ended for a password that is known to be wrong
+	}
+	held, err := k.load(ctx)
+	if err != nil {
+		return landing{}, err
+	}
+	if held != nil {
+		if err := k.discard(ctx, held); err != nil {
+			return landing{}, err
+		}
+	}
+	return k.password(ctx)
+}
+
+// password makes one password login and keeps it.
+func (k *sessionKeeper) password(ctx context.Context) (landing, error) {
+	if err := k.paused(); err != nil {
+		return landing{}, err
+	}
+	made, err := k.api.login(ctx)
+	if err != nil {
+		return landing{}, k.refusedLogin(err)
+	}
+	k.mu.Lock()
+	k.pause = pause{}
+	k.mu.Unlock()
+	k.keep(ctx, made)
+	return landing{held: made, loggedIn: true}, nil
+}
+
+// refusedLogin gives a failed login its meaning, and remembers it if trying again at once would do harm.
+func (k *sessionKeeper) refusedLogin(err error) error {
+	failure, ok := errors.AsType[*provider.Error](err)
+	if !ok {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	wait := refusalPause
+	switch {
+	case httpclient.StatusOf(err) == http.StatusBadRequest:
+		// Documented: a wrong user name or password is 400 here, not 401.
+		failure.Class = provider.ClassUnauthenticated
+		failure.Remedy = "check username and password in config/" + k.api.config
+	case failure.Class == provider.ClassUnauthenticated, failure.Class == provider.ClassForbidden:
+	case failure.Class == provider.ClassRateLimited:
+		wait = 0 // as long as the device asks
+	case failure.Class == provider.ClassAmbiguous:
+		// The class is about what was asked of us, and that was not begun. But the device may hold a session
+		// of which nobody has the token.
+		failure.Class = provider.ClassUnavailable
+		failure.Remedy = "the device may hold one of its sessions for this login until it expires"
+		wait = min(refusalPause<<min(k.pause.lost, 10), maxLostPause)
+		k.pause.lost++
+	default:
+		return failure
+	}
+	failure.RetryAfter = max(failure.RetryAfter, wait)
+	k.pause.failure, k.pause.until = failure, k.clock.Now().Add(failure.RetryAfter)
+	return failure
+}
+
+// paused returns the remembered refusal while it lasts.
+func (k *sessionKeeper) paused() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return &provider.Error{Class: provider.ClassUnavailable, Op: opLogin, Message: "the connection is closed"}
+	}
+	left := k.pause.until.Sub(k.clock.Now())
+	if k.pause.failure == nil || left <= 0 {
+		return nil
+	}
+	again := *k.pause.failure
+	again.RetryAfter = left
+	again.Message += "; the device was not asked again so soon after that"
+	return &again
+}
+
+func (k *sessionKeeper) fresh(held *session) bool {
+	return held.accessEnds.Sub(k.clock.Now()) >= refreshMargin
+}
+
+func (k *sessionKeeper) refreshable(held *session) bool {
+	return held.refresh != "" && held.refreshEnds.After(k.clock.Now())
+}
+
+// load returns the session that is held, reading the store at first need; nil when there is none.
+func (k *sessionKeeper) load(ctx context.Context) (*session, error) {
+	k.mu.Lock()
+	held, loaded := k.current, k.loaded
+	k.mu.Unlock()
+	if loaded {
+		return held, nil
+	}
+	held, err := k.store.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k.set(held)
+	return held, nil
+}
+
+// keep makes the session the one that is held, here and in the store.
+func (k *sessionKeeper) keep(ctx context.Context, held *session) {
+	k.set(held)
+	if err := k.store.save(ctx, held); err != nil {
+		// The login works, and failing the caller would not undo it. What is lost is that after a restart
+		// nobody knows of it: then it takes one of the device's sessions until it expires.
+		k.logger.Warn("the device's login could not be stored; after a restart it holds one of the device's sessions until it expires",
+			"error", err)
+	}
+}
+
+func (k *sessionKeeper) set(held *session) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.current, k.loaded = held, true
+}
+
+// drop forgets a session that turned out dead, unless a newer one has taken its place.
+func (k *sessionKeeper) drop(dead *session) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current == dead {
+		k.current = nil
+	}
+}
+
+// discard ends a session at the device and forgets it, here and in the store.
+func (k *sessionKeeper) discard(ctx context.Context, held *session) error {
+	held, err := k.end(ctx, held)
+	if err != nil {
+		return err
+	}
+	k.drop(held)
+	return k.store.save(ctx, nil)
+}
+
+// end revokes a session at the device, and returns nil once the session is known to be gone. It returns the
+// session as it was last, because it may have to refresh it.
+//
+// Whether revoking one token of a pair ends the other is inferred, not documented. So the refresh token
+// goes first, while the access token can still be used to revoke it, and then the access token if it works.
+func (k *sessionKeeper) end(ctx context.Context, held *session) (*session, error) {
+	if !held.accessEnds.After(k.clock.Now()) {
+		if !k.refreshable(held) {
+			return held, nil // it has expired
+		}
+		// Only an access token that works can revoke.
+		renewed, err := k.api.refresh(ctx, held.refresh)
+		if refused(err) {
+			return held, nil // neither token works any more
+		}
+		if err != nil {
+			return held, asUnavailable(err)
+		}
+		// Kept, so that what is stored still works should the next step fail.
+		k.keep(ctx, renewed)
+		held = renewed
+	}
+	if held.refresh != "" {
+		if err := k.api.revokeToken(ctx, held.access, held.refresh); err != nil && !refused(err) {
+			return held, err
+		}
+		if alive, err := k.api.works(ctx, held.access); err != nil || !alive {
+			return held, err
+		}
+	}
+	err := k.api.revokeToken(ctx, held.access, held.access)
+	if !refused(err) {
+		return held, err
+	}
+	alive, probeErr := k.api.works(ctx, held.access)
+	switch {
+	case probeErr != nil:
+		return held, probeErr
+	case alive:
+		return held, err
+	}
+	return held, nil
+}
+
+// close ends the session for good: no other is obtained afterwards.
+func (k *sessionKeeper) close(ctx context.Context) error {
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	// A flight that is under way is waited for, so that its login is not left behind. What it brings home is
+	// in k.current; why it failed is its callers' affair.
+	_, _ = k.fly(ctx, func(context.Context) (landing, error) { return landing{}, nil })
+	if err := ctx.Err(); err != nil {
+		return &provider.Error{
+			Class: provider.ClassUnavailable, Op: opRevoke, Message: "the caller gave up before the login was ended", Err: err,
+		}
+	}
+	held, err := k.load(ctx)
+	if err != nil || held == nil {
+		return err
+	}
+	return k.discard(ctx, held)
+}
+
+// asUnavailable is for a failure in getting a login: whatever became of that, what was asked of us was not
+// begun.
+func asUnavailable(err error) error {
+	if failure, ok := errors.AsType[*provider.Error](err); ok && failure.Class == provider.ClassAmbiguous {
+		failure.Class = provider.ClassUnavailable
+	}
+	return err
+}

@@ -1,0 +1,120 @@
+package httpclient
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// transportError classifies a request that got no complete answer. sent says whether a byte of it may
+// have left this machine.
+func (c *Client) transportError(ctx context.Context, request Request, sent bool, err error) *provider.Error {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err // the URL adds nothing that the step does not say
+	}
+	failure := &provider.Error{Op: request.Op, Class: provider.ClassUnavailable, Err: err}
+	if !sent {
+		if c.trustError(failure, err) {
+			return failure
+		}
+		failure.Message, failure.Remedy = c.unsentMessage(ctx, request, err)
+		return failure
+	}
+	if !request.Repeatable {
+		failure.Class = provider.ClassAmbiguous
+	}
+	failure.Message = "the request was sent, but " + c.lostMessage(ctx, request, err)
+	return failure
+}
+
+func (c *Client) unsentMessage(ctx context.Context, request Request, err error) (message, remedy string) {
+	if cause := ctx.Err(); cause != nil {
+		return "nothing was sent: " + contextMessage(cause), ""
+	}
+	remedy = fmt.Sprintf("check that %s can be reached from the Vault server, and the proxy settings of its environment", c.base.Host)
+	if isTimeout(err) {
+		return fmt.Sprintf("nothing was sent: no connection within %s", c.options.RequestTimeout), remedy
+	}
+	return "nothing was sent: " + Redact(err.Error(), request.Secrets...), remedy
+}
+
+func (c *Client) lostMessage(ctx context.Context, request Request, err error) string {
+	switch {
+	case ctx.Err() != nil:
+		return contextMessage(ctx.Err())
+	case isTimeout(err):
+		return fmt.Sprintf("no complete answer came within %s", c.options.RequestTimeout)
+	}
+	return "no complete answer came: " + Redact(err.Error(), request.Secrets...)
+}
+
+func contextMessage(cause error) string {
+	if errors.Is(cause, context.Canceled) {
+		return "the caller gave up"
+	}
+	return "the caller's time was up"
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// lasting reports whether an attempt failed for a reason that another attempt will meet again.
+func lasting(err error) bool {
+	return errors.Is(err, errTooLarge) || isTrustError(err)
+}
+
+func isTrustError(err error) bool {
+	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
+	return verification || isNotTLS(err)
+}
+
+// isNotTLS reports whether the other side answered the TLS handshake with something else.
+func isNotTLS(err error) bool {
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	return record || errors.Is(err, http.ErrSchemeMismatch)
+}
+
+// trustError fills in an error about the server's certificate, or about a server that does not speak
+// TLS, and reports whether err is one. Nothing was sent, and nothing will be until somebody changes the
+// configuration or the server, so the class is ClassInvalid.
+func (c *Client) trustError(failure *provider.Error, err error) bool {
+	if !isTrustError(err) {
+		return false
+	}
+	failure.Class = provider.ClassInvalid
+	config := "config/" + c.options.Name
+	const lastResort = "; tls_skip_verify=true is the last resort and gives up the proof of who the server is"
+
+	if isNotTLS(err) {
+		failure.Field = fieldAddress
+		failure.Message = fmt.Sprintf("%s does not speak TLS", c.base.Host)
+		failure.Remedy = "check host and port in " + config
+		return true
+	}
+	if name, ok := errors.AsType[x509.HostnameError](err); ok {
+		failure.Message = fmt.Sprintf("the certificate of %s does not carry the name %q", c.base.Host, name.Host)
+		failure.Remedy = "set tls_server_name in " + config + " to a name that the certificate carries, or correct the address" + lastResort
+		return true
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		failure.Message = fmt.Sprintf("the certificate of %s is signed by an authority that is not trusted", c.base.Host)
+		failure.Remedy = "set ca_cert in " + config + " to the PEM certificate of that authority" + lastResort
+		return true
+	}
+	failure.Message = fmt.Sprintf("the certificate of %s is not valid: %s", c.base.Host, Redact(err.Error()))
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		failure.Remedy = "replace the server's certificate, or correct the clock of the Vault server" + lastResort
+		return true
+	}
+	failure.Remedy = "replace the server's certificate, or set ca_cert in " + config + lastResort
+	return true
+}

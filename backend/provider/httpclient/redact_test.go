@@ -1,0 +1,131 @@
+package httpclient_test
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"net/url"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
+)
+
+func TestRedact_ReplacesEachFormOfASecret(t *testing.T) {
+	const secret = `p&ss "wörd" <1>/+=`
+	inJSON, err := json.Marshal(secret)
+	require.NoError(t, err)
+	basic := base64.StdEncoding.EncodeToString([]byte("admin:" + secret))
+	for name, form := range map[string]string{
+		"itself":             secret,
+		"query escape":       url.QueryEscape(secret),
+		"path escape":        url.PathEscape(secret),
+		"lower-case escapes": strings.ToLower(url.QueryEscape("&/+=")) + url.QueryEscape(secret),
+		"JSON":               string(inJSON),
+		"hexadecimal":        hex.EncodeToString([]byte(secret)),
+		"base64":             base64.StdEncoding.EncodeToString([]byte(secret)),
+		"base64 URL":         base64.RawURLEncoding.EncodeToString([]byte(secret)),
+		"basic credentials":  basic,
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := httpclient.Redact("before "+form+" after", secret)
+			assert.Contains(t, text, "[redacted]")
+			assert.NotContains(t, text, form)
+			assert.NotContains(t, text, "rd%22")
+			assert.True(t, strings.HasPrefix(text, "before ") && strings.HasSuffix(text, " after"), text)
+		})
+	}
+}
+
+func TestRedact_Base64AtEveryOffset(t *testing.T) {
+	const secret = "correct-horse-battery"
+	for _, prefix := range []string{"", "a", "ab", "abc", "user:"} {
+		for _, suffix := range []string{"", "z", "yz", ":x"} {
+			encoded := base64.StdEncoding.EncodeToString([]byte(prefix + secret + suffix))
+			text := httpclient.Redact(encoded, secret)
+			assert.Contains(t, text, "[redacted]", "%q %q", prefix, suffix)
+			assert.Less(t, len(text), len("[redacted]")+16, "%q %q leaves %s", prefix, suffix, text)
+		}
+	}
+}
+
+func TestRedact_LongerSecretWins(t *testing.T) {
+	assert.Equal(t, "[redacted]!", httpclient.Redact("abcdef!", "abc", "abcdef"))
+}
+
+func TestRedact_EmptySecretIsSkipped(t *testing.T) {
+	assert.Equal(t, "abc", httpclient.Redact("abc", "", ""))
+}
+
+func TestRedact_WhatLooksLikeAToken(t *testing.T) {
+	for name, text := range map[string]string{
+		"JWT":           "got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZG1pbiJ9.c2lnbmF0dXJl here",
+		"unsigned JWT":  "got eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9. here",
+		"bearer":        "Authorization: Bearer _abcdef0123456789",
+		"basic":         "authorization: basic YWRtaW46aHVudGVyMg==",
+		"JSON member":   `{"access_token":"abc","message":"no"}`,
+		"escaped quote": `{"password" : "a\"bc", "message":"no"}`,
+		"cut off":       `{"refresh_token":"abc`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			redacted := httpclient.Redact(text)
+			assert.Contains(t, redacted, "[redacted]")
+			for _, part := range []string{"eyJ", "abc", "YWRtaW", "c2ln", "bc"} {
+				assert.NotContains(t, redacted, part)
+			}
+		})
+	}
+}
+
+func TestRedact_KeepsAnOrdinaryMessage(t *testing.T) {
+	for _, text := range []string{
+		"Failed to authenticate user",
+		`{"error":{"severity":"ERROR","key":"Validation","messages":[{"description":"Validation failed"}]}}`,
+		"The token has expired.",
+		"Access Key is null.",
+	} {
+		assert.Equal(t, text, httpclient.Redact(text))
+	}
+}
+
+func TestRedact_OneCleanLine(t *testing.T) {
+	assert.Equal(t, "a b c[31md", httpclient.Redact("a\r\nb\t\x00 c\x1b[31m\u202ed\xff"))
+}
+
+func TestRedact_HTMLIsSummarised(t *testing.T) {
+	for _, page := range []string{
+		"<!DOCTYPE html><title>hunter2</title>", " \n<html><body>hunter2", "\ufeff<HTML>",
+		`<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml">`,
+	} {
+		assert.Equal(t, "an HTML page", httpclient.Redact(page))
+	}
+}
+
+func TestRedact_CutsAfterRedacting(t *testing.T) {
+	secret := strings.Repeat("s", 40)
+	text := httpclient.Redact(strings.Repeat("ä", 290)+secret+strings.Repeat("x", 1000), secret)
+	assert.NotContains(t, text, "s", "not even a piece of the secret is left at the cut: %s", text)
+	assert.LessOrEqual(t, utf8.RuneCountInString(text), 301)
+	assert.True(t, strings.HasSuffix(text, "…"))
+}
+
+func FuzzRedact(f *testing.F) {
+	f.Add("prefix", "hunter2-hunter2", "suffix")
+	f.Add("<html>", "a", "\x00")
+	f.Fuzz(func(t *testing.T, prefix, secret, suffix string) {
+		// A secret that can occur in the replacement itself, or that cleaning would alter, proves nothing.
+		if len(secret) < 8 || !utf8.ValidString(secret) || strings.Contains("[redacted]…an HTML page", secret) {
+			return
+		}
+		text := httpclient.Redact(prefix+" "+secret+" "+suffix, secret)
+		assert.True(t, utf8.ValidString(text))
+		assert.LessOrEqual(t, utf8.RuneCountInString(text), 301)
+		if strings.Count(prefix+suffix, "") < 200 {
+			assert.NotContains(t, text, secret)
+		}
+	})
+}

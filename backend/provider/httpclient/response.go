@@ -1,0 +1,193 @@
+package httpclient
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// maxRetryAfter bounds what a vendor can ask for, so that a nonsensical header does not silence a
+// config for years.
+const maxRetryAfter = 24 * time.Hour
+
+// Response is a complete answer, of any status.
+type Response struct {
+	// Status is the HTTP status code.
+	Status int
+	// Header is the header of the answer.
+	Header http.Header
+	// Body is the whole body, at most MaxBody bytes.
+	Body []byte
+	// ServerTime is the Date header, in whole seconds of the server's clock; zero without one.
+	ServerTime time.Time
+	// SentAt is when this attempt began, by the client's clock: before any byte was sent, so that a
+	// lifetime counted from it never ends late.
+	SentAt time.Time
+
+	request Request
+	now     time.Time
+}
+
+// OK reports whether the status is a 2xx.
+func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
+
+// Decode reads the body as one JSON value into target. Unknown members are accepted, anything after the
+// value is not. An error is ClassAmbiguous, or ClassUnavailable for a repeatable request: the vendor has
+// answered, but what it did is not known. The error never quotes the body, which may hold a token.
+func (r *Response) Decode(target any) error {
+	decoder := json.NewDecoder(bytes.NewReader(r.Body))
+	err := decoder.Decode(target)
+	if err == nil {
+		if _, end := decoder.Token(); errors.Is(end, io.EOF) {
+			return nil
+		}
+	}
+	what := "something that is not the expected JSON"
+	switch {
+	case len(bytes.TrimSpace(r.Body)) == 0:
+		what = "an empty body"
+	case isHTML(string(r.Body)):
+		what = htmlSummary
+	}
+	return r.Misunderstood("the vendor answered %s with %s", r.statusText(), what)
+}
+
+// Misunderstood returns the error for an answer whose status promises success and whose content does not
+// bear it out: ClassAmbiguous, or ClassUnavailable for a repeatable request. The text is the caller's own
+// and must not quote the body.
+func (r *Response) Misunderstood(format string, args ...any) *provider.Error {
+	class := provider.ClassAmbiguous
+	if r.request.Repeatable {
+		class = provider.ClassUnavailable
+	}
+	return &provider.Error{
+		Class:   class,
+		Op:      r.request.Op,
+		Message: fmt.Sprintf(format, args...),
+		Remedy:  "check that the address is the vendor's API and not a proxy or a login page",
+	}
+}
+
+// StatusError turns an answer that is not a 2xx into an error by the usual meaning of its status.
+// vendorText is the message inside the body, as far as the caller can read it; when it is empty, the
+// body itself is summarised. Either is redacted. The caller corrects the class where its vendor differs,
+// and adds the remedy.
+func (r *Response) StatusError(vendorText string) *provider.Error {
+	failure := &provider.Error{
+		Class:      r.class(),
+		Op:         r.request.Op,
+		RetryAfter: r.RetryAfter(),
+		Err:        statusCause(r.Status),
+	}
+	if r.Status >= 300 && r.Status < 400 {
+		failure.Message = "the vendor answered " + r.statusText() + r.redirectText() + "; redirects are not followed"
+		failure.Remedy = "check the address"
+		return failure
+	}
+	if strings.TrimSpace(vendorText) == "" {
+		vendorText = string(r.Body)
+	}
+	failure.Message = "the vendor answered " + r.statusText()
+	if text := r.Redact(vendorText); text != "" {
+		failure.Message += ": " + text
+	}
+	return failure
+}
+
+// statusCause is the cause of an error that StatusError made: the status, for [StatusOf].
+type statusCause int
+
+// Error implements error.
+func (s statusCause) Error() string { return "status " + strconv.Itoa(int(s)) }
+
+// StatusOf returns the HTTP status of the answer that err was made from by [Response.StatusError], or
+// zero when err has another origin.
+func StatusOf(err error) int {
+	status, _ := errors.AsType[statusCause](err)
+	return int(status)
+}
+
+// Redact makes a text of the vendor's fit to be shown, without the secrets of the request.
+func (r *Response) Redact(text string) string { return Redact(text, r.request.Secrets...) }
+
+// RetryAfter is how long the vendor asked to be left alone: the Retry-After header, in seconds or as a
+// date, which is read against the answer's own Date. Zero without one, at most a day.
+func (r *Response) RetryAfter() time.Duration { return retryAfter(r.Header, r.now) }
+
+// class is the usual meaning of the status.
+func (r *Response) class() provider.Class {
+	// A server error after a create says nothing about whether something was created, unless the status
+	// says that the request was not served at all.
+	unsure := provider.ClassAmbiguous
+	if r.request.Repeatable {
+		unsure = provider.ClassUnavailable
+	}
+	switch status := r.Status; {
+	case status >= 300 && status < 400:
+		return provider.ClassInvalid
+	case status == http.StatusUnauthorized:
+		return provider.ClassUnauthenticated
+	case status == http.StatusForbidden:
+		return provider.ClassForbidden
+	case status == http.StatusNotFound, status == http.StatusGone:
+		return provider.ClassNotFound
+	case status == http.StatusTooManyRequests:
+		return provider.ClassRateLimited
+	case status == http.StatusRequestTimeout:
+		return unsure
+	case status == http.StatusLocked, status == http.StatusTooEarly, status == http.StatusProxyAuthRequired:
+		return provider.ClassUnavailable
+	case status >= 400 && status < 500:
+		return provider.ClassInvalid
+	case status == http.StatusServiceUnavailable, status == http.StatusNotImplemented,
+		status == http.StatusHTTPVersionNotSupported:
+		return provider.ClassUnavailable
+	}
+	return unsure
+}
+
+func (r *Response) statusText() string {
+	if text := http.StatusText(r.Status); text != "" {
+		return strconv.Itoa(r.Status) + " " + text
+	}
+	return strconv.Itoa(r.Status)
+}
+
+// redirectText names the host that a redirect points to, and nothing else of it: the rest may carry
+// what was sent.
+func (r *Response) redirectText() string {
+	location, err := url.Parse(r.Header.Get("Location"))
+	if err != nil || location.Host == "" {
+		return ""
+	}
+	return ", pointing to " + r.Redact(location.Host)
+}
+
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	value := strings.TrimSpace(header.Get("Retry-After"))
+	if value == "" {
+		return 0
+	}
+	var wait time.Duration
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+		if seconds > int64(maxRetryAfter/time.Second) {
+			return maxRetryAfter
+		}
+		wait = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(value); err == nil {
+		if date, err := http.ParseTime(header.Get("Date")); err == nil {
+			now = date
+		}
+		wait = at.Sub(now)
+	}
+	return max(0, min(wait, maxRetryAfter))
+}

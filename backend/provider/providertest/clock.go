@@ -1,0 +1,77 @@
+package providertest
+
+import (
+	"sync"
+	"time"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+var _ provider.Clock = (*Clock)(nil)
+
+// Clock is a [provider.Clock] that stands still until a test moves it. Safe for concurrent use.
+type Clock struct {
+	mu     sync.Mutex
+	now    time.Time
+	alarms []alarm
+}
+
+type alarm struct {
+	at      time.Time
+	channel chan time.Time
+}
+
+// NewClock returns a clock that shows 2 January 2026, 03:04:05 UTC: a whole second, so that a time which
+// travelled through a Date header compares equal.
+func NewClock() *Clock {
+	return &Clock{now: time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)}
+}
+
+// Now returns the time that the clock shows.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// After returns a channel that receives once the clock has been moved by d. It receives at once when d
+// is not positive.
+func (c *Clock) After(d time.Duration) <-chan time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	channel := make(chan time.Time, 1)
+	if d <= 0 {
+		channel <- c.now
+		return channel
+	}
+	c.alarms = append(c.alarms, alarm{at: c.now.Add(d), channel: channel})
+	return channel
+}
+
+// Advance moves the clock forward and fires what is due.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.set(c.now.Add(d))
+}
+
+// Set moves the clock to a time, forward or back, and fires what is due.
+func (c *Clock) Set(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.set(now)
+}
+
+// set is called with the lock held. Alarm channels are buffered, so it never blocks.
+func (c *Clock) set(now time.Time) {
+	c.now = now
+	waiting := c.alarms[:0]
+	for _, next := range c.alarms {
+		if next.at.After(now) {
+			waiting = append(waiting, next)
+			continue
+		}
+		next.channel <- now
+	}
+	c.alarms = waiting
+}

@@ -1,0 +1,117 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+const (
+	// firstRetry and lastRetry bound the growing pause between two attempts to revoke.
+	firstRetry = time.Minute
+	lastRetry  = time.Hour
+
+	// lostLeaseGrace is how long after its end a lease may still be revoked by Vault itself, which
+	// gives up after about ten minutes.
+	lostLeaseGrace = 15 * time.Minute
+
+	// expiryGrace is how long after a credential's expiry its account is kept: clocks differ.
+	expiryGrace = time.Minute
+
+	// periodicBudget bounds the work of one periodic run. Vault gives it 90 seconds.
+	periodicBudget = time.Minute
+)
+
+// end revokes an entry's credential at the vendor and strikes the entry out. When that fails, the
+// entry says so and is tried again by the periodic run. Ending twice is harmless.
+func (b *backend) end(ctx context.Context, storage logical.Storage, entry *ledger.Entry) error {
+	config, conn, err := b.configInUse(ctx, storage, entry.Config)
+	if err != nil {
+		return err
+	}
+	defer conn.release()
+	can := b.providers[config.Vendor].Capabilities()
+	if !can.Revokes && (entry.Handle != nil || can.Marker == "") {
+		return b.letExpire(ctx, storage, entry, config)
+	}
+	if err := revokeAtVendor(ctx, conn, entry); err != nil {
+		b.postpone(ctx, storage, entry, err)
+		return err
+	}
+	return b.strikeOut(ctx, storage, entry, config)
+}
+
+// revokeAtVendor asks the vendor to end the credential: by its handle, or, when its answer never
+// came, by its marker.
+func revokeAtVendor(ctx context.Context, conn *connection, entry *ledger.Entry) error {
+	if entry.Handle != nil {
+		revoker, ok := conn.Connection.(provider.Revoker)
+		if !ok {
+			return fmt.Errorf("the vendor's connection %T cannot revoke although its capabilities say so", conn.Connection)
+		}
+		return revoker.Revoke(ctx, entry.Handle)
+	}
+	revoker, ok := conn.Connection.(provider.MarkerRevoker)
+	if !ok {
+		return fmt.Errorf("the vendor's connection %T cannot revoke by marker although its capabilities say so", conn.Connection)
+	}
+	return revoker.RevokeMarker(ctx, entry.Marker)
+}
+
+// strikeOut removes an entry, and its config if that was waiting for it to go.
+func (b *backend) strikeOut(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *configEntry) error {
+	ctx = context.WithoutCancel(ctx)
+	if err := b.ledger.Remove(ctx, storage, entry.Config, entry.ID); err != nil {
+		return err
+	}
+	if config != nil && config.Retired {
+		b.deleteRetired(ctx, storage, entry.Config, config)
+	}
+	return nil
+}
+
+// letExpire keeps the account of a credential that its vendor cannot end, until it has expired.
+func (b *backend) letExpire(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *configEntry) error {
+	if !b.clock.Now().Before(entry.ExpiresAt) {
+		return b.strikeOut(ctx, storage, entry, config)
+	}
+	if entry.State == ledger.StateExpiring {
+		return nil
+	}
+	entry.State = ledger.StateExpiring
+	return b.ledger.Put(ctx, storage, entry)
+}
+
+// postpone writes down that a revocation failed and when to try again.
+func (b *backend) postpone(ctx context.Context, storage logical.Storage, entry *ledger.Entry, cause error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	pause := min(firstRetry<<min(entry.Attempts, 10), lastRetry)
+	pause = max(pause, provider.RetryAfterOf(cause))
+	entry.State = ledger.StateRevoking
+	entry.Attempts++
+	entry.NextAttemptAt = b.clock.Now().Add(pause)
+	entry.LastError = cause.Error()
+	if err := b.ledger.Put(ctx, storage, entry); err != nil {
+		b.Logger().Error("a failed revocation could not be written down", "config", entry.Config, "id", entry.ID, "error", err)
+	}
+	b.Logger().Warn("revocation failed, will be tried again", "config", entry.Config, "role", entry.Role, "id", entry.ID,
+		"attempts", entry.Attempts, "next", entry.NextAttemptAt, "error", cause)
+}
+
+// deleteRetired deletes a retired config once nothing of it is left.
+func (b *backend) deleteRetired(ctx context.Context, storage logical.Storage, name string, config *configEntry) {
+	if left, err := b.ledger.List(ctx, storage, name); err != nil || len(left) > 0 {
+		return
+	}
+	if err := b.deleteConfig(ctx, storage, name, config); err != nil {
+		b.Logger().Warn("a retired config could not be deleted yet", "config", name, "error", err)
+		return
+	}
+	b.Logger().Info("retired config deleted with its last credential", "config", name)
+}
