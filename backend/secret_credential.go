@@ -13,7 +13,7 @@ import (
 )
 
 // secretCredentialType is the one type of secret of this engine.
-const secretCredentialType = "vendor_credential" //nolint:gosec // G101: the name of a type, not a credential.
+const secretCredentialType = "vendor_credential"
 
 func (b *backend) secretCredential() *framework.Secret {
 	return &framework.Secret{

@@ -268,22 +268,21 @@ func (s *Server) Advance(d time.Duration) error { return s.clock.Advance(d) }
 // Do carries out one of the vendor's [Action]s.
 func (s *Server) Do(vendor, action string, arguments map[string]string) (map[string]string, error) {
 	v := s.must(vendor)
-	for _, a := range v.twin.Actions {
-		if a.Name != action {
-			continue
-		}
-		for name := range arguments {
-			if !slices.Contains(a.Arguments, name) {
-				return nil, fmt.Errorf("action %q has no argument %q", action, name)
-			}
-		}
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		answer, err := a.Do(arguments)
-		if err != nil {
-			return nil, fmt.Errorf("action %q: %w", action, err)
-		}
-		return answer, nil
+	wanted := slices.IndexFunc(v.twin.Actions, func(a Action) bool { return a.Name == action })
+	if wanted < 0 {
+		return nil, fmt.Errorf("%s has no action %q", vendor, action)
 	}
-	return nil, fmt.Errorf("%s has no action %q", vendor, action)
+	a := v.twin.Actions[wanted]
+	for name := range arguments {
+		if !slices.Contains(a.Arguments, name) {
+			return nil, fmt.Errorf("action %q has no argument %q", action, name)
+		}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	answer, err := a.Do(arguments)
+	if err != nil {
+		return nil, fmt.Errorf("action %q: %w", action, err)
+	}
+	return answer, nil
 }
