@@ -152,12 +152,7 @@ func (c *client) token(ctx context.Context, op string, body any, repeatable bool
 	}
 	if !response.OK() {
 		failure := c.refusal(response)
-		switch {
-		case response.Status == http.StatusNotFound:
-			// The endpoint itself, or what was to be revoked; the callers that revoke look at the status.
-			failure.Class = provider.ClassInvalid
-			failure.Remedy = "check that the address in config/" + c.config + " is a device that is managed on the box (FDM)"
-		case response.Status == http.StatusUnauthorized && c.version != latestVersion:
+		if response.Status == http.StatusUnauthorized && c.version != latestVersion {
 			// Documented: a version that the device does not know is answered with 401, not 404.
 			failure.Remedy = "the device may not know API version " + c.version + ": set api_version=latest in config/" +
 				c.config + ", or one that the device lists at /api/versions"
@@ -236,6 +231,10 @@ func (c *client) refusal(response *httpclient.Response) *provider.Error {
 	case http.StatusRequestTimeout:
 		// Not the usual meaning: a Cisco client names it "token expiration" and treats it like 401.
 		failure.Class = provider.ClassUnauthenticated
+	case http.StatusNotFound, http.StatusGone:
+		// All paths are fixed, so this is not a device. ClassNotFound would say that a credential has ended.
+		failure.Class = provider.ClassInvalid
+		failure.Remedy = "check that the address in config/" + c.config + " is a device that is managed on the box (FDM)"
 	case http.StatusForbidden:
 		failure.Remedy = "finish the device's setup wizard, or give the user in config/" + c.config + " a role that may do this"
 	case http.StatusLocked:

@@ -13,8 +13,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"regexp"
 	"time"
 
@@ -119,7 +121,7 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 	if !versionPattern.MatchString(version) {
 		return nil, provider.InvalidField(fieldAPIVersion, `must be "latest" or a version such as "v6"`)
 	}
-	http, err := httpclient.New(httpclient.FromConfig(config))
+	web, err := httpclient.New(httpclient.FromConfig(config))
 	if err != nil {
 		return nil, err
 	}
@@ -131,15 +133,15 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 	if clock == nil {
 		clock = provider.SystemClock{}
 	}
-	api := &client{http: http, config: config.Name, version: version, username: username, password: password}
+	api := &client{http: web, config: config.Name, version: version, username: username, password: password}
 	return &connection{
 		api:    api,
 		random: v.random,
 		sessions: &sessionKeeper{
 			api: api, clock: clock, logger: logger,
 			store: sessionStore{
-				store: config.Sessions, address: http.BaseURL(), username: username,
-				timeout: http.RequestTimeout(), logger: logger,
+				store: config.Sessions, address: web.BaseURL(), username: username,
+				timeout: web.RequestTimeout(), logger: logger,
 			},
 		},
 	}, nil
@@ -197,7 +199,7 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	users, err := c.api.users(ctx, held.access, c.api.username)
 	switch class := provider.ClassOf(err); {
 	case err == nil:
-	case class == provider.ClassForbidden, class == provider.ClassNotFound, class == provider.ClassInvalid:
+	case class == provider.ClassForbidden, class == provider.ClassInvalid:
 		result.Warnings = append(result.Warnings, "the login works, but the user's role could not be read: "+err.Error())
 		return result, nil
 	default:
@@ -226,11 +228,14 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 	life := min(request.Lifetime+time.Second, maxLifetime)
 	var made *granted
 	var authority string
-	err := c.manage(ctx, func(access string) (err error) {
+	refusal, err := c.manage(ctx, func(access string) (err error) {
 		authority = access
 		made, err = c.api.customToken(ctx, access, request.Marker, life)
 		return err
 	})
+	if err == nil {
+		err = refusal
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -302,27 +307,29 @@ func (c *connection) Abandon() { c.api.http.Close() }
 
 // manage calls with the access token of our own login. When the device refuses, it is first found out
 // whether the login has died, evicted perhaps by a sixth session: then one new login is made and the call
-// repeated once, which a refusal permits, because a refused call did nothing. So an error for which refused
-// holds is about what was asked for, and the login has just proved itself under this API version.
-func (c *connection) manage(ctx context.Context, call func(access string) error) error {
+// repeated once, which a refusal permits, because a refused call did nothing.
+//
+// A refusal is returned apart from all other errors: it is about what was asked for, and our login has just
+// proved itself under this API version. A refused login is no refusal in this sense.
+func (c *connection) manage(ctx context.Context, call func(access string) error) (refusal, err error) {
 	held, loggedIn, err := c.sessions.get(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	err = call(held.access)
 	if !refused(err) {
-		return err
+		return nil, err
 	}
 	alive, probeErr := c.api.works(ctx, held.access)
 	switch {
 	case probeErr != nil:
-		return probeErr
+		return nil, probeErr
 	case alive:
-		return refusedThoughKnown(err)
+		return aboutTheRequest(err), nil
 	}
 	c.sessions.drop(held)
 	if loggedIn {
-		return &provider.Error{
+		return nil, &provider.Error{
 			Class: provider.ClassUnavailable, Op: opLogin,
 			Message: "the device ended our login right after it was made",
 			Remedy:  "its five sessions may all be in use; lower max_credentials in config/" + c.api.config,
@@ -330,18 +337,37 @@ func (c *connection) manage(ctx context.Context, call func(access string) error)
 	}
 	held, _, err = c.sessions.get(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return refusedThoughKnown(call(held.access))
+	err = call(held.access)
+	if !refused(err) {
+		return nil, err
+	}
+	return aboutTheRequest(err), nil
 }
 
-// proveLogin makes sure that our own login works.
+// aboutTheRequest corrects the class of a refusal that came although our login works: it is about what was
+// asked for, not about who asked.
+func aboutTheRequest(err error) error {
+	if failure, ok := errors.AsType[*provider.Error](err); ok && failure.Class == provider.ClassUnauthenticated {
+		failure.Class = provider.ClassForbidden
+	}
+	return err
+}
+
+// proveLogin makes sure that our own login works, with a new login if need be.
 func (c *connection) proveLogin(ctx context.Context) error {
-	return c.manage(ctx, func(access string) error {
+	refusal, err := c.manage(ctx, func(access string) error {
 		_, err := c.api.users(ctx, access, "")
-		if provider.ClassOf(err) == provider.ClassForbidden {
-			return nil
+		if httpclient.StatusOf(err) == http.StatusForbidden {
+			return nil // somebody who is known
 		}
 		return err
 	})
+	if refusal != nil {
+		return &provider.Error{
+			Class: provider.ClassUnavailable, Op: opUsers, Message: "the device does not accept our own login either", Err: refusal,
+		}
+	}
+	return err
 }

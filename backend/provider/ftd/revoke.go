@@ -17,26 +17,23 @@ func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error 
 	if err != nil {
 		return err
 	}
-	err = c.manage(ctx, func(access string) error { return c.api.revokeToken(ctx, access, leased.Token) })
-	if !refused(err) {
+	refusal, err := c.manage(ctx, func(access string) error { return c.api.revokeToken(ctx, access, leased.Token) })
+	if err != nil || refusal == nil {
 		return err
 	}
 	if alive, err := c.api.works(ctx, leased.Token); err != nil || !alive {
 		return err
 	}
 	if leased.Subject != "" {
-		bySubject := c.manage(ctx, func(access string) error {
-			_, err := c.api.revokeSubject(ctx, access, leased.Subject)
+		// A refusal of this too shows in whether the token works.
+		if _, _, err := c.revokeSubject(ctx, leased.Subject); err != nil {
 			return err
-		})
-		if bySubject != nil && !refused(bySubject) {
-			return bySubject
 		}
 		if alive, err := c.api.works(ctx, leased.Token); err != nil || !alive {
 			return err
 		}
 	}
-	return withRemedy(err, "the token still works; end it at the device, or wait for its expiry")
+	return withRemedy(refusal, "the token still works; end it at the device, or wait for its expiry")
 }
 
 // RevokeMarker ends the custom token whose desired_subject is the marker. There is no call that lists custom
@@ -44,31 +41,31 @@ func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error 
 // is asked to revoke a subject that cannot exist: when it says the same about both, the first does not exist
 // either. Anything else is an error.
 func (c *connection) RevokeMarker(ctx context.Context, marker string) error {
-	said, err := c.revokeSubject(ctx, marker)
-	if !refused(err) {
+	said, refusal, err := c.revokeSubject(ctx, marker)
+	if err != nil || refusal == nil {
 		return err
 	}
-	absent, err2 := c.absentSubject(len(marker))
-	if err2 != nil {
-		return err2
+	absent, err := c.absentSubject(len(marker))
+	if err != nil {
+		return err
 	}
-	control, controlErr := c.revokeSubject(ctx, absent)
-	if controlErr != nil && !refused(controlErr) {
-		return controlErr
+	control, controlRefusal, err := c.revokeSubject(ctx, absent)
+	if err != nil {
+		return err
 	}
-	if controlErr != nil && control == said {
+	if controlRefusal != nil && control == said {
 		return nil
 	}
-	return withRemedy(err, "whether a token with this subject exists could not be found out")
+	return withRemedy(refusal, "whether a token with this subject exists could not be found out")
 }
 
-// revokeSubject asks for one revocation by subject, and returns what the device said to it last.
-func (c *connection) revokeSubject(ctx context.Context, subject string) (said refusalText, err error) {
-	err = c.manage(ctx, func(access string) (err error) {
+// revokeSubject asks for one revocation by subject. For a refusal it also returns what the device said.
+func (c *connection) revokeSubject(ctx context.Context, subject string) (said refusalText, refusal, err error) {
+	refusal, err = c.manage(ctx, func(access string) (err error) {
 		said, err = c.api.revokeSubject(ctx, access, subject)
 		return err
 	})
-	return said, err
+	return said, refusal, err
 }
 
 // absentSubject returns a subject of the given length, or a longer one, that nobody has ever used. The length
@@ -80,15 +77,6 @@ func (c *connection) absentSubject(length int) (string, error) {
 		return "", &provider.Error{Op: opRevokeSubject, Message: "no random bytes", Err: err}
 	}
 	return hex.EncodeToString(content)[:max(2*enough, length)], nil
-}
-
-// refusedThoughKnown corrects the class of a refusal that came although our login works: it is about what
-// was asked for, not about who asked.
-func refusedThoughKnown(err error) error {
-	if failure, ok := errors.AsType[*provider.Error](err); ok && failure.Class == provider.ClassUnauthenticated {
-		failure.Class = provider.ClassForbidden
-	}
-	return err
 }
 
 func withRemedy(err error, remedy string) error {

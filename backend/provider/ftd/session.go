@@ -110,6 +110,10 @@ func (k *sessionKeeper) login(ctx context.Context) (*session, error) {
 
 // fly runs work unless a flight is under way, and waits for the flight or for ctx.
 func (k *sessionKeeper) fly(ctx context.Context, work func(context.Context) (landing, error)) (landing, error) {
+	// Nobody's login would be made for a caller that has gone.
+	if err := ctx.Err(); err != nil {
+		return landing{}, gaveUp(err)
+	}
 	landed := k.flights.DoChan("session", func() (any, error) {
 		return work(context.WithoutCancel(ctx))
 	})
@@ -117,10 +121,14 @@ func (k *sessionKeeper) fly(ctx context.Context, work func(context.Context) (lan
 	case result := <-landed:
 		return result.Val.(landing), result.Err
 	case <-ctx.Done():
-		return landing{}, &provider.Error{
-			Class: provider.ClassUnavailable, Op: opLogin,
-			Message: "the caller gave up while the device was asked for a login", Err: ctx.Err(),
-		}
+		return landing{}, gaveUp(ctx.Err())
+	}
+}
+
+func gaveUp(cause error) error {
+	return &provider.Error{
+		Class: provider.ClassUnavailable, Op: opLogin,
+		Message: "the caller gave up before there was a login at the device", Err: cause,
 	}
 }
 
@@ -342,9 +350,7 @@ func (k *sessionKeeper) close(ctx context.Context) error {
 	// in k.current; why it failed is its callers' affair.
 	_, _ = k.fly(ctx, func(context.Context) (landing, error) { return landing{}, nil })
 	if err := ctx.Err(); err != nil {
-		return &provider.Error{
-			Class: provider.ClassUnavailable, Op: opRevoke, Message: "the caller gave up before the login was ended", Err: err,
-		}
+		return gaveUp(err)
 	}
 	held, err := k.load(ctx)
 	if err != nil || held == nil {

@@ -171,3 +171,13 @@ func TestDo_ServerWithoutTLS(t *testing.T) {
 		})
 	}
 }
+
+func TestDo_HandshakeThatNeverEndsSentNothing(t *testing.T) {
+	silent, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer silent.Close()
+	client := newClient(t, httpclient.Options{Address: silent.Addr().String(), RequestTimeout: 50 * time.Millisecond})
+	_, err = client.Do(t.Context(), httpclient.Request{Op: "test: create", Method: http.MethodPost})
+	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
+	assert.ErrorContains(t, err, "no connection within 50ms")
+}

@@ -107,7 +107,7 @@ func (c *client) refusal(response *httpclient.Response) error {
 			"; the key may have been disabled or deleted at the console (Settings, API Keys)"
 	case http.StatusForbidden:
 		failure.Remedy = "the key may be disabled, or its owner may no longer be an administrator; look at the console (Settings, API Keys)"
-	case http.StatusNotFound:
+	case http.StatusNotFound, http.StatusGone:
 		// The path is fixed, so it is the host that is not the product.
 		failure.Class = provider.ClassInvalid
 		failure.Field = "address"

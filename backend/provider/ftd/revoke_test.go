@@ -1,0 +1,104 @@
+package ftd_test
+
+import (
+	"errors"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+func TestRevoke_RefusedByTokenWorksBySubject(t *testing.T) {
+	d := newDevice(t)
+	c := d.open()
+	credential := issue(t, c, "va-1")
+	d.fault(emulator.Fault{Route: "revoke_token", Status: 400, Times: 1})
+	require.NoError(t, c.Revoke(t.Context(), credential.Handle))
+	assert.Zero(t, d.live(emulator.KindLeased))
+	assert.Equal(t, 2, d.requests("revoke_token"))
+}
+
+func TestRevoke_TokenThatLivesOn_IsAnError(t *testing.T) {
+	d := newDevice(t)
+	c := d.open()
+	credential := issue(t, c, "va-1")
+	d.fault(emulator.Fault{Route: "revoke_token", Status: 400})
+	failure := requireClass(t, provider.ClassInvalid, c.Revoke(t.Context(), credential.Handle))
+	assert.Contains(t, failure.Remedy, "still works")
+	assert.Equal(t, 1, d.requests("password"))
+}
+
+func TestRevoke_ForbiddenIsAnError(t *testing.T) {
+	d := newDevice(t)
+	c := d.open()
+	credential := issue(t, c, "va-1")
+	d.fault(emulator.Fault{Route: "revoke_token", Status: 403})
+	requireClass(t, provider.ClassForbidden, c.Revoke(t.Context(), credential.Handle))
+}
+
+func TestRevoke_GoneTokenOfAWrongPassword_IsAnError(t *testing.T) {
+	d := newDevice(t)
+	credential := issue(t, d.open(), "va-1")
+	d.do("change_password", nil) // ends everything, and leaves us without a login
+	err := d.open().Revoke(t.Context(), credential.Handle)
+	requireClass(t, provider.ClassUnauthenticated, err)
+}
+
+func TestRevokeMarker_ComparesWithASubjectThatCannotExist(t *testing.T) {
+	d := newDevice(t)
+	c := d.open()
+	require.NoError(t, c.RevokeMarker(t.Context(), "va-never-made"))
+	assert.Equal(t, 2, d.requests("revoke_token"))
+	assert.Equal(t, 1, d.requests("password"))
+}
+
+func TestRevokeMarker_SubjectInTheMessageMakesNoDifference(t *testing.T) {
+	d := newDevice(t)
+	c := d.open()
+	issue(t, c, "va-1")
+	// The device names the subject in its refusal; the control's random name is not predictable here, so the
+	// first refusal has the marker and the second none at all.
+	d.fault(emulator.Fault{Route: "revoke_token", Status: 400, Body: new(`{"message":"no token for va-gone","status_code":400}`), Times: 1})
+	d.fault(emulator.Fault{Route: "revoke_token", Status: 400, Body: new(`{"message":"no token for <subject>","status_code":400}`), Times: 1})
+	require.NoError(t, c.RevokeMarker(t.Context(), "va-gone"))
+}
+
+func TestRevokeMarker_AnotherRefusal_IsAnError(t *testing.T) {
+	for name, faults := range map[string][]emulator.Fault{
+		"another message": {{Status: 400, Body: new(`{"message":"the database is read-only"}`), Times: 1}},
+		"another status":  {{Status: 422, Body: new(`{"message":"The token to revoke is invalid or expired"}`), Times: 1}},
+		"control unclear": {{Status: 400, Times: 1}, {Status: 500}},
+		"control refused": {{Status: 400, Times: 1}, {Status: 403}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDevice(t)
+			c := d.open()
+			issue(t, c, "va-1")
+			for _, fault := range faults {
+				fault.Route = "revoke_token"
+				d.fault(fault)
+			}
+			require.Error(t, c.RevokeMarker(t.Context(), "va-1"))
+			assert.Equal(t, 1, d.live(emulator.KindLeased))
+		})
+	}
+	t.Run("control succeeds", func(t *testing.T) {
+		d := newDevice(t)
+		d.set("revoke_unknown_subject", "ok")
+		c := d.open()
+		issue(t, c, "va-1")
+		d.fault(emulator.Fault{Route: "revoke_token", Status: 400, Times: 1})
+		failure := requireClass(t, provider.ClassInvalid, c.RevokeMarker(t.Context(), "va-1"))
+		assert.Contains(t, failure.Remedy, "could not be found out")
+	})
+}
+
+func TestRevokeMarker_WithoutRandomBytes_IsAnError(t *testing.T) {
+	d := newDevice(t)
+	d.random = iotest.ErrReader(errors.New("no entropy"))
+	require.Error(t, d.open().RevokeMarker(t.Context(), "va-1"))
+}

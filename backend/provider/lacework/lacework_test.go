@@ -1,0 +1,70 @@
+package lacework_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	twin "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/lacework"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/lacework"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
+)
+
+func TestMain(m *testing.M) { providertest.Main(m) }
+
+func switched(name, value string) providertest.Variant {
+	return providertest.Variant{Name: name + " " + value, Switches: map[string]string{name: value}}
+}
+
+func TestConformance(t *testing.T) {
+	refusedAs := func(variant providertest.Variant, class provider.Class) providertest.Variant {
+		variant.RefusedRoot = class
+		return variant
+	}
+	providertest.Suite{
+		New:       lacework.New,
+		Twin:      twin.New(),
+		Create:    "access_token",
+		Required:  []string{"key_id", "secret_key"},
+		WrongRoot: map[string]any{"secret_key": "_not-the-secret-of-this-key"},
+		Role:      map[string]any{"subaccount": "emea"},
+		InvalidRoles: map[string]map[string]any{
+			"subaccount": {"subaccount": "emea", "org_access": true},
+			"org_access": {"org_access": "perhaps"},
+		},
+		Use: use,
+		Variants: []providertest.Variant{
+			switched("above_maximum", "clamp"),
+			switched("minimum_expiry", "300"),
+			switched("strict_openapi", "yes"),
+			switched("success_status", "200"),
+			refusedAs(switched("wrong_key_status", "403"), provider.ClassForbidden),
+			refusedAs(switched("wrong_key_status", "400"), provider.ClassInvalid),
+			switched("bad_token_status", "403"),
+			switched("token_form", "jwt"),
+			switched("rate_limit_reset", "next"),
+			switched("retry_after", "present"),
+			switched("error_shape", "legacy"),
+			switched("error_shape", "plain"),
+			switched("user_profile", "no_content"),
+		},
+	}.Run(t)
+}
+
+// use reads the user profile, as an application would.
+func use(ctx context.Context, client *http.Client, credential *provider.Credential) (bool, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, credential.Address+"/api/v2/UserProfile", nil)
+	if err != nil {
+		return false, err
+	}
+	request.Header.Set("Authorization", credential.TokenType+" "+credential.Token)
+	if name, ok := credential.Data["account_name"].(string); ok {
+		request.Header.Set("Account-Name", name)
+	}
+	answer, err := client.Do(request)
+	if err != nil {
+		return false, err
+	}
+	return answer.StatusCode == http.StatusOK || answer.StatusCode == http.StatusNoContent, answer.Body.Close()
+}

@@ -1,0 +1,80 @@
+package providertest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// refusedRoot is the class of a refused root credential in this variant.
+func (e *env) refusedRoot() provider.Class {
+	if e.variant.RefusedRoot != provider.ClassUnknown {
+		return e.variant.RefusedRoot
+	}
+	return provider.ClassUnauthenticated
+}
+
+// rootRequests counts the requests that carry the root credential: without a login, all do.
+func (e *env) rootRequests() int { return e.requests(e.suite.Login) }
+
+// openWrong returns a connection whose root credential the vendor refuses.
+func (e *env) openWrong() provider.Connection {
+	for name, value := range e.suite.WrongRoot {
+		if schema := e.provider.ConfigFields()[name]; schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive {
+			e.secret(fmt.Sprint(value))
+		}
+	}
+	return e.open(func(config *provider.Config) { *config = e.config(e.suite.WrongRoot) })
+}
+
+// checkTests are the sentences about Check.
+var checkTests = []test{
+	{name: "Check_TellsWhoWeAre", run: func(t *testing.T, e *env) {
+		result, err := e.open().Check(t.Context())
+		require.NoError(t, e.watch(err))
+		assert.NotEmpty(t, result.Identity)
+		e.watch(fmt.Errorf("%+v", result)) // for the watch on secrets
+	}},
+	{name: "Check_LeavesNoMoreThanOneLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		for range 3 {
+			_, err := connection.Check(t.Context())
+			require.NoError(t, e.watch(err))
+			assert.Equal(t, 1, e.live(emulator.KindLogin))
+		}
+		assert.Equal(t, 3, e.requests(e.suite.Login), "each check logs in for real")
+		e.issue(connection)
+		assert.Equal(t, 3, e.requests(e.suite.Login), "and the login is used")
+	}},
+	{name: "Check_LeavesCredentialsAlone", needs: needsRevoker, run: func(t *testing.T, e *env) {
+		if e.variant.LoginOwnsCredentials {
+			t.Skip("the vendor ends credentials with their login")
+		}
+		connection := e.open()
+		credential := e.issue(connection)
+		_, err := connection.Check(t.Context())
+		require.NoError(t, e.watch(err))
+		assert.True(t, e.works(credential))
+	}},
+	{name: "Check_WrongRootIsRefused", run: func(t *testing.T, e *env) {
+		_, err := e.openWrong().Check(t.Context())
+		assert.Equal(t, e.refusedRoot(), provider.ClassOf(e.watch(err)), "%v", err)
+		if e.refusedRoot() == provider.ClassUnauthenticated {
+			assert.Equal(t, 1, e.rootRequests(), "trying again may lock the account")
+		}
+	}},
+	{name: "Check_Unreachable", once: true, run: func(t *testing.T, e *env) {
+		_, err := e.open(func(config *provider.Config) { config.Address = closedPort(t) }).Check(t.Context())
+		assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(e.watch(err)), "%v", err)
+	}},
+	{name: "Check_HonoursItsContext", once: true, run: func(t *testing.T, e *env) {
+		_, err := e.open().Check(cancelled(t))
+		require.ErrorIs(t, e.watch(err), context.Canceled)
+	}},
+}

@@ -1,0 +1,117 @@
+package providertest
+
+import (
+	"errors"
+	"regexp"
+	"testing"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+var namePattern = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
+
+// testDescription checks what a provider says about itself, without a server.
+func (s Suite) testDescription(t *testing.T) {
+	described := s.New()
+	assert.Regexp(t, namePattern, described.Name())
+	assert.Equal(t, s.Twin.Name, described.Name(), "driver and twin are of one vendor")
+	assert.NotEmpty(t, described.Description())
+
+	capabilities := described.Capabilities()
+	assert.Equal(t, capabilities, described.Capabilities(), "capabilities are constant")
+	assert.NotEqual(t, "unknown", capabilities.Renewal.String())
+	assert.NotEmpty(t, capabilities.RevocationNote)
+	assert.NotEmpty(t, capabilities.RotationNote)
+	assert.GreaterOrEqual(t, capabilities.MaxLifetime.Seconds(), 0.0)
+	assert.GreaterOrEqual(t, capabilities.DefaultMaxCredentials, 0)
+
+	sensitive := 0
+	for name, field := range described.ConfigFields() {
+		assert.NotEmpty(t, field.Description, name)
+		if field.DisplayAttrs != nil && field.DisplayAttrs.Sensitive {
+			sensitive++
+		}
+	}
+	assert.Positive(t, sensitive, "the root credential is marked sensitive")
+	for name, field := range described.RoleFields() {
+		assert.NotEmpty(t, field.Description, name)
+	}
+	for _, name := range s.Required {
+		assert.Contains(t, described.ConfigFields(), name)
+	}
+
+	schema := described.RoleFields()
+	require.NoError(t, described.ValidateRole(&framework.FieldData{Raw: s.Role, Schema: schema}))
+	if len(s.Role) == 0 {
+		require.NoError(t, described.ValidateRole(&framework.FieldData{Raw: map[string]any{}, Schema: schema}))
+	}
+	for field, raw := range s.InvalidRoles {
+		requireInvalid(t, described.ValidateRole(&framework.FieldData{Raw: raw, Schema: schema}), field)
+	}
+}
+
+// requireInvalid demands a ClassInvalid error about a field.
+func requireInvalid(t *testing.T, err error, field string) {
+	t.Helper()
+	failure, ok := errors.AsType[*provider.Error](err)
+	require.True(t, ok, "an *Error about field %q, not: %v", field, err)
+	assert.Equal(t, provider.ClassInvalid, failure.Class, failure.Error())
+	assert.Equal(t, field, failure.Field, failure.Error())
+}
+
+// openTests are the sentences about Open.
+var openTests = []test{
+	{name: "Open_MakesNoCallAndReadsNoSession", once: true, run: func(t *testing.T, e *env) {
+		e.open()
+		loads, saves := e.sessions.Calls()
+		assert.Zero(t, e.requests(""))
+		assert.Zero(t, loads+saves)
+	}},
+	{name: "Open_RefusalNamesTheField", once: true, run: func(t *testing.T, e *env) {
+		for _, field := range e.suite.Required {
+			config := e.config(nil)
+			delete(config.Fields.Raw, field)
+			_, err := e.provider.Open(config)
+			requireInvalid(t, e.watch(err), field)
+			for _, value := range []any{"", []int{1}} {
+				_, err := e.provider.Open(e.config(map[string]any{field: value}))
+				requireInvalid(t, e.watch(err), field)
+			}
+		}
+		for _, address := range []string{"", "http://vendor.example", "https://user:pass@vendor.example", "ftp://vendor.example"} {
+			config := e.config(nil)
+			config.Address = address
+			_, err := e.provider.Open(config)
+			requireInvalid(t, e.watch(err), "address")
+		}
+		config := e.config(nil)
+		config.CACert = "not a certificate"
+		_, err := e.provider.Open(config)
+		requireInvalid(t, e.watch(err), "ca_cert")
+	}},
+	{name: "Open_ImplementsWhatTheCapabilitiesSay", once: true, run: func(t *testing.T, e *env) {
+		connection, capabilities := e.open(), e.provider.Capabilities()
+		_, renews := connection.(provider.Renewer)
+		_, revokes := connection.(provider.Revoker)
+		_, finds := connection.(provider.MarkerRevoker)
+		assert.Equal(t, capabilities.Renewal != provider.RenewalNone, renews, "Renewer")
+		assert.Equal(t, capabilities.Revokes, revokes, "Revoker")
+		assert.Equal(t, capabilities.Marker != "", finds, "MarkerRevoker")
+	}},
+	{name: "MaxLifetime_MakesNoCall", once: true, run: func(t *testing.T, e *env) {
+		life := e.open().MaxLifetime()
+		if limit := e.provider.Capabilities().MaxLifetime; limit > 0 {
+			assert.Positive(t, life)
+			assert.LessOrEqual(t, life, limit)
+		}
+		assert.Zero(t, e.requests(""))
+	}},
+	{name: "Close_WithoutUseMakesNoCall", once: true, run: func(t *testing.T, e *env) {
+		require.NoError(t, e.open().Close(t.Context()))
+		assert.Zero(t, e.requests(""))
+	}},
+}

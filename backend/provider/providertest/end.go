@@ -1,0 +1,337 @@
+package providertest
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// renewTests are the sentences about Renewer.
+var renewTests = []test{
+	{name: "Renew_LiveCredential", needs: needsRenewer, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		for range 3 {
+			e.clock.Advance(10 * time.Minute)
+			end, err := e.renew(connection, credential.Handle)
+			require.NoError(t, err)
+			assert.True(t, end.After(e.clock.Now()))
+			assert.False(t, end.After(*e.latest().ExpiresAt), "never later than the vendor's")
+			switch e.provider.Capabilities().Renewal {
+			case provider.RenewalExtends:
+				assert.False(t, end.Before(e.clock.Now().Add(lifetime)), "moved to at least now plus lifetime")
+			case provider.RenewalWithinLife:
+				assert.True(t, end.Equal(credential.ExpiresAt), "fixed since the issue")
+			case provider.RenewalNone:
+			}
+		}
+		assert.True(t, e.works(credential))
+	}},
+	{name: "Renew_RevokedCredentialIsNotFound", needs: both(needsRenewer, needsRevoker), run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		require.NoError(t, e.revoke(connection, credential.Handle))
+		_, err := e.renew(connection, credential.Handle)
+		assert.Equal(t, provider.ClassNotFound, provider.ClassOf(err), "%v", err)
+	}},
+	{name: "Renew_ExpiredCredentialIsNotFound", needs: needsRenewer, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		e.clock.Advance(2 * lifetime)
+		_, err := e.renew(connection, credential.Handle)
+		assert.Equal(t, provider.ClassNotFound, provider.ClassOf(err), "%v", err)
+	}},
+	{name: "Renew_UnreachableIsNotNotFound", needs: needsRenewer, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		for _, fault := range unreachable {
+			e.fault(fault)
+			_, err := e.renew(connection, credential.Handle)
+			e.server.ClearFaults(e.vendor())
+			require.Error(t, err)
+			assert.NotEqual(t, provider.ClassNotFound, provider.ClassOf(err), "%v", err)
+		}
+		_, err := e.renew(connection, credential.Handle)
+		require.NoError(t, err, "and works again afterwards")
+	}},
+	{name: "Renew_NotFoundIsNeverALie", needs: needsRenewer, run: func(t *testing.T, e *env) {
+		credential := e.issue(e.open())
+		e.neverLies(credential, func(connection provider.Connection) bool {
+			_, err := e.renew(connection, credential.Handle)
+			return provider.ClassOf(err) == provider.ClassNotFound
+		})
+	}},
+	{name: "Renew_HonoursItsContext", needs: needsRenewer, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		_, err := connection.(provider.Renewer).Renew(cancelled(t), credential.Handle, lifetime)
+		require.ErrorIs(t, e.watch(err), context.Canceled)
+	}},
+	{name: "Renew_HandleThatCannotBeUnderstood", needs: needsRenewer, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		for _, handle := range badHandles {
+			_, err := e.renew(connection, json.RawMessage(handle))
+			require.Error(t, err)
+			assert.NotEqual(t, provider.ClassNotFound, provider.ClassOf(err), "it would be forgotten: %v", err)
+		}
+		assert.Zero(t, e.requests(""))
+	}},
+}
+
+// unreachable are ways in which every request fails.
+var unreachable = []emulator.Fault{
+	{Route: emulator.AnyRoute, DropBefore: true},
+	{Route: emulator.AnyRoute, Status: 500},
+	{Route: emulator.AnyRoute, Status: 503},
+	{Route: emulator.AnyRoute, Status: 429},
+	{Route: emulator.AnyRoute, Truncate: true},
+}
+
+// refusals are answers that no vendor gives to everything, but that a wrong address, a proxy or a changed root
+// credential does. None of them proves that a credential has ended.
+var refusals = []int{400, 401, 403, 404, 408, 409, 410, 422}
+
+// neverLies runs act while every request is refused, and again with a root credential that is refused. When
+// act says that the credential is gone, it is.
+func (e *env) neverLies(credential *provider.Credential, act func(provider.Connection) (gone bool)) {
+	e.t.Helper()
+	for _, status := range refusals {
+		if slices.Contains(e.suite.Gone, status) {
+			continue
+		}
+		connection := e.open()
+		e.fault(emulator.Fault{Route: emulator.AnyRoute, Status: status})
+		gone := act(connection)
+		e.server.ClearFaults(e.vendor())
+		require.False(e.t, gone && e.works(credential), "status %d is no proof that the credential has ended", status)
+	}
+	e.sessions = &Sessions{}
+	gone := act(e.openWrong())
+	require.False(e.t, gone && e.works(credential), "a refused root credential is no proof that the credential has ended")
+}
+
+// badHandles are no handle of any vendor.
+var badHandles = []string{"", "null", "{}", "[]", `"x"`, `{"v":999,"token":"x","id":"1"}`, `{"v":1}`}
+
+// both joins two needs.
+func both(one, other func(*Suite, provider.Capabilities) bool) func(*Suite, provider.Capabilities) bool {
+	return func(s *Suite, c provider.Capabilities) bool { return one(s, c) && other(s, c) }
+}
+
+// revokeTests are the sentences about Revoker.
+var revokeTests = []test{
+	{name: "Revoke_EndsTheCredential", needs: needsRevoker, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		require.NoError(t, e.revoke(connection, credential.Handle))
+		assert.False(t, e.works(credential))
+		assert.Equal(t, emulator.EndedRevoked, e.latest().EndedBy)
+	}},
+	{name: "Revoke_LeavesOthersAlone", needs: needsRevoker, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		one, other := e.issue(connection), e.issue(connection)
+		require.NoError(t, e.revoke(connection, one.Handle))
+		assert.True(t, e.works(other))
+	}},
+	{name: "Revoke_Twice_Succeeds", needs: needsRevoker, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		require.NoError(t, e.revoke(connection, credential.Handle))
+		require.NoError(t, e.revoke(connection, credential.Handle))
+	}},
+	{name: "Revoke_AtOnceBySeveral_Succeeds", needs: needsRevoker, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		var group errgroup.Group
+		for range 5 {
+			group.Go(func() error { return e.revoke(connection, credential.Handle) })
+		}
+		require.NoError(t, group.Wait())
+		assert.False(t, e.works(credential))
+	}},
+	{name: "Revoke_AfterExpiry_Succeeds", needs: needsRevoker, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		e.clock.Advance(2 * lifetime)
+		require.NoError(t, e.revoke(connection, credential.Handle))
+	}},
+	{name: "Revoke_LostAnswer_ThenSucceeds", needs: needsRevoker, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		e.fault(emulator.Fault{Route: emulator.AnyRoute, DropAfter: true})
+		require.Error(t, e.revoke(connection, credential.Handle), "maybe does not count as revoked")
+		e.server.ClearFaults(e.vendor())
+		require.NoError(t, e.revoke(connection, credential.Handle))
+		assert.False(t, e.works(credential))
+	}},
+	{name: "Revoke_Unreachable_IsAnError", needs: needsRevoker, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		for _, fault := range unreachable[:4] {
+			e.fault(fault)
+			require.Error(t, e.revoke(connection, credential.Handle))
+			e.server.ClearFaults(e.vendor())
+			require.True(t, e.works(credential), "nothing was revoked")
+		}
+		require.NoError(t, e.revoke(connection, credential.Handle))
+	}},
+	{name: "Revoke_SuccessIsNeverALie", needs: needsRevoker, run: func(t *testing.T, e *env) {
+		credential := e.issue(e.open())
+		e.neverLies(credential, func(connection provider.Connection) bool {
+			return e.revoke(connection, credential.Handle) == nil
+		})
+	}},
+	{name: "Revoke_AfterRestart", needs: needsRevoker, run: func(t *testing.T, e *env) {
+		first := e.open()
+		credential := e.issue(first)
+		first.Abandon()
+		// The handle has been through storage.
+		stored, err := json.Marshal(map[string]json.RawMessage{"handle": credential.Handle})
+		require.NoError(t, err)
+		var loaded map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal(stored, &loaded))
+		logins := e.requests(e.suite.Login)
+		require.NoError(t, e.revoke(e.open(), loaded["handle"]))
+		assert.False(t, e.works(credential))
+		if e.suite.Login != "" {
+			assert.Equal(t, logins, e.requests(e.suite.Login), "the login was taken over, not made again")
+		}
+	}},
+	{name: "Revoke_HonoursItsContext", needs: needsRevoker, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		err := connection.(provider.Revoker).Revoke(cancelled(t), credential.Handle)
+		require.ErrorIs(t, e.watch(err), context.Canceled)
+		assert.True(t, e.works(credential))
+	}},
+	{name: "Revoke_HandleThatCannotBeUnderstood", needs: needsRevoker, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		for _, handle := range badHandles {
+			require.Error(t, e.revoke(connection, json.RawMessage(handle)))
+		}
+		assert.Zero(t, e.requests(""))
+	}},
+}
+
+// markerTests are the sentences about MarkerRevoker.
+var markerTests = []test{
+	{name: "RevokeMarker_EndsTheCredential", needs: needsMarker, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		request := e.request()
+		credential, err := e.tryIssue(connection, request)
+		require.NoError(t, err)
+		other := e.issue(connection)
+		require.NoError(t, e.revokeMarker(connection, request.Marker))
+		assert.False(t, e.works(credential))
+		assert.True(t, e.works(other))
+		require.NoError(t, e.revokeMarker(connection, request.Marker), "and again")
+	}},
+	{name: "RevokeMarker_UnknownMarker_Succeeds", needs: needsMarker, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		require.NoError(t, e.revokeMarker(connection, e.request().Marker))
+		assert.True(t, e.works(credential))
+	}},
+	{name: "RevokeMarker_AfterExpiry_Succeeds", needs: needsMarker, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		request := e.request()
+		_, err := e.tryIssue(connection, request)
+		require.NoError(t, err)
+		e.clock.Advance(2 * lifetime)
+		require.NoError(t, e.revokeMarker(connection, request.Marker))
+	}},
+	{name: "RevokeMarker_Unreachable_IsAnError", needs: needsMarker, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		request := e.request()
+		credential, err := e.tryIssue(connection, request)
+		require.NoError(t, err)
+		for _, fault := range unreachable[:4] {
+			e.fault(fault)
+			require.Error(t, e.revokeMarker(connection, request.Marker))
+			e.server.ClearFaults(e.vendor())
+			require.True(t, e.works(credential))
+		}
+	}},
+	{name: "RevokeMarker_SuccessIsNeverALie", needs: needsMarker, run: func(t *testing.T, e *env) {
+		request := e.request()
+		credential, err := e.tryIssue(e.open(), request)
+		require.NoError(t, err)
+		e.neverLies(credential, func(connection provider.Connection) bool {
+			return e.revokeMarker(connection, request.Marker) == nil
+		})
+	}},
+	{name: "RevokeMarker_HonoursItsContext", needs: needsMarker, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		err := connection.(provider.MarkerRevoker).RevokeMarker(cancelled(t), e.request().Marker)
+		require.ErrorIs(t, e.watch(err), context.Canceled)
+	}},
+}
+
+// loginTests are about the login of the connection's own.
+var loginTests = []test{
+	{name: "Login_OneForAllOperations", needs: needsLogin, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		for range 2 {
+			credential := e.issue(connection)
+			require.NoError(t, e.revoke(connection, credential.Handle))
+		}
+		assert.Equal(t, 1, e.requests(e.suite.Login))
+	}},
+	{name: "Login_OutlivesItsOwnLife", needs: needsLogin, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		for range 4 {
+			e.clock.Advance(40 * time.Minute)
+			other := e.issue(connection)
+			require.NoError(t, e.revoke(connection, other.Handle))
+			assert.LessOrEqual(t, e.live(emulator.KindLogin), 1)
+		}
+		require.NoError(t, e.revoke(connection, credential.Handle))
+	}},
+	{name: "Close_EndsTheLoginAndNothingElse", needs: needsLogin, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issue(connection)
+		require.NoError(t, e.watch(connection.Close(t.Context())))
+		assert.Zero(t, e.live(emulator.KindLogin))
+		assert.Empty(t, e.sessions.Saved())
+		if !e.variant.LoginOwnsCredentials {
+			assert.True(t, e.works(credential), "what was issued lives on")
+		}
+	}},
+	{name: "Close_AfterRestartEndsTheStoredLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
+		first := e.open()
+		e.issue(first)
+		first.Abandon()
+		require.NoError(t, e.watch(e.open().Close(t.Context())))
+		assert.Zero(t, e.live(emulator.KindLogin))
+		assert.Equal(t, 1, e.requests(e.suite.Login))
+	}},
+	{name: "Close_Unreachable_IsAnErrorAndCanBeRepeated", needs: needsLogin, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		e.issue(connection)
+		e.fault(emulator.Fault{Route: emulator.AnyRoute, DropBefore: true})
+		require.Error(t, e.watch(connection.Close(t.Context())))
+		e.server.ClearFaults(e.vendor())
+		assert.NotEmpty(t, e.sessions.Saved(), "the login is not forgotten")
+		require.NoError(t, e.watch(e.open().Close(t.Context())))
+		assert.Zero(t, e.live(emulator.KindLogin))
+	}},
+	{name: "Abandon_LeavesTheLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		e.issue(connection)
+		before := e.requests("")
+		connection.Abandon()
+		assert.Equal(t, before, e.requests(""))
+		assert.Equal(t, 1, e.live(emulator.KindLogin))
+		assert.NotEmpty(t, e.sessions.Saved())
+	}},
+}

@@ -1,0 +1,284 @@
+package providertest
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// lifetime is what credentials are asked for in the suite. It is longer than the management logins of the
+// vendors that have any.
+const lifetime = 3 * time.Hour
+
+// env is what one test has: the twin, a clock that drives both sides, a session store, and a watch on
+// secrets, which at the test's end have not appeared in any error or log line.
+type env struct {
+	t        *testing.T
+	suite    *Suite
+	variant  Variant
+	provider provider.Provider
+	server   *emulator.Server
+	clock    *Clock
+	sessions *Sessions
+	log      *lockedBuffer
+	client   *http.Client
+
+	mu      sync.Mutex
+	markers int
+	secrets []string
+	texts   []string
+}
+
+func newEnv(t *testing.T, suite *Suite, variant Variant, server *emulator.Server, clock *Clock) *env {
+	e := &env{
+		t: t, suite: suite, variant: variant, provider: suite.New(),
+		server: server, clock: clock, sessions: &Sessions{}, log: &lockedBuffer{},
+	}
+	for name, value := range variant.Switches {
+		require.NoError(t, server.SetSwitch(e.vendor(), name, value))
+	}
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(server.CACertPEM()))
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	e.client = &http.Client{Transport: transport}
+	for name, schema := range e.provider.ConfigFields() {
+		if schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive {
+			e.secret(e.root()[name])
+		}
+	}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		e.checkSecrecy()
+	})
+	return e
+}
+
+func (e *env) vendor() string { return e.provider.Name() }
+
+// root is the root credential, by config field.
+func (e *env) root() map[string]string { return e.server.State().Vendors[e.vendor()].Credentials }
+
+// set changes a switch of the twin for the rest of the test.
+func (e *env) set(name, value string) {
+	e.t.Helper()
+	require.NoError(e.t, e.server.SetSwitch(e.vendor(), name, value))
+}
+
+// fault disturbs requests of a route.
+func (e *env) fault(fault emulator.Fault) {
+	e.t.Helper()
+	fault.Vendor = e.vendor()
+	require.NoError(e.t, e.server.AddFault(fault))
+}
+
+// config is a configuration that works, with the given vendor fields on top.
+func (e *env) config(changes map[string]any) provider.Config {
+	raw := map[string]any{}
+	for name, value := range e.root() {
+		raw[name] = value
+	}
+	if url := e.server.AuthURL(e.vendor()); url != "" {
+		raw["auth_address"] = url
+	}
+	return provider.Config{
+		Name:           "edge",
+		Address:        e.server.URL(e.vendor()),
+		CACert:         string(e.server.CACertPEM()),
+		RequestTimeout: 10 * time.Second,
+		Fields:         &framework.FieldData{Raw: merged(raw, changes), Schema: e.provider.ConfigFields()},
+		Sessions:       e.sessions,
+		Logger:         hclog.New(&hclog.LoggerOptions{Output: e.log, Level: hclog.Trace}),
+		Clock:          e.clock,
+		UserAgent:      "vendorauth-test/1",
+	}
+}
+
+// open returns a connection that is abandoned at the test's end.
+func (e *env) open(change ...func(*provider.Config)) provider.Connection {
+	e.t.Helper()
+	config := e.config(nil)
+	for _, apply := range change {
+		apply(&config)
+	}
+	connection, err := e.provider.Open(config)
+	require.NoError(e.t, err)
+	e.t.Cleanup(connection.Abandon)
+	return connection
+}
+
+// request asks for a credential with a marker of its own.
+func (e *env) request() provider.IssueRequest {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.markers++
+	return provider.IssueRequest{
+		Marker:      fmt.Sprintf("va-edge-reader-%032x", e.markers),
+		Lifetime:    lifetime,
+		Description: "conformance suite",
+		Role:        &framework.FieldData{Raw: e.suite.Role, Schema: e.provider.RoleFields()},
+	}
+}
+
+// tryIssue issues one credential, and watches over what comes back.
+func (e *env) tryIssue(connection provider.Connection, request provider.IssueRequest) (*provider.Credential, error) {
+	credential, err := connection.Issue(e.t.Context(), request)
+	e.watch(err)
+	if err == nil {
+		e.secret(credential.Token)
+	}
+	return credential, err
+}
+
+// issue issues one credential that works.
+func (e *env) issue(connection provider.Connection) *provider.Credential {
+	e.t.Helper()
+	credential, err := e.tryIssue(connection, e.request())
+	require.NoError(e.t, err)
+	require.True(e.t, e.works(credential), "a fresh credential works")
+	return credential
+}
+
+// works uses the credential.
+func (e *env) works(credential *provider.Credential) bool {
+	e.t.Helper()
+	works, err := e.suite.Use(e.t.Context(), e.client, credential)
+	require.NoError(e.t, err)
+	return works
+}
+
+// renew renews and watches over the error.
+func (e *env) renew(connection provider.Connection, handle json.RawMessage) (time.Time, error) {
+	end, err := connection.(provider.Renewer).Renew(e.t.Context(), handle, lifetime)
+	return end, e.watch(err)
+}
+
+// revoke revokes and watches over the error.
+func (e *env) revoke(connection provider.Connection, handle json.RawMessage) error {
+	return e.watch(connection.(provider.Revoker).Revoke(e.t.Context(), handle))
+}
+
+// revokeMarker revokes by marker and watches over the error.
+func (e *env) revokeMarker(connection provider.Connection, marker string) error {
+	return e.watch(connection.(provider.MarkerRevoker).RevokeMarker(e.t.Context(), marker))
+}
+
+// requests counts the requests of one operation, or all when it is empty.
+func (e *env) requests(operation string) int {
+	count := 0
+	for _, request := range e.server.Requests(e.vendor()) {
+		if operation == "" || request.Operation == operation {
+			count++
+		}
+	}
+	return count
+}
+
+// live counts the live credentials of a kind.
+func (e *env) live(kind string) int {
+	count := 0
+	for _, credential := range e.server.Credentials(e.vendor()) {
+		if credential.Kind == kind && credential.Live {
+			count++
+		}
+	}
+	return count
+}
+
+// latest is what the vendor knows of the credential that was leased last.
+func (e *env) latest() emulator.Credential {
+	e.t.Helper()
+	var last *emulator.Credential
+	for _, credential := range e.server.Credentials(e.vendor()) {
+		if credential.Kind == emulator.KindLeased {
+			last = &credential
+		}
+	}
+	require.NotNil(e.t, last, "the vendor has issued something")
+	return *last
+}
+
+// secret adds to what must not appear.
+func (e *env) secret(text string) {
+	if text == "" {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.secrets = append(e.secrets, text)
+}
+
+// watch adds an error to where no secret may appear, and returns it.
+func (e *env) watch(err error) error {
+	if err != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.texts = append(e.texts, err.Error())
+	}
+	return err
+}
+
+// checkSecrecy looks for each secret in each error and in the log.
+func (e *env) checkSecrecy() {
+	// The tokens of the connection's own login are secrets too; they are in the session store.
+	var stored map[string]any
+	if json.Unmarshal(e.sessions.Saved(), &stored) == nil {
+		for name, value := range stored {
+			if text, ok := value.(string); ok && strings.Contains(name, "token") {
+				e.secret(text)
+			}
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, text := range append(e.texts, e.log.String()) {
+		for _, secret := range e.secrets {
+			for _, form := range []string{secret, base64.StdEncoding.EncodeToString([]byte(secret))} {
+				assert.NotContains(e.t, text, form, "an error or log line holds a secret")
+			}
+		}
+	}
+}
+
+// lockedBuffer is a log output for several goroutines.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *lockedBuffer) Write(content []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(content)
+}
+
+// String returns what was written.
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+// cancelled returns a context that has ended.
+func cancelled(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}

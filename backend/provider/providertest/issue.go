@@ -1,0 +1,274 @@
+package providertest
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// closedPort is an address where nothing listens.
+func closedPort(t *testing.T) string {
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return "https://" + listener.Addr().String()
+}
+
+// issueTests are the sentences about Issue.
+var issueTests = []test{
+	{name: "Issue_CredentialIsComplete", run: func(t *testing.T, e *env) {
+		connection := e.open()
+		request := e.request()
+		credential, err := e.tryIssue(connection, request)
+		require.NoError(t, err)
+		assert.True(t, e.works(credential))
+		assert.NotEmpty(t, credential.TokenType)
+		assert.NotEmpty(t, credential.Address)
+		var handle struct {
+			Version int `json:"v"`
+		}
+		require.NoError(t, json.Unmarshal(credential.Handle, &handle))
+		assert.Positive(t, handle.Version, "handles carry a version")
+		for name, schema := range e.provider.ConfigFields() {
+			secret := e.root()[name] // empty for a secret that the suite's config does without
+			if schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive && secret != "" {
+				assert.NotContains(t, string(credential.Handle), secret, "handles never hold the root credential")
+			}
+		}
+		for name, value := range credential.Data {
+			assert.NotEqual(t, credential.Token, value, "Data %s", name)
+		}
+		if e.provider.Capabilities().Marker != "" {
+			assert.Equal(t, request.Marker, e.latest().Marker, "the marker travels")
+		}
+	}},
+	{name: "Issue_EndIsNeverLate", run: func(t *testing.T, e *env) {
+		for _, skew := range []string{"0s", "1h", "-1h", "9000h"} {
+			t.Run("skew "+skew, func(t *testing.T) {
+				e.set(emulator.SwitchClockSkew, skew)
+				for _, fraction := range []time.Duration{0, time.Millisecond, 999 * time.Millisecond} {
+					e.clock.Set(e.clock.Now().Truncate(time.Second).Add(fraction))
+					before := e.clock.Now()
+					credential, err := e.tryIssue(e.open(func(config *provider.Config) { config.Sessions = &Sessions{} }), e.request())
+					require.NoError(t, err)
+					require.NotNil(t, e.latest().ExpiresAt)
+					assert.False(t, credential.ExpiresAt.After(*e.latest().ExpiresAt),
+						"ours %s is not after the vendor's %s", credential.ExpiresAt, e.latest().ExpiresAt)
+					assert.False(t, credential.ExpiresAt.After(before.Add(lifetime)), "no longer than asked for")
+					assert.Greater(t, credential.ExpiresAt.Sub(before), lifetime-2*time.Second, "and hardly shorter")
+				}
+			})
+		}
+	}},
+	{name: "Issue_LifetimeOutOfRangeIsRefusedHere", once: true, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		lives := []time.Duration{0, -time.Second}
+		if limit := connection.MaxLifetime(); limit > 0 {
+			lives = append(lives, limit+time.Second)
+		}
+		for _, life := range lives {
+			request := e.request()
+			request.Lifetime = life
+			_, err := e.tryIssue(connection, request)
+			assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%s: %v", life, err)
+		}
+		assert.Zero(t, e.requests(e.suite.Create))
+	}},
+	{name: "Issue_LongestLifetimeIsGranted", run: func(t *testing.T, e *env) {
+		connection := e.open()
+		if connection.MaxLifetime() == 0 {
+			t.Skip("no limit is known")
+		}
+		request := e.request()
+		request.Lifetime = connection.MaxLifetime()
+		credential, err := e.tryIssue(connection, request)
+		require.NoError(t, err)
+		assert.False(t, credential.ExpiresAt.After(*e.latest().ExpiresAt))
+	}},
+	{name: "Issue_CancelledBefore", run: func(t *testing.T, e *env) {
+		_, err := e.open().Issue(cancelled(t), e.request())
+		require.ErrorIs(t, e.watch(err), context.Canceled)
+		assert.True(t, provider.ClassOf(err).Definite(), "nothing was made: %v", err)
+		assert.Zero(t, e.requests(e.suite.Create))
+	}},
+	{name: "Issue_CancelledWhileWaiting", run: func(t *testing.T, e *env) {
+		connection := e.open()
+		e.fault(emulator.Fault{Route: e.suite.Create, Delay: time.Hour})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			_, err := connection.Issue(ctx, e.request())
+			done <- err
+		}()
+		require.Eventually(t, func() bool { return e.requests(e.suite.Create) > 0 }, 5*time.Second, time.Millisecond)
+		cancel()
+		select {
+		case err := <-done:
+			require.ErrorIs(t, e.watch(err), context.Canceled)
+			assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
+		case <-time.After(5 * time.Second):
+			t.Fatal("Issue does not honour its context")
+		}
+	}},
+	{name: "Issue_NothingSentIsDefinite", once: true, run: func(t *testing.T, e *env) {
+		_, err := e.tryIssue(e.open(func(config *provider.Config) { config.Address = closedPort(t) }), e.request())
+		assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
+	}},
+	{name: "Issue_UntrustedCertificateIsDefinite", once: true, run: func(t *testing.T, e *env) {
+		_, err := e.tryIssue(e.open(func(config *provider.Config) { config.CACert = "" }), e.request())
+		assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
+		assert.ErrorContains(t, err, "ca_cert")
+	}},
+	{name: "Issue_WrongRootIsTriedOnce", run: func(t *testing.T, e *env) {
+		connection := e.openWrong()
+		_, err := e.tryIssue(connection, e.request())
+		assert.Equal(t, e.refusedRoot(), provider.ClassOf(err), "%v", err)
+		assert.Equal(t, 1, e.rootRequests())
+		assert.Zero(t, e.live(emulator.KindLeased))
+	}},
+	{name: "Issue_ManyAtOnce", run: func(t *testing.T, e *env) {
+		for name, value := range e.suite.Unlimited {
+			e.set(name, value)
+		}
+		connection := e.open()
+		const callers = 50
+		tokens := make([]string, callers)
+		var group errgroup.Group
+		for i := range callers {
+			group.Go(func() error {
+				credential, err := e.tryIssue(connection, e.request())
+				if err == nil {
+					tokens[i] = credential.Token
+				}
+				return err
+			})
+		}
+		require.NoError(t, group.Wait())
+		distinct := map[string]bool{}
+		for _, token := range tokens {
+			distinct[token] = true
+		}
+		assert.Len(t, distinct, callers)
+		if e.suite.Login != "" {
+			assert.Equal(t, 1, e.requests(e.suite.Login), "they share one login")
+		}
+	}},
+}
+
+// answerTests are about answers to a create that are no good.
+var answerTests = []test{
+	{name: "Issue_LostAnswerIsAmbiguous", run: func(t *testing.T, e *env) {
+		for name, fault := range map[string]emulator.Fault{
+			"dropped after acting":  {DropAfter: true},
+			"dropped before acting": {DropBefore: true},
+			"truncated":             {Truncate: true},
+			"endless":               {BodyBytes: 1 << 40},
+			"HTML":                  {Body: new("<html><body>Log in here</body></html>"), Header: map[string]string{"Content-Type": "text/html"}},
+			"empty":                 {Body: new("")},
+			"no JSON":               {Body: new("OK")},
+			"null":                  {Body: new("null")},
+			"no token":              {Body: new("{}")},
+			"wrong type":            {Body: new("[]")},
+			"token of wrong type":   {Body: new(`{"access_token":{},"token":{},"secretKey":{}}`)},
+			"nested for ever":       {Body: new(repeat("[", 100_000))},
+			"empty 204":             {Status: http.StatusNoContent, Body: new("")},
+		} {
+			t.Run(name, func(t *testing.T) {
+				// Retries are allowed, and must not happen.
+				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
+				before := e.requests(e.suite.Create)
+				fault.Route = e.suite.Create
+				e.fault(fault)
+				request := e.request()
+				_, err := e.tryIssue(connection, request)
+				e.server.ClearFaults(e.vendor())
+				assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
+				assert.Equal(t, before+1, e.requests(e.suite.Create), "a create is sent once")
+				if finder, ok := connection.(provider.MarkerRevoker); ok {
+					require.NoError(t, e.watch(finder.RevokeMarker(t.Context(), request.Marker)))
+					assert.Zero(t, e.live(emulator.KindLeased), "what was made is found by its marker and ended")
+				}
+			})
+		}
+	}},
+	{name: "Issue_StalledAnswerIsAmbiguous", once: true, run: func(t *testing.T, e *env) {
+		connection := e.open(func(config *provider.Config) { config.RequestTimeout = 2 * time.Second })
+		e.fault(emulator.Fault{Route: e.suite.Create, Stall: true})
+		_, err := e.tryIssue(connection, e.request())
+		assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
+	}},
+	{name: "Issue_ErrorAnswers", once: true, run: func(t *testing.T, e *env) {
+		for status, want := range map[int]provider.Class{
+			302: provider.ClassInvalid,
+			403: provider.ClassForbidden,
+			422: provider.ClassInvalid,
+			429: provider.ClassRateLimited,
+			500: provider.ClassAmbiguous,
+			502: provider.ClassAmbiguous,
+			503: provider.ClassUnavailable,
+			504: provider.ClassAmbiguous,
+		} {
+			t.Run(strconv.Itoa(status), func(t *testing.T) {
+				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
+				before := e.requests(e.suite.Create)
+				e.fault(emulator.Fault{Route: e.suite.Create, Status: status, Header: map[string]string{"Location": "https://elsewhere.example/login"}})
+				_, err := e.tryIssue(connection, e.request())
+				e.server.ClearFaults(e.vendor())
+				assert.Equal(t, want, provider.ClassOf(err), "%v", err)
+				assert.Equal(t, before+1, e.requests(e.suite.Create), "a create is sent once, whatever is answered")
+			})
+		}
+	}},
+	{name: "Issue_RateLimitTellsWhenToComeBack", once: true, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		e.fault(emulator.Fault{Route: e.suite.Create, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "7"}, Times: 1})
+		_, err := e.tryIssue(connection, e.request())
+		assert.Equal(t, provider.ClassRateLimited, provider.ClassOf(err), "%v", err)
+		assert.Equal(t, 7*time.Second, provider.RetryAfterOf(err))
+		e.fault(emulator.Fault{Route: e.suite.Create, Status: http.StatusTooManyRequests, Times: 1})
+		_, err = e.tryIssue(connection, e.request())
+		assert.Equal(t, provider.ClassRateLimited, provider.ClassOf(err), "%v", err)
+		assert.Equal(t, e.suite.RateLimitPause, provider.RetryAfterOf(err))
+	}},
+	{name: "Issue_WrongContentTypeIsForgiven", once: true, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		e.fault(emulator.Fault{Route: e.suite.Create, Header: map[string]string{"Content-Type": "text/html"}})
+		e.issue(connection)
+	}},
+	{name: "Errors_EchoedSecretsAreRedacted", once: true, run: func(t *testing.T, e *env) {
+		for _, status := range []int{400, 401, 403, 404, 409, 422, 500, 503} {
+			for name, value := range e.root() {
+				schema := e.provider.ConfigFields()[name]
+				if schema == nil || schema.DisplayAttrs == nil || !schema.DisplayAttrs.Sensitive {
+					continue
+				}
+				e.fault(emulator.Fault{Route: "*", Status: status, Body: new(`{"message":"` + value + ` is wrong, ` + value + `"}`)})
+				connection := e.open()
+				_, err := e.tryIssue(connection, e.request())
+				require.Error(t, err)
+				_, err = connection.Check(t.Context())
+				require.Error(t, e.watch(err)) // the test's end looks for the secret
+				e.server.ClearFaults(e.vendor())
+			}
+		}
+	}},
+}
+
+func repeat(text string, count int) string {
+	content := make([]byte, 0, len(text)*count)
+	for range count {
+		content = append(content, text...)
+	}
+	return string(content)
+}
