@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
+)
+
+// TestTheDemoHolds runs the demo as a user would. It fails when a verification of the demo's does.
+func TestTheDemoHolds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a real Vault server; run without -short")
+	}
+	var out bytes.Buffer
+	err := run(t.Context(), &out, false, "")
+	require.NoError(t, err, out.String())
+	for _, v := range vendors {
+		assert.Contains(t, out.String(), "$ vault read vendorauth/creds/"+v.roleName())
+	}
+	assert.Contains(t, out.String(), "Everything held.")
+}
+
+// TestDevPrintsLinesThatWork starts what `make dev` starts, checks the lines to paste, and presses Ctrl-C.
+func TestDevPrintsLinesThatWork(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a real Vault server; run without -short")
+	}
+	server, err := devserver.Start(t.Context(), devserver.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, server.Close()) })
+
+	// Ctrl-C comes when the last of the lines has been printed.
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	out := &watched{until: "Ctrl-C", found: interrupt}
+	require.NoError(t, serve(ctx, &shell{server: server, out: out}, vendors))
+
+	text := out.String()
+	assert.Contains(t, text, "export VAULT_ADDR="+server.Nodes()[0].Address())
+	for _, v := range vendors {
+		path, found := strings.CutPrefix(lineWith(text, "creds/"+v.roleName()), "vault read ")
+		require.True(t, found)
+		secret, err := server.Client().Logical().ReadWithContext(t.Context(), path)
+		require.NoError(t, err)
+		assert.NotEmpty(t, secret.Data["token"])
+		for key, value := range server.Emulator().Vendors[v.name].Credentials {
+			assert.False(t, secretField(key) && strings.Contains(text, value), "%s of %s is printed", key, v.name)
+		}
+	}
+}
+
+func TestAnUnknownVendorIsRefused(t *testing.T) {
+	err := run(t.Context(), &bytes.Buffer{}, false, "acme")
+	require.Error(t, err)
+	assert.ErrorContains(t, err, "ftd, lacework")
+}
+
+func TestBinDirIsAbsolute(t *testing.T) {
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	assert.Equal(t, filepath.Join(here, "bin"), binDir("bin/vault"))
+}
+
+// watched calls found once until has been written.
+type watched struct {
+	bytes.Buffer
+	until string
+	found func()
+}
+
+func (w *watched) Write(text []byte) (int, error) {
+	n, err := w.Buffer.Write(text)
+	if strings.Contains(w.String(), w.until) {
+		w.found()
+	}
+	return n, err
+}
+
+// lineWith returns the line of text that holds part, without the space around it.
+func lineWith(text, part string) string {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, part) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,68 @@
+package devserver
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/hashicorp/vault/api"
+)
+
+// enablePlugin registers the plugin with the checksum of the binary that the nodes copied, and enables
+// it at the mount path.
+func (s *Server) enablePlugin(ctx context.Context) error {
+	sum, err := fileSHA256(s.nodes[0].PluginPath())
+	if err != nil {
+		return err
+	}
+	sys := s.nodes[0].client.Sys()
+	err = sys.RegisterPluginWithContext(ctx, &api.RegisterPluginInput{
+		Name:    PluginName,
+		Type:    api.PluginTypeSecrets,
+		Command: PluginName,
+		SHA256:  sum,
+	})
+	if err != nil {
+		return fmt.Errorf("register the plugin: %w", err)
+	}
+	if err := sys.MountWithContext(ctx, s.options.MountPath, &api.MountInput{Type: PluginName}); err != nil {
+		return fmt.Errorf("enable the plugin at %s/: %w (Vault's log may say more: %s)", s.options.MountPath, err, s.VaultLog())
+	}
+	return nil
+}
+
+// fileSHA256 returns the checksum that Vault's plugin catalogue asks for.
+func fileSHA256(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("checksum the plugin: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", fmt.Errorf("checksum the plugin: %w", err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// copyExecutable copies a program. Vault gets a copy, so that building the plugin anew under a running
+// server does not change what its checksum was taken of, and so that the processes that run the copy
+// are known to be this server's.
+func copyExecutable(from, to string) (err error) {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = source.Close() }()
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o700) // #nosec G302 -- a program must be executable
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, target.Close()) }()
+	_, err = io.Copy(target, source)
+	return err
+}

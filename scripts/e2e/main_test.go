@@ -1,0 +1,177 @@
+// Package e2e tests what a user does, on a real Vault server with raft storage: the plugin as an
+// external process, the vendors' emulators over TLS. `make test` builds what it needs.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
+)
+
+// startTimeout bounds the start of the servers on a slow machine.
+const startTimeout = 3 * time.Minute
+
+// server is shared by all tests. Each test uses names of its own, and resets the emulators first.
+var server *devserver.Server
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	started, err := devserver.Start(ctx, devserver.Options{LogLevel: "trace", Log: os.Stderr})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	server = started
+	code := m.Run()
+	if code == 0 {
+		// Last, when everything that could have been logged and stored has been.
+		if err := scanForSecrets(); err != nil {
+			fmt.Fprintln(os.Stderr, "e2e:", err)
+			code = 1
+		}
+	}
+	if err := server.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	return code
+}
+
+// responses keeps every body that Vault answered to a test, for the search for secrets.
+var responses recorder
+
+// recorder is a transport that keeps the bodies of answers.
+type recorder struct {
+	mu     sync.Mutex
+	bodies bytes.Buffer
+	count  int
+}
+
+// transport records what next answers.
+func (r *recorder) transport(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		response, err := next.RoundTrip(req)
+		if err != nil {
+			return nil, err
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			return nil, err
+		}
+		response.Body.Close()
+		response.Body = io.NopCloser(bytes.NewReader(body))
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.count++
+		r.bodies.Write(body)
+		return response, nil
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// vault is a client with the root token, whose answers are recorded.
+func vault(t *testing.T) *api.Client {
+	t.Helper()
+	config := api.DefaultConfig()
+	require.NoError(t, config.Error)
+	config.Address = server.Client().Address()
+	config.HttpClient.Transport = responses.transport(config.HttpClient.Transport)
+	client, err := api.NewClient(config)
+	require.NoError(t, err)
+	client.SetToken(server.Client().Token())
+	return client
+}
+
+// reset gives a test vendors that know nothing, and a mount of its own.
+func reset(t *testing.T) (client *api.Client, mountPath string) {
+	t.Helper()
+	require.NoError(t, server.Control().Reset(t.Context()))
+	client = vault(t)
+	mountPath = fmt.Sprintf("e2e-%d", time.Now().UnixNano())
+	require.NoError(t, client.Sys().MountWithContext(t.Context(), mountPath, &api.MountInput{Type: devserver.PluginName}))
+	t.Cleanup(func() {
+		require.NoError(t, server.Control().Reset(context.Background()))
+		require.NoError(t, client.Sys().UnmountWithContext(context.Background(), mountPath))
+	})
+	return client, mountPath
+}
+
+// configFields are the fields of a vendor's config, as an operator would write them.
+func configFields(t *testing.T, vendor string) map[string]any {
+	t.Helper()
+	state := server.Emulator()
+	served, ok := state.Vendors[vendor]
+	require.True(t, ok, "the emulator serves no %s", vendor)
+	ca, err := os.ReadFile(state.CACertFile)
+	require.NoError(t, err)
+	fields := map[string]any{"vendor": vendor, "address": served.URL, "ca_cert": string(ca)}
+	if served.AuthURL != "" {
+		fields["auth_address"] = served.AuthURL
+	}
+	for field, value := range served.Credentials {
+		fields[field] = value
+	}
+	return fields
+}
+
+// write is `vault write`, which has to succeed.
+func write(t *testing.T, client *api.Client, path string, data map[string]any) *api.Secret {
+	t.Helper()
+	secret, err := client.Logical().WriteWithContext(t.Context(), path, data)
+	require.NoError(t, err)
+	return secret
+}
+
+// read is `vault read`, which has to succeed.
+func read(t *testing.T, client *api.Client, path string) *api.Secret {
+	t.Helper()
+	secret, err := client.Logical().ReadWithContext(t.Context(), path)
+	require.NoError(t, err)
+	require.NotNil(t, secret)
+	return secret
+}
+
+// live counts a vendor's live credentials of one kind.
+func live(t *testing.T, vendor, kind string) int {
+	t.Helper()
+	credentials, err := server.Control().Credentials(t.Context(), vendor)
+	require.NoError(t, err)
+	count := 0
+	for _, credential := range credentials {
+		if credential.Live && credential.Kind == kind {
+			count++
+		}
+	}
+	return count
+}
+
+// operations counts a vendor's requests of one operation.
+func operations(t *testing.T, vendor, operation string) int {
+	t.Helper()
+	requests, err := server.Control().Requests(t.Context(), vendor)
+	require.NoError(t, err)
+	count := 0
+	for _, request := range requests {
+		if request.Operation == operation {
+			count++
+		}
+	}
+	return count
+}

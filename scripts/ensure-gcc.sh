@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Makes sure that there is a C compiler, which Go's race detector needs. Installs one where that is
+# possible without asking, and otherwise says what to do.
+set -euo pipefail
+
+compiler="$(go env CC)"
+if command -v "${compiler%% *}" >/dev/null; then
+  exit 0
+fi
+if [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null; then
+  echo "==> there is no C compiler, which the race detector needs: installing gcc"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends gcc libc6-dev
+  exit 0
+fi
+echo "There is no C compiler (${compiler}), which Go's race detector needs." >&2
+echo "Install gcc with your system's package manager, or run \`make test-short\`, which does without." >&2
+exit 1
