@@ -191,7 +191,7 @@ func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 	}
 
 	started := time.Now()
-	answer, err := c.send(ctx, wire, request)
+	answer, err := c.send(wire, request)
 	sentAt, sent := state.result()
 	if err != nil {
 		failure := c.transportError(ctx, request, sent, err)
@@ -199,7 +199,7 @@ func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 			"class", failure.Class.String(), "duration", time.Since(started).Round(time.Millisecond))
 		return nil, failure
 	}
-	defer answer.Body.Close() //nolint:errcheck // boundedTransport has read it whole; there is nothing to fail
+	defer answer.Body.Close() // boundedTransport has read it whole
 	// boundedTransport has read the body already, so this cannot fail.
 	content, err := io.ReadAll(answer.Body)
 	if err != nil {
@@ -223,7 +223,7 @@ func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 }
 
 // send hands the request to the network: once, unless it may be repeated.
-func (c *Client) send(ctx context.Context, wire *http.Request, request Request) (*http.Response, error) {
+func (c *Client) send(wire *http.Request, request Request) (*http.Response, error) {
 	if !request.Repeatable || c.options.MaxRetries <= 0 {
 		return c.http.Do(wire)
 	}
@@ -242,7 +242,7 @@ func (c *Client) send(ctx context.Context, wire *http.Request, request Request) 
 		Backoff:      c.backoff,
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
-	return retrying.Do(repeatable) //nolint:bodyclose // closed by Do
+	return retrying.Do(repeatable)
 }
 
 // mayRepeat decides whether an attempt is worth another one. Its error is always nil, so that the

@@ -130,7 +130,7 @@ func TestDo_Certificates(t *testing.T) {
 func TestDo_OldTLSVersionIsRefused(t *testing.T) {
 	valid := newCertificate(t, "ftd.example", time.Now().Add(time.Hour))
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{valid.pair}, MaxVersion: tls.VersionTLS11} //nolint:gosec // that is the test
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{valid.pair}, MaxVersion: tls.VersionTLS11}
 	server.Config.ErrorLog = quietLog()
 	server.StartTLS()
 	defer server.Close()
@@ -145,7 +145,7 @@ func TestDo_ServerWithoutTLS(t *testing.T) {
 	defer plain.Close()
 	talkative, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer talkative.Close()
+	defer func() { _ = talkative.Close() }()
 	go func() {
 		for {
 			connection, err := talkative.Accept()
@@ -175,7 +175,7 @@ func TestDo_ServerWithoutTLS(t *testing.T) {
 func TestDo_HandshakeThatNeverEndsSentNothing(t *testing.T) {
 	silent, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer silent.Close()
+	defer func() { _ = silent.Close() }()
 	client := newClient(t, httpclient.Options{Address: silent.Addr().String(), RequestTimeout: 50 * time.Millisecond})
 	_, err = client.Do(t.Context(), httpclient.Request{Op: "test: create", Method: http.MethodPost})
 	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
