@@ -55,6 +55,12 @@ type backend struct {
 	connections *connections
 	configs     *cache[configEntry]
 	roles       *cache[roleEntry]
+	shared      *sharedCredentials
+
+	// lifetime ends with the process's hold on the mount; stop ends it. What goes on beyond a request runs
+	// under it.
+	lifetime context.Context //nolint:containedctx // the mount's own, not a request's
+	stop     context.CancelFunc
 
 	// writeMutex serialises the read-merge-store of configs and roles. No vendor is called under it.
 	writeMutex sync.Mutex
@@ -75,7 +81,9 @@ func newBackend(opts options) *backend {
 		ledger:    ledger.New(opts.clock.Now),
 		configs:   newCache[configEntry](),
 		roles:     newCache[roleEntry](),
+		shared:    &sharedCredentials{byRole: make(map[string]*sharedCredential)},
 	}
+	b.lifetime, b.stop = context.WithCancel(context.Background())
 	for _, p := range opts.providers {
 		b.providers[p.Name()] = p
 	}
@@ -86,7 +94,7 @@ func newBackend(opts options) *backend {
 		RunningVersion: Version,
 		PathsSpecial: &logical.Paths{
 			SealWrapStorage: []string{configPrefix, sessionPrefix},
-			LocalStorage:    []string{ledger.StoragePrefix, sessionPrefix},
+			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, sessionPrefix},
 		},
 		Paths: framework.PathAppend(
 			b.pathInfo(),
@@ -125,6 +133,7 @@ func (b *backend) invalidate(_ context.Context, key string) {
 	}
 	if name, ok := strings.CutPrefix(key, rolePrefix); ok {
 		b.roles.forget(name)
+		b.shared.forget(name, "")
 		return
 	}
 	if rest, ok := strings.CutPrefix(key, sessionPrefix); ok {
@@ -140,7 +149,10 @@ func (b *backend) invalidate(_ context.Context, key string) {
 // engine's logins at the vendors are left in place: in the first three cases the next process goes on
 // with them from the session store, and after an unmount they end by themselves within the vendor's
 // session life.
-func (b *backend) clean(context.Context) { b.connections.abandonAll() }
+func (b *backend) clean(context.Context) {
+	b.stop()
+	b.connections.abandonAll()
+}
 
 const backendHelp = `
 The vendorauth secrets engine issues short-lived credentials for the APIs of

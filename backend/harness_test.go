@@ -63,8 +63,14 @@ const mountUUID = "8d0c8f7c-52a5-4b3a-9d3e-6f4f6d6f0001"
 
 func newMount(t *testing.T) *mount {
 	t.Helper()
+	return newMountOn(t, emulator.Config{Seed: 1})
+}
+
+func newMountOn(t *testing.T, served emulator.Config) *mount {
+	t.Helper()
 	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, log: &bytes.Buffer{}, uuid: mountUUID}
-	vendors, err := emulator.Start(emulator.Config{Seed: 1, Now: m.clock.Now}, all.Vendors()...)
+	served.Now = m.clock.Now
+	vendors, err := emulator.Start(served, all.Vendors()...)
 	require.NoError(t, err)
 	m.vendors = vendors
 	m.start()

@@ -60,15 +60,21 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 	b.inFlight.Store(id, struct{}{})
 	defer b.inFlight.Delete(id)
 
-	lifetime := mintedLifetime(o.lifetimes, o.vendor.Capabilities(), o.conn.MaxLifetime())
-	entry, err := b.ledger.Reserve(ctx, storage, ledger.Intent{
+	lifetime := o.mintedLifetime()
+	can := o.vendor.Capabilities()
+	bound := lifetime
+	if can.KeptAliveByUse {
+		bound = max(bound, o.conn.MaxLifetime()) // however short the lease, the vendor waits for its idle time
+	}
+	entry, err := b.reserve(ctx, storage, o.role.MaxWait, ledger.Intent{
 		ID:          id,
 		Marker:      b.marker(o.roleName, id),
 		Config:      o.role.Config,
 		Role:        o.roleName,
 		Incarnation: o.config.Incarnation,
-		ExpiresAt:   now.Add(issueDeadline + lifetime),
+		ExpiresAt:   now.Add(issueDeadline + bound),
 		LeaseEndsAt: now.Add(issueDeadline + o.lifetimes.TTL),
+		ShareKey:    o.role.shareKey(o.roleName),
 		Limit:       o.config.MaxCredentials,
 	})
 	if err != nil {
@@ -95,22 +101,53 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 	entry.State = ledger.StateLive
 	entry.Handle = credential.Handle
 	entry.ExpiresAt = credential.ExpiresAt
+	entry.KeptAlive = can.KeptAliveByUse
 	entry.LeaseEndsAt = b.clock.Now().Add(o.lifetimes.TTL)
+	if o.role.isShared() {
+		entry.LifeEndsAt = credential.ExpiresAt
+		if can.Renewal == provider.RenewalExtends {
+			entry.LifeEndsAt = now.Add(o.lifetimes.MaxTTL)
+		}
+		if entry.Shared, err = encodeShared(credential); err != nil {
+			return nil, b.settleUnrecorded(ctx, storage, entry, o, err)
+		}
+	}
 	if err := b.ledger.Put(ctx, storage, entry); err != nil {
-		return nil, b.settleUnrecorded(ctx, storage, entry, o.conn, err)
+		return nil, b.settleUnrecorded(ctx, storage, entry, o, err)
 	}
 	return &issued{credential: credential, entry: entry}, nil
 }
 
+// reserve takes a slot, waiting for one to become free if the role says so.
+func (b *backend) reserve(ctx context.Context, storage logical.Storage, maxWait time.Duration, intent ledger.Intent) (*ledger.Entry, error) {
+	giveUp := b.clock.Now().Add(maxWait)
+	for {
+		freed := b.ledger.Freed(intent.Config)
+		entry, err := b.ledger.Reserve(ctx, storage, intent)
+		full, isFull := errors.AsType[*ledger.FullError](err)
+		left := giveUp.Sub(b.clock.Now())
+		if !isFull || left <= 0 {
+			return entry, err
+		}
+		select {
+		case <-freed:
+		case <-b.clock.After(min(left, max(full.NextExpiry.Sub(b.clock.Now()), time.Second))):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
 // mintedLifetime is how long the credential shall live at the vendor.
-func mintedLifetime(limits lifetimes, can provider.Capabilities, vendorMax time.Duration) time.Duration {
-	lifetime := limits.TTL
-	if can.Renewal == provider.RenewalWithinLife {
-		// The end cannot be moved later, so it must cover every renewal from the start.
-		lifetime = limits.MaxTTL
+func (o *order) mintedLifetime() time.Duration {
+	lifetime := o.lifetimes.TTL
+	if o.vendor.Capabilities().Renewal == provider.RenewalWithinLife || o.role.isShared() {
+		// Either the end cannot be moved later, so it must cover every renewal from the start; or other
+		// leases will begin later on the same credential.
+		lifetime = o.lifetimes.MaxTTL
 	}
 	lifetime += lifetimeMargin
-	if vendorMax > 0 {
+	if vendorMax := o.conn.MaxLifetime(); vendorMax > 0 {
 		lifetime = min(lifetime, vendorMax)
 	}
 	return lifetime.Truncate(time.Second)
@@ -146,11 +183,11 @@ func (b *backend) settleFailedIssue(ctx context.Context, storage logical.Storage
 }
 
 // settleUnrecorded ends a credential whose account could not be completed.
-func (b *backend) settleUnrecorded(ctx context.Context, storage logical.Storage, entry *ledger.Entry, conn *connection, cause error) error {
+func (b *backend) settleUnrecorded(ctx context.Context, storage logical.Storage, entry *ledger.Entry, o order, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	revoker, ok := conn.Connection.(provider.Revoker)
-	if !ok {
+	revoker, ok := o.conn.Connection.(provider.Revoker)
+	if !ok || !canRevoke(o.conn.Connection, o.vendor.Capabilities()) {
 		return cause
 	}
 	if err := revoker.Revoke(ctx, entry.Handle); err != nil {
@@ -167,7 +204,7 @@ func (b *backend) settleUnrecorded(ctx context.Context, storage logical.Storage,
 // explainRefusal adds the remedies to a refusal of the ledger's.
 func explainRefusal(err error) error {
 	if _, full := errors.AsType[*ledger.FullError](err); full {
-		return fmt.Errorf("no credential is free: %w; revoke one, or raise max_credentials if the vendor allows more", err)
+		return fmt.Errorf("no credential is free: %w; revoke one, let readers share one with sharing=shared on the role, or raise max_credentials if the vendor allows more", err)
 	}
 	if errors.Is(err, ledger.ErrClosed) {
 		return &provider.Error{Class: provider.ClassInvalid, Message: err.Error()}

@@ -72,6 +72,7 @@ func (b *backend) pathConfig() []*framework.Path {
 			HelpDescription: "Stores the root credential of one product at one address. Secrets are never read back.",
 		},
 		b.pathConfigCheck(name),
+		b.pathConfigCredentials(name),
 	}
 }
 
@@ -119,20 +120,21 @@ func (b *backend) configExists(ctx context.Context, req *logical.Request, data *
 // without a lock; what is stored is checked not to have changed in between.
 func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
+	where := fmt.Sprintf("config %q", name)
 	old, err := readConfig(ctx, req.Storage, name)
 	if err != nil {
 		return nil, err
 	}
 	if old == nil && req.Operation == logical.PatchOperation {
-		return nil, logical.CodedError(http.StatusNotFound, fmt.Sprintf("config %q does not exist", name))
+		return nil, logical.CodedError(http.StatusNotFound, where+" does not exist")
 	}
 	entry, err := b.mergeConfig(old, data)
 	if err != nil {
-		return fail(fmt.Sprintf("config %q", name), err)
+		return fail(where, err)
 	}
 	conn, err := b.openConnection(req.Storage, name, entry)
 	if err != nil {
-		return fail(fmt.Sprintf("config %q", name), err)
+		return fail(where, err)
 	}
 
 	var warnings []string
@@ -140,31 +142,34 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 		b.Logger().Warn("closing a connection", "config", name, "error", err)
 		warnings = append(warnings, "the engine's previous login could not be ended: "+err.Error())
 	}
-	if data.Get("verify_connection").(bool) && (old == nil || old.Generation != entry.Generation) {
+	settled := func(context.Context, bool) []string { return nil }
+	if once, ok := conn.(provider.Bootstrapper); ok && once.NeedsBootstrap() {
+		conn, settled, err = b.bootstrap(ctx, req.Storage, name, entry, conn, once)
+		if err != nil {
+			return fail(where+" was not stored, making its root credential failed", err)
+		}
+	}
+	changed := old == nil || old.Generation != entry.Generation
+	if data.Get("verify_connection").(bool) && changed {
 		checked, err := conn.Check(ctx)
 		if err != nil {
 			logOut(ctx, report)(conn)
-			return fail(fmt.Sprintf("config %q was not stored, verifying the connection failed", name), err)
+			settled(ctx, false)
+			return fail(where+" was not stored, verifying the connection failed", err)
 		}
 		warnings = append(warnings, checked.Warnings...)
 	}
-
 	if err := b.storeConfig(ctx, req.Storage, name, old, entry); err != nil {
 		logOut(ctx, report)(conn)
+		settled(ctx, false)
 		return nil, err
 	}
-	if old == nil || old.Generation != entry.Generation {
-		if old != nil {
-			// The old login may be in the session store only, after a restart; opened, it can be ended.
-			if previous, err := b.connections.acquire(req.Storage, name, old); err == nil {
-				previous.release()
-			}
-		}
-		b.connections.replace(ctx, name, entry.Generation, conn, report)
+	if changed {
+		b.adopt(ctx, req.Storage, name, old, entry, conn, report)
+		warnings = append(warnings, settled(ctx, true)...)
 	} else {
 		conn.Abandon()
 	}
-
 	if entry.TLSSkipVerify {
 		warnings = append(warnings, "tls_skip_verify is set: whoever is on the network path can take the root credential; prefer ca_cert")
 	}
@@ -172,6 +177,17 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 		return nil, nil
 	}
 	return &logical.Response{Warnings: warnings}, nil
+}
+
+// adopt makes conn the connection of a config that was just stored, and ends the login of the one before.
+func (b *backend) adopt(ctx context.Context, storage logical.Storage, name string, old, entry *configEntry, conn provider.Connection, report func(error)) {
+	if old != nil {
+		// After a restart the old login is in the session store only; once opened, it can be ended.
+		if previous, err := b.connections.acquire(storage, name, old); err == nil {
+			previous.release()
+		}
+	}
+	b.connections.replace(ctx, name, entry.Generation, conn, report)
 }
 
 // storeConfig stores entry unless the config has changed since old was read.
@@ -293,6 +309,13 @@ func demandSecrets(old, entry *configEntry, data *framework.FieldData, vendor pr
 	case old.TLSSkipVerify != entry.TLSSkipVerify:
 		changed = "tls_skip_verify"
 	default:
+		for _, field := range vendor.Capabilities().TrustFields {
+			if fmt.Sprint(old.Fields[field]) != fmt.Sprint(entry.Fields[field]) {
+				changed = field
+			}
+		}
+	}
+	if changed == "" {
 		return nil
 	}
 	schema := vendor.ConfigFields()
@@ -325,6 +348,10 @@ func (b *backend) configRead(ctx context.Context, req *logical.Request, data *fr
 // describeConfig returns what may be read of a config: everything but the secrets, of which it tells
 // whether they are set.
 func (b *backend) describeConfig(entry *configEntry) map[string]any {
+	metadata := entry.CustomMetadata
+	if metadata == nil {
+		metadata = map[string]string{}
+	}
 	described := map[string]any{
 		"vendor":          entry.Vendor,
 		"address":         entry.Address,
@@ -334,7 +361,7 @@ func (b *backend) describeConfig(entry *configEntry) map[string]any {
 		"request_timeout": int64(entry.RequestTimeout.Seconds()),
 		"max_retries":     entry.MaxRetries,
 		"max_credentials": entry.MaxCredentials,
-		"custom_metadata": entry.CustomMetadata,
+		"custom_metadata": metadata,
 		"retired":         entry.Retired,
 	}
 	var secrets []string

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -13,7 +15,9 @@ import (
 
 func TestConfigWrite_BadInput_IsA400ThatNamesTheFieldAndStoresNothing(t *testing.T) {
 	m := newMount(t)
-	unknownCA := httptest.NewTLSServer(http.NotFoundHandler())
+	unknownCA := httptest.NewUnstartedServer(http.NotFoundHandler())
+	unknownCA.Config.ErrorLog = log.New(io.Discard, "", 0)
+	unknownCA.StartTLS()
 	defer unknownCA.Close()
 
 	for name, test := range map[string]struct {

@@ -39,7 +39,7 @@ func (b *backend) pathCreds() []*framework.Path {
 			},
 		},
 		HelpSynopsis:    "Issue a leased credential for a role.",
-		HelpDescription: "Each read makes a new credential at the vendor, which ends with its lease where the vendor lets it.",
+		HelpDescription: "Each read makes a new credential at the vendor, or, with sharing=shared on the role, gets a part in the current one. It ends with its lease, or with the last that shares it, where the vendor lets it.",
 	}}
 }
 
@@ -63,16 +63,30 @@ func (b *backend) credsRead(ctx context.Context, req *logical.Request, data *fra
 		return fail(where, err)
 	}
 	vendor := b.providers[config.Vendor]
-	limits := b.lifetimes(role, conn.MaxLifetime())
-
-	issued, err := b.issue(ctx, req.Storage, order{
-		roleName: name, role: role, config: config, conn: conn, vendor: vendor, lifetimes: limits,
+	o := order{
+		roleName: name, role: role, config: config, conn: conn, vendor: vendor,
+		lifetimes:   b.lifetimes(role, conn.MaxLifetime(), vendor.Capabilities().Renewal),
 		description: fmt.Sprintf("Vault mount %s, role %s", req.MountPoint, name),
-	})
+	}
+	if role.isShared() {
+		shared, holder, err := b.share(ctx, req.Storage, o)
+		if err != nil {
+			return fail(where, err)
+		}
+		lease := leaseData{Config: role.Config, Role: name, ID: shared.entryID, Holder: holder}
+		return b.leasedResponse(o, lease, shared.credential(), shared.lifeEndsAt), nil
+	}
+	issued, err := b.issue(ctx, req.Storage, o)
 	if err != nil {
 		return fail(where, err)
 	}
-	return b.leasedResponse(name, role, vendor, issued, limits), nil
+	lifeEndsAt := issued.credential.ExpiresAt
+	if vendor.Capabilities().Renewal == provider.RenewalExtends {
+		// The vendor's end moves with each renewal, which computes the lease's limit anew from it.
+		lifeEndsAt = b.clock.Now().Add(o.lifetimes.MaxTTL)
+	}
+	lease := leaseData{Config: role.Config, Role: name, ID: issued.entry.ID}
+	return b.leasedResponse(o, lease, issued.credential, lifeEndsAt), nil
 }
 
 // mayIssue refuses a role whose config issues no credentials for it.
@@ -93,32 +107,26 @@ func mayIssue(role *roleEntry, config *configEntry) error {
 	return nil
 }
 
-// leasedResponse is the answer to a read: the credential, and a lease that ends before it does.
-func (b *backend) leasedResponse(roleName string, role *roleEntry, vendor provider.Provider, issued *issued, limits lifetimes) *logical.Response {
-	credential, can := issued.credential, vendor.Capabilities()
+// leasedResponse is the answer to a read: the credential, and a lease that ends before it does. lifeEndsAt is
+// the last moment to which renewals may move the credential's end.
+func (b *backend) leasedResponse(o order, lease leaseData, credential *provider.Credential, lifeEndsAt time.Time) *logical.Response {
+	can, now := o.vendor.Capabilities(), b.clock.Now()
 	data := make(map[string]any, len(credential.Data)+5)
 	maps.Copy(data, credential.Data)
 	data["token"] = credential.Token
 	data["token_type"] = credential.TokenType
 	data["address"] = credential.Address
-	data["vendor"] = vendor.Name()
+	data["vendor"] = o.vendor.Name()
 	data["expires_at"] = formatTime(credential.ExpiresAt)
 
-	response := b.Secret(secretCredentialType).Response(data, leaseData{
-		Config: role.Config, Role: roleName, ID: issued.entry.ID,
-	}.internalData())
-	left := credential.ExpiresAt.Sub(b.clock.Now()).Truncate(time.Second)
-	response.Secret.TTL = min(limits.TTL, left)
-	response.Secret.MaxTTL = min(limits.MaxTTL, left)
-	if can.Renewal == provider.RenewalExtends {
-		// The vendor's end moves with each renewal, which sets the MaxTTL anew from it.
-		response.Secret.MaxTTL = limits.MaxTTL
-	}
+	response := b.Secret(secretCredentialType).Response(data, lease.internalData())
+	response.Secret.TTL = min(o.lifetimes.TTL, credential.ExpiresAt.Sub(now).Truncate(time.Second))
+	response.Secret.MaxTTL = min(o.lifetimes.MaxTTL, lifeEndsAt.Sub(now).Truncate(time.Second))
 	response.Secret.Renewable = can.Renewal != provider.RenewalNone
 
-	response.Warnings = append(response.Warnings, limits.Warnings...)
+	response.Warnings = append(response.Warnings, o.lifetimes.Warnings...)
 	response.Warnings = append(response.Warnings, credential.Warnings...)
-	if !can.Revokes {
+	if !canRevoke(o.conn.Connection, can) {
 		response.AddWarning(fmt.Sprintf("%s This one works until %s.", can.RevocationNote, formatTime(credential.ExpiresAt)))
 	}
 	return response

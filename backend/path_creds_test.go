@@ -13,12 +13,12 @@ import (
 )
 
 func TestCreds_EveryVendor_LeaseEndsBeforeTheCredential(t *testing.T) {
-	for vendor, renewable := range map[string]bool{"lacework": false, "ftd": true} {
+	for vendor, renewable := range map[string]bool{"fortianalyzer": true, "ftd": true, "lacework": false} {
 		t.Run(vendor, func(t *testing.T) {
 			m := newMount(t)
-			m.configure(vendor, nil)
+			m.configure(vendor, map[string]any{"ttl": "10m"})
 			lease := m.read(vendor)
-			require.Equal(t, 15*time.Minute, lease.secret.TTL, "the lease gets the full TTL of the role")
+			require.Equal(t, 10*time.Minute, lease.secret.TTL, "the lease gets the full TTL of the role")
 			require.Equal(t, renewable, lease.secret.Renewable)
 			for _, field := range []string{"token", "token_type", "address", "expires_at"} {
 				require.NotEmpty(t, lease.data[field], field)

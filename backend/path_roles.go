@@ -2,9 +2,11 @@ package backend
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"net/http"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -12,12 +14,22 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
+// maxMaxWait leaves a read, which Vault ends after 90 seconds, time for the vendor.
+const maxMaxWait = time.Minute
+
 func (b *backend) pathRoles() []*framework.Path {
 	fields := map[string]*framework.FieldSchema{
 		"name":    {Type: framework.TypeLowerCaseString, Description: "Name of the role.", Required: true},
 		"config":  {Type: framework.TypeLowerCaseString, Description: "Name of the config that it draws on."},
 		"ttl":     {Type: framework.TypeDurationSecond, Description: "How long a lease lasts without renewal. Default: the mount's."},
 		"max_ttl": {Type: framework.TypeDurationSecond, Description: "How long a lease can be renewed. Default: the mount's."},
+		"sharing": {
+			Type: framework.TypeString, Default: sharingExclusive, AllowedValues: []any{sharingExclusive, sharingShared},
+			Description: "exclusive: each reader gets a credential of its own. shared: one credential for all, which ends with the last lease.",
+		},
+		"max_wait": {
+			Type: framework.TypeDurationSecond, Description: "How long a read waits for a free slot when max_credentials of the config are in use, at most 60 s.",
+		},
 	}
 	return []*framework.Path{
 		{
@@ -97,7 +109,7 @@ func (b *backend) roleWrite(ctx context.Context, req *logical.Request, data *fra
 
 // mergeRole returns what a write makes of the stored role, or a ClassInvalid error.
 func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *roleEntry, data *framework.FieldData) (*roleEntry, []string, error) {
-	entry := &roleEntry{Version: roleVersion}
+	entry := &roleEntry{Version: roleVersion, Sharing: sharingExclusive}
 	if old != nil {
 		copied := *old
 		copied.Fields = maps.Clone(old.Fields)
@@ -106,11 +118,20 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *r
 	overlay(data, "config", &entry.Config)
 	overlaySeconds(data, "ttl", &entry.TTL)
 	overlaySeconds(data, "max_ttl", &entry.MaxTTL)
+	overlay(data, "sharing", &entry.Sharing)
+	overlaySeconds(data, "max_wait", &entry.MaxWait)
+	entry.Revision = rand.Text()
 	if entry.Config == "" {
 		return nil, nil, provider.InvalidField("config", "is required")
 	}
 	if entry.MaxTTL > 0 && entry.TTL > entry.MaxTTL {
 		return nil, nil, provider.InvalidField("ttl", "of %s exceeds max_ttl of %s", entry.TTL, entry.MaxTTL)
+	}
+	if entry.Sharing != sharingExclusive && entry.Sharing != sharingShared {
+		return nil, nil, provider.InvalidField("sharing", "must be %q or %q", sharingExclusive, sharingShared)
+	}
+	if entry.MaxWait > maxMaxWait {
+		return nil, nil, provider.InvalidField("max_wait", "must be at most %s", maxMaxWait)
 	}
 
 	config, err := b.config(ctx, storage, entry.Config)
@@ -145,7 +166,7 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *r
 		return nil, nil, err
 	}
 	defer conn.release()
-	return entry, b.lifetimes(entry, conn.MaxLifetime()).Warnings, nil
+	return entry, b.lifetimes(entry, conn.MaxLifetime(), vendor.Capabilities().Renewal).Warnings, nil
 }
 
 func (b *backend) roleRead(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
@@ -154,10 +175,12 @@ func (b *backend) roleRead(ctx context.Context, req *logical.Request, data *fram
 		return nil, err
 	}
 	described := map[string]any{
-		"config":  entry.Config,
-		"vendor":  entry.Vendor,
-		"ttl":     int64(entry.TTL.Seconds()),
-		"max_ttl": int64(entry.MaxTTL.Seconds()),
+		"config":   entry.Config,
+		"vendor":   entry.Vendor,
+		"ttl":      int64(entry.TTL.Seconds()),
+		"max_ttl":  int64(entry.MaxTTL.Seconds()),
+		"sharing":  entry.Sharing,
+		"max_wait": int64(entry.MaxWait.Seconds()),
 	}
 	if vendor, ok := b.providers[entry.Vendor]; ok {
 		values := entry.fieldData(vendor)

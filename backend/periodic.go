@@ -60,6 +60,18 @@ func (b *backend) settle(ctx context.Context, storage logical.Storage, name stri
 			if err := b.strikeOut(ctx, storage, &entries[i], config); err != nil {
 				return err
 			}
+		case look:
+			// No lease may be left that holds it, for all that the entry alone can tell.
+			last, err := b.ledger.Abandoned(ctx, storage, entries[i].ID, now.Add(-lostLeaseGrace))
+			if err != nil {
+				return err
+			}
+			if last {
+				b.shared.forgetEntry(entries[i].ID)
+				if err := b.settleOne(ctx, storage, name, entries[i].ID); err != nil {
+					return err
+				}
+			}
 		case revoke:
 			if err := b.settleOne(ctx, storage, name, entries[i].ID); err != nil {
 				return err
@@ -72,7 +84,7 @@ func (b *backend) settle(ctx context.Context, storage logical.Storage, name stri
 // settleOne ends one credential, unless it has changed since it was listed.
 func (b *backend) settleOne(ctx context.Context, storage logical.Storage, config, id string) error {
 	entry, err := b.ledger.Get(ctx, storage, config, id)
-	if err != nil || entry == nil || todo(entry, b.clock.Now()) != revoke {
+	if err != nil || entry == nil || todo(entry, b.clock.Now()) < look {
 		return err
 	}
 	b.Logger().Info("ending a credential that no lease holds", "config", config, "id", id, "state", entry.State)
@@ -84,13 +96,17 @@ type action int
 
 const (
 	nothing action = iota
-	revoke
 	forget
+	look
+	revoke
 )
 
 // todo decides by the entry alone, so that what is due does not depend on who asks.
 func todo(entry *ledger.Entry, now time.Time) action {
-	if now.After(entry.ExpiresAt.Add(expiryGrace)) {
+	// The application's own calls may have moved the end of a credential that is kept alive by use: whether it
+	// is over, only the vendor can tell. If nobody ever got it, nobody uses it.
+	mayLiveOn := entry.KeptAlive && (entry.State == ledger.StateLive || entry.State == ledger.StateRevoking)
+	if now.After(entry.ExpiresAt.Add(expiryGrace)) && !mayLiveOn {
 		return forget
 	}
 	switch entry.State {
@@ -100,6 +116,12 @@ func todo(entry *ledger.Entry, now time.Time) action {
 			return revoke
 		}
 	case ledger.StateLive:
+		if entry.IsShared() {
+			if now.After(entry.CreatedAt.Add(issueDeadline)) {
+				return look
+			}
+			return nothing
+		}
 		if now.After(entry.LeaseEndsAt.Add(lostLeaseGrace)) {
 			return revoke
 		}

@@ -74,6 +74,7 @@ func TestRecords_StoredLayoutIsPinned(t *testing.T) {
 		},
 		"role_v1.json": &roleEntry{
 			Version: 1, Config: "edge", Vendor: "lacework", TTL: 15 * time.Minute, MaxTTL: time.Hour,
+			Sharing: "shared", MaxWait: 30 * time.Second, Revision: "R",
 			Fields: map[string]any{"subaccount": "emea"},
 		},
 	} {

@@ -36,7 +36,7 @@ func (b *backend) end(ctx context.Context, storage logical.Storage, entry *ledge
 	}
 	defer conn.release()
 	can := b.providers[config.Vendor].Capabilities()
-	if !can.Revokes && (entry.Handle != nil || can.Marker == "") {
+	if entry.Handle != nil && !canRevoke(conn.Connection, can) || entry.Handle == nil && can.Marker == "" {
 		return b.letExpire(ctx, storage, entry, config)
 	}
 	if err := revokeAtVendor(ctx, conn, entry); err != nil {
@@ -44,6 +44,14 @@ func (b *backend) end(ctx context.Context, storage logical.Storage, entry *ledge
 		return err
 	}
 	return b.strikeOut(ctx, storage, entry, config)
+}
+
+// canRevoke reports whether the vendor can end a credential before its expiry, under this configuration.
+func canRevoke(conn provider.Connection, can provider.Capabilities) bool {
+	if optional, ok := conn.(provider.RevocationOptional); ok && !optional.CanRevoke() {
+		return false
+	}
+	return can.Revokes
 }
 
 // revokeAtVendor asks the vendor to end the credential: by its handle, or, when its answer never
@@ -66,6 +74,13 @@ func revokeAtVendor(ctx context.Context, conn *connection, entry *ledger.Entry) 
 // strikeOut removes an entry, and its config if that was waiting for it to go.
 func (b *backend) strikeOut(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *configEntry) error {
 	ctx = context.WithoutCancel(ctx)
+	if entry.IsShared() {
+		b.shared.forgetEntry(entry.ID)
+		// Only after its expiry are holders left whose leases were lost.
+		if err := b.ledger.DetachAll(ctx, storage, entry.ID); err != nil {
+			return err
+		}
+	}
 	if err := b.ledger.Remove(ctx, storage, entry.Config, entry.ID); err != nil {
 		return err
 	}

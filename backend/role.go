@@ -27,8 +27,31 @@ type roleEntry struct {
 	// TTL and MaxTTL are as the operator wrote them; zero is the mount's.
 	TTL    time.Duration `json:"ttl_ns"`
 	MaxTTL time.Duration `json:"max_ttl_ns"`
+	// Sharing says whether the role's readers share one credential.
+	Sharing string `json:"sharing"`
+	// MaxWait is how long a read waits for a free slot.
+	MaxWait time.Duration `json:"max_wait_ns,omitempty"`
+	// Revision is made at every write: readers before and after a change share no credential.
+	Revision string `json:"revision"`
 	// Fields are the vendor's own, by the schema of its RoleFields.
 	Fields map[string]any `json:"fields"`
+}
+
+const (
+	// sharingExclusive gives each reader a credential of its own.
+	sharingExclusive = "exclusive"
+	// sharingShared gives one credential to many leases. The last one to end revokes it.
+	sharingShared = "shared"
+)
+
+func (r *roleEntry) isShared() bool { return r.Sharing == sharingShared }
+
+// shareKey names what the readers of this revision of the role share.
+func (r *roleEntry) shareKey(name string) string {
+	if !r.isShared() {
+		return ""
+	}
+	return name + "/" + r.Revision
 }
 
 // role returns a stored role, or nil when there is none of that name.
@@ -63,9 +86,10 @@ type lifetimes struct {
 	Warnings []string
 }
 
-// lifetimes computes what a role's leases get: its own figures, else the mount's, capped by the mount
-// and by vendorMax, the longest life that the vendor grants (zero: no limit known).
-func (b *backend) lifetimes(role *roleEntry, vendorMax time.Duration) lifetimes {
+// lifetimes computes what a role's leases get: its own figures, else the mount's, capped by the mount and by
+// vendorMax, the longest life that the vendor grants at once (zero: no limit known). Where renewals extend
+// the credential, that bounds the ttl and not the max_ttl.
+func (b *backend) lifetimes(role *roleEntry, vendorMax time.Duration, renewal provider.Renewal) lifetimes {
 	system := b.System()
 	result := lifetimes{TTL: role.TTL, MaxTTL: role.MaxTTL}
 	if result.MaxTTL == 0 {
@@ -90,7 +114,9 @@ func (b *backend) lifetimes(role *roleEntry, vendorMax time.Duration) lifetimes 
 	limit("ttl", &result.TTL, role.TTL > 0, system.MaxLeaseTTL(), "the mount's maximum")
 	limit("max_ttl", &result.MaxTTL, role.MaxTTL > 0, system.MaxLeaseTTL(), "the mount's maximum")
 	limit("ttl", &result.TTL, role.TTL > 0, vendorMax, "the vendor's maximum")
-	limit("max_ttl", &result.MaxTTL, role.MaxTTL > 0, vendorMax, "the vendor's maximum")
+	if renewal != provider.RenewalExtends {
+		limit("max_ttl", &result.MaxTTL, role.MaxTTL > 0, vendorMax, "the vendor's maximum")
+	}
 	result.TTL = min(result.TTL, result.MaxTTL)
 	return result
 }

@@ -30,13 +30,19 @@ func (b *backend) secretCredential() *framework.Secret {
 // the leased secret, stays in the ledger.
 type leaseData struct {
 	Config, Role, ID string
+	// Holder is the lease's part in a shared credential; empty when it has one of its own.
+	Holder string
 }
 
 // leaseVersion is the schema version of a lease's internal data.
 const leaseVersion = 1
 
 func (l leaseData) internalData() map[string]any {
-	return map[string]any{"version": leaseVersion, "config": l.Config, "role": l.Role, "id": l.ID}
+	internal := map[string]any{"version": leaseVersion, "config": l.Config, "role": l.Role, "id": l.ID}
+	if l.Holder != "" {
+		internal["holder"] = l.Holder
+	}
+	return internal
 }
 
 func parseLeaseData(internal map[string]any) (leaseData, error) {
@@ -48,6 +54,7 @@ func parseLeaseData(internal map[string]any) (leaseData, error) {
 		}
 		*target = value
 	}
+	lease.Holder, _ = internal["holder"].(string)
 	return lease, nil
 }
 
@@ -84,52 +91,84 @@ func (b *backend) renewCredential(ctx context.Context, req *logical.Request, _ *
 		return logical.ErrorResponse("%s: credentials of vendor %q cannot be renewed; read a new one from creds/%s", where, config.Vendor, lease.Role), nil
 	}
 
-	limits := b.lifetimes(role, conn.MaxLifetime())
-	if b.providers[config.Vendor].Capabilities().Renewal == provider.RenewalExtends {
-		// vendorMax bounds one extension, not the sum of them.
-		limits.MaxTTL = b.lifetimes(role, 0).MaxTTL
-	}
+	limits := b.lifetimes(role, conn.MaxLifetime(), b.providers[config.Vendor].Capabilities().Renewal)
 	ttl, _, err := framework.CalculateTTL(b.System(), req.Secret.Increment, limits.TTL, 0, limits.MaxTTL, 0, req.Secret.IssueTime)
 	if err != nil {
 		return logical.ErrorResponse("%s: %s", where, err), nil
 	}
-	expiresAt, err := renewer.Renew(ctx, entry.Handle, ttl+lifetimeMargin)
+	if lease.Holder != "" {
+		ttl, err = b.renewShared(ctx, req.Storage, entry, lease.Holder, renewer, ttl)
+	} else {
+		ttl, err = b.renewExclusive(ctx, req.Storage, entry, renewer, ttl)
+	}
 	if err != nil {
 		if provider.ClassOf(err) == provider.ClassNotFound {
-			return logical.ErrorResponse("%s: %s; read a new one from creds/%s", where, err, lease.Role), nil
+			err = fmt.Errorf("%w; read a new one from creds/%s", err, lease.Role)
 		}
 		return fail(where, err)
 	}
-
-	now := b.clock.Now()
-	left := expiresAt.Sub(now).Truncate(time.Second)
-	if left <= 0 {
-		return logical.ErrorResponse("%s: the credential has expired at the vendor; read a new one from creds/%s", where, lease.Role), nil
-	}
-	entry.ExpiresAt, entry.LeaseEndsAt = expiresAt, now.Add(min(ttl, left))
-	if err := b.ledger.Put(ctx, req.Storage, entry); err != nil {
-		return nil, err
-	}
 	response := &logical.Response{Secret: req.Secret, Warnings: limits.Warnings}
-	response.Secret.TTL = min(ttl, left)
-	response.Secret.MaxTTL = min(limits.MaxTTL, expiresAt.Sub(req.Secret.IssueTime).Truncate(time.Second))
+	response.Secret.TTL = ttl
+	response.Secret.MaxTTL = min(limits.MaxTTL, entry.ExpiresAt.Sub(req.Secret.IssueTime).Truncate(time.Second))
 	return response, nil
 }
 
-// revokeCredential ends a lease's credential at the vendor. A failure is returned to Vault, which
+// errExpired is what a renewal comes to when the vendor's end has passed.
+var errExpired = &provider.Error{Class: provider.ClassNotFound, Message: "the credential has expired at the vendor"}
+
+// renewExclusive renews a credential that one lease holds, and returns the TTL that the lease can have.
+func (b *backend) renewExclusive(ctx context.Context, storage logical.Storage, entry *ledger.Entry, renewer provider.Renewer, ttl time.Duration) (time.Duration, error) {
+	expiresAt, err := renewer.Renew(ctx, entry.Handle, ttl+lifetimeMargin)
+	if err != nil {
+		return 0, err
+	}
+	now := b.clock.Now()
+	ttl = min(ttl, expiresAt.Sub(now).Truncate(time.Second))
+	if ttl <= 0 {
+		return 0, errExpired
+	}
+	entry.ExpiresAt, entry.LeaseEndsAt = expiresAt, now.Add(ttl)
+	return ttl, b.ledger.Put(ctx, storage, entry)
+}
+
+// renewShared renews one holder's lease on a shared credential.
+func (b *backend) renewShared(ctx context.Context, storage logical.Storage, entry *ledger.Entry, holder string, renewer provider.Renewer, ttl time.Duration) (time.Duration, error) {
+	if err := b.moveEnd(ctx, storage, entry, renewer, ttl); err != nil {
+		if provider.ClassOf(err) == provider.ClassNotFound {
+			b.stopSharing(ctx, storage, entry)
+		}
+		return 0, err
+	}
+	now := b.clock.Now()
+	ttl = min(ttl, entry.ExpiresAt.Sub(now).Truncate(time.Second), entry.LifeEndsAt.Sub(now).Truncate(time.Second))
+	if ttl <= 0 {
+		return 0, errExpired
+	}
+	return ttl, b.ledger.Extend(ctx, storage, entry.ID, holder, now.Add(ttl))
+}
+
+// revokeCredential ends a lease's credential at the vendor, or, if others share it, the lease's part in it. A failure is returned to Vault, which
 // tries again for a while, and stays in the ledger, which does until it is settled.
 func (b *backend) revokeCredential(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
 	lease, err := parseLeaseData(req.Secret.InternalData)
 	if err != nil {
 		return nil, err
 	}
+	if lease.Holder != "" {
+		last, err := b.ledger.Detach(ctx, req.Storage, lease.ID, lease.Holder)
+		if err != nil || !last {
+			return nil, err
+		}
+		b.shared.forgetEntry(lease.ID)
+	}
 	entry, err := b.ledger.Get(ctx, req.Storage, lease.Config, lease.ID)
 	if err != nil {
 		return nil, err
 	}
 	if entry == nil {
-		// Entries are struck out only once the vendor agreed: an earlier attempt got that far.
-		return nil, nil
+		// Entries are struck out only once the vendor agreed: an earlier attempt got that far. Removing it
+		// again drops what is in memory about its holders.
+		return nil, b.ledger.Remove(ctx, req.Storage, lease.Config, lease.ID)
 	}
 	if err := b.end(ctx, req.Storage, entry); err != nil {
 		return nil, fmt.Errorf("role %q, config %q: revoking: %w", lease.Role, lease.Config, err)

@@ -1,7 +1,11 @@
 package backend
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,6 +134,56 @@ func TestRenew_StaysInsideTheCredentialsLife(t *testing.T) {
 			require.False(t, m.clock.Now().Add(response.Secret.TTL).After(*live.ExpiresAt))
 			require.False(t, lease.secret.IssueTime.Add(response.Secret.MaxTTL).After(*live.ExpiresAt))
 		})
+	}
+}
+
+// A session lives on as long as somebody uses it, so its account must not be closed by the clock.
+func TestRevoke_KeptAliveByUse_IsTriedAgainBeyondItsExpiry(t *testing.T) {
+	m := newMount(t)
+	m.configure("fortianalyzer", map[string]any{"ttl": "10m", "max_ttl": "8h"})
+	lease := m.read("fortianalyzer")
+	m.fault(emulator.Fault{Vendor: "fortianalyzer", Route: "exec /sys/logout", DropBefore: true})
+	require.Error(t, m.revoke(lease))
+	for range 4 {
+		m.clock.advance(12 * time.Minute)
+		useSession(m, lease)
+		m.tick()
+		require.Len(t, m.ledgerOf("fortianalyzer"), 1, "the vendor has not agreed yet")
+	}
+	m.vendors.ClearFaults("fortianalyzer")
+	m.clock.advance(lastRetry)
+	m.tick()
+	require.Empty(t, m.leased("fortianalyzer"))
+	require.Empty(t, m.ledgerOf("fortianalyzer"))
+}
+
+// useSession is a call of the application's.
+func useSession(m *mount, l *lease) {
+	m.t.Helper()
+	body := fmt.Sprintf(`{"id":1,"method":"get","params":[{"url":"/sys/status"}],"session":%q}`, l.data["token"])
+	request, err := http.NewRequestWithContext(m.t.Context(), http.MethodPost, m.vendors.URL("fortianalyzer")+"/jsonrpc", strings.NewReader(body))
+	require.NoError(m.t, err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(m.vendors.CACertPEM())
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}}
+	response, err := client.Do(request)
+	require.NoError(m.t, err)
+	require.NoError(m.t, response.Body.Close())
+}
+
+func TestRenew_ExtendableCredential_GoesBeyondItsFirstExpiry(t *testing.T) {
+	m := newMount(t)
+	m.configure("fortianalyzer", map[string]any{"ttl": "10m", "max_ttl": "8h"})
+	lease := m.read("fortianalyzer")
+	require.Equal(t, 8*time.Hour, lease.secret.MaxTTL.Round(time.Minute), "the idle timeout bounds one renewal, not the sum")
+	for range 5 {
+		m.clock.advance(9 * time.Minute)
+		response, err := m.renew(lease, 0)
+		require.NoError(t, err)
+		require.Equal(t, 10*time.Minute, response.Secret.TTL)
+		require.Len(t, m.leased("fortianalyzer"), 1)
 	}
 }
 

@@ -45,9 +45,18 @@ type Entry struct {
 	CreatedAt time.Time `json:"created_at"`
 	// ExpiresAt is when the vendor ends the credential; while issuing, the latest that this can be.
 	ExpiresAt time.Time `json:"expires_at"`
+	// KeptAlive is true when the credential can live on beyond ExpiresAt, because its use moves the end.
+	KeptAlive bool `json:"kept_alive,omitempty"`
 	// LeaseEndsAt is when the lease ends unless it is renewed. A credential whose lease has ended
-	// without a revocation belongs to a lease that was lost.
+	// without a revocation belongs to a lease that was lost. Holders of a shared one have their own.
 	LeaseEndsAt time.Time `json:"lease_ends_at"`
+	// ShareKey names the role, at one revision, whose readers share the credential; empty when each has one
+	// of its own, or when a shared one is given to no more readers.
+	ShareKey string `json:"share_key,omitempty"`
+	// Shared is what further readers get. It holds the leased secret, and is absent from the index.
+	Shared json.RawMessage `json:"shared,omitempty"`
+	// LifeEndsAt is the last moment to which renewals may move ExpiresAt of a shared credential.
+	LifeEndsAt time.Time `json:"life_ends_at,omitzero"`
 	// Attempts counts failed revocations.
 	Attempts int `json:"attempts,omitempty"`
 	// NextAttemptAt is when the next one is due.
@@ -61,8 +70,16 @@ type Entry struct {
 func (e *Entry) withoutHandle() Entry {
 	summary := *e
 	summary.Handle = nil
+	if e.Shared != nil {
+		summary.Shared = json.RawMessage("null")
+	}
 	return summary
 }
 
+// IsShared reports whether several leases may hold the credential. It goes with the last of them.
+func (e *Entry) IsShared() bool { return e.Shared != nil }
+
 // occupiesSlot reports whether the credential can still be alive at the vendor.
-func (e *Entry) occupiesSlot(now time.Time) bool { return now.Before(e.ExpiresAt) }
+func (e *Entry) occupiesSlot(now time.Time) bool {
+	return now.Before(e.ExpiresAt) || e.KeptAlive && e.State != StateIssuing
+}

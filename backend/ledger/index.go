@@ -20,6 +20,7 @@ type index struct {
 	loaded  bool
 	removed map[string]struct{}
 	closed  string
+	freed   chan struct{}
 }
 
 func newIndex(config string) *index {
@@ -27,7 +28,14 @@ func newIndex(config string) *index {
 		config:  config,
 		entries: make(map[string]Entry),
 		removed: make(map[string]struct{}),
+		freed:   make(chan struct{}),
 	}
+}
+
+func (x *index) freedNext() <-chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.freed
 }
 
 // load reads the entries of storage that are not known yet. Concurrent loads each read; the first to
@@ -112,6 +120,8 @@ func (x *index) remove(id string) {
 	if !x.loaded {
 		x.removed[id] = struct{}{}
 	}
+	close(x.freed)
+	x.freed = make(chan struct{})
 }
 
 func (x *index) list() []Entry {

@@ -55,11 +55,12 @@ type Ledger struct {
 
 	mu      sync.Mutex
 	configs map[string]*index
+	shares  map[string]*share
 }
 
 // New returns a ledger that tells the time by now.
 func New(now func() time.Time) *Ledger {
-	return &Ledger{now: now, configs: make(map[string]*index)}
+	return &Ledger{now: now, configs: make(map[string]*index), shares: make(map[string]*share)}
 }
 
 // Intent is what is known before the vendor is called.
@@ -74,6 +75,8 @@ type Intent struct {
 	ExpiresAt time.Time
 	// LeaseEndsAt is when its lease will end unless renewed.
 	LeaseEndsAt time.Time
+	// ShareKey is that of the [Entry].
+	ShareKey string
 	// Limit is how many credentials the config may have alive. Zero means any number.
 	Limit int
 }
@@ -99,6 +102,7 @@ func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent In
 		CreatedAt:   now,
 		ExpiresAt:   intent.ExpiresAt,
 		LeaseEndsAt: intent.LeaseEndsAt,
+		ShareKey:    intent.ShareKey,
 	}
 	if err := idx.reserve(entry, intent.Incarnation, intent.Limit, now); err != nil {
 		return nil, err
@@ -136,8 +140,15 @@ func (l *Ledger) Remove(ctx context.Context, storage logical.Storage, config, id
 		return fmt.Errorf("deleting ledger entry %s: %w", id, err)
 	}
 	l.index(config).remove(id)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.shares, id)
 	return nil
 }
+
+// Freed returns a channel that is closed the next time that a slot of a config is given back. Taken before a
+// Reserve that fails, it misses nothing.
+func (l *Ledger) Freed(config string) <-chan struct{} { return l.index(config).freedNext() }
 
 // List returns the entries of a config without their handles, oldest first.
 func (l *Ledger) List(ctx context.Context, storage logical.Storage, config string) ([]Entry, error) {
@@ -193,15 +204,19 @@ func (l *Ledger) Reopen(config string) { l.index(config).reopen() }
 // Invalidate throws away what is in memory about the stored key, or reports that the key is none of
 // the ledger's.
 func (l *Ledger) Invalidate(storageKey string) bool {
-	rest, ours := strings.CutPrefix(storageKey, StoragePrefix)
-	if !ours {
-		return false
-	}
-	config, _, _ := strings.Cut(rest, "/")
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.configs, config)
-	return true
+	if rest, ours := strings.CutPrefix(storageKey, StoragePrefix); ours {
+		config, _, _ := strings.Cut(rest, "/")
+		delete(l.configs, config)
+		return true
+	}
+	if rest, ours := strings.CutPrefix(storageKey, HolderPrefix); ours {
+		entry, _, _ := strings.Cut(rest, "/")
+		delete(l.shares, entry)
+		return true
+	}
+	return false
 }
 
 func (l *Ledger) index(config string) *index {

@@ -48,6 +48,10 @@ type Provider interface {
 type Capabilities struct {
 	// Renewal says what a renewal can promise.
 	Renewal Renewal
+	// KeptAliveByUse is true when the vendor ends a credential some time after it was last used: then ExpiresAt
+	// is the earliest end and not the latest, since the application's own calls move it. MaxLifetime of the
+	// connection is that idle time.
+	KeptAliveByUse bool
 	// Revokes is true when the vendor has a call that ends a credential. Connections of such a vendor
 	// implement [Revoker].
 	Revokes bool
@@ -60,6 +64,9 @@ type Capabilities struct {
 	MaxLifetime time.Duration
 	// DefaultMaxCredentials is the default of the config field max_credentials. Zero means unlimited.
 	DefaultMaxCredentials int
+	// TrustFields are the config fields beside "address" that say where a secret is sent, such as the URL of a
+	// separate authorisation server. When one changes, the engine asks for the secrets again.
+	TrustFields []string
 	// RevocationNote tells what revoking a lease does at the vendor, in one sentence. It stands in
 	// `info`, and, when Revokes is false, in a warning of every answer.
 	RevocationNote string
@@ -239,9 +246,46 @@ type Revoker interface {
 	Revoke(ctx context.Context, handle json.RawMessage) error
 }
 
+// RevocationOptional is implemented by connections of vendors that can end a credential under some
+// configurations only, such as FortiSIEM, which documents no such call but lets the operator name one. Their
+// Capabilities.Revokes is true and they implement [Revoker].
+type RevocationOptional interface {
+	// CanRevoke reports whether Revoke can end credentials under this configuration. It never changes for
+	// a connection and makes no network call. While it is false, credentials end by their expiry as with
+	// a vendor that cannot revoke, and Revoke returns a ClassInvalid error without a network call.
+	CanRevoke() bool
+}
+
 // MarkerRevoker is implemented by connections of vendors that carry the marker.
 type MarkerRevoker interface {
 	// RevokeMarker ends whatever credential carries the marker. A nil error means that the vendor said
 	// there is none, now or already. It may be called any number of times.
 	RevokeMarker(ctx context.Context, marker string) error
+}
+
+// Bootstrapper is implemented by connections of vendors whose root credential can be made from a login
+// that is used once, such as a user name and password that need not be kept.
+type Bootstrapper interface {
+	// NeedsBootstrap reports whether the connection was opened with such a login. Then Bootstrap must be
+	// called, and what it returns stored and opened in place of the login; every other method but MaxLifetime,
+	// Close and Abandon fails with ClassInvalid. It makes no network call.
+	NeedsBootstrap() bool
+
+	// Bootstrap logs in, makes a root credential that carries the marker at the vendor, and proves that it
+	// works. The marker is as in [IssueRequest]. It sends the create at most once. After an error of a
+	// definite class nothing is left at the vendor but a login that ends by itself; after ClassAmbiguous,
+	// somebody has to look for the marker there.
+	Bootstrap(ctx context.Context, marker string) (*Bootstrapped, error)
+}
+
+// Bootstrapped is a root credential that was just made.
+type Bootstrapped struct {
+	// Fields are all of the vendor's own config fields that are to be stored, by the schema of ConfigFields.
+	// Those that are missing, the login among them, are to be forgotten.
+	Fields map[string]any
+	// Warnings are for the operator.
+	Warnings []string
+	// Undo ends the root credential at the vendor, for when Fields could not be stored. It may be called
+	// any number of times, until the connection that made them is closed or abandoned.
+	Undo func(ctx context.Context) error
 }

@@ -60,7 +60,7 @@ func TestDevPrintsLinesThatWork(t *testing.T) {
 func TestAnUnknownVendorIsRefused(t *testing.T) {
 	err := run(t.Context(), &bytes.Buffer{}, false, "acme")
 	require.Error(t, err)
-	assert.ErrorContains(t, err, "ftd, lacework")
+	assert.ErrorContains(t, err, "choose one of ftd, ")
 }
 
 func TestBinDirIsAbsolute(t *testing.T) {

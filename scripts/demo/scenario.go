@@ -157,7 +157,11 @@ func use(ctx context.Context, sh *shell, v vendor, c credential, a *account, wan
 	if err != nil {
 		return fmt.Errorf("use the credential: %w", err)
 	}
-	printf(sh.out, "%s %s with the credential: %s\n", request.Method, request.URL, response.Status)
+	verdict := "refused"
+	if v.accepted(response.StatusCode, body) {
+		verdict = "accepted"
+	}
+	printf(sh.out, "%s %s with the credential: %s, %s\n", request.Method, request.URL, response.Status, verdict)
 	return a.check(sh.out, v.accepted(response.StatusCode, body) == wanted, what)
 }
 
@@ -259,7 +263,7 @@ func explain(sh *shell, sentence string) { printf(sh.out, "\n# %s\n", sentence) 
 
 // summarise prints what was done in all.
 func summarise(out io.Writer, accounts []account, took time.Duration) {
-	printf(out, "\n──── Summary ────\n\n%-10s %6s %7s %7s %8s\n", "vendor", "issued", "renewed", "revoked", "verified")
+	printf(out, "\n──── Summary ────\n\n%-14s %6s %7s %7s %8s\n", "vendor", "issued", "renewed", "revoked", "verified")
 	for _, a := range accounts {
 		note := ""
 		switch {
@@ -270,7 +274,7 @@ func summarise(out io.Writer, accounts []account, took time.Duration) {
 		case !a.vendor.renewable:
 			note = "  its API does not renew"
 		}
-		printf(out, "%-10s %6d %7d %7d %8d%s\n", a.vendor.name, a.issued, a.renewed, a.revoked, len(a.verified), note)
+		printf(out, "%-14s %6d %7d %7d %8d%s\n", a.vendor.name, a.issued, a.renewed, a.revoked, len(a.verified), note)
 	}
 	printf(out, "\nEverything held. It took %s; all that was started is stopped again.\n", took.Round(time.Second))
 }

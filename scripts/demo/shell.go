@@ -92,7 +92,7 @@ func shellQuote(word string) string {
 }
 
 // tokenLine matches a token in a table of Vault's.
-var tokenLine = regexp.MustCompile(`(?m)^(\S*token +\S{16})\S{8,}$`)
+var tokenLine = regexp.MustCompile(`(?m)^token +(\S{24,})$`)
 
 // certificateBody matches what stands between the first and the last line of a certificate.
 var certificateBody = regexp.MustCompile(`(-----BEGIN CERTIFICATE-----)[^-]*(-----END CERTIFICATE-----)`)
@@ -100,7 +100,10 @@ var certificateBody = regexp.MustCompile(`(-----BEGIN CERTIFICATE-----)[^-]*(---
 // shorten cuts long tokens, which are real, if short-lived, and certificates: both would fill the
 // terminal and tell nobody anything.
 func shorten(table string) string {
-	table = tokenLine.ReplaceAllString(table, "$1…")
+	if found := tokenLine.FindStringSubmatch(table); found != nil {
+		// Wherever it stands: vendors' own names for it are fields of their own.
+		table = strings.ReplaceAll(table, found[1], found[1][:16]+"…")
+	}
 	return certificateBody.ReplaceAllString(table, "$1 … $2")
 }
 

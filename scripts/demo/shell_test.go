@@ -25,6 +25,7 @@ lease_renewable    true
 expires_at         2026-01-02T03:04:05Z
 token              eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2lnbmF0dXJl
 token_type         Bearer
+session            eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2lnbmF0dXJl
 empty              n/a
 `
 
@@ -35,6 +36,7 @@ func TestATableOfVaultsIsUnderstood(t *testing.T) {
 		"expires_at":      "2026-01-02T03:04:05Z",
 		"token":           "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2lnbmF0dXJl",
 		"token_type":      "Bearer",
+		"session":         "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2lnbmF0dXJl",
 		"empty":           "n/a",
 	}, parseTable(table))
 }

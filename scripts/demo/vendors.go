@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -16,7 +18,7 @@ type vendor struct {
 	config []string
 	// role are the settings of the role, as "key=value".
 	role []string
-	// life is how long the vendor lets an unrevoked credential live, at most.
+	// life is after what time a credential that can't be revoked has ended; only for such.
 	life time.Duration
 	// renewable and revocable tell what the vendor's API lets the engine do.
 	renewable, revocable bool
@@ -30,15 +32,22 @@ type vendor struct {
 var vendors = []vendor{
 	{
 		name: "ftd", product: "Cisco Secure Firewall Threat Defense",
-		role: []string{"ttl=15m", "max_ttl=1h"}, life: time.Hour,
+		role:      []string{"ttl=15m", "max_ttl=1h"},
 		renewable: true, revocable: true,
 		request:  bearerGet("/object/networks"),
 		accepted: success,
 	},
 	{
+		name: "fortianalyzer", product: "FortiAnalyzer Cloud",
+		role:      []string{"ttl=10m", "max_ttl=1h"},
+		renewable: true, revocable: true,
+		request:  fortinetStatus,
+		accepted: fortinetOK,
+	},
+	{
 		name: "lacework", product: "Lacework FortiCNAPP",
-		role: []string{"ttl=15m"}, life: 15 * time.Minute,
-		renewable: false, revocable: false,
+		role:      []string{"ttl=15m"},
+		renewable: false, revocable: false, life: 15 * time.Minute,
 		request:  bearerGet("/api/v2/UserProfile"),
 		accepted: success,
 	},
@@ -66,6 +75,35 @@ func bearerGet(path string) func(context.Context, credential) (*http.Request, er
 		request.Header.Set("Accept", "application/json")
 		return request, nil
 	}
+}
+
+// fortinetStatus asks for the system's status by JSON-RPC, with the session in the body.
+func fortinetStatus(ctx context.Context, c credential) (*http.Request, error) {
+	body, err := json.Marshal(map[string]any{
+		"id": 1, "method": "get", "params": []any{map[string]any{"url": "/sys/status"}}, "session": c.fields["token"],
+	})
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.fields["address"]+"/jsonrpc", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	return request, nil
+}
+
+// fortinetOK reads the code in the body of a JSON-RPC answer, whose HTTP status is 200 in any case.
+func fortinetOK(_ int, body []byte) bool {
+	var answer struct {
+		Result []struct {
+			Status struct {
+				Code int `json:"code"`
+			} `json:"status"`
+		} `json:"result"`
+	}
+	err := json.Unmarshal(body, &answer)
+	return err == nil && len(answer.Result) == 1 && answer.Result[0].Status.Code == 0
 }
 
 // success is how most vendors say that they took a credential.

@@ -3,6 +3,7 @@ package all
 
 import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortianalyzer"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/ftd"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/lacework"
 )
@@ -10,6 +11,7 @@ import (
 // Vendors returns the emulated vendors in alphabetical order, each to be started at most once per server.
 func Vendors() []emulator.Vendor {
 	return []emulator.Vendor{
+		fortianalyzer.New(),
 		ftd.New(),
 		lacework.New(),
 	}

@@ -1,0 +1,133 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// bootstrapPrefix is where the intents of root credentials that are being made are stored, by config.
+const bootstrapPrefix = "bootstrap/"
+
+// bootstrapEntry holds the markers of root credentials that may exist at the vendor without being stored
+// here: of attempts whose process died or whose answer was lost. The login that made them is not kept, so
+// they wait for the next config of that name, whose root credential can end them.
+type bootstrapEntry struct {
+	Markers []string `json:"markers"`
+}
+
+// bootstrap makes a root credential from a login that is used once. It changes entry to what is to be stored
+// and returns a connection opened with that, in place of the given one. The returned function must be called
+// once it is known whether the config was stored; it returns warnings for the operator.
+func (b *backend) bootstrap(ctx context.Context, storage logical.Storage, name string, entry *configEntry,
+	login provider.Connection, once provider.Bootstrapper,
+) (provider.Connection, func(context.Context, bool) []string, error) {
+	id, err := newID(b.random)
+	if err != nil {
+		return nil, nil, err
+	}
+	marker := b.marker("config-"+name, id)
+	if err := b.noteBootstrap(ctx, storage, name, func(markers []string) []string { return append(markers, marker) }); err != nil {
+		return nil, nil, err
+	}
+	made, err := once.Bootstrap(ctx, marker)
+	if err != nil {
+		login.Abandon()
+		if provider.ClassOf(err).Definite() {
+			b.bootstrapSettled(ctx, storage, name, marker)
+		}
+		return nil, nil, err
+	}
+	entry.Fields = made.Fields
+	conn, err := b.openConnection(storage, name, entry)
+	if err != nil {
+		err = fmt.Errorf("opening a connection with the root credential that was just made: %w", err)
+		b.undoBootstrap(ctx, storage, name, marker, made)
+		login.Abandon()
+		return nil, nil, err
+	}
+	return conn, func(ctx context.Context, stored bool) []string {
+		defer login.Abandon()
+		if !stored {
+			b.undoBootstrap(ctx, storage, name, marker, made)
+			return nil
+		}
+		b.bootstrapSettled(ctx, storage, name, marker)
+		return append(made.Warnings, b.endStaleRoots(ctx, storage, name, conn)...)
+	}, nil
+}
+
+// undoBootstrap ends a root credential that will not be stored.
+func (b *backend) undoBootstrap(ctx context.Context, storage logical.Storage, name, marker string, made *provider.Bootstrapped) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	if err := made.Undo(ctx); err != nil {
+		b.Logger().Warn("a root credential that is not stored could not be ended; it is ended with the next write of the config",
+			"config", name, "marker", marker, "error", err)
+		return
+	}
+	b.bootstrapSettled(ctx, storage, name, marker)
+}
+
+// endStaleRoots ends what earlier attempts may have left at the vendor.
+func (b *backend) endStaleRoots(ctx context.Context, storage logical.Storage, name string, conn provider.Connection) []string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	var noted bootstrapEntry
+	if _, err := readRecord(ctx, storage, bootstrapPrefix+name, &noted); err != nil {
+		return []string{err.Error()}
+	}
+	revoker, ok := conn.(provider.MarkerRevoker)
+	if !ok {
+		return nil
+	}
+	var warnings []string
+	for _, marker := range noted.Markers {
+		if err := revoker.RevokeMarker(ctx, marker); err != nil {
+			warnings = append(warnings, fmt.Sprintf("an earlier attempt may have left a root credential named %q, which could not be ended: %s", marker, err))
+			continue
+		}
+		b.bootstrapSettled(ctx, storage, name, marker)
+	}
+	return warnings
+}
+
+// bootstrapSettled strikes a marker out.
+func (b *backend) bootstrapSettled(ctx context.Context, storage logical.Storage, name, marker string) {
+	err := b.noteBootstrap(context.WithoutCancel(ctx), storage, name, func(markers []string) []string {
+		return slices.DeleteFunc(markers, func(other string) bool { return other == marker })
+	})
+	if err != nil {
+		b.Logger().Warn("an intent could not be struck out; its marker is looked for with the next write of the config",
+			"config", name, "marker", marker, "error", err)
+	}
+}
+
+// noteBootstrap changes the stored markers of a config.
+func (b *backend) noteBootstrap(ctx context.Context, storage logical.Storage, name string, change func([]string) []string) error {
+	b.writeMutex.Lock()
+	defer b.writeMutex.Unlock()
+	var noted bootstrapEntry
+	if _, err := readRecord(ctx, storage, bootstrapPrefix+name, &noted); err != nil {
+		return err
+	}
+	noted.Markers = change(noted.Markers)
+	if len(noted.Markers) == 0 {
+		if err := storage.Delete(ctx, bootstrapPrefix+name); err != nil {
+			return fmt.Errorf("deleting %s%s: %w", bootstrapPrefix, name, err)
+		}
+		return nil
+	}
+	stored, err := logical.StorageEntryJSON(bootstrapPrefix+name, noted)
+	if err == nil {
+		err = storage.Put(ctx, stored)
+	}
+	if err != nil {
+		return fmt.Errorf("storing %s%s: %w", bootstrapPrefix, name, err)
+	}
+	return nil
+}

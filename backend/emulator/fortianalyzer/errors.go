@@ -1,0 +1,76 @@
+package fortianalyzer
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// refuseOAuth answers an error of the OAuth server in the shape that the switch asks for.
+func (t *twin) refuseOAuth(w http.ResponseWriter, status int, code, message string) {
+	switch t.env.Switch(switchOAuthError) {
+	case "oauth":
+		emulator.WriteJSON(w, status, map[string]any{"error": code, "error_description": message})
+	case "plain":
+		http.Error(w, message, status)
+	default:
+		emulator.WriteJSON(w, status, map[string]string{"status": "error", "message": message})
+	}
+}
+
+// refuseLogin answers a failed login: a body without a session, with the HTTP status that the switch asks
+// for. code is the one inside the body, which only one third-party guide shows.
+func (t *twin) refuseLogin(w http.ResponseWriter, code int, name, message string) {
+	status := t.status(switchLoginStatus)
+	switch t.env.Switch(switchLoginError) {
+	case "oauth":
+		emulator.WriteJSON(w, status, map[string]string{"error": name, "error_description": message})
+	case "empty_session":
+		emulator.WriteJSON(w, status, map[string]any{"session": nil})
+	case "html":
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte("<!DOCTYPE html><html><body>" + message + "</body></html>")) // the writer is a buffer of the core
+	default:
+		emulator.WriteJSON(w, status, map[string]any{"status": rpcStatus{code, message}})
+	}
+}
+
+// oauthErrorBody is an injected error as the OAuth server would write it.
+func oauthErrorBody(status int) (contentType string, body []byte) {
+	return marshal(map[string]string{"status": "error", "message": http.StatusText(status)})
+}
+
+// instanceErrorBody is an injected error as the instance would write it.
+func instanceErrorBody(status int) (contentType string, body []byte) {
+	return marshal(map[string]any{"status": rpcStatus{status, http.StatusText(status)}})
+}
+
+// marshal makes a JSON body.
+func marshal(v any) (contentType string, body []byte) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic("fortianalyzer: body cannot be written as JSON: " + err.Error())
+	}
+	return "application/json", body
+}
+
+// writeEscaped answers 200 with JSON whose slashes are escaped, as the instance writes them. A slash stands
+// in JSON inside of strings only.
+func writeEscaped(w http.ResponseWriter, v any) {
+	contentType, body := marshal(v)
+	w.Header().Set("Content-Type", contentType)
+	_, _ = w.Write(bytes.ReplaceAll(body, []byte("/"), []byte(`\/`))) // the writer is a buffer of the core
+}
+
+// status reads a switch that holds an HTTP status.
+func (t *twin) status(name string) int {
+	status, err := strconv.Atoi(t.env.Switch(name))
+	if err != nil {
+		panic("fortianalyzer: switch " + name + " holds no status")
+	}
+	return status
+}

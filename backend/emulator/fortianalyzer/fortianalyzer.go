@@ -1,0 +1,188 @@
+// Package fortianalyzer imitates the part of FortiAnalyzer Cloud, and of FortiManager Cloud by a switch, that
+// has to do with logins: FortiCloud's OAuth server, which turns an IAM API user into an access token, and the
+// instance, which turns that into a JSON-RPC session, as described by "Adding API users" (FortiAnalyzer Cloud
+// Deployment), "Accessing FortiAPIs" (FortiCloud IAM) and the REST API Solution Guide of FortiAuthenticator,
+// the software behind FortiCloud's OAuth server.
+//
+// A session is one line of the emulator's book, of kind "leased", without a marker, since the vendor has no
+// place for one. Its expiry there is the end of its idle time, which moves with each use. An OAuth access
+// token is a line of kind "login".
+package fortianalyzer
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// Routes of the OAuth server and of the instance. All sources write the slash at the end.
+const (
+	tokenPath  = "/api/v1/oauth/token/"
+	revokePath = "/api/v1/oauth/revoke_token/"
+	verifyPath = "/api/v1/oauth/verify_token/"
+
+	loginPath = "/p/forticloud_jsonrpc_login/"
+	rpcPath   = "/jsonrpc"
+)
+
+// The names of operations in the request log. Those of rpcPath are method and url, as "exec /sys/logout".
+const (
+	operationToken   = "oauth_token"
+	operationRefresh = "oauth_token_refresh"
+	operationRevoke  = "oauth_revoke_token"
+	operationVerify  = "oauth_verify_token"
+	operationLogin   = "forticloud_jsonrpc_login"
+)
+
+// The applications that the OAuth server knows, which are the client_ids of the two products.
+const (
+	clientAnalyzer = "FortiAnalyzer"
+	clientManager  = "FortiManager"
+)
+
+// twin is the state of the imitation. The emulator's core calls it under a lock.
+type twin struct {
+	env       *emulator.Env
+	root      user                // as it was made, for Reset
+	users     map[string]*user    // by id
+	tokens    map[string]*token   // OAuth access tokens, by the token itself
+	refreshes map[string]*refresh // by the refresh token itself
+	sessions  map[string]*session // by the session string itself
+	opened    []*session          // those that occupy a place, the oldest first
+}
+
+// user is an IAM API user and its account on the instance.
+type user struct {
+	id, password string
+	disabled     bool // in the FortiCloud portal
+	forbidden    bool // its profile on the instance allows nothing
+}
+
+// token is an OAuth access token.
+type token struct {
+	id     string // its name in the book, which holds no secrets
+	user   *user
+	client string
+}
+
+// refresh is an OAuth refresh token.
+type refresh struct {
+	user    *user
+	client  string
+	expires time.Time
+	access  *token // the one that was issued with it
+}
+
+// session is a JSON-RPC session.
+type session struct {
+	id     string // its name in the book
+	user   *user
+	opened time.Time
+}
+
+// New returns FortiAnalyzer Cloud for [emulator.Start]: the instance at [emulator.EndpointURL], the OAuth
+// server at [emulator.EndpointAuthURL].
+func New() emulator.Vendor {
+	return emulator.Vendor{Name: "fortianalyzer", Switches: switches(), New: newTwin}
+}
+
+// newTwin makes the state and the first API user.
+func newTwin(env *emulator.Env) emulator.Twin {
+	t := &twin{env: env}
+	t.root = t.newUser()
+	t.reset()
+	return emulator.Twin{
+		Endpoints: []emulator.Endpoint{
+			{
+				Name:      emulator.EndpointURL,
+				Handler:   http.HandlerFunc(t.serveInstance),
+				Operation: operation,
+				ErrorBody: instanceErrorBody,
+			},
+			{
+				Name:      emulator.EndpointAuthURL,
+				Handler:   http.HandlerFunc(t.serveOAuth),
+				Operation: operation,
+				ErrorBody: oauthErrorBody,
+			},
+		},
+		Credentials: map[string]string{"username": t.root.id, "password": t.root.password},
+		Actions:     t.actions(),
+		Reset:       t.reset,
+	}
+}
+
+// reset returns to a single API user who may do everything, without tokens and sessions.
+func (t *twin) reset() {
+	root := t.root
+	t.users = map[string]*user{root.id: &root}
+	t.tokens = map[string]*token{}
+	t.refreshes = map[string]*refresh{}
+	t.sessions = map[string]*session{}
+	t.opened = nil
+}
+
+// newUser makes an API user in the spelling of the vendor's examples.
+func (t *twin) newUser() user {
+	return user{id: strings.ToUpper(t.env.Random.UUID(4)), password: t.env.Random.Hex(16) + "!1Aa"}
+}
+
+// operation names what a request is about.
+func operation(r *http.Request, body []byte) string {
+	switch r.URL.Path {
+	case tokenPath:
+		var request struct {
+			GrantType string `json:"grant_type"`
+		}
+		if json.Unmarshal(body, &request) == nil && request.GrantType == grantRefresh {
+			return operationRefresh
+		}
+		return operationToken
+	case revokePath:
+		return operationRevoke
+	case verifyPath:
+		return operationVerify
+	case loginPath:
+		return operationLogin
+	case rpcPath:
+		var call rpcRequest
+		if json.Unmarshal(body, &call) != nil || len(call.Params) == 0 {
+			return call.Method
+		}
+		return call.Method + " " + withSlash(call.Params[0].URL)
+	}
+	return ""
+}
+
+// serveOAuth answers one request to the OAuth server.
+func (t *twin) serveOAuth(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path == tokenPath && r.Method == http.MethodPost:
+		t.grant(w, r)
+	case r.URL.Path == revokePath && r.Method == http.MethodPost:
+		t.revoke(w, r)
+	case r.URL.Path == verifyPath && r.Method == http.MethodGet:
+		t.verify(w, r)
+	case r.URL.Path == tokenPath || r.URL.Path == revokePath || r.URL.Path == verifyPath:
+		t.refuseOAuth(w, http.StatusMethodNotAllowed, "invalid_request", "method not allowed")
+	default:
+		t.refuseOAuth(w, http.StatusNotFound, "not_found", "not found")
+	}
+}
+
+// serveInstance answers one request to the instance.
+func (t *twin) serveInstance(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path == loginPath && r.Method == http.MethodPost:
+		t.login(w, r)
+	case r.URL.Path == rpcPath && r.Method == http.MethodPost:
+		t.rpc(w, r)
+	case r.URL.Path == loginPath || r.URL.Path == rpcPath:
+		http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+	default:
+		http.NotFound(w, r)
+	}
+}

@@ -1,0 +1,131 @@
+package fortianalyzer
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// URLs of the calls that the instance serves.
+const (
+	urlStatus        = "/sys/status"
+	urlLogout        = "/sys/logout"
+	urlCLIStatus     = "/cli/global/system/status"
+	urlGlobal        = "/cli/global/system/global"
+	urlAdminSettings = "/cli/global/system/admin/setting"
+)
+
+// rpcRequest is the envelope of a call. Clients may leave out id and jsonrpc, and send more than this.
+type rpcRequest struct {
+	ID     json.RawMessage `json:"id"`
+	Method string          `json:"method"`
+	Params []struct {
+		URL string `json:"url"`
+	} `json:"params"`
+	Session *string `json:"session"`
+}
+
+// rpcStatus is the outcome of a call.
+type rpcStatus struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+}
+
+// The two outcomes that are documented. The second one means that the session is unknown, closed or expired,
+// as well as that its user lacks the permission.
+var (
+	statusOK           = rpcStatus{0, "OK"}
+	statusNoPermission = rpcStatus{-11, "No permission for the resource"}
+)
+
+// rpcResult is one member of an answer's result.
+type rpcResult struct {
+	Data   any       `json:"data,omitempty"`
+	Status rpcStatus `json:"status"`
+	URL    string    `json:"url"`
+}
+
+// rpc answers POST /jsonrpc. What becomes of a call stands in its body, and the HTTP status is 200 throughout
+// (inferred: all clients read the code from the body), except for a body that is no JSON at all.
+func (t *twin) rpc(w http.ResponseWriter, r *http.Request) {
+	var call rpcRequest
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = json.Unmarshal(body, &call)
+	}
+	if err != nil {
+		http.Error(w, "Bad Request", http.StatusBadRequest)
+		return
+	}
+	results := make([]rpcResult, 0, len(call.Params))
+	for _, param := range call.Params {
+		data, status := t.act(call, withSlash(param.URL))
+		results = append(results, rpcResult{Data: data, Status: status, URL: param.URL})
+	}
+	answer := map[string]any{"result": results}
+	if call.ID != nil {
+		answer["id"] = call.ID
+	}
+	writeEscaped(w, answer)
+}
+
+// withSlash writes a url with the slash at its beginning that clients may leave out.
+func withSlash(url string) string { return "/" + strings.TrimPrefix(url, "/") }
+
+// act carries out one call.
+func (t *twin) act(call rpcRequest, url string) (data any, status rpcStatus) {
+	if call.Session == nil {
+		return nil, statusNoPermission
+	}
+	s := t.sessions[*call.Session]
+	if s == nil || !t.env.Book.Live(s.id) {
+		return nil, statusNoPermission
+	}
+	data, known := t.resource(call.Method, url)
+	logout := call.Method == "exec" && url == urlLogout
+	forbidden := s.user.forbidden && (!logout || t.env.Enabled(switchLogoutPermission))
+	switch {
+	case forbidden || !known:
+		// What the vendor answers for an unknown url is not documented; this code is the one that is.
+		if t.env.Enabled(switchFailuresRefresh) {
+			t.env.Book.Extend(s.id, t.idleEnd(s))
+		}
+		return nil, statusNoPermission
+	case logout:
+		t.env.Book.End(s.id, emulator.EndedRevoked)
+		return nil, statusOK
+	}
+	t.env.Book.Extend(s.id, t.idleEnd(s))
+	return data, statusOK
+}
+
+// resource returns what a call reads. It reports false when there is no such thing.
+func (t *twin) resource(method, url string) (data any, known bool) {
+	product := t.env.Switch(switchProduct)
+	switch {
+	case method == "exec" && url == urlLogout:
+		return nil, true
+	case method != "get":
+		return nil, false
+	case url == urlStatus || url == urlCLIStatus:
+		if t.env.Switch(switchStatusData) == "absent" {
+			return nil, true
+		}
+		return map[string]any{
+			"Admin Domain Configuration": "Enabled",
+			"Hostname":                   product + "-Cloud",
+			"Platform Type":              map[string]string{clientAnalyzer: "FAZVM64-VIO-CLOUD", clientManager: "FMGVM64-VIO-CLOUD"}[product],
+			"Serial Number":              map[string]string{clientAnalyzer: "FAZVCLTM26000001", clientManager: "FMGVCLTM26000001"}[product],
+			"Version":                    "v7.6.6-build3652 260114 (GA.M)",
+		}, true
+	case url == urlGlobal:
+		return map[string]any{"hostname": product + "-Cloud", "adom-status": "enable"}, true
+	case url == urlAdminSettings && t.env.Enabled(switchSettingsReadable):
+		return map[string]any{"idle_timeout_api": int(t.env.Duration(switchIdleTimeout) / time.Second)}, true
+	}
+	return nil, false
+}

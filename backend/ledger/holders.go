@@ -1,0 +1,205 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// HolderPrefix is where the holders of shared credentials are stored, local like the entries.
+const HolderPrefix = "holder/"
+
+// ErrDraining is returned by Attach for a credential whose last holder has gone.
+var ErrDraining = errors.New("the credential is being ended")
+
+// holderVersion is the schema version of the stored record.
+const holderVersion = 1
+
+// Holder is one lease on a shared credential. It is stored at holder/<entry>/<id>.
+type Holder struct {
+	// Version is the schema version.
+	Version int `json:"version"`
+	// ID is unique in the mount.
+	ID string `json:"id"`
+	// LeaseEndsAt is when its lease ends unless renewed.
+	LeaseEndsAt time.Time `json:"lease_ends_at"`
+}
+
+// share is what is known in memory of one shared credential's holders. Storage is read once, before the
+// first use.
+type share struct {
+	mu       sync.Mutex
+	loaded   bool
+	holders  map[string]time.Time // id to the end of its lease
+	draining bool
+}
+
+// load is called with the lock held. Only a listing and one read a holder happen under it, once a process.
+func (s *share) load(ctx context.Context, storage logical.Storage, entry string) error {
+	if s.loaded {
+		return nil
+	}
+	ids, err := storage.List(ctx, HolderPrefix+entry+"/")
+	if err != nil {
+		return fmt.Errorf("listing the holders of credential %s: %w", entry, err)
+	}
+	holders := make(map[string]time.Time, len(ids))
+	for _, id := range ids {
+		stored, err := storage.Get(ctx, holderKey(entry, id))
+		if err != nil {
+			return fmt.Errorf("reading a holder of credential %s: %w", entry, err)
+		}
+		if stored == nil {
+			continue
+		}
+		var holder Holder
+		if err := json.Unmarshal(stored.Value, &holder); err != nil {
+			return fmt.Errorf("reading a holder of credential %s: %w", entry, err)
+		}
+		holders[id] = holder.LeaseEndsAt
+	}
+	s.holders, s.loaded = holders, true
+	return nil
+}
+
+// Attach adds a holder to a shared credential. It fails with [ErrDraining] when the last one has gone in the
+// meantime, and with a storage error, in both cases with nothing added. One storage write.
+func (l *Ledger) Attach(ctx context.Context, storage logical.Storage, entry, id string, leaseEndsAt time.Time) error {
+	s := l.share(entry)
+	s.mu.Lock()
+	if err := s.load(ctx, storage, entry); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	if s.draining {
+		s.mu.Unlock()
+		return ErrDraining
+	}
+	// Counted before it is stored: from here on, nobody else is the last.
+	s.holders[id] = leaseEndsAt
+	s.mu.Unlock()
+	if err := putHolder(ctx, storage, entry, id, leaseEndsAt); err != nil {
+		_ = storage.Delete(context.WithoutCancel(ctx), holderKey(entry, id))
+		s.mu.Lock()
+		delete(s.holders, id)
+		s.mu.Unlock()
+		return err
+	}
+	return nil
+}
+
+// Extend moves the end of a holder's lease. It fails with [ErrDraining] when the holder has gone. One
+// storage write.
+func (l *Ledger) Extend(ctx context.Context, storage logical.Storage, entry, id string, leaseEndsAt time.Time) error {
+	s := l.share(entry)
+	s.mu.Lock()
+	if err := s.load(ctx, storage, entry); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	if _, holds := s.holders[id]; !holds {
+		s.mu.Unlock()
+		return ErrDraining
+	}
+	s.holders[id] = leaseEndsAt
+	s.mu.Unlock()
+	return putHolder(ctx, storage, entry, id, leaseEndsAt)
+}
+
+// Detach takes a holder away and reports whether the credential has none left, in which case it takes no
+// more and the caller has to end it. Detaching twice is harmless, and reports the same.
+func (l *Ledger) Detach(ctx context.Context, storage logical.Storage, entry, id string) (last bool, err error) {
+	if err := storage.Delete(ctx, holderKey(entry, id)); err != nil {
+		return false, fmt.Errorf("deleting a holder of credential %s: %w", entry, err)
+	}
+	return l.drainIf(ctx, storage, entry, func(s *share) bool {
+		delete(s.holders, id)
+		return len(s.holders) == 0
+	})
+}
+
+// DetachAll takes all holders of a credential away, and it takes no more.
+func (l *Ledger) DetachAll(ctx context.Context, storage logical.Storage, entry string) error {
+	_, err := l.detachWhere(ctx, storage, entry, func(time.Time) bool { return true })
+	return err
+}
+
+// Abandoned takes away the holders whose leases ended before a time, and reports whether the credential has
+// none left, as Detach does.
+func (l *Ledger) Abandoned(ctx context.Context, storage logical.Storage, entry string, endedBefore time.Time) (last bool, err error) {
+	return l.detachWhere(ctx, storage, entry, func(ends time.Time) bool { return ends.Before(endedBefore) })
+}
+
+// detachWhere takes away the holders whose leases end at a time that matches.
+func (l *Ledger) detachWhere(ctx context.Context, storage logical.Storage, entry string, matches func(time.Time) bool) (last bool, err error) {
+	var gone []string
+	last, err = l.drainIf(ctx, storage, entry, func(s *share) bool {
+		for id, ends := range s.holders {
+			if matches(ends) {
+				gone = append(gone, id)
+				delete(s.holders, id)
+			}
+		}
+		return len(s.holders) == 0
+	})
+	for _, id := range gone {
+		if deleteErr := storage.Delete(ctx, holderKey(entry, id)); deleteErr != nil && err == nil {
+			err = fmt.Errorf("deleting a holder of credential %s: %w", entry, deleteErr)
+		}
+	}
+	return last, err
+}
+
+// Holders counts the holders of a credential.
+func (l *Ledger) Holders(ctx context.Context, storage logical.Storage, entry string) (int, error) {
+	s := l.share(entry)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.load(ctx, storage, entry); err != nil {
+		return 0, err
+	}
+	return len(s.holders), nil
+}
+
+// drainIf changes the holders and, when decide says that none is left, lets no more in.
+func (l *Ledger) drainIf(ctx context.Context, storage logical.Storage, entry string, decide func(*share) bool) (bool, error) {
+	s := l.share(entry)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.load(ctx, storage, entry); err != nil {
+		return false, err
+	}
+	if decide(s) {
+		s.draining = true
+	}
+	return s.draining, nil
+}
+
+func (l *Ledger) share(entry string) *share {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s, ok := l.shares[entry]
+	if !ok {
+		s = &share{}
+		l.shares[entry] = s
+	}
+	return s
+}
+
+func putHolder(ctx context.Context, storage logical.Storage, entry, id string, leaseEndsAt time.Time) error {
+	stored, err := logical.StorageEntryJSON(holderKey(entry, id), Holder{Version: holderVersion, ID: id, LeaseEndsAt: leaseEndsAt})
+	if err == nil {
+		err = storage.Put(ctx, stored)
+	}
+	if err != nil {
+		return fmt.Errorf("storing a holder of credential %s: %w", entry, err)
+	}
+	return nil
+}
+
+func holderKey(entry, id string) string { return HolderPrefix + entry + "/" + id }

@@ -1,0 +1,69 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+func (b *backend) pathConfigCredentials(name *framework.FieldSchema) *framework.Path {
+	return &framework.Path{
+		Pattern: "config/" + framework.GenericNameRegex("name") + "/credentials/?$",
+		DisplayAttrs: &framework.DisplayAttributes{
+			OperationPrefix: operationPrefix, OperationVerb: "list", OperationSuffix: "config-credentials",
+		},
+		Fields: map[string]*framework.FieldSchema{"name": name},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ListOperation: &framework.PathOperation{
+				Callback: b.configCredentials, Summary: "List the credentials of a config that are or may be alive.",
+				ForwardPerformanceStandby: true,
+			},
+		},
+		HelpSynopsis: "The live credentials of a config.",
+		HelpDescription: "Lists every credential that is or may be alive at the vendor, with its role, its times, the leases that " +
+			"hold it, and its state: issuing, live, revoking (the vendor has not agreed yet) or expiring (the vendor cannot end it). " +
+			"Holds no secret.",
+	}
+}
+
+func (b *backend) configCredentials(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
+	name := data.Get("name").(string)
+	config, err := b.config(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	if config == nil {
+		return logical.ErrorResponse("config %q does not exist", name), nil
+	}
+	entries, err := b.ledger.List(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, 0, len(entries))
+	details := make(map[string]any, len(entries))
+	for i := range entries {
+		entry := &entries[i]
+		holders := 1
+		if entry.IsShared() {
+			if holders, err = b.ledger.Holders(ctx, req.Storage, entry.ID); err != nil {
+				return nil, fmt.Errorf("counting the holders of %s: %w", entry.ID, err)
+			}
+		}
+		ids = append(ids, entry.ID)
+		details[entry.ID] = map[string]any{
+			"role":            entry.Role,
+			"state":           string(entry.State),
+			"issued_at":       formatTime(entry.CreatedAt),
+			"expires_at":      formatTime(entry.ExpiresAt),
+			"shared":          entry.IsShared(),
+			"holders":         holders,
+			"marker":          entry.Marker,
+			"attempts":        entry.Attempts,
+			"next_attempt_at": formatTime(entry.NextAttemptAt),
+			"last_error":      entry.LastError,
+		}
+	}
+	return logical.ListResponseWithInfo(ids, details), nil
+}

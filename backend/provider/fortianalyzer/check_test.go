@@ -1,0 +1,82 @@
+package fortianalyzer
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+func TestCheck_LogsInAndOutAgain(t *testing.T) {
+	c := newCloud(t)
+	conn := c.open()
+	result, err := conn.Check(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{askToken, logIn, revokeToken, readStatus, readSetting, logOut}, c.operations())
+	require.Zero(t, c.sessions())
+	require.Equal(t, conn.api.username, result.Identity)
+	require.Equal(t, map[string]any{
+		"client_id": "FortiAnalyzer", "hostname": "FortiAnalyzer-Cloud", "serial_number": "FAZVCLTM26000001",
+		"version": "v7.6.6-build3652 260114 (GA.M)", "platform_type": "FAZVM64-VIO-CLOUD", "idle_timeout_api": int64(900),
+	}, result.Details)
+	require.Empty(t, result.Warnings)
+	require.True(t, result.RootExpiresAt.IsZero())
+}
+
+func TestCheck_WarnsWhenLeasesWouldOutliveTheirSessions(t *testing.T) {
+	c := newCloud(t, "idle_timeout", "5m")
+	result, err := c.open().Check(t.Context())
+	require.NoError(t, err)
+	require.Len(t, result.Warnings, 1)
+	require.Contains(t, result.Warnings[0], "idle_timeout=5m0s")
+	result, err = c.open(fieldIdleTimeout, "5m").Check(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, result.Warnings)
+}
+
+func TestCheck_DoesWithoutWhatItIsNotTold(t *testing.T) {
+	c := newCloud(t, "status_data", "absent", "settings_readable", "no")
+	result, err := c.open().Check(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{"client_id": "FortiAnalyzer"}, result.Details)
+	require.Empty(t, result.Warnings)
+
+	c.set("settings_readable", "yes")
+	c.fault(emulator.Fault{Route: readSetting, Body: body(`{"result":[{"data":"x","status":{"code":0,"message":"OK"}}]}`)})
+	result, err = c.open().Check(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{"client_id": "FortiAnalyzer"}, result.Details)
+}
+
+func TestCheck_WarnsOfWhatItLeavesBehind(t *testing.T) {
+	c := newCloud(t)
+	c.fault(emulator.Fault{Route: logOut, DropBefore: true})
+	c.fault(emulator.Fault{Route: revokeToken, DropBefore: true})
+	result, err := c.open().Check(t.Context())
+	require.NoError(t, err)
+	require.Len(t, result.Warnings, 2)
+}
+
+func TestCheck_Refuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil func(*cloud)
+		class provider.Class
+	}{
+		"a disabled user": {func(c *cloud) { c.act("disable_api_user") }, provider.ClassUnauthenticated},
+		"no permission":   {func(c *cloud) { c.act("set_permission", "permission", "no") }, provider.ClassForbidden},
+		"status lost":     {func(c *cloud) { c.fault(emulator.Fault{Route: readStatus, DropAfter: true}) }, provider.ClassUnavailable},
+		"other code": {func(c *cloud) {
+			c.fault(emulator.Fault{Route: readStatus, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
+		}, provider.ClassUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCloud(t)
+			test.spoil(c)
+			_, err := c.open().Check(t.Context())
+			requireClass(t, test.class, err)
+			require.Zero(t, c.sessions())
+		})
+	}
+}

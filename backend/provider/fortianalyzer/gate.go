@@ -1,0 +1,70 @@
+package fortianalyzer
+
+import (
+	"context"
+	"sync"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// gateKey names what is let through one at a time.
+type gateKey struct{ authAddress, username, clientID string }
+
+// gates let one caller at a time through for each key, and the others wait no longer than their context. The
+// zero value is ready to use. Safe for concurrent use.
+type gates struct {
+	mu    sync.Mutex
+	byKey map[gateKey]*gate
+}
+
+// gate has room for one.
+type gate struct {
+	room  chan struct{}
+	users int // who hold it or wait for it; guarded by gates.mu
+}
+
+// enter waits until the gate is free, and returns the function that frees it again.
+func (g *gates) enter(ctx context.Context, key gateKey) (leave func(), err error) {
+	entered := g.approach(key)
+	select {
+	case entered.room <- struct{}{}:
+		return func() {
+			<-entered.room
+			g.depart(key, entered)
+		}, nil
+	case <-ctx.Done():
+		g.depart(key, entered)
+		return nil, &provider.Error{
+			Class: provider.ClassUnavailable, Op: opToken,
+			Message: "nothing was sent: the caller's time was up while another login of the same API user was under way",
+			Remedy:  "logins of one API user are made one after the other; use several API users if that is too slow",
+			Err:     ctx.Err(),
+		}
+	}
+}
+
+// approach counts a caller in.
+func (g *gates) approach(key gateKey) *gate {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.byKey == nil {
+		g.byKey = map[gateKey]*gate{}
+	}
+	found := g.byKey[key]
+	if found == nil {
+		found = &gate{room: make(chan struct{}, 1)}
+		g.byKey[key] = found
+	}
+	found.users++
+	return found
+}
+
+// depart counts a caller out. The last one takes the gate away.
+func (g *gates) depart(key gateKey, left *gate) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	left.users--
+	if left.users == 0 {
+		delete(g.byKey, key)
+	}
+}
