@@ -57,7 +57,7 @@ func (b *backend) bootstrap(ctx context.Context, storage logical.Storage, name s
 			return nil
 		}
 		b.bootstrapSettled(ctx, storage, name, marker)
-		return append(made.Warnings, b.endStaleRoots(ctx, storage, name, conn)...)
+		return made.Warnings
 	}, nil
 }
 

@@ -61,10 +61,11 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 	defer b.inFlight.Delete(id)
 
 	lifetime := o.mintedLifetime()
-	can := o.vendor.Capabilities()
+	extends := o.vendor.Capabilities().Renewal == provider.RenewalExtends
 	bound := lifetime
-	if can.KeptAliveByUse {
-		bound = max(bound, o.conn.MaxLifetime()) // however short the lease, the vendor waits for its idle time
+	if extends {
+		// However short the lease: a session without a life of its own lives for the vendor's idle time.
+		bound = max(bound, o.conn.MaxLifetime())
 	}
 	entry, err := b.reserve(ctx, storage, o.role.MaxWait, ledger.Intent{
 		ID:          id,
@@ -101,11 +102,11 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 	entry.State = ledger.StateLive
 	entry.Handle = credential.Handle
 	entry.ExpiresAt = credential.ExpiresAt
-	entry.KeptAlive = can.KeptAliveByUse
+	entry.OutlivesExpiry = credential.OutlivesExpiry
 	entry.LeaseEndsAt = b.clock.Now().Add(o.lifetimes.TTL)
 	if o.role.isShared() {
 		entry.LifeEndsAt = credential.ExpiresAt
-		if can.Renewal == provider.RenewalExtends {
+		if extends {
 			entry.LifeEndsAt = now.Add(o.lifetimes.MaxTTL)
 		}
 		if entry.Shared, err = encodeShared(credential); err != nil {

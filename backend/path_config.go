@@ -167,6 +167,7 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 	if changed {
 		b.adopt(ctx, req.Storage, name, old, entry, conn, report)
 		warnings = append(warnings, settled(ctx, true)...)
+		warnings = append(warnings, b.endStaleRoots(ctx, req.Storage, name, conn)...)
 	} else {
 		conn.Abandon()
 	}

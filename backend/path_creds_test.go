@@ -13,10 +13,14 @@ import (
 )
 
 func TestCreds_EveryVendor_LeaseEndsBeforeTheCredential(t *testing.T) {
-	for vendor, renewable := range map[string]bool{"fortianalyzer": true, "ftd": true, "lacework": false} {
+	for vendor, renewable := range map[string]bool{"fortianalyzer": true, "fortisiem": false, "ftd": true, "lacework": false, "trend": true} {
 		t.Run(vendor, func(t *testing.T) {
 			m := newMount(t)
-			m.configure(vendor, map[string]any{"ttl": "10m"})
+			role := map[string]any{"ttl": "10m"}
+			if vendor == "trend" {
+				role["role_name"] = "Auditor"
+			}
+			m.configure(vendor, role)
 			lease := m.read(vendor)
 			require.Equal(t, 10*time.Minute, lease.secret.TTL, "the lease gets the full TTL of the role")
 			require.Equal(t, renewable, lease.secret.Renewable)

@@ -103,9 +103,9 @@ const (
 
 // todo decides by the entry alone, so that what is due does not depend on who asks.
 func todo(entry *ledger.Entry, now time.Time) action {
-	// The application's own calls may have moved the end of a credential that is kept alive by use: whether it
-	// is over, only the vendor can tell. If nobody ever got it, nobody uses it.
-	mayLiveOn := entry.KeptAlive && (entry.State == ledger.StateLive || entry.State == ledger.StateRevoking)
+	// The vendor may keep no end, or the application's own calls may have moved it: whether such a credential is
+	// over, only the vendor can tell.
+	mayLiveOn := entry.OutlivesExpiry && (entry.State == ledger.StateLive || entry.State == ledger.StateRevoking)
 	if now.After(entry.ExpiresAt.Add(expiryGrace)) && !mayLiveOn {
 		return forget
 	}

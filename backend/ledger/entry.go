@@ -45,8 +45,8 @@ type Entry struct {
 	CreatedAt time.Time `json:"created_at"`
 	// ExpiresAt is when the vendor ends the credential; while issuing, the latest that this can be.
 	ExpiresAt time.Time `json:"expires_at"`
-	// KeptAlive is true when the credential can live on beyond ExpiresAt, because its use moves the end.
-	KeptAlive bool `json:"kept_alive,omitempty"`
+	// OutlivesExpiry is true when the vendor may not end the credential at ExpiresAt by itself.
+	OutlivesExpiry bool `json:"outlives_expiry,omitempty"`
 	// LeaseEndsAt is when the lease ends unless it is renewed. A credential whose lease has ended
 	// without a revocation belongs to a lease that was lost. Holders of a shared one have their own.
 	LeaseEndsAt time.Time `json:"lease_ends_at"`
@@ -81,5 +81,5 @@ func (e *Entry) IsShared() bool { return e.Shared != nil }
 
 // occupiesSlot reports whether the credential can still be alive at the vendor.
 func (e *Entry) occupiesSlot(now time.Time) bool {
-	return now.Before(e.ExpiresAt) || e.KeptAlive && e.State != StateIssuing
+	return now.Before(e.ExpiresAt) || e.OutlivesExpiry && e.State != StateIssuing
 }

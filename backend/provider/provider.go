@@ -48,10 +48,6 @@ type Provider interface {
 type Capabilities struct {
 	// Renewal says what a renewal can promise.
 	Renewal Renewal
-	// KeptAliveByUse is true when the vendor ends a credential some time after it was last used: then ExpiresAt
-	// is the earliest end and not the latest, since the application's own calls move it. MaxLifetime of the
-	// connection is that idle time.
-	KeptAliveByUse bool
 	// Revokes is true when the vendor has a call that ends a credential. Connections of such a vendor
 	// implement [Revoker].
 	Revokes bool
@@ -227,6 +223,10 @@ type Credential struct {
 	// relative lifetime or the answer's Date header, and from before the request was sent, so that it
 	// is never late.
 	ExpiresAt time.Time
+	// OutlivesExpiry is true when the vendor may not end the credential at ExpiresAt by itself: because the
+	// application's own calls move the end, or because the vendor keeps none. Then only revoking it is sure
+	// to end it.
+	OutlivesExpiry bool
 	// Warnings go into the answer.
 	Warnings []string
 }

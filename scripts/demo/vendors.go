@@ -45,10 +45,24 @@ var vendors = []vendor{
 		accepted: fortinetOK,
 	},
 	{
+		name: "fortisiem", product: "FortiSIEM",
+		role:      []string{"ttl=10m"},
+		renewable: false, revocable: false, life: 15 * time.Minute,
+		request:  bearerGet("/phoenix/rest/system/health/summary"),
+		accepted: success,
+	},
+	{
 		name: "lacework", product: "Lacework FortiCNAPP",
 		role:      []string{"ttl=15m"},
 		renewable: false, revocable: false, life: 15 * time.Minute,
 		request:  bearerGet("/api/v2/UserProfile"),
+		accepted: success,
+	},
+	{
+		name: "trend", product: "Trend Micro Deep Security",
+		role:      []string{"role_name=Auditor", "ttl=15m", "max_ttl=1h"},
+		renewable: true, revocable: true,
+		request:  trendKey,
 		accepted: success,
 	},
 }
@@ -75,6 +89,17 @@ func bearerGet(path string) func(context.Context, credential) (*http.Request, er
 		request.Header.Set("Accept", "application/json")
 		return request, nil
 	}
+}
+
+// trendKey asks whose key it is, with the key in the header that the answer's token_type names.
+func trendKey(ctx context.Context, c credential) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.fields["address"]+"/apikeys/current", nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set(c.fields["token_type"], c.fields["token"])
+	request.Header.Set("api-version", c.fields["api_version"])
+	return request, nil
 }
 
 // fortinetStatus asks for the system's status by JSON-RPC, with the session in the body.

@@ -56,6 +56,16 @@ func bearerOn(path string) func(*testing.T, map[string]any) int {
 	}
 }
 
+// keyOn uses a credential in the header that its token_type names, beside the api-version.
+func keyOn(path string) func(*testing.T, map[string]any) int {
+	return func(t *testing.T, credential map[string]any) int {
+		t.Helper()
+		return get(t, credential["address"].(string)+path, map[string]string{
+			credential["token_type"].(string): credential["token"].(string), "api-version": "v1",
+		})
+	}
+}
+
 // get sends a request to a vendor, trusting the emulator's CA, and returns the status.
 func get(t *testing.T, url string, headers map[string]string) int {
 	t.Helper()
@@ -111,7 +121,9 @@ func sessionOn(t *testing.T, credential map[string]any) int {
 func vendorCases() []vendorCase {
 	return []vendorCase{
 		{vendor: "fortianalyzer", renewable: true, revokes: true, role: map[string]any{"ttl": "10m", "max_ttl": "8h"}, use: sessionOn},
+		{vendor: "fortisiem", use: bearerOn("/phoenix/rest/system/health/summary")},
 		{vendor: "lacework", use: bearerOn("/api/v2/UserProfile")},
+		{vendor: "trend", renewable: true, revokes: true, role: map[string]any{"role_name": "Auditor"}, use: keyOn("/apikeys/current")},
 		{vendor: "ftd", renewable: true, revokes: true, use: bearerOn("/object/networks")},
 	}
 }

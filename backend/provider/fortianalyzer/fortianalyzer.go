@@ -75,7 +75,6 @@ func (vendor) Description() string {
 func (vendor) Capabilities() provider.Capabilities {
 	return provider.Capabilities{
 		Renewal:               provider.RenewalExtends,
-		KeptAliveByUse:        true,
 		Revokes:               true,
 		MaxLifetime:           maxIdleTimeout,
 		DefaultMaxCredentials: defaultMaxCredentials,
@@ -219,7 +218,9 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 		Data:      map[string]any{"session": opened.session, "url": c.api.instance.BaseURL() + rpcPath},
 		Handle:    content,
 		ExpiresAt: status.sentAt.Add(c.idle),
-		Warnings:  opened.warnings,
+		// Each call of the application's moves it on.
+		OutlivesExpiry: true,
+		Warnings:       opened.warnings,
 	}, nil
 }
 

@@ -1,0 +1,105 @@
+package fortisiem
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// Why tokens end that die with their client.
+const (
+	endedByRevocation = "client_revoked"
+	endedByReset      = "secret_reset"
+)
+
+// actions are what the vendor offers in its GUI only, under Admin > Settings > System > API Token.
+func (t *twin) actions() []emulator.Action {
+	return []emulator.Action{
+		{
+			Name: "create_client", Arguments: []string{"access_token_expiry", "secret_expiry"}, Do: t.createClient,
+			Meaning: "makes another client; the arguments are durations from now, by default the switch access_token_expiry " +
+				"and never; answers with client_id and client_secret",
+		},
+		{
+			Name: "revoke_client", Arguments: []string{"client_id"},
+			Meaning: "revokes a client, the root one if client_id is missing",
+			Do: t.onClient(func(c *client) map[string]string {
+				c.revoked = true
+				if t.env.Enabled(switchRevokingKills) {
+					t.endTokens(c, endedByRevocation)
+				}
+				return nil
+			}),
+		},
+		{
+			Name: "reset_secret", Arguments: []string{"client_id"},
+			Meaning: "gives a client a new secret, the root one if client_id is missing; answers with client_secret",
+			Do: t.onClient(func(c *client) map[string]string {
+				c.secret, c.secretExpires, c.exchanged = t.newSecret(), time.Time{}, false
+				if t.env.Enabled(switchResettingKills) {
+					t.endTokens(c, endedByReset)
+				}
+				return map[string]string{"client_secret": c.secret}
+			}),
+		},
+		{
+			Name: "expire_secret", Arguments: []string{"client_id"},
+			Meaning: "lets the secret of a client expire now, the root one if client_id is missing",
+			Do:      t.onClient(func(c *client) map[string]string { c.secretExpires = t.env.Now(); return nil }),
+		},
+		{
+			Name: "deny_owner", Arguments: []string{"client_id"},
+			Meaning: "takes from the user who made a client the right to ask for tokens; the root one if client_id is missing",
+			Do:      t.onClient(func(c *client) map[string]string { c.ownerDenied = true; return nil }),
+		},
+		{
+			Name: "allow_owner", Arguments: []string{"client_id"},
+			Meaning: "gives that right back",
+			Do:      t.onClient(func(c *client) map[string]string { c.ownerDenied = false; return nil }),
+		},
+		{
+			Name: "make_refresh_token", Arguments: []string{"client_id"},
+			Meaning: "shows a refresh token of a client, as release 7.5.0 does; the root one if client_id is missing; answers with refresh_token",
+			Do: t.onClient(func(c *client) map[string]string {
+				return map[string]string{"refresh_token": t.newRefreshToken(c)}
+			}),
+		},
+	}
+}
+
+// createClient makes a client.
+func (t *twin) createClient(arguments map[string]string) (map[string]string, error) {
+	made := t.newClient()
+	for name, set := range map[string]func(time.Duration){
+		"access_token_expiry": func(d time.Duration) { made.life = d },
+		"secret_expiry":       func(d time.Duration) { made.secretExpires = t.env.Now().Add(d) },
+	} {
+		if arguments[name] == "" {
+			continue
+		}
+		d, err := time.ParseDuration(arguments[name])
+		if err != nil || d <= 0 {
+			return nil, fmt.Errorf("%s is not a positive duration", name)
+		}
+		set(d)
+	}
+	t.clients[made.id] = &made
+	return map[string]string{"client_id": made.id, "client_secret": made.secret}, nil
+}
+
+// onClient makes an action of something to be done to one client.
+func (t *twin) onClient(act func(*client) map[string]string) func(map[string]string) (map[string]string, error) {
+	return func(arguments map[string]string) (map[string]string, error) {
+		id := arguments["client_id"]
+		if id == "" {
+			id = t.root.id
+		}
+		c := t.clients[id]
+		if c == nil {
+			return nil, errors.New("no such client")
+		}
+		return act(c), nil
+	}
+}

@@ -1,0 +1,174 @@
+package trend
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// caller is who makes a request: an API key, or the user of a session.
+type caller struct {
+	key  *key // nil in a session
+	role *role
+}
+
+// limited names whose rate limit a request counts against.
+func (c caller) limited() string {
+	if c.key == nil {
+		return "user " + userName
+	}
+	return "key " + strconv.Itoa(c.key.id)
+}
+
+// session is the login of the tenant's only user.
+type session struct {
+	rid  string // "" when it was made with the older API
+	used time.Time
+}
+
+// newSecret makes the random part of a key's secret.
+func newSecret(env *emulator.Env) string {
+	return base64.StdEncoding.EncodeToString(env.Random.Bytes(32))
+}
+
+// authenticate finds out who makes a request, or refuses it.
+func (t *twin) authenticate(w http.ResponseWriter, r *http.Request) (caller, bool) {
+	who := caller{}
+	if secret := r.Header.Get("Api-Secret-Key"); secret != "" {
+		who.key = t.keyOf(secret)
+		if who.key != nil {
+			who.role = t.roleByID(who.key.role)
+		}
+	} else if t.inSession(r) {
+		who.role = t.roleByID(roleFullAccess)
+	}
+	switch {
+	case who.role == nil:
+		refuse(w, t.status(switchBadSecret), "Authentication failed")
+		return who, false
+	case !who.role.AllowWebService:
+		refuse(w, http.StatusForbidden, "Not authorized to use the web service")
+		return who, false
+	}
+	return who, true
+}
+
+// keyOf returns the key that a secret authenticates, or nil. A wrong secret that begins like a key's counts
+// as a failed attempt of that key, and enough of them lock it out for a while.
+func (t *twin) keyOf(secret string) *key {
+	now := t.env.Now()
+	for _, k := range t.keys {
+		if !k.unlock.IsZero() && !now.Before(k.unlock) {
+			k.active, k.unlock, k.failures = true, time.Time{}, 0
+		}
+		prefix := k.secret[:strings.LastIndex(k.secret, ":")+1]
+		switch {
+		case k.secret == secret && k.active && !t.expired(k):
+			k.lastSignIn, k.failures = now, 0
+			return k
+		case k.secret == secret:
+			return nil
+		case strings.HasPrefix(secret, prefix):
+			k.failures++
+			limit := t.env.Integer(switchLockThreshold)
+			if limit > 0 && k.failures >= limit && k.active {
+				k.active, k.unlock = false, now.Add(t.env.Duration(switchLockDuration))
+			}
+		}
+	}
+	return nil
+}
+
+// inSession tells whether a request belongs to a session.
+func (t *twin) inSession(r *http.Request) bool {
+	cookie, err := r.Cookie("sID")
+	if err != nil {
+		return false
+	}
+	s, now := t.sessions[cookie.Value], t.env.Now()
+	if s == nil || now.Sub(s.used) >= t.env.Duration(switchSessionIdle) {
+		return false
+	}
+	if !t.env.Enabled(switchLenientSessions) && (s.rid == "" || r.Header.Get("Rid") != s.rid) {
+		return false
+	}
+	s.used = now
+	return true
+}
+
+// login is the body of a login.
+type login struct {
+	UserName   string `json:"userName"`
+	Password   string `json:"password"`
+	TenantName string `json:"tenantName"`
+	MFACode    string `json:"mfaCode"`
+}
+
+// accepted tells whether a login is right.
+func (t *twin) accepted(l login) bool {
+	switch {
+	case l.UserName != userName || l.Password != t.password:
+		return false
+	case l.TenantName != tenantName && (l.TenantName != "" || t.env.Enabled(switchTenant)):
+		return false
+	}
+	return l.MFACode == mfaCode || !t.env.Enabled(switchMFA)
+}
+
+// openSession logs the user in and returns the sID.
+func (t *twin) openSession(rid string) string {
+	sid := strings.ToUpper(t.env.Random.Hex(16))
+	t.sessions[sid] = &session{rid: rid, used: t.env.Now()}
+	return sid
+}
+
+// createSession answers POST /sessions.
+func (t *twin) createSession(w http.ResponseWriter, body []byte) {
+	var request login
+	if err := json.Unmarshal(body, &request); err != nil {
+		refuse(w, http.StatusBadRequest, "The request body is not valid JSON")
+		return
+	}
+	if !t.accepted(request) {
+		refuse(w, t.status(switchBadLogin), "User name or password is incorrect")
+		return
+	}
+	rid := strings.ToUpper(t.env.Random.Hex(16))
+	http.SetCookie(w, &http.Cookie{Name: "sID", Value: t.openSession(rid), Path: "/", Secure: true, HttpOnly: true})
+	emulator.WriteJSON(w, http.StatusOK, map[string]any{
+		"administratorID": 1,
+		"created":         t.env.Now().UnixMilli(),
+		"lastActivity":    t.env.Now().UnixMilli(),
+		"accessType":      "webService",
+		"RID":             rid,
+	})
+}
+
+// legacyLogin answers POST /rest/authentication/login/primary, with the sID as plain text. Such a session is
+// refused under /api unless the switch lenient_sessions says otherwise, since it has no RID.
+func (t *twin) legacyLogin(w http.ResponseWriter, body []byte) {
+	var request struct {
+		Credentials login `json:"dsCredentials"`
+	}
+	if err := json.Unmarshal(body, &request); err != nil {
+		refuseLegacy(w, http.StatusBadRequest, "The request body is not valid JSON")
+		return
+	}
+	if !t.accepted(request.Credentials) {
+		refuseLegacy(w, t.status(switchBadLogin), "User name or password is incorrect")
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	_, _ = w.Write([]byte(t.openSession(""))) // the writer is a buffer of the core
+}
+
+// legacyLogout answers DELETE /rest/authentication/logout?sID=.
+func (t *twin) legacyLogout(w http.ResponseWriter, r *http.Request) {
+	delete(t.sessions, r.URL.Query().Get("sID"))
+	w.WriteHeader(http.StatusOK)
+}

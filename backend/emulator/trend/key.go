@@ -1,0 +1,179 @@
+package trend
+
+import (
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Defaults of a key that says nothing else.
+const (
+	defaultLocale   = "en-US"
+	defaultTimeZone = "Etc/UTC"
+)
+
+// endedByConsole is why keys end that a person deletes.
+const endedByConsole = "deleted_at_console"
+
+// key is an API key. Times are zero when they are not set.
+type key struct {
+	id          int
+	line        string // its name in the book, which changes when an expired key is revived
+	kind        string // of that line
+	name        string
+	description string
+	locale      string
+	timeZone    string
+	role        int
+	secret      string
+
+	active     bool // false when it is locked out
+	failures   int
+	unlock     time.Time // when a lock-out by wrong secrets ends
+	created    time.Time
+	lastSignIn time.Time
+	expires    time.Time
+}
+
+// view is a key as the API writes it: members that are not set are omitted, as recorded.
+type view struct {
+	KeyName        string `json:"keyName"`
+	Description    string `json:"description"`
+	Locale         string `json:"locale"`
+	RoleID         int    `json:"roleID"`
+	TimeZone       string `json:"timeZone"`
+	Active         bool   `json:"active"`
+	Created        int64  `json:"created"`
+	LastSignIn     int64  `json:"lastSignIn,omitempty"`
+	UnlockTime     int64  `json:"unlockTime,omitempty"`
+	FailedAttempts int    `json:"unsuccessfulSignInAttempts"`
+	ExpiryDate     int64  `json:"expiryDate,omitempty"`
+	SecretKey      string `json:"secretKey,omitempty"`
+	ServiceAccount bool   `json:"serviceAccount"`
+	ID             int    `json:"ID"`
+}
+
+// currentView is what a key sees of itself.
+type currentView struct {
+	view
+	RoleURN    string `json:"roleURN"`
+	TenantID   int    `json:"tenantID"`
+	TenantGUID string `json:"tenantGUID"`
+}
+
+// milliseconds writes a time as the API does, and one that is not set as 0.
+func milliseconds(at time.Time) int64 {
+	if at.IsZero() {
+		return 0
+	}
+	return at.UnixMilli()
+}
+
+// show writes a key without its secret.
+func (k *key) show() view {
+	return view{
+		KeyName:        k.name,
+		Description:    k.description,
+		Locale:         k.locale,
+		RoleID:         k.role,
+		TimeZone:       k.timeZone,
+		Active:         k.active,
+		Created:        milliseconds(k.created),
+		LastSignIn:     milliseconds(k.lastSignIn),
+		UnlockTime:     milliseconds(k.unlock),
+		FailedAttempts: k.failures,
+		ExpiryDate:     milliseconds(k.expires),
+		ID:             k.id,
+	}
+}
+
+// showChanged writes a key for the answer to a creation or modification.
+func (t *twin) showChanged(k *key) view {
+	shown := k.show()
+	if !t.env.Enabled(switchExpiryInAnswer) {
+		shown.ExpiryDate = 0
+	}
+	return shown
+}
+
+// addKey gives a new key its ID and secret, and records it.
+func (t *twin) addKey(k *key, kind, random string) {
+	t.lastKey++
+	k.id, k.line, k.kind = t.lastKey, strconv.Itoa(t.lastKey), kind
+	k.active, k.created = true, t.env.Now()
+	t.setSecret(k, random)
+	t.keys = append(t.keys, k)
+	t.env.Book.Issue(k.line, kind, k.name, k.expires)
+}
+
+// setSecret gives a key a secret of the form that the switch asks for.
+func (t *twin) setSecret(k *key, random string) {
+	prefix := strconv.Itoa(k.id)
+	if t.env.Switch(switchSecretForm) == "tenant" {
+		prefix = t.tenantGUID + "-" + prefix
+	}
+	k.secret = prefix + ":" + random
+}
+
+// keyByID finds a key, or nil.
+func (t *twin) keyByID(id int) *key {
+	for _, k := range t.keys {
+		if k.id == id {
+			return k
+		}
+	}
+	return nil
+}
+
+// named tells whether a key other than except has the name.
+func (t *twin) named(name string, except *key) bool {
+	return slices.ContainsFunc(t.keys, func(k *key) bool { return k != except && k.name == name })
+}
+
+// expired tells whether a key has reached its expiryDate.
+func (t *twin) expired(k *key) bool {
+	return !k.expires.IsZero() && !t.env.Now().Before(k.expires)
+}
+
+// removeKey deletes a key.
+func (t *twin) removeKey(k *key, by string) {
+	t.keys = slices.DeleteFunc(t.keys, func(other *key) bool { return other == k })
+	t.env.Book.End(k.line, by)
+}
+
+// purge deletes expired keys if the switch wants it so.
+func (t *twin) purge() {
+	if t.env.Switch(switchExpiredKeys) == "purged" {
+		t.keys = slices.DeleteFunc(t.keys, t.expired)
+	}
+}
+
+// setExpiry moves a key's end. A key that had expired and now works again gets another line in the book,
+// where what has ended stays ended.
+func (t *twin) setExpiry(k *key, expires time.Time) {
+	wasExpired := t.expired(k)
+	k.expires = expires
+	if wasExpired && !t.expired(k) {
+		k.line += "+"
+		t.env.Book.Issue(k.line, k.kind, k.name, expires)
+		return
+	}
+	t.env.Book.Extend(k.line, expires)
+}
+
+// kept is what the manager keeps of an expiryDate.
+func (t *twin) kept(expires time.Time) time.Time {
+	expires = expires.UTC()
+	day := expires.Truncate(24 * time.Hour)
+	switch t.env.Switch(switchExpiryPrecision) {
+	case "second":
+		return expires.Truncate(time.Second)
+	case "day_start":
+		return day
+	case "day_end":
+		return day.Add(24*time.Hour - time.Millisecond)
+	case "nothing":
+		return time.Time{}
+	}
+	return expires
+}

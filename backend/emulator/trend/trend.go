@@ -1,0 +1,222 @@
+// Package trend imitates the part of the legacy API of Trend Micro Deep Security and Workload Security that
+// has to do with API keys, as described by the vendor's guides "Create and Manage API Keys" and "Create an
+// API Key Using Code", its API reference (tags API Keys and Administrator Roles), its Python SDK and recorded
+// exchanges of public clients.
+//
+// The book has one line per API key, with the keyName that it was made with as its marker. Keys that a key
+// made are of kind "leased". Keys that a session or a person at the console made are of kind "login": the
+// root key, and a management key that is made from a user name and password. Sessions are not in the book.
+// A key that is locked out stays live there, since it is not gone and works again once it is unlocked.
+package trend
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// basePath precedes the resources of the API.
+const basePath = "/api"
+
+// What the twin's only tenant and user are called, and the code that the user's authenticator shows.
+const (
+	tenantName = "acme"
+	tenantID   = 78422
+	userName   = "MasterAdmin"
+	mfaCode    = "492039"
+)
+
+// twin is the state of the imitation. The emulator's core calls it under a lock.
+type twin struct {
+	env          *emulator.Env
+	rootSecret   string // random part of the root key's secret
+	rootPassword string
+	tenantGUID   string
+
+	password string
+	keys     []*key // in the order of their IDs
+	lastKey  int
+	roles    []*role
+	sessions map[string]*session // by sID
+	calls    map[string]*window  // by who is limited
+}
+
+// New returns Trend Micro for [emulator.Start].
+func New() emulator.Vendor {
+	return emulator.Vendor{Name: "trend", Switches: switches(), New: newTwin}
+}
+
+// newTwin makes the manager with its first API key and its only user.
+func newTwin(env *emulator.Env) emulator.Twin {
+	t := &twin{
+		env:          env,
+		rootSecret:   newSecret(env),
+		rootPassword: "Aa1!" + env.Random.Hex(10),
+		tenantGUID:   strings.ToUpper(env.Random.UUID(4)),
+	}
+	t.reset()
+	return emulator.Twin{
+		Endpoints: []emulator.Endpoint{{
+			Name:      emulator.EndpointURL,
+			Path:      basePath,
+			Handler:   http.HandlerFunc(t.serve),
+			Operation: operation,
+			ErrorBody: errorBody,
+		}},
+		Credentials: map[string]string{"api_key": t.keys[0].secret},
+		Login:       map[string]string{"username": userName, "password": t.rootPassword},
+		Actions:     t.actions(),
+		Reset:       t.reset,
+	}
+}
+
+// reset returns to the default roles, the root key and nobody logged in.
+func (t *twin) reset() {
+	t.password = t.rootPassword
+	t.roles = defaultRoles()
+	t.keys, t.lastKey = nil, 0
+	t.sessions = map[string]*session{}
+	t.calls = map[string]*window{}
+	t.addKey(&key{
+		name: "vault-management", description: "the first root credential", role: roleKeyManagement,
+		locale: "en-US", timeZone: defaultTimeZone,
+	}, emulator.KindLogin, t.rootSecret)
+}
+
+// call is one authenticated request.
+type call struct {
+	caller
+	id   int // from the path, 0 if it has none
+	body []byte
+}
+
+// operations maps method and path to the operation's name in the vendor's SDK, where it has one.
+var operations = map[string]string{
+	"POST /api/apikeys":                   "createApiKey",
+	"GET /api/apikeys":                    "listApiKeys",
+	"GET /api/apikeys/{id}":               "describeApiKey",
+	"POST /api/apikeys/{id}":              "modifyApiKey",
+	"DELETE /api/apikeys/{id}":            "deleteApiKey",
+	"POST /api/apikeys/search":            "searchApiKeys",
+	"GET /api/apikeys/current":            "describeCurrentApiKey",
+	"POST /api/apikeys/current":           "modifyCurrentApiKey",
+	"POST /api/apikeys/current/secretkey": "replaceCurrentApiSecretKey",
+	"POST /api/apikeys/{id}/secretkey":    "replaceApiSecretKey",
+
+	"GET /api/roles":         "listAdministratorRoles",
+	"POST /api/roles":        "createAdministratorRole",
+	"GET /api/roles/{id}":    "describeAdministratorRole",
+	"POST /api/roles/{id}":   "modifyAdministratorRole",
+	"DELETE /api/roles/{id}": "deleteAdministratorRole",
+	"POST /api/roles/search": "searchAdministratorRoles",
+
+	"POST /api/sessions":                      "createSession",
+	"POST /rest/authentication/login":         "legacyLogin",
+	"POST /rest/authentication/login/primary": "legacyLogin",
+	"DELETE /rest/authentication/logout":      "legacyLogout",
+}
+
+// handler answers one authenticated operation.
+func (t *twin) handler(operation string) func(http.ResponseWriter, call) {
+	return map[string]func(http.ResponseWriter, call){
+		"createApiKey":               t.createKey,
+		"listApiKeys":                t.listKeys,
+		"describeApiKey":             t.describeKey,
+		"modifyApiKey":               t.modifyKey,
+		"deleteApiKey":               t.deleteKey,
+		"searchApiKeys":              t.searchKeys,
+		"describeCurrentApiKey":      t.describeCurrent,
+		"modifyCurrentApiKey":        t.modifyCurrent,
+		"replaceCurrentApiSecretKey": t.replaceCurrentSecret,
+		"replaceApiSecretKey":        t.replaceSecret,
+		"listAdministratorRoles":     t.listRoles,
+		"createAdministratorRole":    t.createRole,
+		"describeAdministratorRole":  t.describeRole,
+		"modifyAdministratorRole":    t.modifyRole,
+		"deleteAdministratorRole":    t.deleteRole,
+		"searchAdministratorRoles":   t.searchRoles,
+	}[operation]
+}
+
+var idSegment = regexp.MustCompile(`/([0-9]+)(/|$)`)
+
+// route names the operation of a request and reads the id in its path.
+func route(r *http.Request) (operation string, id int) {
+	path := r.URL.Path
+	if found := idSegment.FindStringSubmatch(path); found != nil {
+		number, err := strconv.ParseInt(found[1], 10, 32)
+		if err != nil {
+			return "", 0
+		}
+		id, path = int(number), idSegment.ReplaceAllString(path, "/{id}$2")
+	}
+	return operations[r.Method+" "+path], id
+}
+
+// operation names the operation for the request log.
+func operation(r *http.Request, _ []byte) string {
+	name, _ := route(r)
+	return name
+}
+
+// serve answers one request. Bodies of GET and DELETE are read and ignored, since a published client sends
+// some.
+func (t *twin) serve(w http.ResponseWriter, r *http.Request) {
+	t.purge()
+	name, id := route(r)
+	body, err := io.ReadAll(r.Body)
+	switch {
+	case err != nil:
+		refuse(w, http.StatusBadRequest, "The request body cannot be read")
+		return
+	case name == "legacyLogin":
+		t.legacyLogin(w, body)
+		return
+	case name == "legacyLogout":
+		t.legacyLogout(w, r)
+		return
+	}
+	if !t.checkVersion(w, r) {
+		return
+	}
+	if name == "createSession" {
+		t.createSession(w, body)
+		return
+	}
+	who, ok := t.authenticate(w, r)
+	if !ok || !t.admit(w, who) {
+		return
+	}
+	handle := t.handler(name)
+	if handle == nil {
+		refuse(w, http.StatusNotFound, "Not Found")
+		return
+	}
+	handle(w, call{caller: who, id: id, body: body})
+}
+
+// checkVersion refuses a request without the only API version that there is.
+func (t *twin) checkVersion(w http.ResponseWriter, r *http.Request) bool {
+	if r.Header.Get("Api-Version") == "v1" || t.env.Switch(switchAPIVersion) == "ignore" {
+		return true
+	}
+	if t.env.Enabled(switchLenientSessions) && r.Header.Get("Api-Secret-Key") == "" {
+		return true
+	}
+	refuse(w, t.status(switchAPIVersion), "The api-version header is missing or not supported")
+	return false
+}
+
+// readObject reads a JSON object with exact member names. An empty body is an empty object where the vendor
+// wants none.
+func readObject(body []byte, target any) error {
+	if len(body) == 0 {
+		body = []byte("{}")
+	}
+	return json.Unmarshal(body, target)
+}

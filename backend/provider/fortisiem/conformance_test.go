@@ -1,0 +1,165 @@
+package fortisiem_test
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"testing"
+
+	"github.com/hashicorp/vault/sdk/framework"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	twin "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortisiem"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/fortisiem"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
+)
+
+// patient is the provider with a clock on which waiting for a turn takes no time, and with as many callers
+// at once as the queue for turns takes. Both concern the wait alone.
+type patient struct{ provider.Provider }
+
+// callersAtOnce is how many turns lie within the longest wait.
+const callersAtOnce = 6
+
+// Open implements provider.Provider.
+func (p patient) Open(config provider.Config) (provider.Connection, error) {
+	config.Clock = hastyClock{config.Clock.(*providertest.Clock)}
+	connection, err := p.Provider.Open(config)
+	if err != nil {
+		return nil, err
+	}
+	return queued{connection.(revoker), make(chan struct{}, callersAtOnce)}, nil
+}
+
+// revoker is what the vendor's connections are.
+type revoker interface {
+	provider.Connection
+	provider.Revoker
+	provider.RevocationOptional
+}
+
+// queued admits a few callers at once.
+type queued struct {
+	revoker
+	callers chan struct{}
+}
+
+// Issue implements provider.Connection.
+func (q queued) Issue(ctx context.Context, request provider.IssueRequest) (*provider.Credential, error) {
+	q.callers <- struct{}{}
+	defer func() { <-q.callers }()
+	return q.revoker.Issue(ctx, request)
+}
+
+// hooked is the provider of a config that names the emulator's revocation route.
+type hooked struct{ provider.Provider }
+
+// Open implements provider.Provider.
+func (p hooked) Open(config provider.Config) (provider.Connection, error) {
+	fields := maps.Clone(config.Fields.Raw)
+	fields["revoke_url"], fields["revoke_body"] = config.Address+revokePath, "token={{token}}"
+	config.Fields = &framework.FieldData{Raw: fields, Schema: config.Fields.Schema}
+	return p.Provider.Open(config)
+}
+
+// unhooked is the provider of a config without a revoke_url, which has to behave as one that cannot revoke.
+type unhooked struct{ provider.Provider }
+
+// Capabilities implements provider.Provider.
+func (p unhooked) Capabilities() provider.Capabilities {
+	can := p.Provider.Capabilities()
+	can.Revokes = false
+	return can
+}
+
+// Open implements provider.Provider.
+func (p unhooked) Open(config provider.Config) (provider.Connection, error) {
+	connection, err := p.Provider.Open(config)
+	if err != nil {
+		return nil, err
+	}
+	return struct{ provider.Connection }{connection}, nil
+}
+
+// newTwin is the emulator with other defaults: no request can choose a token's life, so the GUI's choice must
+// be the suite's; and the suite opens connections in quick succession that stand for different configs, whose
+// waits would move the clock that it measures by. What the interval does is tested beside this suite.
+func newTwin(defaults map[string]string) emulator.Vendor {
+	vendor := twin.New()
+	for i := range vendor.Switches {
+		if value, ok := defaults[vendor.Switches[i].Name]; ok {
+			vendor.Switches[i].Default = value
+		}
+	}
+	return vendor
+}
+
+func switched(switches ...string) providertest.Variant {
+	variant := providertest.Variant{Switches: map[string]string{}}
+	for i := 0; i < len(switches); i += 2 {
+		if i > 0 {
+			variant.Name += ", "
+		}
+		variant.Name += switches[i] + " " + switches[i+1]
+		variant.Switches[switches[i]] = switches[i+1]
+	}
+	return variant
+}
+
+func TestConformance(t *testing.T) {
+	defaults := map[string]string{"access_token_expiry": "3h", "token_interval": "0s", "revoke_route": "yes"}
+	suite := providertest.Suite{
+		New:       func() provider.Provider { return unhooked{patient{fortisiem.New()}} },
+		Twin:      newTwin(defaults),
+		Create:    "oauth_token",
+		Required:  []string{"client_id", "client_secret"},
+		WrongRoot: map[string]any{"client_secret": "not-the-secret-of-this-client"},
+		Use:       use,
+		// Documented for resources: the bearer has expired or was revoked.
+		Gone: []int{http.StatusUnauthorized},
+		Variants: []providertest.Variant{
+			switched("expires_in_unit", "seconds"),
+			switched("expires_in_unit", "mismatch"),
+			switched("token_has_iat", "yes"),
+			switched("token_form", "opaque", "expires_in_unit", "seconds"),
+			switched("token_form", "jwt_without_exp", "expires_in_unit", "seconds"),
+			switched("not_a_form_status", "415"),
+			switched("token_interval_from", "admitted_request"),
+			switched("early_request_is_failure", "no"),
+			switched("failure_threshold", "1"),
+			switched("failure_threshold", "0"),
+			switched("json_content_type", "text/plain"),
+			switched("error_shape", "plain_as_json"),
+			switched("unauthorized_body", "plain"),
+			switched("unauthorized_body", "empty"),
+			switched("refresh_grant", "accepted"),
+		},
+	}
+	t.Run("without revoke_url", suite.Run)
+	suite.New = func() provider.Provider { return hooked{patient{fortisiem.New()}} }
+	suite.Variants = []providertest.Variant{
+		switched("token_form", "opaque", "expires_in_unit", "seconds"),
+		switched("json_content_type", "text/plain"),
+		switched("error_shape", "plain_as_json"),
+		switched("revoke_unknown_status", "200"),
+		switched("revoke_unknown_status", "401"),
+		switched("revoke_unknown_status", "401", "unauthorized_body", "plain"),
+		switched("revoke_unknown_status", "401", "unauthorized_body", "empty"),
+	}
+	t.Run("with revoke_url", suite.Run)
+}
+
+// use reads the health summary, as an application would.
+func use(ctx context.Context, client *http.Client, credential *provider.Credential) (bool, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, credential.Address+"/phoenix/rest/system/health/summary", nil)
+	if err != nil {
+		return false, err
+	}
+	request.Header.Set("Authorization", credential.TokenType+" "+credential.Token)
+	answer, err := client.Do(request)
+	if err != nil {
+		return false, err
+	}
+	return answer.StatusCode == http.StatusOK, answer.Body.Close()
+}

@@ -1,0 +1,191 @@
+package fortisiem_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// revoke revokes a credential.
+func revoke(t *testing.T, connection provider.Connection, credential *provider.Credential) error {
+	t.Helper()
+	return connection.(provider.Revoker).Revoke(t.Context(), credential.Handle)
+}
+
+func TestRevoke_ByTheOperatorsCall(t *testing.T) {
+	for name, fields := range map[string]map[string]any{
+		"no body":           {},
+		"form":              {"revoke_body": "token={{token}}&client={{client_id}}"},
+		"JSON":              {"revoke_body": `{"token":"{{token}}"}`, "revoke_method": "PUT"},
+		"DELETE":            {"revoke_method": "DELETE"},
+		"PATCH with a form": {"revoke_body": "token={{token}}", "revoke_method": "PATCH"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAppliance(t, "revoke_route", "yes")
+			connection := a.hooked(fields)
+			gone, other := a.issue(connection), a.issue(connection)
+			require.NoError(t, revoke(t, connection, gone))
+			require.Equal(t, 1, a.live())
+			require.Equal(t, emulator.EndedRevoked, a.srv.Credentials("fortisiem")[0].EndedBy)
+			require.NoError(t, revoke(t, connection, other))
+			require.Zero(t, a.live())
+		})
+	}
+}
+
+func TestRevoke_TokenAlreadyGone_Succeeds(t *testing.T) {
+	for _, status := range []string{"404", "200", "401"} {
+		t.Run(status, func(t *testing.T) {
+			a := newAppliance(t, "revoke_route", "yes", "revoke_unknown_status", status)
+			connection := a.hooked(nil)
+			credential := a.issue(connection)
+			for range 3 {
+				require.NoError(t, revoke(t, connection, credential))
+			}
+			expired := a.issue(connection)
+			a.clock.Set(expired.ExpiresAt.Add(1e9))
+			require.NoError(t, revoke(t, connection, expired))
+		})
+	}
+}
+
+// A 404 can be the answer of a wrong path. Taking it for success would leave every token alive in silence.
+func TestRevoke_NotFoundButAlive_Fails(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		class  provider.Class
+	}{
+		"not found":    {http.StatusNotFound, provider.ClassInvalid},
+		"gone":         {http.StatusGone, provider.ClassInvalid},
+		"unauthorized": {http.StatusUnauthorized, provider.ClassUnauthenticated},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAppliance(t, "revoke_route", "yes")
+			connection := a.hooked(nil)
+			credential := a.issue(connection)
+			a.fault(emulator.Fault{Route: "oauth_revoke", Status: c.status})
+			failure := refusal(t, revoke(t, connection, credential))
+			require.Equal(t, c.class, failure.Class)
+			require.Equal(t, "revoke_url", failure.Field)
+			require.Contains(t, failure.Message, "still works")
+			require.Equal(t, 1, a.live())
+		})
+	}
+}
+
+func TestRevoke_WhatIsNoSuccess(t *testing.T) {
+	for name, c := range map[string]struct {
+		faults []emulator.Fault
+		class  provider.Class
+	}{
+		"error":     {[]emulator.Fault{{Route: "oauth_revoke", Status: 500}}, provider.ClassUnavailable},
+		"forbidden": {[]emulator.Fault{{Route: "oauth_revoke", Status: 403}}, provider.ClassForbidden},
+		"redirect":  {[]emulator.Fault{{Route: "oauth_revoke", Status: 302}}, provider.ClassInvalid},
+		"lost":      {[]emulator.Fault{{Route: "oauth_revoke", DropAfter: true}}, provider.ClassUnavailable},
+		"not found, and nobody can tell": {[]emulator.Fault{
+			{Route: "oauth_revoke", Status: 404}, {Route: "health_summary", Status: 503},
+		}, provider.ClassUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAppliance(t, "revoke_route", "yes")
+			connection := a.hooked(nil)
+			credential := a.issue(connection)
+			for _, fault := range c.faults {
+				a.fault(fault)
+			}
+			require.Equal(t, c.class, refusal(t, revoke(t, connection, credential)).Class)
+			a.srv.ClearFaults("fortisiem")
+			require.NoError(t, revoke(t, connection, credential))
+		})
+	}
+}
+
+func TestRevoke_WithoutURL_FailsWithoutARequest(t *testing.T) {
+	a := newAppliance(t, "revoke_route", "yes")
+	connection := a.open(nil)
+	credential := a.issue(connection)
+	before := len(a.srv.Requests("fortisiem"))
+	failure := refusal(t, revoke(t, connection, credential))
+	require.Equal(t, provider.ClassInvalid, failure.Class)
+	require.Equal(t, "revoke_url", failure.Field)
+	require.Len(t, a.srv.Requests("fortisiem"), before)
+	require.NoError(t, revoke(t, a.hooked(nil), credential), "a revoke_url that is set later serves what is out")
+}
+
+func TestRevoke_HandleOfAnotherLayout_IsRefused(t *testing.T) {
+	connection := newAppliance(t).hooked(nil)
+	for _, handle := range []string{``, `{}`, `[]`, `{"v":2,"token":"hunter2"}`, `{"v":1}`} {
+		failure := refusal(t, connection.(provider.Revoker).Revoke(t.Context(), json.RawMessage(handle)))
+		require.Equal(t, provider.ClassInvalid, failure.Class)
+		require.NotContains(t, failure.Error(), "hunter2")
+	}
+}
+
+func TestHandle_HoldsTheTokenAndNotTheRootCredential(t *testing.T) {
+	a := newAppliance(t)
+	credential := a.issue(a.open(nil))
+	require.JSONEq(t, `{"v":1,"token":"`+credential.Token+`"}`, string(credential.Handle))
+	require.NotContains(t, string(credential.Handle), a.srv.State().Vendors["fortisiem"].Credentials["client_secret"])
+}
+
+// A broker of the operator's, on another host, gets the token where the template says, escaped for its
+// place, and nothing of the root credential.
+func TestRevoke_OnAnotherHost_FillsTheTemplate(t *testing.T) {
+	type seen struct {
+		method, path, authorization, contentType, body string
+	}
+	var requests []seen
+	broker := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		requests = append(requests, seen{
+			r.Method, r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("Content-Type"), string(body),
+		})
+	}))
+	t.Cleanup(broker.Close)
+	a := newAppliance(t)
+	odd := `{"access_token":"a\"b&c=d +{{client_id}}","expires_in":3600}`
+	a.fault(emulator.Fault{Route: "oauth_token", Body: &odd})
+	const token = `a"b&c=d +{{client_id}}`
+	id := a.srv.State().Vendors["fortisiem"].Credentials["client_id"]
+
+	for template, check := range map[string]func(t *testing.T, got seen){
+		"": func(t *testing.T, got seen) {
+			require.Empty(t, got.body)
+			require.Empty(t, got.contentType)
+		},
+		"x=1&t={{token}}&t=pre-{{client_id}}": func(t *testing.T, got seen) {
+			require.Equal(t, "application/x-www-form-urlencoded", got.contentType)
+			form, err := url.ParseQuery(got.body)
+			require.NoError(t, err)
+			require.Equal(t, url.Values{"x": {"1"}, "t": {token, "pre-" + id}}, form)
+		},
+		` [{"n":12345678901234567890,"t":["{{token}}"],"ok":true,"by":null}] `: func(t *testing.T, got seen) {
+			require.Equal(t, "application/json", got.contentType)
+			encoded, err := json.Marshal(token)
+			require.NoError(t, err)
+			require.JSONEq(t, `[{"n":12345678901234567890,"t":[`+string(encoded)+`],"ok":true,"by":null}]`, got.body)
+			require.Contains(t, got.body, "12345678901234567890")
+		},
+	} {
+		t.Run(template, func(t *testing.T) {
+			requests = nil
+			connection := a.open(map[string]any{"revoke_url": broker.URL + "/tokens/revoke/", "revoke_body": template})
+			require.NoError(t, revoke(t, connection, a.issue(connection)))
+			require.Len(t, requests, 1)
+			require.Equal(t, "POST", requests[0].method)
+			require.Equal(t, "/tokens/revoke", requests[0].path)
+			require.Equal(t, "Bearer "+token, requests[0].authorization)
+			check(t, requests[0])
+		})
+	}
+}

@@ -1,0 +1,77 @@
+package fortisiem
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// tokenType is the documented token_type, for an answer without one.
+const tokenType = "Bearer"
+
+// tokenAnswer is the answer of the token endpoint. The schema requires access_token and expires_in, an
+// integer; a refresh token is documented to be absent, and inferred to be possible with grant=refresh_token.
+type tokenAnswer struct {
+	AccessToken  string          `json:"access_token"`
+	TokenType    string          `json:"token_type"`
+	ExpiresIn    json.RawMessage `json:"expires_in"`
+	RefreshToken string          `json:"refresh_token"`
+}
+
+// number reads a JSON number, also one in quotes. It returns zero for anything else: a lifetime that cannot
+// be read must not lose the token beside it.
+func number(raw json.RawMessage) float64 {
+	value, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64)
+	if err == nil && value >= 0 && value <= maxExpiresIn {
+		return value
+	}
+	return 0
+}
+
+// maxExpiresIn is larger than any lifetime that makes sense, in any unit.
+const maxExpiresIn = 1 << 31
+
+// errorText reads the vendor's message out of the body of an error, {"error","message"}. It returns "" for
+// any other body.
+func errorText(body []byte) string {
+	var answer struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(body, &answer) != nil {
+		return ""
+	}
+	return answer.Message
+}
+
+// handleVersion is the layout of a handle.
+const handleVersion = 1
+
+// handle is what a revocation needs. It carries the token even when the config has no revoke_url, so that
+// one which is set later serves the leases that are out. Vault keeps the token in the lease anyway.
+type handle struct {
+	Version int    `json:"v"`
+	Token   string `json:"token"`
+}
+
+// newHandle returns the handle of a token.
+func newHandle(token string) json.RawMessage {
+	encoded, err := json.Marshal(handle{Version: handleVersion, Token: token})
+	if err != nil {
+		panic("fortisiem: a handle cannot be written as JSON: " + err.Error()) // it has a number and a string
+	}
+	return encoded
+}
+
+// parseHandle returns the token of a handle.
+func parseHandle(raw json.RawMessage) (string, error) {
+	var parsed handle
+	if err := json.Unmarshal(raw, &parsed); err != nil || parsed.Version != handleVersion || parsed.Token == "" {
+		return "", &provider.Error{
+			Class: provider.ClassInvalid, Op: opRevoke,
+			Message: "the credential's handle cannot be read by this version of the plugin",
+		}
+	}
+	return parsed.Token, nil
+}

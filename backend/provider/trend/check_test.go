@@ -1,0 +1,146 @@
+package trend_test
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+func TestCheck_TellsWhatTheManagerSays(t *testing.T) {
+	m := newManager(t)
+	checked, err := m.open(m.root()).Check(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "vault-management", checked.Identity)
+	assert.Zero(t, checked.RootExpiresAt)
+	assert.Empty(t, checked.Warnings)
+	assert.Equal(t, 1, checked.Details["api_key_id"])
+	assert.Equal(t, 3, checked.Details["role_id"])
+	assert.EqualValues(t, 78422, checked.Details["tenant_id"])
+	assert.Contains(t, checked.Details["role_urn"], "API Key Management")
+	assert.NotEmpty(t, checked.Details["tenant_guid"])
+}
+
+func TestCheck_WarnsBeforeTheRootExpires(t *testing.T) {
+	for left, warnings := range map[time.Duration]int{15 * 24 * time.Hour: 0, 13 * 24 * time.Hour: 1} {
+		m := newManager(t, emulator.SwitchClockSkew, "300h")
+		m.act("set_expiry", map[string]string{"in": left.String()})
+		checked, err := m.open(m.root()).Check(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, m.clock.Now().Add(left-time.Second), checked.RootExpiresAt)
+		assert.Len(t, checked.Warnings, warnings, left)
+	}
+}
+
+func TestCheck_WarnsOfAnotherKeysID(t *testing.T) {
+	m := newManager(t)
+	for id, warnings := range map[int]int{1: 0, 7: 1} {
+		raw := m.root()
+		raw["api_key_id"] = id
+		checked, err := m.open(raw).Check(t.Context())
+		require.NoError(t, err)
+		assert.Len(t, checked.Warnings, warnings)
+	}
+}
+
+func TestRefusedKey_IsRememberedForAWhile(t *testing.T) {
+	for _, status := range []string{"401", "403"} {
+		m := newManager(t, "bad_secret_status", status)
+		conn := m.open(m.root())
+		credential := m.issue(conn)
+		m.act("lock_key", nil)
+		_, err := conn.Issue(t.Context(), hour(nil))
+		failure := refusal(t, err)
+		assert.Equal(t, provider.ClassUnauthenticated, failure.Class)
+		assert.Contains(t, failure.Remedy, "locked out")
+		before := len(m.operations())
+
+		calls := []func() error{
+			func() error { _, err := conn.Issue(t.Context(), hour(nil)); return err },
+			func() error { _, err := conn.Renew(t.Context(), credential.Handle, time.Hour); return err },
+			func() error { return conn.Revoke(t.Context(), credential.Handle) },
+			func() error { return conn.RevokeMarker(t.Context(), marker) },
+		}
+		for _, call := range calls {
+			failure := refusal(t, call())
+			assert.Equal(t, provider.ClassUnauthenticated, failure.Class)
+			assert.Equal(t, 30*time.Second, failure.RetryAfter)
+		}
+		assert.Len(t, m.operations(), before, "the manager was left alone")
+
+		m.act("unlock_key", nil)
+		m.clock.Advance(30 * time.Second)
+		require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
+	}
+}
+
+func TestRefusedKey_CheckAsksAnywayAndClearsTheMemory(t *testing.T) {
+	m := newManager(t)
+	conn := m.open(m.root())
+	m.act("lock_key", nil)
+	for range 2 {
+		_, err := conn.Check(t.Context())
+		assert.Equal(t, provider.ClassUnauthenticated, provider.ClassOf(err), "%v", err)
+	}
+	m.act("unlock_key", nil)
+	_, err := conn.Check(t.Context())
+	require.NoError(t, err)
+	m.issue(conn)
+}
+
+func TestRefusedKey_ManyAtOnceAtFirst_AskOnce(t *testing.T) {
+	m := newManager(t)
+	conn := m.open(fields{"api_key": "1:wrong"})
+	m.fault(emulator.Fault{Route: "describeCurrentApiKey", Delay: 200 * time.Millisecond})
+	var group sync.WaitGroup
+	for range 20 {
+		group.Go(func() {
+			_, err := conn.Issue(t.Context(), hour(nil))
+			assert.Equal(t, provider.ClassUnauthenticated, provider.ClassOf(err), "%v", err)
+		})
+	}
+	group.Wait()
+	assert.Equal(t, []string{"describeCurrentApiKey 401"}, m.operations())
+}
+
+func TestMissingRight_IsTold(t *testing.T) {
+	for right, call := range map[string]func(conn connection, credential *provider.Credential) error{
+		"canEditApiKeyProperties": func(conn connection, credential *provider.Credential) error {
+			_, err := conn.Renew(t.Context(), credential.Handle, time.Hour)
+			return err
+		},
+		"canDeleteApiKeys": func(conn connection, credential *provider.Credential) error {
+			return conn.Revoke(t.Context(), credential.Handle)
+		},
+		"canViewApiKeys": func(conn connection, _ *provider.Credential) error {
+			return conn.RevokeMarker(t.Context(), marker)
+		},
+	} {
+		m := newManager(t)
+		conn := m.open(m.root())
+		credential := m.issue(conn)
+		lacks(right)(m)
+		failure := refusal(t, call(conn, credential))
+		assert.Equal(t, provider.ClassForbidden, failure.Class)
+		assert.Contains(t, failure.Remedy, right)
+		assert.Zero(t, failure.RetryAfter)
+	}
+}
+
+func TestMissingRight_OrRefusedKey_IsLeftOpenWhenItCannotBeTold(t *testing.T) {
+	m := newManager(t)
+	conn := m.open(m.root())
+	m.issue(conn)
+	m.fault(emulator.Fault{Route: "createApiKey", Status: http.StatusForbidden})
+	m.fault(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusServiceUnavailable})
+	_, err := conn.Issue(t.Context(), hour(nil))
+	failure := refusal(t, err)
+	assert.Equal(t, provider.ClassForbidden, failure.Class)
+	assert.Contains(t, failure.Remedy, "could not be found out")
+}

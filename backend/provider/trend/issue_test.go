@@ -1,0 +1,222 @@
+package trend_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/trend"
+)
+
+func TestIssue_TellsEverythingThatIsNeededToUseTheKey(t *testing.T) {
+	m := newManager(t)
+	credential := m.issue(m.open(m.root()))
+	assert.Regexp(t, `^2:`, credential.Token)
+	assert.Equal(t, "api-secret-key", credential.TokenType)
+	assert.Equal(t, m.URL("trend"), credential.Address)
+	assert.Equal(t, map[string]any{"api_key_id": 2, "key_name": marker, "api_version": "v1"}, credential.Data)
+	assert.JSONEq(t, `{"v":1,"id":2,"name":"vault-test-reader-1"}`, string(credential.Handle))
+	assert.Equal(t, m.clock.Now().Add(time.Hour), credential.ExpiresAt)
+	assert.Empty(t, credential.Warnings)
+}
+
+func TestIssue_SendsTheRolesSettings(t *testing.T) {
+	var sent map[string]any
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/apikeys" {
+			content, _ := io.ReadAll(r.Body)
+			_ = json.Unmarshal(content, &sent)
+		}
+		_, _ = w.Write([]byte(`{"ID":7,"secretKey":"7:x","expiryDate":99999999999999}`))
+	}))
+	defer server.Close()
+	conn, err := trend.New().Open(provider.Config{
+		Address: server.URL, Fields: &framework.FieldData{Raw: fields{"api_key": "1:x"}, Schema: trend.New().ConfigFields()},
+	})
+	require.NoError(t, err)
+	defer conn.Abandon()
+	_, err = conn.Issue(t.Context(), hour(fields{"description": "billing", "locale": "ja-JP", "time_zone": "Asia/Tokyo"}))
+	require.NoError(t, err)
+	assert.NotZero(t, sent["expiryDate"])
+	delete(sent, "expiryDate")
+	assert.Equal(t, map[string]any{
+		"keyName": marker, "description": "billing (by Vault)", "roleID": 4.0, "locale": "ja-JP", "timeZone": "Asia/Tokyo",
+	}, sent)
+}
+
+func TestIssue_AsksForTheTimeOnceAConnection(t *testing.T) {
+	m := newManager(t)
+	conn := m.open(m.root())
+	m.issue(conn)
+	require.NoError(t, conn.RevokeMarker(t.Context(), marker))
+	before := len(m.operations())
+	m.issue(conn)
+	assert.Equal(t, []string{"createApiKey 200"}, m.operations()[before:])
+	assert.Equal(t, []string{"describeCurrentApiKey 200", "createApiKey 200"}, m.operations()[:2])
+}
+
+func TestIssue_WithoutADateHeader_GoesByOurClock(t *testing.T) {
+	m := newManager(t)
+	m.fault(emulator.Fault{Route: emulator.AnyRoute, Header: map[string]string{"Date": "none"}})
+	credential := m.issue(m.open(m.root()))
+	assert.Equal(t, m.clock.Now().Add(time.Hour), credential.ExpiresAt)
+}
+
+func TestIssue_RoleNameIsLookedUp(t *testing.T) {
+	for name, test := range map[string]struct {
+		roles    []string // further roles
+		roleName string
+		failure  string
+	}{
+		"one":        {nil, "Deployment", ""},
+		"none":       {nil, "Deploymen_", "no administrator role"},
+		"case":       {nil, "deployment", "no administrator role"},
+		"lookalikes": {[]string{"deployment", "DEPLOYMENT"}, "Deployment", ""},
+		"several":    {[]string{"Deployment"}, "Deployment", "2 administrator roles"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newManager(t)
+			for _, other := range test.roles {
+				m.act("create_role", map[string]string{"name": other})
+			}
+			credential, err := m.open(m.root()).Issue(t.Context(), hour(fields{"role_id": nil, "role_name": test.roleName}))
+			if test.failure == "" {
+				require.NoError(t, err)
+				assert.NotEmpty(t, credential.Token)
+				return
+			}
+			failure := refusal(t, err)
+			assert.Equal(t, provider.ClassInvalid, failure.Class)
+			assert.Equal(t, "role_name", failure.Field)
+			assert.Contains(t, failure.Message, test.failure)
+		})
+	}
+}
+
+func TestIssue_DefiniteRefusals(t *testing.T) {
+	for name, test := range map[string]struct {
+		switches []string
+		prepare  func(m *manager)
+		role     fields
+		class    provider.Class
+		remedy   string
+	}{
+		"unknown role, 400": {nil, nil, fields{"role_id": 99}, provider.ClassInvalid, "role"},
+		"unknown role, 404": {[]string{"unknown_role_status", "404"}, nil, fields{"role_id": 99}, provider.ClassInvalid, "role"},
+		"unknown role, 422": {[]string{"unknown_role_status", "422"}, nil, fields{"role_id": 99}, provider.ClassInvalid, "role"},
+		"duplicate name": {nil, func(m *manager) { m.act("create_key", map[string]string{"name": marker}) },
+			nil, provider.ClassInvalid, ""},
+		"long name":         {[]string{"maximum_name_length", "5"}, nil, nil, provider.ClassInvalid, ""},
+		"no right for keys": {nil, lacks("canCreateNewApiKeys"), nil, provider.ClassForbidden, "canCreateNewApiKeys"},
+		"no right for users": {nil, lacks("canCreateNewAdministrators"), nil,
+			provider.ClassForbidden, "the right to create users"},
+		"no right for roles": {nil, lacks("canViewAdministratorRoles"), fields{"role_id": nil, "role_name": "Deployment"},
+			provider.ClassForbidden, "or use role_id"},
+		"rate limit": {[]string{"rate_limit", "1"}, nil, nil, provider.ClassRateLimited, "500 calls a minute"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newManager(t, test.switches...)
+			if test.prepare != nil {
+				test.prepare(m)
+			}
+			_, err := m.open(m.root()).Issue(t.Context(), hour(test.role))
+			failure := refusal(t, err)
+			assert.Equal(t, test.class, failure.Class, failure.Error())
+			assert.Contains(t, failure.Remedy, test.remedy)
+			assert.Zero(t, m.live(emulator.KindLeased))
+		})
+	}
+}
+
+// lacks takes a right away from the management key.
+func lacks(right string) func(*manager) {
+	return func(m *manager) {
+		id := m.act("create_role", map[string]string{"name": "lesser", "lacks": right})["role_id"]
+		m.act("set_role", map[string]string{"role_id": id})
+	}
+}
+
+func TestIssue_AnswerWithoutSecret_DeletesTheKeyAndIsAmbiguous(t *testing.T) {
+	for name, body := range map[string]string{
+		"no secret": `{"ID":2,"keyName":"` + marker + `"}`,
+		"no ID":     `{"secretKey":"2:x"}`,
+		"no JSON":   `<html>`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newManager(t)
+			// What the manager makes of the request is what somebody else made of the same name.
+			m.act("create_key", map[string]string{"name": marker})
+			m.fault(emulator.Fault{Route: "createApiKey", Body: new(body), Times: 1})
+			_, err := m.open(m.root()).Issue(t.Context(), hour(nil))
+			failure := refusal(t, err)
+			assert.Equal(t, provider.ClassAmbiguous, failure.Class)
+			assert.Contains(t, failure.Message, "was deleted")
+			assert.Equal(t, 1, m.live(emulator.KindLogin), "the root key only")
+		})
+	}
+}
+
+func TestIssue_AnswerWithoutSecretAndNoWayToDelete_IsAmbiguous(t *testing.T) {
+	m := newManager(t)
+	m.fault(emulator.Fault{Route: "createApiKey", Body: new("{}"), Times: 1})
+	m.fault(emulator.Fault{Route: "searchApiKeys", DropBefore: true})
+	_, err := m.open(m.root()).Issue(t.Context(), hour(nil))
+	failure := refusal(t, err)
+	assert.Equal(t, provider.ClassAmbiguous, failure.Class)
+	assert.Contains(t, failure.Message, "could not be deleted yet")
+}
+
+func TestRevokeMarker_LeavesLookalikesAlone(t *testing.T) {
+	m := newManager(t)
+	lookalikes := []string{strings.ToUpper(marker), marker + "0", strings.ReplaceAll(marker, "-", "x")}
+	for _, name := range append(lookalikes, marker) {
+		m.act("create_key", map[string]string{"name": name})
+	}
+	require.NoError(t, m.open(m.root()).RevokeMarker(t.Context(), marker))
+	for _, credential := range m.Credentials("trend") {
+		assert.Equal(t, credential.Marker != marker, credential.Live, credential.Marker)
+	}
+	// Were wildcards on, these would match.
+	require.NoError(t, m.open(m.root()).RevokeMarker(t.Context(), "vault_test_reader_1"))
+	require.NoError(t, m.open(m.root()).RevokeMarker(t.Context(), "%"))
+	assert.Equal(t, 1+len(lookalikes), m.live(emulator.KindLogin))
+}
+
+func TestRevokeMarker_SeveralOfTheName_EndsAll(t *testing.T) {
+	m := newManager(t, "duplicate_name", "accept")
+	for range 3 {
+		m.act("create_key", map[string]string{"name": marker})
+	}
+	require.NoError(t, m.open(m.root()).RevokeMarker(t.Context(), marker))
+	assert.Equal(t, 1, m.live(emulator.KindLogin))
+}
+
+func TestRevokeMarker_StillListedAfterwards_IsAnError(t *testing.T) {
+	m := newManager(t)
+	conn := m.open(m.root())
+	m.issue(conn)
+	m.fault(emulator.Fault{Route: "deleteApiKey", Status: http.StatusNoContent, Body: new("")})
+	err := conn.RevokeMarker(t.Context(), marker)
+	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
+}
+
+func TestRevoke_404OfAProxy_IsNotTakenForTheKeys(t *testing.T) {
+	m := newManager(t)
+	conn := m.open(m.root())
+	credential := m.issue(conn)
+	m.fault(emulator.Fault{Route: emulator.AnyRoute, Status: http.StatusNotFound, Body: new("<html>no such page</html>")})
+	failure := refusal(t, conn.Revoke(t.Context(), credential.Handle))
+	assert.Equal(t, provider.ClassInvalid, failure.Class)
+	assert.Equal(t, "address", failure.Field)
+	assert.True(t, m.leased().Live)
+}

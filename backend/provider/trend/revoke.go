@@ -1,0 +1,58 @@
+package trend
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// Revoke deletes the key.
+func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error {
+	leased, err := parseHandle(content)
+	if err != nil {
+		return err
+	}
+	if err := c.ready(opDelete); err != nil {
+		return err
+	}
+	err = c.judge(ctx, c.api.deleteKey(ctx, leased.ID), rightsDelete)
+	if provider.ClassOf(err) == provider.ClassNotFound {
+		return nil
+	}
+	return err
+}
+
+// RevokeMarker deletes the key of that name.
+func (c *connection) RevokeMarker(ctx context.Context, marker string) error {
+	if err := c.ready(opSearch); err != nil {
+		return err
+	}
+	return c.judge(ctx, c.api.deleteNamed(ctx, marker), rightsView+" and "+rightsDelete)
+}
+
+// deleteNamed deletes all keys of exactly that name, and searches again to be sure.
+func (c *client) deleteNamed(ctx context.Context, name string) error {
+	found, err := c.keysNamed(ctx, name)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	for _, key := range found {
+		// Not found is what is wanted; the second search tells whether it is true.
+		if err := c.deleteKey(ctx, key.ID); err != nil && provider.ClassOf(err) != provider.ClassNotFound {
+			return err
+		}
+	}
+	left, err := c.keysNamed(ctx, name)
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		return &provider.Error{
+			Class: provider.ClassUnavailable, Op: opDelete,
+			Message: fmt.Sprintf("the manager still lists %d API keys named %q after deleting them", len(left), name),
+		}
+	}
+	return nil
+}
