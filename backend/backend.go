@@ -6,12 +6,12 @@ package backend
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -30,7 +30,7 @@ func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend,
 	if conf == nil {
 		return nil, errors.New("the backend was given no configuration")
 	}
-	b := newBackend(options{providers: registry(), clock: provider.SystemClock{}, random: rand.Reader})
+	b := newBackend(options{providers: registry(), clock: provider.SystemClock{}, random: rand.Reader, breakerPause: breakerPause})
 	if err := b.setup(ctx, conf); err != nil {
 		return nil, err
 	}
@@ -42,6 +42,8 @@ type options struct {
 	providers []provider.Provider
 	clock     provider.Clock
 	random    io.Reader
+	// breakerPause is in real time, whatever the clock says.
+	breakerPause time.Duration
 }
 
 // backend is one mount.
@@ -65,12 +67,17 @@ type backend struct {
 	// writeMutex serialises the read-merge-store of configs and roles. No vendor is called under it.
 	writeMutex sync.Mutex
 
+	// compared tells when each config was last compared with its vendor. Only the periodic run uses it.
+	compared map[string]time.Time
+	// resting tells until when the periodic run leaves a config alone. Only the periodic run uses it.
+	resting map[string]time.Time
+
 	// inFlight holds the ledger ids that a request of this process is issuing right now, which the
 	// periodic run leaves alone.
 	inFlight sync.Map
 
-	// mountTag is the part of every marker that tells this mount from others.
-	mountTag string
+	identity identity
+	metrics  *metrics
 }
 
 func newBackend(opts options) *backend {
@@ -81,26 +88,30 @@ func newBackend(opts options) *backend {
 		ledger:    ledger.New(opts.clock.Now),
 		configs:   newCache[configEntry](),
 		roles:     newCache[roleEntry](),
+		metrics:   newMetrics(),
+		compared:  make(map[string]time.Time),
+		resting:   make(map[string]time.Time),
 		shared:    &sharedCredentials{byRole: make(map[string]*sharedCredential)},
 	}
 	b.lifetime, b.stop = context.WithCancel(context.Background())
 	for _, p := range opts.providers {
 		b.providers[p.Name()] = p
 	}
-	b.connections = newConnections(b.openConnection)
+	b.connections = newConnections(b.openConnection, opts.breakerPause)
 	b.Backend = &framework.Backend{
 		Help:           strings.TrimSpace(backendHelp),
 		BackendType:    logical.TypeLogical,
 		RunningVersion: Version,
 		PathsSpecial: &logical.Paths{
 			SealWrapStorage: []string{configPrefix, sessionPrefix},
-			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, sessionPrefix},
+			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, sessionPrefix, identityKey},
 		},
 		Paths: framework.PathAppend(
 			b.pathInfo(),
 			b.pathConfig(),
 			b.pathRoles(),
 			b.pathCreds(),
+			b.pathMetrics(),
 		),
 		Secrets:        []*framework.Secret{b.secretCredential()},
 		InitializeFunc: b.initialize,
@@ -112,9 +123,18 @@ func newBackend(opts options) *backend {
 }
 
 func (b *backend) setup(ctx context.Context, conf *logical.BackendConfig) error {
-	sum := sha256.Sum256([]byte(conf.BackendUUID))
-	b.mountTag = hex.EncodeToString(sum[:4])
 	return b.Setup(ctx, conf)
+}
+
+// HandleRequest contains a panic: it becomes an error of the request that met it. In a process that serves
+// several mounts, it would otherwise end all of them.
+func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
+	response, err := provider.Contain("handling the request", func() (*logical.Response, error) { return b.Backend.HandleRequest(ctx, req) })
+	if panicked, ok := errors.AsType[*provider.PanicError](err); ok {
+		b.Logger().Error("a handler panicked", "operation", req.Operation, "path", req.Path, "reason", panicked.Reason, "stack", string(panicked.Stack))
+		return nil, logical.CodedError(http.StatusInternalServerError, "a fault in the plugin ended this request; report it with the plugin's log of this moment")
+	}
+	return response, err
 }
 
 // initialize runs after an unseal, a mount or a plugin's restart. The ledger is read by the first

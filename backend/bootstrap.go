@@ -30,11 +30,14 @@ func (b *backend) bootstrap(ctx context.Context, storage logical.Storage, name s
 	if err != nil {
 		return nil, nil, err
 	}
-	marker := b.marker("config-"+name, id)
+	marker, err := b.marker(ctx, storage, "config-"+name, id)
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := b.noteBootstrap(ctx, storage, name, func(markers []string) []string { return append(markers, marker) }); err != nil {
 		return nil, nil, err
 	}
-	made, err := once.Bootstrap(ctx, marker)
+	made, err := provider.Contain(entry.Vendor+": bootstrap", func() (*provider.Bootstrapped, error) { return once.Bootstrap(ctx, marker) })
 	if err != nil {
 		login.Abandon()
 		if provider.ClassOf(err).Definite() {
@@ -42,7 +45,7 @@ func (b *backend) bootstrap(ctx context.Context, storage logical.Storage, name s
 		}
 		return nil, nil, err
 	}
-	entry.Fields = made.Fields
+	entry.Fields, entry.RootMarker = made.Fields, marker
 	conn, err := b.openConnection(storage, name, entry)
 	if err != nil {
 		err = fmt.Errorf("opening a connection with the root credential that was just made: %w", err)

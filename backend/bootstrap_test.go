@@ -31,7 +31,7 @@ func (m *mount) bootstrapData(changes map[string]any) map[string]any {
 func (m *mount) bootstrapped() []emulator.Credential {
 	var made []emulator.Credential
 	for _, credential := range m.logins("trend") {
-		if strings.HasPrefix(credential.Marker, "vault-"+m.backend.mountTag) {
+		if strings.HasPrefix(credential.Marker, "vault-"+m.backend.identity.tag+"-config-") {
 			made = append(made, credential)
 		}
 	}

@@ -29,6 +29,8 @@ type configEntry struct {
 	Generation string `json:"generation"`
 	// Revision is made at every change, to detect that two were made at once.
 	Revision string `json:"revision"`
+	// RootMarker names the root credential at the vendor, if the engine has made it itself.
+	RootMarker string `json:"root_marker,omitempty"`
 	// Retired configs issue nothing and stay until their last credential is gone.
 	Retired bool `json:"retired,omitempty"`
 

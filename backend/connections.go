@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/sony/gobreaker/v2"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
@@ -18,6 +19,7 @@ const closeTimeout = 30 * time.Second
 type connection struct {
 	provider.Connection
 	generation string
+	breaker    *gobreaker.CircuitBreaker[struct{}]
 
 	mu      sync.Mutex
 	users   int
@@ -95,14 +97,19 @@ type opener func(storage logical.Storage, name string, entry *configEntry) (prov
 // connections keeps one connection per config. Opening makes no network call, so the lock may be
 // held across it.
 type connections struct {
-	openFunc opener
+	openFunc     opener
+	breakerPause time.Duration
 
 	mu   sync.Mutex
 	open map[string]*connection
 }
 
-func newConnections(openFunc opener) *connections {
-	return &connections{openFunc: openFunc, open: make(map[string]*connection)}
+func newConnections(openFunc opener, breakerPause time.Duration) *connections {
+	return &connections{openFunc: openFunc, breakerPause: breakerPause, open: make(map[string]*connection)}
+}
+
+func (c *connections) wrap(opened provider.Connection, generation string, users int) *connection {
+	return &connection{Connection: opened, generation: generation, users: users, breaker: newBreaker(c.breakerPause)}
 }
 
 // acquire returns the connection of a config, opening it if need be. The caller must release it.
@@ -118,7 +125,7 @@ func (c *connections) acquire(storage logical.Storage, name string, entry *confi
 		c.mu.Unlock()
 		return nil, err
 	}
-	fresh := &connection{Connection: opened, generation: entry.Generation, users: 1}
+	fresh := c.wrap(opened, entry.Generation, 1)
 	c.open[name] = fresh
 	c.mu.Unlock()
 	if ok {
@@ -132,7 +139,7 @@ func (c *connections) acquire(storage logical.Storage, name string, entry *confi
 func (c *connections) replace(ctx context.Context, name, generation string, verified provider.Connection, report func(error)) {
 	c.mu.Lock()
 	old, ok := c.open[name]
-	c.open[name] = &connection{Connection: verified, generation: generation}
+	c.open[name] = c.wrap(verified, generation, 0)
 	c.mu.Unlock()
 	if ok {
 		old.retire(logOut(ctx, report))

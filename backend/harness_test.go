@@ -49,7 +49,7 @@ func (c *clock) advance(d time.Duration) {
 // mount is a backend on storage in memory, with the emulators of all vendors. Real drivers talk to
 // them over loopback.
 type mount struct {
-	t       *testing.T
+	t       testing.TB
 	backend *backend
 	storage *logical.InmemStorage
 	vendors *emulator.Server
@@ -57,6 +57,8 @@ type mount struct {
 	log     *bytes.Buffer
 	logMu   sync.Mutex
 	uuid    string
+	// breakerPause is in real time. Short, it is over when a test has ended an outage.
+	breakerPause time.Duration
 }
 
 const mountUUID = "8d0c8f7c-52a5-4b3a-9d3e-6f4f6d6f0001"
@@ -66,9 +68,9 @@ func newMount(t *testing.T) *mount {
 	return newMountOn(t, emulator.Config{Seed: 1})
 }
 
-func newMountOn(t *testing.T, served emulator.Config) *mount {
+func newMountOn(t testing.TB, served emulator.Config) *mount {
 	t.Helper()
-	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, log: &bytes.Buffer{}, uuid: mountUUID}
+	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, log: &bytes.Buffer{}, uuid: mountUUID, breakerPause: time.Nanosecond}
 	served.Now = m.clock.Now
 	vendors, err := emulator.Start(served, all.Vendors()...)
 	require.NoError(t, err)
@@ -85,7 +87,7 @@ func newMountOn(t *testing.T, served emulator.Config) *mount {
 // start begins a plugin process on the mount's storage.
 func (m *mount) start() {
 	m.t.Helper()
-	b := newBackend(options{providers: registry(), clock: m.clock, random: rand.Reader})
+	b := newBackend(options{providers: registry(), clock: m.clock, random: rand.Reader, breakerPause: m.breakerPause})
 	err := b.setup(m.t.Context(), &logical.BackendConfig{
 		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: &lockedWriter{m}}),
 		System:      &logical.StaticSystemView{DefaultLeaseTTLVal: time.Hour, MaxLeaseTTLVal: 48 * time.Hour},
@@ -94,6 +96,8 @@ func (m *mount) start() {
 	})
 	require.NoError(m.t, err)
 	require.NoError(m.t, b.Initialize(m.t.Context(), &logical.InitializationRequest{Storage: m.storage}))
+	_, err = b.mountTag(m.t.Context(), m.storage)
+	require.NoError(m.t, err)
 	m.backend = b
 }
 

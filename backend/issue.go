@@ -20,10 +20,6 @@ const (
 	// time that the answer travels, so that a lease gets the full TTL of its role.
 	lifetimeMargin = 15 * time.Second
 
-	// issueDeadline is longer than any request of Vault's lasts (90 seconds). An intent that is older
-	// belongs to no request any more.
-	issueDeadline = 2 * time.Minute
-
 	// cleanupTimeout bounds what is done after a failure, on a context that outlives the request.
 	cleanupTimeout = 30 * time.Second
 )
@@ -51,6 +47,8 @@ type issued struct {
 func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (*issued, error) {
 	now := b.clock.Now()
 	if err := o.conn.wait(now); err != nil {
+		// Courtesy: callVendor asks again. It saves the two storage writes of an intent.
+		b.metrics.refused(o.config.Vendor, operationIssue, err)
 		return nil, err
 	}
 	id, err := newID(b.random)
@@ -61,6 +59,10 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 	defer b.inFlight.Delete(id)
 
 	lifetime := o.mintedLifetime()
+	marker, err := b.marker(ctx, storage, o.roleName, id)
+	if err != nil {
+		return nil, err
+	}
 	extends := o.vendor.Capabilities().Renewal == provider.RenewalExtends
 	bound := lifetime
 	if extends {
@@ -69,7 +71,7 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 	}
 	entry, err := b.reserve(ctx, storage, o.role.MaxWait, ledger.Intent{
 		ID:          id,
-		Marker:      b.marker(o.roleName, id),
+		Marker:      marker,
 		Config:      o.role.Config,
 		Role:        o.roleName,
 		Incarnation: o.config.Incarnation,
@@ -79,14 +81,27 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 		Limit:       o.config.MaxCredentials,
 	})
 	if err != nil {
+		b.metrics.refused(o.config.Vendor, operationIssue, err)
 		return nil, explainRefusal(err)
 	}
-
-	credential, err := o.conn.Issue(ctx, provider.IssueRequest{
+	faultPoint("issue.reserved")
+	request := provider.IssueRequest{
 		Marker:      entry.Marker,
 		Lifetime:    lifetime,
 		Description: o.description,
 		Role:        o.role.fieldData(o.vendor),
+	}
+	if o.config.MaxCredentials > 0 {
+		used, err := b.ledger.Used(ctx, storage, o.role.Config)
+		if err != nil {
+			return nil, b.settleFailedIssue(ctx, storage, entry, o.vendor, &provider.Error{Class: provider.ClassUnavailable, Message: err.Error(), Err: err})
+		}
+		request.Live = used - 1 // without this one
+	}
+	var credential *provider.Credential
+	err = b.callVendor(o.conn, o.config.Vendor, operationIssue, func() (err error) {
+		credential, err = o.conn.Issue(ctx, request)
+		return err
 	})
 	if err == nil && !credential.ExpiresAt.After(b.clock.Now().Add(time.Second)) {
 		err = &provider.Error{
@@ -95,9 +110,9 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 		}
 	}
 	if err != nil {
-		o.conn.heed(err, b.clock.Now())
 		return nil, b.settleFailedIssue(ctx, storage, entry, o.vendor, err)
 	}
+	faultPoint("issue.issued")
 
 	entry.State = ledger.StateLive
 	entry.Handle = credential.Handle
@@ -116,6 +131,7 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 	if err := b.ledger.Put(ctx, storage, entry); err != nil {
 		return nil, b.settleUnrecorded(ctx, storage, entry, o, err)
 	}
+	faultPoint("issue.recorded")
 	return &issued{credential: credential, entry: entry}, nil
 }
 
@@ -179,6 +195,7 @@ func (b *backend) settleFailedIssue(ctx context.Context, storage logical.Storage
 		// The intent itself is stored; it becomes due by its age.
 		b.Logger().Warn("an intent could not be marked for revocation", "config", entry.Config, "id", entry.ID, "error", err)
 	}
+	b.event(ctx, eventAnswerLost, "config", entry.Config, "role", entry.Role, "id", entry.ID, "marker", entry.Marker)
 	b.Logger().Warn("issue: the vendor's answer was lost", "config", entry.Config, "role", entry.Role, "marker", entry.Marker, "outcome", outcome)
 	return fmt.Errorf("%w; %s", cause, outcome)
 }
@@ -223,21 +240,4 @@ func newID(random io.Reader) (string, error) {
 		return "", fmt.Errorf("reading random bytes for a ledger id: %w", err)
 	}
 	return strings.ToLower(idEncoding.EncodeToString(bits[:])), nil
-}
-
-// maxMarkerRole is how much of a role's name stands in a marker: enough for a person to recognise it.
-const maxMarkerRole = 24
-
-// marker names a credential at the vendor: vault-<mount>-<role>-<id>, of [a-z0-9-], at most 56 bytes.
-func (b *backend) marker(role, id string) string {
-	readable := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return '-'
-	}, role)
-	if len(readable) > maxMarkerRole {
-		readable = readable[:maxMarkerRole]
-	}
-	return "vault-" + b.mountTag + "-" + readable + "-" + id
 }

@@ -2,12 +2,26 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+const (
+	// periodicBudget bounds the work of one periodic run. Vault gives it 90 seconds.
+	periodicBudget = time.Minute
+
+	// compareInterval is how often a config is compared with what its vendor lists.
+	compareInterval = time.Hour
+
+	// refusedRootRest is how long the periodic run leaves a config alone whose root credential was refused: its
+	// retries must not lock the account.
+	refusedRootRest = 10 * time.Minute
 )
 
 // periodic is Vault's tick, about once a minute on the active node: it works off what is not settled.
@@ -23,71 +37,115 @@ func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
 		return err
 	}
 	for _, name := range names {
-		if err := b.settle(ctx, req.Storage, name); err != nil {
+		if b.clock.Now().Before(b.resting[name]) {
+			continue
+		}
+		if _, _, err := b.settle(ctx, req.Storage, name, settleOptions{}); err != nil {
 			b.Logger().Warn("the ledger of a config could not be settled", "config", name, "error", err)
+			if provider.ClassOf(err) == provider.ClassUnauthenticated {
+				b.resting[name] = b.clock.Now().Add(refusedRootRest)
+			}
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
 	}
+	return b.compareAll(ctx, req.Storage)
+}
+
+// compareAll compares each config with its vendor from time to time.
+func (b *backend) compareAll(ctx context.Context, storage logical.Storage) error {
+	names, err := storage.List(ctx, configPrefix)
+	if err != nil {
+		return fmt.Errorf("listing the configs: %w", err)
+	}
+	for _, name := range names {
+		now := b.clock.Now()
+		last, seen := b.compared[name]
+		if seen && now.Sub(last) < compareInterval || ctx.Err() != nil {
+			continue
+		}
+		b.compared[name] = now
+		if !seen {
+			continue // after a start, there is more urgent work
+		}
+		config, conn, err := b.configInUse(ctx, storage, name)
+		if err == nil {
+			err = b.compare(ctx, storage, config, conn, false, &tidied{})
+			conn.release()
+		}
+		if err != nil {
+			b.Logger().Warn("a config could not be compared with its vendor", "config", name, "error", err)
+		}
+	}
 	return nil
+}
+
+// settleOptions say how settle works.
+type settleOptions struct {
+	// urgent tries failed revocations now, whatever the pause after the last attempt.
+	urgent bool
+	// dryRun only reports.
+	dryRun bool
 }
 
 // settle ends every credential of a config that should not be alive any more and strikes out what has
-// expired. The first failure at the vendor ends the run for this config: an unreachable vendor costs
-// one timeout a tick.
-func (b *backend) settle(ctx context.Context, storage logical.Storage, name string) error {
+// expired. It returns the markers of what was due and how many are settled. The first failure at the vendor
+// ends the run for this config: an unreachable vendor costs one timeout a tick.
+func (b *backend) settle(ctx context.Context, storage logical.Storage, name string, options settleOptions) (due []string, settled int, err error) {
 	entries, err := b.ledger.List(ctx, storage, name)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	config, err := b.config(ctx, storage, name)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	now := b.clock.Now()
 	for i := range entries {
-		if ctx.Err() != nil {
-			return nil
-		}
-		if _, busy := b.inFlight.Load(entries[i].ID); busy {
+		entry := &entries[i]
+		if _, busy := b.inFlight.Load(entry.ID); busy || ctx.Err() != nil {
 			continue
 		}
-		switch todo(&entries[i], now) {
-		case nothing:
-		case forget:
-			b.Logger().Info("credential expired at the vendor", "config", name, "id", entries[i].ID, "state", entries[i].State)
-			if err := b.strikeOut(ctx, storage, &entries[i], config); err != nil {
-				return err
-			}
-		case look:
+		act := todo(entry, now, options.urgent)
+		if act == look && !options.dryRun {
 			// No lease may be left that holds it, for all that the entry alone can tell.
-			last, err := b.ledger.Abandoned(ctx, storage, entries[i].ID, now.Add(-lostLeaseGrace))
+			last, err := b.ledger.Abandoned(ctx, storage, entry.ID, now.Add(-lostLeaseGrace))
 			if err != nil {
-				return err
+				return due, settled, err
 			}
 			if last {
-				b.shared.forgetEntry(entries[i].ID)
-				if err := b.settleOne(ctx, storage, name, entries[i].ID); err != nil {
-					return err
-				}
-			}
-		case revoke:
-			if err := b.settleOne(ctx, storage, name, entries[i].ID); err != nil {
-				return err
+				b.shared.forgetEntry(entry.ID)
+				act = revoke
 			}
 		}
+		if act != forget && act != revoke {
+			continue
+		}
+		due = append(due, entry.Marker)
+		if options.dryRun {
+			continue
+		}
+		if err := b.settleOne(ctx, storage, entry, config, act); err != nil {
+			return due, settled, err
+		}
+		settled++
 	}
-	return nil
+	return due, settled, nil
 }
 
-// settleOne ends one credential, unless it has changed since it was listed.
-func (b *backend) settleOne(ctx context.Context, storage logical.Storage, config, id string) error {
-	entry, err := b.ledger.Get(ctx, storage, config, id)
-	if err != nil || entry == nil || todo(entry, b.clock.Now()) < look {
+// settleOne ends one credential, or strikes out what has ended by itself.
+func (b *backend) settleOne(ctx context.Context, storage logical.Storage, listed *ledger.Entry, config *configEntry, act action) error {
+	if act == forget {
+		b.Logger().Info("credential expired at the vendor", "config", listed.Config, "id", listed.ID, "state", listed.State)
+		return b.strikeOut(ctx, storage, listed, config)
+	}
+	// Read anew for its handle, and because a renewal or a revocation may have come in between.
+	entry, err := b.ledger.Get(ctx, storage, listed.Config, listed.ID)
+	if err != nil || entry == nil || todo(entry, b.clock.Now(), true) < look {
 		return err
 	}
-	b.Logger().Info("ending a credential that no lease holds", "config", config, "id", id, "state", entry.State)
+	b.Logger().Info("ending a credential that no lease holds", "config", entry.Config, "id", entry.ID, "state", entry.State)
 	return b.end(ctx, storage, entry)
 }
 
@@ -101,8 +159,9 @@ const (
 	revoke
 )
 
-// todo decides by the entry alone, so that what is due does not depend on who asks.
-func todo(entry *ledger.Entry, now time.Time) action {
+// todo decides by the entry alone, so that what is due does not depend on who asks, except that the urgent do not
+// wait for the pause after a failed attempt.
+func todo(entry *ledger.Entry, now time.Time, urgent bool) action {
 	// The vendor may keep no end, or the application's own calls may have moved it: whether such a credential is
 	// over, only the vendor can tell.
 	mayLiveOn := entry.OutlivesExpiry && (entry.State == ledger.StateLive || entry.State == ledger.StateRevoking)
@@ -126,7 +185,7 @@ func todo(entry *ledger.Entry, now time.Time) action {
 			return revoke
 		}
 	case ledger.StateRevoking:
-		if !now.Before(entry.NextAttemptAt) {
+		if urgent || !now.Before(entry.NextAttemptAt) {
 			return revoke
 		}
 	case ledger.StateExpiring:

@@ -68,7 +68,8 @@ func TestRecords_StoredLayoutIsPinned(t *testing.T) {
 	for file, record := range map[string]any{
 		"config_v1.json": &configEntry{
 			Version: 1, Vendor: "ftd", Incarnation: "I", Generation: "G", Revision: "R", Retired: true,
-			Address: "https://firewall.example", CACert: "PEM", TLSServerName: "firewall.example", TLSSkipVerify: true,
+			RootMarker: "vault-abcdefgh-config-edge-id",
+			Address:    "https://firewall.example", CACert: "PEM", TLSServerName: "firewall.example", TLSSkipVerify: true,
 			RequestTimeout: 30 * time.Second, MaxRetries: 2, MaxCredentials: 3, CustomMetadata: map[string]string{"owner": "netsec"},
 			Fields: map[string]any{"username": "admin", "password": "secret"},
 		},

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -12,19 +13,8 @@ import (
 )
 
 const (
-	// firstRetry and lastRetry bound the growing pause between two attempts to revoke.
-	firstRetry = time.Minute
-	lastRetry  = time.Hour
-
-	// lostLeaseGrace is how long after its end a lease may still be revoked by Vault itself, which
-	// gives up after about ten minutes.
-	lostLeaseGrace = 15 * time.Minute
-
 	// expiryGrace is how long after a credential's expiry its account is kept: clocks differ.
 	expiryGrace = time.Minute
-
-	// periodicBudget bounds the work of one periodic run. Vault gives it 90 seconds.
-	periodicBudget = time.Minute
 )
 
 // end revokes an entry's credential at the vendor and strikes the entry out. When that fails, the
@@ -39,9 +29,15 @@ func (b *backend) end(ctx context.Context, storage logical.Storage, entry *ledge
 	if entry.Handle != nil && !canRevoke(conn.Connection, can) || entry.Handle == nil && can.Marker == "" {
 		return b.letExpire(ctx, storage, entry, config)
 	}
-	if err := revokeAtVendor(ctx, conn, entry); err != nil {
+	faultPoint("revoke.begun")
+	err = b.callVendor(conn, config.Vendor, operationRevoke, func() error { return revokeAtVendor(ctx, conn, entry) })
+	if err != nil {
 		b.postpone(ctx, storage, entry, err)
 		return err
+	}
+	faultPoint("revoke.revoked")
+	if entry.Attempts > 0 {
+		b.event(ctx, eventRevocationSettled, "config", entry.Config, "role", entry.Role, "id", entry.ID)
 	}
 	return b.strikeOut(ctx, storage, entry, config)
 }
@@ -115,6 +111,8 @@ func (b *backend) postpone(ctx context.Context, storage logical.Storage, entry *
 	if err := b.ledger.Put(ctx, storage, entry); err != nil {
 		b.Logger().Error("a failed revocation could not be written down", "config", entry.Config, "id", entry.ID, "error", err)
 	}
+	b.event(ctx, eventRevocationFailed, "config", entry.Config, "role", entry.Role, "id", entry.ID,
+		"attempts", strconv.Itoa(entry.Attempts), "next_attempt_at", formatTime(entry.NextAttemptAt))
 	b.Logger().Warn("revocation failed, will be tried again", "config", entry.Config, "role", entry.Role, "id", entry.ID,
 		"attempts", entry.Attempts, "next", entry.NextAttemptAt, "error", cause)
 }

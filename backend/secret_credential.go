@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -86,20 +87,21 @@ func (b *backend) renewCredential(ctx context.Context, req *logical.Request, _ *
 		return fail(where, err)
 	}
 	defer conn.release()
-	renewer, ok := conn.Connection.(provider.Renewer)
+	driver, ok := conn.Connection.(provider.Renewer)
 	if !ok {
 		return logical.ErrorResponse("%s: credentials of vendor %q cannot be renewed; read a new one from creds/%s", where, config.Vendor, lease.Role), nil
 	}
 
+	renew := b.renewerOf(conn, config.Vendor, driver)
 	limits := b.lifetimes(role, conn.MaxLifetime(), b.providers[config.Vendor].Capabilities().Renewal)
 	ttl, _, err := framework.CalculateTTL(b.System(), req.Secret.Increment, limits.TTL, 0, limits.MaxTTL, 0, req.Secret.IssueTime)
 	if err != nil {
 		return logical.ErrorResponse("%s: %s", where, err), nil
 	}
 	if lease.Holder != "" {
-		ttl, err = b.renewShared(ctx, req.Storage, entry, lease.Holder, renewer, ttl)
+		ttl, err = b.renewShared(ctx, req.Storage, entry, lease.Holder, renew, ttl)
 	} else {
-		ttl, err = b.renewExclusive(ctx, req.Storage, entry, renewer, ttl)
+		ttl, err = b.renewExclusive(ctx, req.Storage, entry, renew, ttl)
 	}
 	if err != nil {
 		if provider.ClassOf(err) == provider.ClassNotFound {
@@ -113,15 +115,31 @@ func (b *backend) renewCredential(ctx context.Context, req *logical.Request, _ *
 	return response, nil
 }
 
+// renewer renews a credential at the vendor, as provider.Renewer does.
+type renewer func(ctx context.Context, handle json.RawMessage, lifetime time.Duration) (time.Time, error)
+
+// renewerOf sends a driver's renewals the way of every vendor call.
+func (b *backend) renewerOf(conn *connection, vendor string, driver provider.Renewer) renewer {
+	return func(ctx context.Context, handle json.RawMessage, lifetime time.Duration) (expiresAt time.Time, err error) {
+		err = b.callVendor(conn, vendor, operationRenew, func() (err error) {
+			expiresAt, err = driver.Renew(ctx, handle, lifetime)
+			return err
+		})
+		return expiresAt, err
+	}
+}
+
 // errExpired is what a renewal comes to when the vendor's end has passed.
 var errExpired = &provider.Error{Class: provider.ClassNotFound, Message: "the credential has expired at the vendor"}
 
 // renewExclusive renews a credential that one lease holds, and returns the TTL that the lease can have.
-func (b *backend) renewExclusive(ctx context.Context, storage logical.Storage, entry *ledger.Entry, renewer provider.Renewer, ttl time.Duration) (time.Duration, error) {
-	expiresAt, err := renewer.Renew(ctx, entry.Handle, ttl+lifetimeMargin)
+func (b *backend) renewExclusive(ctx context.Context, storage logical.Storage, entry *ledger.Entry, renew renewer, ttl time.Duration) (time.Duration, error) {
+	faultPoint("renew.begun")
+	expiresAt, err := renew(ctx, entry.Handle, ttl+lifetimeMargin)
 	if err != nil {
 		return 0, err
 	}
+	faultPoint("renew.renewed")
 	now := b.clock.Now()
 	ttl = min(ttl, expiresAt.Sub(now).Truncate(time.Second))
 	if ttl <= 0 {
@@ -132,8 +150,8 @@ func (b *backend) renewExclusive(ctx context.Context, storage logical.Storage, e
 }
 
 // renewShared renews one holder's lease on a shared credential.
-func (b *backend) renewShared(ctx context.Context, storage logical.Storage, entry *ledger.Entry, holder string, renewer provider.Renewer, ttl time.Duration) (time.Duration, error) {
-	if err := b.moveEnd(ctx, storage, entry, renewer, ttl); err != nil {
+func (b *backend) renewShared(ctx context.Context, storage logical.Storage, entry *ledger.Entry, holder string, renew renewer, ttl time.Duration) (time.Duration, error) {
+	if err := b.moveEnd(ctx, storage, entry, renew, ttl); err != nil {
 		if provider.ClassOf(err) == provider.ClassNotFound {
 			b.stopSharing(ctx, storage, entry)
 		}
@@ -159,6 +177,7 @@ func (b *backend) revokeCredential(ctx context.Context, req *logical.Request, _ 
 		if err != nil || !last {
 			return nil, err
 		}
+		faultPoint("revoke.detached")
 		b.shared.forgetEntry(lease.ID)
 	}
 	entry, err := b.ledger.Get(ctx, req.Storage, lease.Config, lease.ID)

@@ -119,6 +119,7 @@ func (b *backend) share(ctx context.Context, storage logical.Storage, o order) (
 		}
 		err = b.ledger.Attach(ctx, storage, shared.entryID, holder, b.clock.Now().Add(o.lifetimes.TTL))
 		if err == nil {
+			faultPoint("share.attached")
 			return shared, holder, nil
 		}
 		if !errors.Is(err, ledger.ErrDraining) {
@@ -149,7 +150,7 @@ func (b *backend) obtainShared(ctx context.Context, storage logical.Storage, o o
 			return nil, &provider.Error{Class: provider.ClassUnavailable, Message: "the config has just been changed", Remedy: "read again"}
 		}
 		defer o.conn.release()
-		return b.renewOrMint(ctx, storage, o, key)
+		return provider.Contain("issue shared", func() (any, error) { return b.renewOrMint(ctx, storage, o, key) })
 	})
 	select {
 	case result := <-landed:
@@ -226,11 +227,11 @@ func (b *backend) moveShared(ctx context.Context, storage logical.Storage, o ord
 	if err != nil {
 		return nil, err
 	}
-	renewer, ok := o.conn.Connection.(provider.Renewer)
+	driver, ok := o.conn.Connection.(provider.Renewer)
 	if entry == nil || !ok {
 		return nil, &provider.Error{Class: provider.ClassNotFound, Message: "the shared credential has ended"}
 	}
-	if err := b.moveEnd(ctx, storage, entry, renewer, o.lifetimes.TTL); err != nil {
+	if err := b.moveEnd(ctx, storage, entry, b.renewerOf(o.conn, o.config.Vendor, driver), o.lifetimes.TTL); err != nil {
 		if provider.ClassOf(err) == provider.ClassNotFound {
 			b.stopSharing(ctx, storage, entry)
 		}
@@ -244,10 +245,10 @@ func (b *backend) moveShared(ctx context.Context, storage logical.Storage, o ord
 
 // moveEnd makes sure that a shared credential works for a lease of the given TTL from now, and never takes
 // from the life that others count on.
-func (b *backend) moveEnd(ctx context.Context, storage logical.Storage, entry *ledger.Entry, renewer provider.Renewer, ttl time.Duration) error {
+func (b *backend) moveEnd(ctx context.Context, storage logical.Storage, entry *ledger.Entry, renew renewer, ttl time.Duration) error {
 	now := b.clock.Now()
 	lifetime := max(min(ttl, entry.LifeEndsAt.Sub(now))+lifetimeMargin, entry.ExpiresAt.Sub(now))
-	expiresAt, err := renewer.Renew(ctx, entry.Handle, lifetime.Truncate(time.Second))
+	expiresAt, err := renew(ctx, entry.Handle, lifetime.Truncate(time.Second))
 	if err != nil {
 		return err
 	}

@@ -202,6 +202,9 @@ type IssueRequest struct {
 	Lifetime time.Duration
 	// Description tells a person who looks at the vendor's console where this came from.
 	Description string
+	// Live is how many credentials the engine holds alive under this config at the moment, this one not
+	// counted. Zero when max_credentials is unlimited: then nobody counts.
+	Live int
 	// Role holds the vendor's own fields of the role, by the schema of RoleFields.
 	Role *framework.FieldData
 }
@@ -261,6 +264,23 @@ type MarkerRevoker interface {
 	// RevokeMarker ends whatever credential carries the marker. A nil error means that the vendor said
 	// there is none, now or already. It may be called any number of times.
 	RevokeMarker(ctx context.Context, marker string) error
+}
+
+// Finder is implemented by connections of vendors that can list what carries a marker. Such connections
+// implement [MarkerRevoker] too.
+type Finder interface {
+	// Find lists the credentials whose marker begins with prefix, at least two characters of [a-z0-9-]. What it
+	// lists is there; a vendor that does not show everything may leave something out. Credentials of other
+	// mounts and of people are never listed. It changes nothing.
+	Find(ctx context.Context, prefix string) ([]Found, error)
+}
+
+// Found is a credential that the vendor lists.
+type Found struct {
+	// Marker is the whole marker.
+	Marker string
+	// ExpiresAt is when the vendor ends it; zero when it does not say.
+	ExpiresAt time.Time
 }
 
 // Bootstrapper is implemented by connections of vendors whose root credential can be made from a login

@@ -130,6 +130,9 @@ func search[T any](t *twin, body []byte, items []T, fields func(T) object) ([]T,
 	if limit < 1 || limit > defaultMaxItems {
 		return nil, bad("maxItems is out of range")
 	}
+	if most := t.env.Integer(switchSearchMaximum); most > 0 {
+		limit = min(limit, most)
+	}
 	var found []T
 	for _, item := range items {
 		matched := true

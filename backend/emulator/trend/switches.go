@@ -38,6 +38,7 @@ const (
 	switchExpiredKeys     = "expired_keys"
 	switchNoMatch         = "search_without_match"
 	switchSearchCase      = "search_case"
+	switchSearchMaximum   = "search_maximum"
 )
 
 // switches lists what the vendor's documents leave open, what they contradict each other about, and settings
@@ -105,5 +106,6 @@ func searchSwitches() []emulator.Switch {
 	return []emulator.Switch{
 		emulator.Choice(switchNoMatch, "a search without a match has an empty list, null, or no list", "empty", "null", "missing"),
 		emulator.Choice(switchSearchCase, "whether searches for text mind upper and lower case", "insensitive", "sensitive"),
+		emulator.Integer(switchSearchMaximum, "the most that a search answers with, whatever maxItems says; 0 is no limit but maxItems", 0),
 	}
 }

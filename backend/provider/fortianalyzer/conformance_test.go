@@ -21,32 +21,15 @@ import (
 // and config are set to it.
 const suiteIdleTimeout = 3 * time.Hour
 
-// suited is the provider as the suite can judge it.
+// suited is the provider on configs of that idle timeout.
 type suited struct{ provider.Provider }
-
-// suitedConnection leaves out the vendor's own name for the token.
-type suitedConnection struct{ *connection }
 
 func (s suited) Open(config provider.Config) (provider.Connection, error) {
 	fields := *config.Fields
 	fields.Raw = maps.Clone(fields.Raw)
 	fields.Raw[fieldIdleTimeout] = suiteIdleTimeout.String()
 	config.Fields = &framework.FieldData{Raw: fields.Raw, Schema: fields.Schema}
-	opened, err := s.Provider.Open(config)
-	if err != nil {
-		return nil, err
-	}
-	return suitedConnection{opened.(*connection)}, nil
-}
-
-// Issue takes "session" away, which is the token again: the suite wants no secret twice, and people who know
-// the product look for its own name.
-func (s suitedConnection) Issue(ctx context.Context, request provider.IssueRequest) (*provider.Credential, error) {
-	credential, err := s.connection.Issue(ctx, request)
-	if err == nil {
-		delete(credential.Data, "session")
-	}
-	return credential, err
+	return s.Provider.Open(config)
 }
 
 // longIdle is the twin with that idle timeout from the start.

@@ -97,10 +97,12 @@ var openTests = []test{
 		connection, capabilities := e.open(), e.provider.Capabilities()
 		_, renews := connection.(provider.Renewer)
 		_, revokes := connection.(provider.Revoker)
-		_, finds := connection.(provider.MarkerRevoker)
+		_, revokesMarkers := connection.(provider.MarkerRevoker)
+		_, finds := connection.(provider.Finder)
 		assert.Equal(t, capabilities.Renewal != provider.RenewalNone, renews, "Renewer")
 		assert.Equal(t, capabilities.Revokes, revokes, "Revoker")
-		assert.Equal(t, capabilities.Marker != "", finds, "MarkerRevoker")
+		assert.Equal(t, capabilities.Marker != "", revokesMarkers, "MarkerRevoker")
+		assert.False(t, finds && !revokesMarkers, "what a Finder finds can be ended")
 	}},
 	{name: "MaxLifetime_MakesNoCall", once: true, run: func(t *testing.T, e *env) {
 		life := e.open().MaxLifetime()

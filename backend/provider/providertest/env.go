@@ -179,6 +179,22 @@ func (e *env) revokeMarker(connection provider.Connection, marker string) error 
 	return e.watch(connection.(provider.MarkerRevoker).RevokeMarker(e.t.Context(), marker))
 }
 
+// find finds and watches over the error.
+func (e *env) find(connection provider.Connection, prefix string) ([]provider.Found, error) {
+	found, err := connection.(provider.Finder).Find(e.t.Context(), prefix)
+	return found, e.watch(err)
+}
+
+// leave takes back what a test has made, so that it does not count against the vendor's limits: the credential
+// where it can be revoked, and the connection with its login.
+func (e *env) leave(connection provider.Connection, credential *provider.Credential) {
+	e.t.Helper()
+	if e.provider.Capabilities().Revokes {
+		require.NoError(e.t, e.revoke(connection, credential.Handle))
+	}
+	require.NoError(e.t, e.watch(connection.Close(e.t.Context())))
+}
+
 // requests counts the requests of one operation, or all when it is empty.
 func (e *env) requests(operation string) int {
 	count := 0

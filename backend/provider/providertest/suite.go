@@ -47,6 +47,8 @@ type Suite struct {
 	Gone []int
 	// Unlimited are switches that lift the vendor's limit on live credentials. Optional.
 	Unlimited map[string]string
+	// FindsAll says that the vendor lists every credential to a Finder.
+	FindsAll bool
 	// Variants are the undocumented choices under which everything must hold too.
 	Variants []Variant
 }
@@ -63,6 +65,11 @@ type Variant struct {
 	// LoginOwnsCredentials says that the vendor ends the credentials together with the login they were made
 	// by, so that what is promised about them does not hold.
 	LoginOwnsCredentials bool
+	// FindsAll says that the vendor lists every credential to a Finder, although it need not.
+	FindsAll bool
+	// SeesLimit says that the connection can tell when the vendor's limit on live credentials is reached, and
+	// keeps it even where Suite.Unlimited lifts it.
+	SeesLimit bool
 }
 
 // test is one sentence of the contract.
@@ -95,7 +102,7 @@ func (s Suite) runVariant(t *testing.T, variant Variant) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	capabilities := s.New().Capabilities()
-	for _, group := range [][]test{openTests, checkTests, issueTests, answerTests, renewTests, revokeTests, markerTests, loginTests} {
+	for _, group := range [][]test{openTests, checkTests, issueTests, answerTests, renewTests, revokeTests, markerTests, findTests, loginTests} {
 		for _, each := range group {
 			if each.needs != nil && !each.needs(&s, capabilities) || each.once && variant.Name != "" {
 				continue

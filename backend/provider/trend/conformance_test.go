@@ -35,6 +35,7 @@ func TestConformance(t *testing.T) {
 		},
 		Use:            use,
 		RateLimitPause: time.Minute,
+		FindsAll:       true,
 		Variants: []providertest.Variant{
 			switched("missing_api_version", "404"),
 			switched("bad_secret_status", "403"),
@@ -58,6 +59,7 @@ func TestConformance(t *testing.T) {
 			switched("search_without_match", "null"),
 			switched("search_without_match", "missing"),
 			switched("search_case", "sensitive"),
+			switched("search_maximum", "1"),
 		},
 	}.Run(t)
 }

@@ -37,6 +37,7 @@ var (
 	_ provider.Renewer       = (*connection)(nil)
 	_ provider.Revoker       = (*connection)(nil)
 	_ provider.MarkerRevoker = (*connection)(nil)
+	_ provider.Finder        = (*connection)(nil)
 	_ provider.Bootstrapper  = (*connection)(nil)
 )
 
@@ -131,8 +132,10 @@ func (c *connection) hello(ctx context.Context) error {
 	// The first caller's giving up must not cost the others their answer; the client bounds the request.
 	detached := context.WithoutCancel(ctx)
 	flight := c.first.DoChan("", func() (any, error) {
-		_, err := c.api.current(detached)
-		return nil, c.judgeCurrent(err)
+		return provider.Contain(opCurrent, func() (any, error) {
+			_, err := c.api.current(detached)
+			return nil, c.judgeCurrent(err)
+		})
 	})
 	select {
 	case landed := <-flight:

@@ -42,24 +42,43 @@ type currentKey struct {
 	CloudOneAccountID string          `json:"cloudOneAccountID"`
 }
 
-// search is the body of a search for one name.
+// maxItems is the documented default of how many a search answers with.
+const maxItems = 5000
+
+// search is the body of a search. Its criteria are ANDed.
 type search struct {
-	MaxItems int         `json:"maxItems"`
-	Criteria []criterion `json:"searchCriteria"`
+	MaxItems       int   `json:"maxItems"`
+	SortByObjectID bool  `json:"sortByObjectID,omitempty"`
+	Criteria       []any `json:"searchCriteria"` // of textCriterion and idCriterion
 }
 
-// criterion is a condition on a text member. Without stringWildcards=false, % and _ in the value would stand
-// for other characters, and a search for one key would find, and delete, another.
-type criterion struct {
+// textCriterion is a condition on a text member. Without stringWildcards=false, % and _ in the value would
+// stand for other characters, and a search for one key would find, and delete, another.
+type textCriterion struct {
 	FieldName       string `json:"fieldName"`
 	StringTest      string `json:"stringTest"`
 	StringValue     string `json:"stringValue"`
 	StringWildcards bool   `json:"stringWildcards"`
 }
 
-// searchByName makes the body of a search. The limit is the documented default.
+// idCriterion is a condition on the ID, by which a long result is read a page at a time.
+type idCriterion struct {
+	IDTest  string `json:"idTest"`
+	IDValue int    `json:"idValue"`
+}
+
+// searchByName makes the body of a search for one name.
 func searchByName(field, name string) search {
-	return search{MaxItems: 5000, Criteria: []criterion{{FieldName: field, StringTest: "equal", StringValue: name}}}
+	return search{MaxItems: maxItems, Criteria: []any{textCriterion{FieldName: field, StringTest: "equal", StringValue: name}}}
+}
+
+// searchByPrefix makes the body of a search for names that begin with a prefix, of objects with a larger ID
+// than the given one.
+func searchByPrefix(field, prefix string, after int) search {
+	return search{MaxItems: maxItems, SortByObjectID: true, Criteria: []any{
+		textCriterion{FieldName: field, StringTest: "equal", StringValue: prefix + "%", StringWildcards: true},
+		idCriterion{IDTest: "greater-than", IDValue: after},
+	}}
 }
 
 // keysAnswer is the answer to a search for keys. Whether the list is empty or missing when there is no match

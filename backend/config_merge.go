@@ -1,0 +1,144 @@
+package backend
+
+import (
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/vault/sdk/framework"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// mergeConfig returns what a write makes of the stored config, or a ClassInvalid error.
+func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*configEntry, error) {
+	entry := &configEntry{}
+	if old != nil {
+		copied := *old
+		entry = &copied
+	}
+	vendor, err := b.vendorOf(old, data)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.rejectForeignFields(vendor, data, provider.Provider.ConfigFields); err != nil {
+		return nil, err
+	}
+	if old == nil {
+		entry.Version, entry.Vendor, entry.Incarnation = configVersion, vendor.Name(), rand.Text()
+		entry.RequestTimeout, entry.MaxRetries = defaultRequestTimeout, defaultMaxRetries
+		entry.MaxCredentials = vendor.Capabilities().DefaultMaxCredentials
+	} else if entry.Retired {
+		return nil, &provider.Error{
+			Class: provider.ClassInvalid, Message: "the config is retired",
+			Remedy: "it is deleted once its last credential has ended; use another name",
+		}
+	}
+	entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.ConfigFields())
+	if err != nil {
+		return nil, err
+	}
+	if err := entry.mergeCommon(data, vendor); err != nil {
+		return nil, err
+	}
+	if err := demandSecrets(old, entry, data, vendor); err != nil {
+		return nil, err
+	}
+	if old == nil || connectionChanged(old, entry) {
+		entry.Generation = rand.Text()
+	}
+	return entry, nil
+}
+
+func (b *backend) vendorOf(old *configEntry, data *framework.FieldData) (provider.Provider, error) {
+	name, _ := data.Get("vendor").(string)
+	known := slices.Sorted(maps.Keys(b.providers))
+	switch {
+	case old != nil && name != "" && name != old.Vendor:
+		return nil, provider.InvalidField("vendor", "is fixed to %q; delete the config or use another name", old.Vendor)
+	case old != nil:
+		name = old.Vendor
+	case name == "":
+		return nil, provider.InvalidField("vendor", "is required, one of %q", known)
+	}
+	vendor, ok := b.providers[name]
+	if !ok {
+		return nil, provider.InvalidField("vendor", "%q is not supported, only %q", name, known)
+	}
+	return vendor, nil
+}
+
+// mergeCommon overlays the fields that all vendors share.
+func (c *configEntry) mergeCommon(data *framework.FieldData, vendor provider.Provider) error {
+	overlay(data, "address", &c.Address)
+	overlay(data, "ca_cert", &c.CACert)
+	overlay(data, "tls_server_name", &c.TLSServerName)
+	overlay(data, "tls_skip_verify", &c.TLSSkipVerify)
+	overlaySeconds(data, "request_timeout", &c.RequestTimeout)
+	overlay(data, "max_retries", &c.MaxRetries)
+	overlay(data, "max_credentials", &c.MaxCredentials)
+	overlay(data, "custom_metadata", &c.CustomMetadata)
+	if c.RequestTimeout <= 0 || c.RequestTimeout > maxRequestTimeout {
+		return provider.InvalidField("request_timeout", "must be between 1s and %s", maxRequestTimeout)
+	}
+	if c.MaxRetries < 0 || c.MaxRetries > maxMaxRetries {
+		return provider.InvalidField("max_retries", "must be between 0 and %d", maxMaxRetries)
+	}
+	if raw, given := data.Raw["max_credentials"]; given && raw == nil {
+		c.MaxCredentials = vendor.Capabilities().DefaultMaxCredentials
+	}
+	if c.MaxCredentials < 0 {
+		return provider.InvalidField("max_credentials", "must not be negative; 0 is unlimited")
+	}
+	if c.Address == "" {
+		return provider.InvalidField("address", "is required")
+	}
+	return nil
+}
+
+// demandSecrets asks for the secrets again when they would go somewhere else, or be protected less,
+// than the person who gave them agreed to: otherwise, the right to change an address would be the
+// right to read the root credential.
+func demandSecrets(old, entry *configEntry, data *framework.FieldData, vendor provider.Provider) error {
+	if old == nil {
+		return nil
+	}
+	var changed string
+	switch {
+	case old.Address != entry.Address:
+		changed = "address"
+	case old.CACert != entry.CACert:
+		changed = "ca_cert"
+	case old.TLSServerName != entry.TLSServerName:
+		changed = "tls_server_name"
+	case old.TLSSkipVerify != entry.TLSSkipVerify:
+		changed = "tls_skip_verify"
+	default:
+		for _, field := range vendor.Capabilities().TrustFields {
+			if fmt.Sprint(old.Fields[field]) != fmt.Sprint(entry.Fields[field]) {
+				changed = field
+			}
+		}
+	}
+	if changed == "" {
+		return nil
+	}
+	schema := vendor.ConfigFields()
+	for _, field := range slices.Sorted(maps.Keys(schema)) {
+		_, stored := old.Fields[field]
+		_, given := data.Raw[field]
+		if isSensitive(schema[field]) && stored && !given {
+			return provider.InvalidField(field, "must be given again when %s changes", changed)
+		}
+	}
+	return nil
+}
+
+// connectionChanged reports whether a connection opened with old must be opened anew.
+func connectionChanged(old, entry *configEntry) bool {
+	return old.Address != entry.Address || old.CACert != entry.CACert ||
+		old.TLSServerName != entry.TLSServerName || old.TLSSkipVerify != entry.TLSSkipVerify ||
+		old.RequestTimeout != entry.RequestTimeout || old.MaxRetries != entry.MaxRetries ||
+		!maps.EqualFunc(old.Fields, entry.Fields, func(a, b any) bool { return fmt.Sprint(a) == fmt.Sprint(b) })
+}

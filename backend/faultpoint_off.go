@@ -1,0 +1,23 @@
+//go:build !faultpoints
+
+package backend
+
+import "time"
+
+// The waits of a plugin that serves people; faultpoint_on.go has those of the fault tests.
+const (
+	// issueDeadline is longer than any request of Vault's lasts (90 seconds). An intent that is older
+	// belongs to no request any more.
+	issueDeadline = 2 * time.Minute
+
+	// firstRetry and lastRetry bound the growing pause between two attempts to revoke.
+	firstRetry = time.Minute
+	lastRetry  = time.Hour
+
+	// lostLeaseGrace is how long after its end a lease may still be revoked by Vault itself, which
+	// gives up after about ten minutes.
+	lostLeaseGrace = 15 * time.Minute
+)
+
+// faultPoint marks a step at which the fault tests kill the process. Here it is nothing.
+func faultPoint(string) {}

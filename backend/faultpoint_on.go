@@ -1,0 +1,59 @@
+//go:build faultpoints
+
+// With the build tag faultpoints, the plugin can be killed or held at each step of its work, and waits are short,
+// so that the fault tests meet the real code and not a copy of it. Never for a server that serves people.
+
+package backend
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	issueDeadline  = 2 * time.Second
+	firstRetry     = 500 * time.Millisecond
+	lastRetry      = 2 * time.Second
+	lostLeaseGrace = 3 * time.Second
+)
+
+// faultPointFile names, in the plugin's environment, a file that says what happens at which step:
+//
+//	issue.issued        the process dies there; it removes the file first, so that only one dies
+//	issue.issued hold   whoever comes there leaves a file held-* beside and waits until the order is gone
+const faultPointFile = "VENDORAUTH_FAULT_POINT_FILE"
+
+func faultPoint(name string) {
+	path := os.Getenv(faultPointFile)
+	if path == "" {
+		return
+	}
+	switch order := faultPointOrder(path); order {
+	case name:
+		if os.Remove(path) != nil {
+			return // another process was faster
+		}
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // the signal is on its way
+	case name + " hold":
+		held, err := os.CreateTemp(filepath.Dir(path), "held-*")
+		if err != nil {
+			return
+		}
+		_ = held.Close()
+		for faultPointOrder(path) == order {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+func faultPointOrder(path string) string {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(content))
+}

@@ -1,0 +1,147 @@
+package providertest
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// ours begins the markers of [env.request].
+const ours = "va-edge-"
+
+// finder makes the test of a sentence about Finder.
+func finder(name string, run func(t *testing.T, e *env)) test {
+	return test{name: name, needs: needsMarker, run: func(t *testing.T, e *env) {
+		if _, finds := e.open().(provider.Finder); !finds {
+			t.Skip("the vendor lists nothing")
+		}
+		run(t, e)
+	}}
+}
+
+// issueMarked issues a credential with a marker.
+func (e *env) issueMarked(connection provider.Connection, marker string) *provider.Credential {
+	e.t.Helper()
+	request := e.request()
+	request.Marker = marker
+	credential, err := e.tryIssue(connection, request)
+	require.NoError(e.t, err)
+	return credential
+}
+
+// requireFound demands that found are the credentials of these markers: all of them where the vendor lists all.
+func (e *env) requireFound(found []provider.Found, markers ...string) {
+	e.t.Helper()
+	var names []string
+	for _, each := range found {
+		names = append(names, each.Marker)
+		for _, credential := range e.server.Credentials(e.vendor()) {
+			if credential.Marker == each.Marker && credential.ExpiresAt != nil {
+				assert.False(e.t, each.ExpiresAt.After(*credential.ExpiresAt), "never later than the vendor's")
+			}
+		}
+	}
+	if e.suite.FindsAll || e.variant.FindsAll {
+		require.ElementsMatch(e.t, markers, names)
+		return
+	}
+	require.Subset(e.t, markers, names)
+}
+
+// findTests are the sentences about Finder.
+var findTests = []test{
+	finder("Find_ListsWhatWasIssued", func(_ *testing.T, e *env) {
+		connection := e.open()
+		for _, skew := range []string{"0s", "1h", "-1h"} {
+			e.set(emulator.SwitchClockSkew, skew)
+			credential := e.issueMarked(connection, "va-edge-reader-1")
+			other := e.issueMarked(connection, "va-edge-writer-1")
+			found, err := e.find(connection, ours)
+			require.NoError(e.t, err)
+			e.requireFound(found, "va-edge-reader-1", "va-edge-writer-1")
+			require.NoError(e.t, e.revoke(connection, credential.Handle))
+			require.NoError(e.t, e.revoke(connection, other.Handle))
+			found, err = e.find(connection, ours)
+			require.NoError(e.t, err)
+			require.Empty(e.t, found, "revoked ones are not there")
+		}
+	}),
+	finder("Find_ListsNoOther", func(t *testing.T, e *env) {
+		connection := e.open()
+		e.issueMarked(connection, "va-edge")
+		e.issueMarked(connection, "va-edges-reader-1")
+		e.issueMarked(connection, "x-va-edge-reader-1")
+		found, err := e.find(connection, ours)
+		require.NoError(t, err)
+		assert.Empty(t, found)
+	}),
+	finder("Find_ChangesNothing", func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issueMarked(connection, "va-edge-reader-1")
+		before, logins := e.server.Credentials(e.vendor()), e.rootRequests()
+		for range 2 {
+			_, err := e.find(connection, ours)
+			require.NoError(t, err)
+		}
+		assert.True(t, e.works(credential))
+		assert.Equal(t, before, e.server.Credentials(e.vendor()))
+		if e.suite.Login != "" {
+			assert.Equal(t, logins, e.rootRequests(), "our login is used")
+		}
+	}),
+	finder("Find_WhatIsFoundCanBeEnded", func(t *testing.T, e *env) {
+		connection := e.open()
+		credential := e.issueMarked(connection, "va-edge-reader-1")
+		found, err := e.find(connection, ours)
+		require.NoError(t, err)
+		for _, each := range found {
+			require.NoError(t, e.revokeMarker(connection, each.Marker))
+			assert.False(t, e.works(credential))
+		}
+		found, err = e.find(connection, ours)
+		require.NoError(t, err)
+		assert.Empty(t, found)
+	}),
+	finder("Find_Unreachable_IsAnError", func(t *testing.T, e *env) {
+		connection := e.open()
+		e.issueMarked(connection, "va-edge-reader-1")
+		for _, fault := range unreachable {
+			e.fault(fault)
+			_, err := e.find(connection, ours)
+			e.server.ClearFaults(e.vendor())
+			require.Contains(t, []provider.Class{provider.ClassUnavailable, provider.ClassRateLimited}, provider.ClassOf(err), "%v", err)
+		}
+	}),
+	finder("Find_RefusalIsAnError", func(t *testing.T, e *env) {
+		connection := e.open()
+		e.issueMarked(connection, "va-edge-reader-1")
+		for _, status := range refusals {
+			e.fault(emulator.Fault{Route: emulator.AnyRoute, Status: status})
+			_, err := e.find(connection, ours)
+			e.server.ClearFaults(e.vendor())
+			require.Error(t, err, "status %d does not mean that there is none", status)
+			require.NotEqual(t, provider.ClassUnknown, provider.ClassOf(err), "%v", err)
+		}
+	}),
+	finder("Find_WrongRootIsRefused", func(t *testing.T, e *env) {
+		_, err := e.find(e.openWrong(), ours)
+		assert.Equal(t, e.refusedRoot(), provider.ClassOf(err), "%v", err)
+	}),
+	finder("Find_HonoursItsContext", func(t *testing.T, e *env) {
+		_, err := e.open().(provider.Finder).Find(cancelled(t), ours)
+		require.ErrorIs(t, e.watch(err), context.Canceled)
+	}),
+	finder("Find_PrefixThatWouldListOthers_IsRefusedHere", func(t *testing.T, e *env) {
+		connection := e.open()
+		for _, prefix := range []string{"", "v", "va_", "va%", "VA-", "va edge", "vä"} {
+			_, err := e.find(connection, prefix)
+			assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%q: %v", prefix, err)
+		}
+		assert.Zero(t, e.requests(""))
+	}),
+}
