@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -17,7 +18,13 @@ const bootstrapPrefix = "bootstrap/"
 // here: of attempts whose process died or whose answer was lost. The login that made them is not kept, so
 // they wait for the next config of that name, whose root credential can end them.
 type bootstrapEntry struct {
-	Markers []string `json:"markers"`
+	Attempts []bootstrapAttempt `json:"attempts"`
+}
+
+// bootstrapAttempt is one root credential that was begun.
+type bootstrapAttempt struct {
+	Marker string    `json:"marker"`
+	At     time.Time `json:"at"`
 }
 
 // bootstrap makes a root credential from a login that is used once. It changes entry to what is to be stored
@@ -34,7 +41,9 @@ func (b *backend) bootstrap(ctx context.Context, storage logical.Storage, name s
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := b.noteBootstrap(ctx, storage, name, func(markers []string) []string { return append(markers, marker) }); err != nil {
+	if err := b.noteBootstrap(ctx, storage, name, func(attempts []bootstrapAttempt) []bootstrapAttempt {
+		return append(attempts, bootstrapAttempt{Marker: marker, At: b.clock.Now()})
+	}); err != nil {
 		return nil, nil, err
 	}
 	made, err := provider.Contain(entry.Vendor+": bootstrap", func() (*provider.Bootstrapped, error) { return once.Bootstrap(ctx, marker) })
@@ -76,8 +85,9 @@ func (b *backend) undoBootstrap(ctx context.Context, storage logical.Storage, na
 	b.bootstrapSettled(ctx, storage, name, marker)
 }
 
-// endStaleRoots ends what earlier attempts may have left at the vendor.
-func (b *backend) endStaleRoots(ctx context.Context, storage logical.Storage, name string, conn provider.Connection) []string {
+// endStaleRoots ends what earlier attempts may have left at the vendor. rootMarker names the config's own root
+// credential: a process may have died between storing it and striking its note out.
+func (b *backend) endStaleRoots(ctx context.Context, storage logical.Storage, name, rootMarker string, conn provider.Connection) []string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	var noted bootstrapEntry
@@ -89,20 +99,26 @@ func (b *backend) endStaleRoots(ctx context.Context, storage logical.Storage, na
 		return nil
 	}
 	var warnings []string
-	for _, marker := range noted.Markers {
-		if err := revoker.RevokeMarker(ctx, marker); err != nil {
-			warnings = append(warnings, fmt.Sprintf("an earlier attempt may have left a root credential named %q, which could not be ended: %s", marker, err))
-			continue
+	for _, attempt := range noted.Attempts {
+		if attempt.Marker != rootMarker {
+			if b.clock.Now().Before(attempt.At.Add(issueDeadline)) {
+				continue // another request may be at it right now
+			}
+			_, err := provider.Contain("ending a root credential", func() (struct{}, error) { return struct{}{}, revoker.RevokeMarker(ctx, attempt.Marker) })
+			if err != nil {
+				warnings = append(warnings, fmt.Sprintf("an earlier attempt may have left a root credential named %q, which could not be ended: %s", attempt.Marker, err))
+				continue
+			}
 		}
-		b.bootstrapSettled(ctx, storage, name, marker)
+		b.bootstrapSettled(ctx, storage, name, attempt.Marker)
 	}
 	return warnings
 }
 
 // bootstrapSettled strikes a marker out.
 func (b *backend) bootstrapSettled(ctx context.Context, storage logical.Storage, name, marker string) {
-	err := b.noteBootstrap(context.WithoutCancel(ctx), storage, name, func(markers []string) []string {
-		return slices.DeleteFunc(markers, func(other string) bool { return other == marker })
+	err := b.noteBootstrap(context.WithoutCancel(ctx), storage, name, func(attempts []bootstrapAttempt) []bootstrapAttempt {
+		return slices.DeleteFunc(attempts, func(other bootstrapAttempt) bool { return other.Marker == marker })
 	})
 	if err != nil {
 		b.Logger().Warn("an intent could not be struck out; its marker is looked for with the next write of the config",
@@ -111,15 +127,15 @@ func (b *backend) bootstrapSettled(ctx context.Context, storage logical.Storage,
 }
 
 // noteBootstrap changes the stored markers of a config.
-func (b *backend) noteBootstrap(ctx context.Context, storage logical.Storage, name string, change func([]string) []string) error {
+func (b *backend) noteBootstrap(ctx context.Context, storage logical.Storage, name string, change func([]bootstrapAttempt) []bootstrapAttempt) error {
 	b.writeMutex.Lock()
 	defer b.writeMutex.Unlock()
 	var noted bootstrapEntry
 	if _, err := readRecord(ctx, storage, bootstrapPrefix+name, &noted); err != nil {
 		return err
 	}
-	noted.Markers = change(noted.Markers)
-	if len(noted.Markers) == 0 {
+	noted.Attempts = change(noted.Attempts)
+	if len(noted.Attempts) == 0 {
 		if err := storage.Delete(ctx, bootstrapPrefix+name); err != nil {
 			return fmt.Errorf("deleting %s%s: %w", bootstrapPrefix, name, err)
 		}

@@ -94,12 +94,45 @@ func TestBootstrap_CrashBeforeTheStore_IsCleanedByTheNextConfig(t *testing.T) {
 	require.Len(t, m.bootstrapped(), 1, "the orphan")
 	m.vendors.ClearFaults("trend")
 	m.restart()
+	m.clock.advance(issueDeadline)
 
 	m.must(logical.UpdateOperation, "config/trend", m.configData("trend", nil))
 	require.Empty(t, m.bootstrapped())
 	intents, err := m.storage.List(t.Context(), bootstrapPrefix)
 	require.NoError(t, err)
 	require.Empty(t, intents)
+}
+
+// The process died between storing the config and striking the note out: the note names the root credential that
+// is in use now.
+func TestBootstrap_NoteLeftBehind_DoesNotEndTheConfigsOwnRoot(t *testing.T) {
+	m := newMount(t)
+	m.must(logical.UpdateOperation, "config/trend", m.bootstrapData(nil))
+	made := m.bootstrapped()
+	require.Len(t, made, 1)
+	note, err := logical.StorageEntryJSON(bootstrapPrefix+"trend", bootstrapEntry{
+		Attempts: []bootstrapAttempt{{Marker: made[0].Marker, At: m.clock.Now()}},
+	})
+	require.NoError(t, err)
+	require.NoError(t, m.storage.Put(t.Context(), note))
+	m.clock.advance(time.Hour)
+
+	m.must(logical.PatchOperation, "config/trend", map[string]any{"request_timeout": "20s"})
+	m.must(logical.UpdateOperation, "config/trend/tidy", nil)
+	require.Len(t, m.bootstrapped(), 1)
+	notes, err := m.storage.List(t.Context(), bootstrapPrefix)
+	require.NoError(t, err)
+	require.Empty(t, notes)
+}
+
+// A key of the operator's own has taken the place of the one that the engine had made.
+func TestTidy_RootCredentialWasReplaced_FormerOneIsOwnerless(t *testing.T) {
+	m := newMount(t)
+	m.must(logical.UpdateOperation, "config/trend", m.bootstrapData(nil))
+	m.must(logical.UpdateOperation, "config/trend", map[string]any{"api_key": m.vendors.State().Vendors["trend"].Credentials["api_key"]})
+	report := m.must(logical.UpdateOperation, "config/trend/tidy", nil).Data
+	require.Equal(t, 1, report["removed"])
+	require.Empty(t, m.bootstrapped())
 }
 
 // A manager that keeps no expiry never ends a key by itself: its account must not be closed by the clock.

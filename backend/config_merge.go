@@ -35,6 +35,11 @@ func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*con
 			Remedy: "it is deleted once its last credential has ended; use another name",
 		}
 	}
+	for field, schema := range vendor.ConfigFields() {
+		if _, given := data.Raw[field]; given && isSensitive(schema) {
+			entry.RootMarker = "" // whatever root credential this is, it is not the one that we made
+		}
+	}
 	entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.ConfigFields())
 	if err != nil {
 		return nil, err

@@ -77,6 +77,7 @@ func (c *connection) wait(now time.Time) error {
 	}
 	refusal := *c.holdOff
 	refusal.RetryAfter = c.until.Sub(now)
+	refusal.Err = errNotAsked
 	return &refusal
 }
 

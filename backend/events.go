@@ -15,6 +15,8 @@ const (
 	eventRevocationFailed = "vendorauth/revocation-failed"
 	// eventRevocationSettled: a revocation that had failed has succeeded.
 	eventRevocationSettled = "vendorauth/revocation-settled"
+	// eventOwnerlessFound: the vendor lists credentials of this mount that are not in its books.
+	eventOwnerlessFound = "vendorauth/ownerless-found"
 	// eventAnswerLost: the vendor's answer to an issue was lost, and what it may have made is looked for.
 	eventAnswerLost = "vendorauth/answer-lost"
 )

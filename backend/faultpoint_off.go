@@ -12,7 +12,7 @@ const (
 
 	// firstRetry and lastRetry bound the growing pause between two attempts to revoke.
 	firstRetry = time.Minute
-	lastRetry  = time.Hour
+	lastRetry  = 10 * time.Minute
 
 	// lostLeaseGrace is how long after its end a lease may still be revoked by Vault itself, which
 	// gives up after about ten minutes.

@@ -75,9 +75,10 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 		Config:      o.role.Config,
 		Role:        o.roleName,
 		Incarnation: o.config.Incarnation,
+		Binding:     o.config.binding(o.vendor),
 		ExpiresAt:   now.Add(issueDeadline + bound),
 		LeaseEndsAt: now.Add(issueDeadline + o.lifetimes.TTL),
-		ShareKey:    o.role.shareKey(o.roleName),
+		ShareKey:    o.shareKey(),
 		Limit:       o.config.MaxCredentials,
 	})
 	if err != nil {
@@ -128,7 +129,7 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 			return nil, b.settleUnrecorded(ctx, storage, entry, o, err)
 		}
 	}
-	if err := b.ledger.Put(ctx, storage, entry); err != nil {
+	if err := b.ledger.Update(ctx, storage, entry); err != nil {
 		return nil, b.settleUnrecorded(ctx, storage, entry, o, err)
 	}
 	faultPoint("issue.recorded")
@@ -153,6 +154,15 @@ func (b *backend) reserve(ctx context.Context, storage logical.Storage, maxWait 
 			return nil, err
 		}
 	}
+}
+
+// shareKey names what readers share: one credential for each revision of the role and each generation of the
+// config, so that a new root credential or address is in effect at once. Empty when they share none.
+func (o *order) shareKey() string {
+	if !o.role.isShared() {
+		return ""
+	}
+	return o.roleName + "/" + o.role.Revision + "/" + o.config.Generation
 }
 
 // mintedLifetime is how long the credential shall live at the vendor.
@@ -191,7 +201,7 @@ func (b *backend) settleFailedIssue(ctx context.Context, storage logical.Storage
 		entry.NextAttemptAt = b.clock.Now()
 	}
 	entry.LastError = cause.Error()
-	if err := b.ledger.Put(ctx, storage, entry); err != nil {
+	if err := b.ledger.Update(ctx, storage, entry); err != nil {
 		// The intent itself is stored; it becomes due by its age.
 		b.Logger().Warn("an intent could not be marked for revocation", "config", entry.Config, "id", entry.ID, "error", err)
 	}
@@ -232,6 +242,9 @@ func explainRefusal(err error) error {
 
 // idEncoding makes ids that every vendor takes in a name.
 var idEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
+
+// idLength is the length of an id.
+const idLength = 16
 
 // newID returns 80 random bits as 16 characters of [a-z2-7].
 func newID(random io.Reader) (string, error) {

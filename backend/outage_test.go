@@ -136,18 +136,20 @@ func TestTidy_CredentialThatIsNotInTheBooks_IsEndedAndOthersAreNot(t *testing.T)
 	require.Contains(t, names, "vault-somebody-elses")
 }
 
-func TestPeriodic_ComparesWithTheVendorEveryHour(t *testing.T) {
+func TestPeriodic_LooksForOwnerlessEveryHourAndEndsNone(t *testing.T) {
 	m := newMount(t)
 	m.configure("trend", map[string]any{"role_name": "Auditor", "ttl": "90m"})
 	lost := m.read("trend")
 	require.NoError(t, m.backend.ledger.Remove(t.Context(), m.storage, "trend", lost.secret.InternalData["id"].(string)))
+	sent := m.watchEvents()
 	m.tick()
 	m.clock.advance(compareInterval / 2)
 	m.tick()
-	require.Len(t, m.leased("trend"), 1, "not at each tick")
+	require.Empty(t, sent.kinds, "not at each tick")
 	m.clock.advance(compareInterval / 2)
 	m.tick()
-	require.Empty(t, m.leased("trend"))
+	require.Equal(t, []string{eventOwnerlessFound}, sent.kinds)
+	require.Len(t, m.leased("trend"), 1, "this Vault may be a copy whose original has issued it")
 }
 
 func TestMetrics_CountWhatHappened(t *testing.T) {
@@ -184,12 +186,19 @@ func (e *events) SendEvent(_ context.Context, kind logical.EventType, _ *logical
 	return nil
 }
 
-func TestEvents_TellOfRevocationsThatFailAndSettle(t *testing.T) {
-	m := newMount(t)
+// watchEvents keeps the events of the mount from now on.
+func (m *mount) watchEvents() *events {
+	m.t.Helper()
 	sent := &events{}
-	require.NoError(t, m.backend.Setup(t.Context(), &logical.BackendConfig{
+	require.NoError(m.t, m.backend.Setup(m.t.Context(), &logical.BackendConfig{
 		Logger: hclog.NewNullLogger(), System: m.backend.System(), EventsSender: sent,
 	}))
+	return sent
+}
+
+func TestEvents_TellOfRevocationsThatFailAndSettle(t *testing.T) {
+	m := newMount(t)
+	sent := m.watchEvents()
 	m.configure("ftd", nil)
 	lease := m.read("ftd")
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true})

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -106,7 +105,13 @@ func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema
 		"custom_metadata": {Type: framework.TypeKVPairs, Description: "Key=value pairs for the operator's own use."},
 		"force": {
 			Type: framework.TypeBool, Query: true,
-			Description: "On delete: retire a config that has live credentials. It issues no more and goes with the last of them.",
+			Description: "On delete: retire a config that has live credentials; it issues no more and goes with the last of them. " +
+				"On a write: change the address although credentials live at the present one, which then cannot be ended.",
+		},
+		"abandon": {
+			Type: framework.TypeBool, Query: true,
+			Description: "On delete of a retired config: strike out what is left of it without the vendor's word, as for a product that " +
+				"no longer exists. What is alive then stays alive.",
 		},
 	}
 }
@@ -137,10 +142,15 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 		return fail(where, err)
 	}
 
+	if err := b.mayMove(ctx, req.Storage, name, old, entry, data); err != nil {
+		conn.Abandon()
+		return fail(where, err)
+	}
+
 	var warnings []string
+	// Called whenever the connection's last user has left, which can be after this request.
 	report := func(err error) {
-		b.Logger().Warn("closing a connection", "config", name, "error", err)
-		warnings = append(warnings, "the engine's previous login could not be ended: "+err.Error())
+		b.Logger().Warn("the engine's login could not be ended; it ends by itself", "config", name, "error", err)
 	}
 	settled := func(context.Context, bool) []string { return nil }
 	if once, ok := conn.(provider.Bootstrapper); ok && once.NeedsBootstrap() {
@@ -150,7 +160,7 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 		}
 	}
 	changed := old == nil || old.Generation != entry.Generation
-	if data.Get("verify_connection").(bool) && changed {
+	if verify, given := given[bool](data, "verify_connection"); changed && (verify || !given) {
 		checked, err := provider.Contain(entry.Vendor+": check", func() (*provider.CheckResult, error) { return conn.Check(ctx) })
 		if err != nil {
 			logOut(ctx, report)(conn)
@@ -167,7 +177,7 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 	if changed {
 		b.adopt(ctx, req.Storage, name, old, entry, conn, report)
 		warnings = append(warnings, settled(ctx, true)...)
-		warnings = append(warnings, b.endStaleRoots(ctx, req.Storage, name, conn)...)
+		warnings = append(warnings, b.endStaleRoots(ctx, req.Storage, name, entry.RootMarker, conn)...)
 	} else {
 		conn.Abandon()
 	}
@@ -178,6 +188,20 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 		return nil, nil
 	}
 	return &logical.Response{Warnings: warnings}, nil
+}
+
+// mayMove refuses to point a config elsewhere while credentials are alive where it points now: nobody could end
+// them there.
+func (b *backend) mayMove(ctx context.Context, storage logical.Storage, name string, old, entry *configEntry, data *framework.FieldData) error {
+	if vendor := b.providers[entry.Vendor]; old == nil || old.binding(vendor) == entry.binding(vendor) || data.Get("force").(bool) {
+		return nil
+	}
+	used, err := b.ledger.Used(ctx, storage, name)
+	if err != nil || used == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; they live at the present address, and could be neither renewed nor revoked: revoke their leases first, "+
+		"use another config, or write with force=true and wait until they have expired", &ledger.InUseError{Used: used})
 }
 
 // adopt makes conn the connection of a config that was just stored, and ends the login of the one before.
@@ -273,63 +297,4 @@ func (b *backend) configList(ctx context.Context, req *logical.Request, _ *frame
 		}
 	}
 	return logical.ListResponseWithInfo(names, details), nil
-}
-
-// configDelete deletes a config without live credentials, or, forced, retires one that has some.
-func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
-	name := data.Get("name").(string)
-	entry, err := readConfig(ctx, req.Storage, name)
-	if err != nil || entry == nil {
-		return nil, err
-	}
-	err = b.deleteConfig(ctx, req.Storage, name, entry)
-	if inUse, busy := errors.AsType[*ledger.InUseError](err); busy {
-		if !data.Get("force").(bool) {
-			return fail(fmt.Sprintf("config %q", name), fmt.Errorf(
-				"%w; revoke their leases first, or delete with force=true to retire the config until they have ended", inUse))
-		}
-		return b.retireConfig(ctx, req.Storage, name, inUse.Used)
-	}
-	return nil, err
-}
-
-// deleteConfig removes a config that has no entries in the ledger, and the engine's login with it.
-func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, name string, entry *configEntry) error {
-	if err := b.ledger.Close(ctx, storage, name, entry.Incarnation); err != nil {
-		return err
-	}
-	if conn, err := b.connections.acquire(storage, name, entry); err == nil {
-		conn.release()
-	}
-	b.connections.remove(ctx, name, func(err error) {
-		b.Logger().Warn("the engine's login could not be ended; it ends by itself", "config", name, "error", err)
-	})
-	b.writeMutex.Lock()
-	defer b.writeMutex.Unlock()
-	defer b.configs.forget(name)
-	err := storage.Delete(ctx, configPrefix+name)
-	if err == nil {
-		err = logical.ClearView(ctx, logical.NewStorageView(storage, sessionPrefix+name+"/"))
-	}
-	if err != nil {
-		b.ledger.Reopen(name)
-		return fmt.Errorf("deleting config %q: %w", name, err)
-	}
-	return nil
-}
-
-func (b *backend) retireConfig(ctx context.Context, storage logical.Storage, name string, used int) (*logical.Response, error) {
-	b.writeMutex.Lock()
-	defer b.writeMutex.Unlock()
-	current, err := readConfig(ctx, storage, name)
-	if err != nil || current == nil {
-		return nil, err
-	}
-	current.Retired = true
-	if err := b.putConfig(ctx, storage, name, current); err != nil {
-		return nil, err
-	}
-	response := &logical.Response{}
-	response.AddWarning(fmt.Sprintf("config %q has %d live credentials: it is retired, issues no more, and is deleted once the last has ended", name, used))
-	return response, nil
 }

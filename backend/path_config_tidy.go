@@ -41,8 +41,9 @@ func (b *backend) pathConfigTidy(name *framework.FieldSchema) *framework.Path {
 		},
 		HelpSynopsis: "End what nobody holds.",
 		HelpDescription: "Tries every revocation that is outstanding, at once, and, where the vendor lists what carries this mount's " +
-			"marker, ends what is not in the books. What another mount or a person made is never touched. The same happens by itself: " +
-			"the first every minute with growing pauses, the second every hour.",
+			"marker, ends what is not in the books. What another mount or a person made is never touched. The first happens by itself " +
+			"every minute, with growing pauses; the second is looked at every hour, and reported in the log and by an event. Do not " +
+			"tidy a Vault that was restored from a snapshot beside the original: it takes what the original has issued since for ownerless.",
 	}
 }
 
@@ -67,6 +68,9 @@ func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *fr
 
 	if result.due, result.ended, err = b.settle(ctx, req.Storage, name, settleOptions{urgent: true, dryRun: dryRun}); err != nil {
 		warnings = append(warnings, err.Error())
+	}
+	if !dryRun {
+		warnings = append(warnings, b.endStaleRoots(ctx, req.Storage, name, config.RootMarker, conn.Connection)...)
 	}
 	if err := b.compare(ctx, req.Storage, config, conn, dryRun, &result); err != nil {
 		warnings = append(warnings, "comparing with the vendor: "+err.Error())
@@ -103,14 +107,15 @@ func (b *backend) compare(ctx context.Context, storage logical.Storage, config *
 		return err
 	}
 	// The books are read after the vendor's list: an intent stands in them before its credential exists.
-	known, err := b.knownMarkers(ctx, storage)
+	known, err := b.knownIDs(ctx, storage)
 	if err != nil {
 		return err
 	}
 	result.compared = true
 	for _, credential := range found {
 		marker := credential.Marker
-		if known[marker] || !strings.HasPrefix(marker, prefix) || slices.Contains(result.ownerless, marker) {
+		id, whole := markerID(marker, prefix)
+		if !whole || known[id] || slices.Contains(result.ownerless, marker) {
 			continue
 		}
 		result.ownerless = append(result.ownerless, marker)
@@ -127,10 +132,25 @@ func (b *backend) compare(ctx context.Context, storage logical.Storage, config *
 	return nil
 }
 
-// knownMarkers are the markers of everything that this mount has made and not ended, under any config: two of
-// them may have the same vendor account.
-func (b *backend) knownMarkers(ctx context.Context, storage logical.Storage) (map[string]bool, error) {
+// markerID returns the id that ends a marker of this mount. A name that is not whole, because the vendor shortens
+// or changes names, says nothing about whose it is.
+func markerID(marker, prefix string) (id string, whole bool) {
+	rest, ours := strings.CutPrefix(marker, prefix)
+	dash := strings.LastIndexByte(rest, '-')
+	if !ours || dash < 0 || len(rest)-dash-1 != idLength {
+		return "", false
+	}
+	return rest[dash+1:], true
+}
+
+// knownIDs are the ids of everything that this mount has made and not ended, under any config: two of them may
+// have the same vendor account.
+func (b *backend) knownIDs(ctx context.Context, storage logical.Storage) (map[string]bool, error) {
 	known := make(map[string]bool)
+	prefix, err := b.markerPrefix(ctx, storage)
+	if err != nil {
+		return nil, err
+	}
 	names, err := b.ledger.Configs(ctx, storage)
 	if err != nil {
 		return nil, err
@@ -141,7 +161,7 @@ func (b *backend) knownMarkers(ctx context.Context, storage logical.Storage) (ma
 			return nil, err
 		}
 		for i := range entries {
-			known[entries[i].Marker] = true
+			known[entries[i].ID] = true
 		}
 	}
 	configs, err := storage.List(ctx, configPrefix)
@@ -153,8 +173,11 @@ func (b *backend) knownMarkers(ctx context.Context, storage logical.Storage) (ma
 		if err != nil {
 			return nil, err
 		}
-		if config != nil && config.RootMarker != "" {
-			known[config.RootMarker] = true
+		if config == nil {
+			continue
+		}
+		if id, whole := markerID(config.RootMarker, prefix); whole {
+			known[id] = true
 		}
 	}
 	attempts, err := storage.List(ctx, bootstrapPrefix)
@@ -166,8 +189,10 @@ func (b *backend) knownMarkers(ctx context.Context, storage logical.Storage) (ma
 		if _, err := readRecord(ctx, storage, bootstrapPrefix+name, &noted); err != nil {
 			return nil, err
 		}
-		for _, marker := range noted.Markers {
-			known[marker] = true
+		for _, attempt := range noted.Attempts {
+			if id, whole := markerID(attempt.Marker, prefix); whole {
+				known[id] = true
+			}
 		}
 	}
 	return known, nil

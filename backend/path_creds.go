@@ -74,7 +74,7 @@ func (b *backend) credsRead(ctx context.Context, req *logical.Request, data *fra
 			return fail(where, err)
 		}
 		lease := leaseData{Config: role.Config, Role: name, ID: shared.entryID, Holder: holder}
-		return b.leasedResponse(o, lease, shared.credential(), shared.lifeEndsAt), nil
+		return b.leasedResponse(where, o, lease, shared.credential(), shared.lifeEndsAt)
 	}
 	issued, err := b.issue(ctx, req.Storage, o)
 	if err != nil {
@@ -86,7 +86,7 @@ func (b *backend) credsRead(ctx context.Context, req *logical.Request, data *fra
 		lifeEndsAt = b.clock.Now().Add(o.lifetimes.MaxTTL)
 	}
 	lease := leaseData{Config: role.Config, Role: name, ID: issued.entry.ID}
-	return b.leasedResponse(o, lease, issued.credential, lifeEndsAt), nil
+	return b.leasedResponse(where, o, lease, issued.credential, lifeEndsAt)
 }
 
 // mayIssue refuses a role whose config issues no credentials for it.
@@ -109,7 +109,7 @@ func mayIssue(role *roleEntry, config *configEntry) error {
 
 // leasedResponse is the answer to a read: the credential, and a lease that ends before it does. lifeEndsAt is
 // the last moment to which renewals may move the credential's end.
-func (b *backend) leasedResponse(o order, lease leaseData, credential *provider.Credential, lifeEndsAt time.Time) *logical.Response {
+func (b *backend) leasedResponse(where string, o order, lease leaseData, credential *provider.Credential, lifeEndsAt time.Time) (*logical.Response, error) {
 	can, now := o.vendor.Capabilities(), b.clock.Now()
 	data := make(map[string]any, len(credential.Data)+5)
 	maps.Copy(data, credential.Data)
@@ -122,6 +122,10 @@ func (b *backend) leasedResponse(o order, lease leaseData, credential *provider.
 	response := b.Secret(secretCredentialType).Response(data, lease.internalData())
 	response.Secret.TTL = min(o.lifetimes.TTL, credential.ExpiresAt.Sub(now).Truncate(time.Second))
 	response.Secret.MaxTTL = min(o.lifetimes.MaxTTL, lifeEndsAt.Sub(now).Truncate(time.Second))
+	if response.Secret.TTL <= 0 {
+		// Vault would take it for "the mount's default". The periodic run ends what nobody got.
+		return fail(where, &provider.Error{Class: provider.ClassUnavailable, Message: "the credential expired before it could be leased", Remedy: "use a longer ttl"})
+	}
 	response.Secret.Renewable = can.Renewal != provider.RenewalNone
 
 	response.Warnings = append(response.Warnings, o.lifetimes.Warnings...)
@@ -129,5 +133,5 @@ func (b *backend) leasedResponse(o order, lease leaseData, credential *provider.
 	if !canRevoke(o.conn.Connection, can) {
 		response.AddWarning(fmt.Sprintf("%s This one works until %s.", can.RevocationNote, formatTime(credential.ExpiresAt)))
 	}
-	return response
+	return response, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -120,7 +121,6 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *r
 	overlaySeconds(data, "max_ttl", &entry.MaxTTL)
 	overlay(data, "sharing", &entry.Sharing)
 	overlaySeconds(data, "max_wait", &entry.MaxWait)
-	entry.Revision = rand.Text()
 	if entry.Config == "" {
 		return nil, nil, provider.InvalidField("config", "is required")
 	}
@@ -160,6 +160,9 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *r
 	}
 	if err := vendor.ValidateRole(entry.fieldData(vendor)); err != nil {
 		return nil, nil, err
+	}
+	if old == nil || !reflect.DeepEqual(*old, *entry) {
+		entry.Revision = rand.Text() // writing the same again ends no shared credential
 	}
 	conn, err := b.connections.acquire(storage, entry.Config, config)
 	if err != nil {

@@ -2,7 +2,9 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/helper/consts"
@@ -70,14 +72,33 @@ func (b *backend) compareAll(ctx context.Context, storage logical.Storage) error
 			continue // after a start, there is more urgent work
 		}
 		config, conn, err := b.configInUse(ctx, storage, name)
+		if err == nil && config.Retired {
+			// Should the process have died between the last credential's end and this.
+			conn.release()
+			b.deleteRetired(ctx, storage, name, config)
+			continue
+		}
 		if err == nil {
-			err = b.compare(ctx, storage, config, conn, false, &tidied{})
+			err = b.lookForOwnerless(ctx, storage, name, config, conn)
 			conn.release()
 		}
 		if err != nil {
 			b.Logger().Warn("a config could not be compared with its vendor", "config", name, "error", err)
 		}
 	}
+	return nil
+}
+
+// lookForOwnerless tells of credentials at the vendor that carry this mount's marker and are not in the books. It
+// ends none: everything is written down before it exists, so there can only be some if storage was set back, and
+// then this Vault may be a copy whose original is alive and has issued them. A person decides, and tidies.
+func (b *backend) lookForOwnerless(ctx context.Context, storage logical.Storage, name string, config *configEntry, conn *connection) error {
+	var found tidied
+	if err := b.compare(ctx, storage, config, conn, true, &found); err != nil || len(found.ownerless) == 0 {
+		return err
+	}
+	b.Logger().Warn("the vendor lists credentials of this mount that are not in its books; see config/<name>/tidy", "config", name, "markers", found.ownerless)
+	b.event(ctx, eventOwnerlessFound, "config", name, "count", strconv.Itoa(len(found.ownerless)))
 	return nil
 }
 
@@ -90,8 +111,8 @@ type settleOptions struct {
 }
 
 // settle ends every credential of a config that should not be alive any more and strikes out what has
-// expired. It returns the markers of what was due and how many are settled. The first failure at the vendor
-// ends the run for this config: an unreachable vendor costs one timeout a tick.
+// expired. It returns the markers of what was due and how many are settled. The first failure that is about the
+// vendor as a whole ends the run for this config: an unreachable vendor costs one timeout a tick.
 func (b *backend) settle(ctx context.Context, storage logical.Storage, name string, options settleOptions) (due []string, settled int, err error) {
 	entries, err := b.ledger.List(ctx, storage, name)
 	if err != nil {
@@ -102,6 +123,7 @@ func (b *backend) settle(ctx context.Context, storage logical.Storage, name stri
 		return nil, 0, err
 	}
 	now := b.clock.Now()
+	var failed []error
 	for i := range entries {
 		entry := &entries[i]
 		if _, busy := b.inFlight.Load(entry.ID); busy || ctx.Err() != nil {
@@ -126,12 +148,20 @@ func (b *backend) settle(ctx context.Context, storage logical.Storage, name stri
 		if options.dryRun {
 			continue
 		}
-		if err := b.settleOne(ctx, storage, entry, config, act); err != nil {
-			return due, settled, err
+		err := b.settleOne(ctx, storage, entry, config, act)
+		switch provider.ClassOf(err) {
+		case provider.ClassInvalid, provider.ClassForbidden, provider.ClassNotFound, provider.ClassCapacity:
+			// About this credential. Those behind it may fare better.
+			failed = append(failed, err)
+			continue
+		default:
+			if err != nil {
+				return due, settled, err
+			}
 		}
 		settled++
 	}
-	return due, settled, nil
+	return due, settled, errors.Join(failed...)
 }
 
 // settleOne ends one credential, or strikes out what has ended by itself.

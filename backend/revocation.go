@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -22,9 +23,14 @@ const (
 func (b *backend) end(ctx context.Context, storage logical.Storage, entry *ledger.Entry) error {
 	config, conn, err := b.configInUse(ctx, storage, entry.Config)
 	if err != nil {
+		b.postpone(ctx, storage, entry, err)
 		return err
 	}
 	defer conn.release()
+	if err := b.checkBinding(entry, config); err != nil {
+		b.postpone(ctx, storage, entry, err)
+		return err
+	}
 	can := b.providers[config.Vendor].Capabilities()
 	if entry.Handle != nil && !canRevoke(conn.Connection, can) || entry.Handle == nil && can.Marker == "" {
 		return b.letExpire(ctx, storage, entry, config)
@@ -95,7 +101,7 @@ func (b *backend) letExpire(ctx context.Context, storage logical.Storage, entry 
 		return nil
 	}
 	entry.State = ledger.StateExpiring
-	return b.ledger.Put(ctx, storage, entry)
+	return b.ledger.Update(ctx, storage, entry)
 }
 
 // postpone writes down that a revocation failed and when to try again.
@@ -103,28 +109,24 @@ func (b *backend) postpone(ctx context.Context, storage logical.Storage, entry *
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	pause := min(firstRetry<<min(entry.Attempts, 10), lastRetry)
+	if errors.Is(cause, errNotAsked) {
+		pause = firstRetry // the vendor said nothing, so this was no attempt
+	} else {
+		entry.Attempts++
+	}
 	pause = max(pause, provider.RetryAfterOf(cause))
 	entry.State = ledger.StateRevoking
-	entry.Attempts++
 	entry.NextAttemptAt = b.clock.Now().Add(pause)
 	entry.LastError = cause.Error()
-	if err := b.ledger.Put(ctx, storage, entry); err != nil {
+	err := b.ledger.Update(ctx, storage, entry)
+	if errors.Is(err, ledger.ErrChanged) {
+		return // another attempt was faster, and has either ended it or written down its own failure
+	}
+	if err != nil {
 		b.Logger().Error("a failed revocation could not be written down", "config", entry.Config, "id", entry.ID, "error", err)
 	}
 	b.event(ctx, eventRevocationFailed, "config", entry.Config, "role", entry.Role, "id", entry.ID,
 		"attempts", strconv.Itoa(entry.Attempts), "next_attempt_at", formatTime(entry.NextAttemptAt))
 	b.Logger().Warn("revocation failed, will be tried again", "config", entry.Config, "role", entry.Role, "id", entry.ID,
 		"attempts", entry.Attempts, "next", entry.NextAttemptAt, "error", cause)
-}
-
-// deleteRetired deletes a retired config once nothing of it is left.
-func (b *backend) deleteRetired(ctx context.Context, storage logical.Storage, name string, config *configEntry) {
-	if left, err := b.ledger.List(ctx, storage, name); err != nil || len(left) > 0 {
-		return
-	}
-	if err := b.deleteConfig(ctx, storage, name, config); err != nil {
-		b.Logger().Warn("a retired config could not be deleted yet", "config", name, "error", err)
-		return
-	}
-	b.Logger().Info("retired config deleted with its last credential", "config", name)
 }

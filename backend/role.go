@@ -46,14 +46,6 @@ const (
 
 func (r *roleEntry) isShared() bool { return r.Sharing == sharingShared }
 
-// shareKey names what the readers of this revision of the role share.
-func (r *roleEntry) shareKey(name string) string {
-	if !r.isShared() {
-		return ""
-	}
-	return name + "/" + r.Revision
-}
-
 // role returns a stored role, or nil when there is none of that name.
 func (b *backend) role(ctx context.Context, storage logical.Storage, name string) (*roleEntry, error) {
 	return b.roles.get(ctx, name, func(ctx context.Context, name string) (*roleEntry, error) {

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -87,6 +88,9 @@ func (b *backend) renewCredential(ctx context.Context, req *logical.Request, _ *
 		return fail(where, err)
 	}
 	defer conn.release()
+	if err := b.checkBinding(entry, config); err != nil {
+		return fail(where, err)
+	}
 	driver, ok := conn.Connection.(provider.Renewer)
 	if !ok {
 		return logical.ErrorResponse("%s: credentials of vendor %q cannot be renewed; read a new one from creds/%s", where, config.Vendor, lease.Role), nil
@@ -111,7 +115,10 @@ func (b *backend) renewCredential(ctx context.Context, req *logical.Request, _ *
 	}
 	response := &logical.Response{Secret: req.Secret, Warnings: limits.Warnings}
 	response.Secret.TTL = ttl
-	response.Secret.MaxTTL = min(limits.MaxTTL, entry.ExpiresAt.Sub(req.Secret.IssueTime).Truncate(time.Second))
+	// Vault computes the lease's end anew from the client's increment, up to this: so it is the end that was
+	// written down, and not just the vendor's.
+	leaseEndsAt := b.clock.Now().Add(ttl)
+	response.Secret.MaxTTL = min(limits.MaxTTL, leaseEndsAt.Sub(req.Secret.IssueTime).Truncate(time.Second))
 	return response, nil
 }
 
@@ -132,10 +139,15 @@ func (b *backend) renewerOf(conn *connection, vendor string, driver provider.Ren
 // errExpired is what a renewal comes to when the vendor's end has passed.
 var errExpired = &provider.Error{Class: provider.ClassNotFound, Message: "the credential has expired at the vendor"}
 
+// errRevoked is what a renewal comes to when a revocation was faster.
+var errRevoked = &provider.Error{Class: provider.ClassNotFound, Message: "the credential has been revoked"}
+
 // renewExclusive renews a credential that one lease holds, and returns the TTL that the lease can have.
 func (b *backend) renewExclusive(ctx context.Context, storage logical.Storage, entry *ledger.Entry, renew renewer, ttl time.Duration) (time.Duration, error) {
 	faultPoint("renew.begun")
-	expiresAt, err := renew(ctx, entry.Handle, ttl+lifetimeMargin)
+	// Never an earlier end than before: should this renewal fail half way, the lease keeps its old end.
+	lifetime := max(ttl+lifetimeMargin, entry.ExpiresAt.Sub(b.clock.Now()).Truncate(time.Second))
+	expiresAt, err := renew(ctx, entry.Handle, lifetime)
 	if err != nil {
 		return 0, err
 	}
@@ -146,7 +158,13 @@ func (b *backend) renewExclusive(ctx context.Context, storage logical.Storage, e
 		return 0, errExpired
 	}
 	entry.ExpiresAt, entry.LeaseEndsAt = expiresAt, now.Add(ttl)
-	return ttl, b.ledger.Put(ctx, storage, entry)
+	if err := b.ledger.Update(ctx, storage, entry); err != nil {
+		if errors.Is(err, ledger.ErrChanged) {
+			err = errRevoked
+		}
+		return 0, err
+	}
+	return ttl, nil
 }
 
 // renewShared renews one holder's lease on a shared credential.
@@ -162,7 +180,11 @@ func (b *backend) renewShared(ctx context.Context, storage logical.Storage, entr
 	if ttl <= 0 {
 		return 0, errExpired
 	}
-	return ttl, b.ledger.Extend(ctx, storage, entry.ID, holder, now.Add(ttl))
+	err := b.ledger.Extend(ctx, storage, entry.ID, holder, now.Add(ttl))
+	if errors.Is(err, ledger.ErrDraining) {
+		err = errRevoked
+	}
+	return ttl, err
 }
 
 // revokeCredential ends a lease's credential at the vendor, or, if others share it, the lease's part in it. A failure is returned to Vault, which

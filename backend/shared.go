@@ -111,13 +111,13 @@ func (b *backend) share(ctx context.Context, storage logical.Storage, o order) (
 		return nil, "", err
 	}
 	for range attachAttempts {
-		shared := b.shared.get(o.roleName, o.role.shareKey(o.roleName))
+		shared := b.shared.get(o.roleName, o.shareKey())
 		if shared == nil || !shared.serves(o.lifetimes.TTL, b.clock.Now()) || !b.longEnough(shared, o) {
 			if shared, err = b.obtainShared(ctx, storage, o); err != nil {
 				return nil, "", err
 			}
 		}
-		err = b.ledger.Attach(ctx, storage, shared.entryID, holder, b.clock.Now().Add(o.lifetimes.TTL))
+		err = b.ledger.Attach(ctx, storage, o.role.Config, shared.entryID, holder, b.clock.Now().Add(o.lifetimes.TTL))
 		if err == nil {
 			faultPoint("share.attached")
 			return shared, holder, nil
@@ -141,7 +141,7 @@ func (b *backend) longEnough(shared *sharedCredential, o order) bool {
 // obtainShared finds the role's credential, moves its end, or issues a new one: once for all readers that
 // come at the same time. A reader that gives up does not take it from the others.
 func (b *backend) obtainShared(ctx context.Context, storage logical.Storage, o order) (*sharedCredential, error) {
-	key := o.role.shareKey(o.roleName)
+	key := o.shareKey()
 	landed := b.shared.flights.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(b.lifetime, mintTimeout)
 		defer cancel()
@@ -209,7 +209,7 @@ func (b *backend) findShared(ctx context.Context, storage logical.Storage, o ord
 		return nil, err
 	}
 	for i := len(entries) - 1; i >= 0; i-- {
-		if entries[i].ShareKey != key || entries[i].State != ledger.StateLive {
+		if entries[i].ShareKey != key || entries[i].State != ledger.StateLive || b.ledger.Draining(entries[i].ID) {
 			continue
 		}
 		entry, err := b.ledger.Get(ctx, storage, o.role.Config, entries[i].ID)
@@ -226,6 +226,9 @@ func (b *backend) moveShared(ctx context.Context, storage logical.Storage, o ord
 	entry, err := b.ledger.Get(ctx, storage, o.role.Config, shared.entryID)
 	if err != nil {
 		return nil, err
+	}
+	if entry != nil && (entry.State != ledger.StateLive || b.checkBinding(entry, o.config) != nil) {
+		entry = nil
 	}
 	driver, ok := o.conn.Connection.(provider.Renewer)
 	if entry == nil || !ok {
@@ -252,11 +255,26 @@ func (b *backend) moveEnd(ctx context.Context, storage logical.Storage, entry *l
 	if err != nil {
 		return err
 	}
-	if expiresAt.Equal(entry.ExpiresAt) {
-		return nil
+	for !expiresAt.Equal(entry.ExpiresAt) {
+		entry.ExpiresAt = expiresAt
+		err := b.ledger.Update(ctx, storage, entry)
+		if !errors.Is(err, ledger.ErrChanged) {
+			return err
+		}
+		// Other holders renew at the same time; or the last one has gone.
+		current, err := b.ledger.Get(ctx, storage, entry.Config, entry.ID)
+		if err != nil {
+			return err
+		}
+		if current == nil || current.State != ledger.StateLive {
+			return errRevoked
+		}
+		*entry = *current
+		if !entry.ExpiresAt.Before(expiresAt) {
+			return nil
+		}
 	}
-	entry.ExpiresAt = expiresAt
-	return b.ledger.Put(ctx, storage, entry)
+	return nil
 }
 
 // stopSharing gives a credential that the vendor has ended to no more readers. Its holders learn of it when
@@ -264,7 +282,7 @@ func (b *backend) moveEnd(ctx context.Context, storage logical.Storage, entry *l
 func (b *backend) stopSharing(ctx context.Context, storage logical.Storage, entry *ledger.Entry) {
 	b.shared.forgetEntry(entry.ID)
 	entry.ShareKey = ""
-	if err := b.ledger.Put(context.WithoutCancel(ctx), storage, entry); err != nil {
+	if err := b.ledger.Update(context.WithoutCancel(ctx), storage, entry); err != nil {
 		b.Logger().Warn("a shared credential that has died could not be taken out of use", "config", entry.Config, "id", entry.ID, "error", err)
 	}
 }

@@ -27,6 +27,9 @@ const (
 	operationFind   = "find"
 )
 
+// errNotAsked is in the chain of an error that stands for a call that was not made.
+var errNotAsked = errors.New("the vendor was not asked")
+
 // newBreaker makes the circuit breaker of one connection: a vendor that does not answer costs a few timeouts,
 // and not one for every lease that ends in the meantime. A refusal is an answer.
 func newBreaker(pause time.Duration) *gobreaker.CircuitBreaker[struct{}] {
@@ -63,7 +66,7 @@ func (b *backend) callVendor(conn *connection, vendor, operation string, call fu
 		err = &provider.Error{
 			Class: provider.ClassUnavailable, Op: vendor + ": " + operation,
 			Message: "the vendor has not answered the last calls and is left alone for a moment",
-			Remedy:  "see what config/<name>/check says", Err: err,
+			Remedy:  "see what config/<name>/check says", Err: errNotAsked,
 		}
 		b.metrics.refused(vendor, operation, err)
 		return err

@@ -31,6 +31,10 @@ type Entry struct {
 	Version int `json:"version"`
 	// ID is unique in the mount: 16 characters of [a-z2-7].
 	ID string `json:"id"`
+	// Revision counts the writes, so that two that were made from the same reading do not undo each other.
+	Revision int `json:"revision,omitempty"`
+	// Binding tells where the credential was issued, so that nothing is sent elsewhere on its behalf.
+	Binding string `json:"binding,omitempty"`
 	// Config and Role are the names of what it was issued under.
 	Config string `json:"config"`
 	Role   string `json:"role"`

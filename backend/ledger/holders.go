@@ -67,16 +67,17 @@ func (s *share) load(ctx context.Context, storage logical.Storage, entry string)
 	return nil
 }
 
-// Attach adds a holder to a shared credential. It fails with [ErrDraining] when the last one has gone in the
-// meantime, and with a storage error, in both cases with nothing added. One storage write.
-func (l *Ledger) Attach(ctx context.Context, storage logical.Storage, entry, id string, leaseEndsAt time.Time) error {
+// Attach adds a holder to a shared credential that the index knows. It fails with [ErrDraining] when the last one
+// has gone in the meantime, and with a storage error, in both cases with nothing added. One storage write.
+func (l *Ledger) Attach(ctx context.Context, storage logical.Storage, config, entry, id string, leaseEndsAt time.Time) error {
 	s := l.share(entry)
 	s.mu.Lock()
 	if err := s.load(ctx, storage, entry); err != nil {
 		s.mu.Unlock()
 		return err
 	}
-	if s.draining {
+	// An entry is removed from the index before its share is, so a fresh share of a removed entry is seen here.
+	if known, ok := l.index(config).get(entry); s.draining || !ok || known.State != StateLive {
 		s.mu.Unlock()
 		return ErrDraining
 	}
@@ -153,6 +154,19 @@ func (l *Ledger) detachWhere(ctx context.Context, storage logical.Storage, entry
 		}
 	}
 	return last, err
+}
+
+// Draining reports whether the last holder of a credential has gone, so that it takes no more.
+func (l *Ledger) Draining(entry string) bool {
+	l.mu.Lock()
+	s, ok := l.shares[entry]
+	l.mu.Unlock()
+	if !ok {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
 }
 
 // Holders counts the holders of a credential.

@@ -104,6 +104,15 @@ func (x *index) reserve(entry *Entry, incarnation string, limit int, now time.Ti
 	return nil
 }
 
+// get returns what is known of an entry. An entry that is not known may still be stored while the index is not
+// loaded.
+func (x *index) get(id string) (Entry, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	entry, known := x.entries[id]
+	return entry, known
+}
+
 func (x *index) set(entry *Entry) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -22,6 +22,9 @@ import (
 // of the credentials that it has leased itself.
 const StoragePrefix = "ledger/"
 
+// ErrChanged is returned by Update for an entry that was removed or changed since it was read.
+var ErrChanged = errors.New("the credential's account was changed by another request")
+
 // ErrClosed is returned by Reserve for a config that is being deleted.
 var ErrClosed = errors.New("the config is being deleted")
 
@@ -48,10 +51,11 @@ type InUseError struct {
 // Error names the count.
 func (e *InUseError) Error() string { return fmt.Sprintf("%d credentials are still live", e.Used) }
 
-// Ledger is the account of one mount. It is safe for concurrent use; no lock of its own is held
-// across a storage call.
+// Ledger is the account of one mount. It is safe for concurrent use. Across a storage call it holds no lock but
+// that of the one entry that is changed.
 type Ledger struct {
-	now func() time.Time
+	now     func() time.Time
+	changes keyedMutex
 
 	mu      sync.Mutex
 	configs map[string]*index
@@ -69,6 +73,8 @@ type Intent struct {
 	ID, Marker string
 	// Config and Role are names.
 	Config, Role string
+	// Binding is that of the [Entry].
+	Binding string
 	// Incarnation tells apart a config from a later one of the same name.
 	Incarnation string
 	// ExpiresAt is the latest time at which the vendor will end the credential.
@@ -97,6 +103,7 @@ func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent In
 		ID:          intent.ID,
 		Config:      intent.Config,
 		Role:        intent.Role,
+		Binding:     intent.Binding,
 		Marker:      intent.Marker,
 		State:       StateIssuing,
 		CreatedAt:   now,
@@ -118,13 +125,33 @@ func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent In
 	return entry, nil
 }
 
-// Put stores a changed entry: a credential that has become live, whose lease was renewed, or that is
-// to be revoked. One storage write.
-func (l *Ledger) Put(ctx context.Context, storage logical.Storage, entry *Entry) error {
-	if err := l.put(ctx, storage, entry); err != nil {
+// Update stores a changed entry: a credential that has become live, whose lease was renewed, or that is to be
+// revoked. It fails with [ErrChanged], and stores nothing, when the entry was removed or changed since it was
+// read. One storage write, and a read if the entry is not in memory.
+func (l *Ledger) Update(ctx context.Context, storage logical.Storage, entry *Entry) error {
+	defer l.changes.lock(entry.ID)()
+	idx := l.index(entry.Config)
+	current, known := idx.get(entry.ID)
+	if !known {
+		stored, err := get(ctx, storage, entry.Config, entry.ID)
+		if err != nil {
+			return err
+		}
+		if stored == nil {
+			return ErrChanged
+		}
+		current = *stored
+	}
+	if current.Revision != entry.Revision {
+		return ErrChanged
+	}
+	changed := *entry
+	changed.Revision++
+	if err := l.put(ctx, storage, &changed); err != nil {
 		return fmt.Errorf("storing ledger entry %s: %w", entry.ID, err)
 	}
-	l.index(entry.Config).set(entry)
+	entry.Revision = changed.Revision
+	idx.set(entry)
 	return nil
 }
 
@@ -136,6 +163,7 @@ func (l *Ledger) Get(ctx context.Context, storage logical.Storage, config, id st
 // Remove strikes an entry out. Only for a credential that the vendor said is gone, that it never
 // made, or whose expiry has passed. Removing what is not there succeeds.
 func (l *Ledger) Remove(ctx context.Context, storage logical.Storage, config, id string) error {
+	defer l.changes.lock(id)()
 	if err := storage.Delete(ctx, key(config, id)); err != nil {
 		return fmt.Errorf("deleting ledger entry %s: %w", id, err)
 	}

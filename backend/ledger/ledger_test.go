@@ -152,7 +152,7 @@ func TestList_HoldsNoHandles(t *testing.T) {
 	entry, err := l.Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
 	entry.State, entry.Handle = StateLive, json.RawMessage(`{"v":1,"token":"secret"}`)
-	require.NoError(t, l.Put(t.Context(), storage, entry))
+	require.NoError(t, l.Update(t.Context(), storage, entry))
 
 	for name, ledger := range map[string]*Ledger{"the one that wrote": l, "one after a restart": New(clock.Now)} {
 		entries, err := ledger.List(t.Context(), storage, "edge")
@@ -193,6 +193,48 @@ func (s *interruptedStorage) Get(ctx context.Context, key string) (*logical.Stor
 	return entry, err
 }
 
+func TestUpdate_RemovedOrChangedMeanwhile_StoresNothing(t *testing.T) {
+	for name, reload := range map[string]bool{"from memory": false, "after a restart": true} {
+		t.Run(name, func(t *testing.T) {
+			storage, clock := &logical.InmemStorage{}, newTestClock()
+			l := New(clock.Now)
+			entry, err := l.Reserve(t.Context(), storage, intent("a", 0))
+			require.NoError(t, err)
+			if reload {
+				l = New(clock.Now)
+			}
+			stale := *entry
+			entry.State = StateLive
+			require.NoError(t, l.Update(t.Context(), storage, entry))
+			require.ErrorIs(t, l.Update(t.Context(), storage, &stale), ErrChanged)
+
+			require.NoError(t, l.Remove(t.Context(), storage, "edge", "a"))
+			require.ErrorIs(t, l.Update(t.Context(), storage, entry), ErrChanged)
+			left, err := storage.List(t.Context(), StoragePrefix)
+			require.NoError(t, err)
+			require.Empty(t, left, "a removed entry is not brought back")
+		})
+	}
+}
+
+func TestAttach_CredentialIsGone_IsRefused(t *testing.T) {
+	storage, l := &logical.InmemStorage{}, New(newTestClock().Now)
+	entry, err := l.Reserve(t.Context(), storage, intent("a", 0))
+	require.NoError(t, err)
+	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", "h", start), ErrDraining, "not live yet")
+	entry.State, entry.Shared = StateLive, json.RawMessage(`{}`)
+	require.NoError(t, l.Update(t.Context(), storage, entry))
+	require.NoError(t, l.Attach(t.Context(), storage, "edge", "a", "h", start))
+
+	last, err := l.Detach(t.Context(), storage, "a", "h")
+	require.NoError(t, err)
+	require.True(t, last)
+	require.True(t, l.Draining("a"))
+	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", "i", start), ErrDraining)
+	require.NoError(t, l.Remove(t.Context(), storage, "edge", "a"))
+	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", "i", start), ErrDraining, "nor once it is struck out")
+}
+
 func TestInvalidate_AnotherNodeWrote_ReadsAgain(t *testing.T) {
 	storage, clock := &logical.InmemStorage{}, newTestClock()
 	l, other := New(clock.Now), New(clock.Now)
@@ -221,7 +263,8 @@ func TestGet_RecordOfALaterVersion_IsRefused(t *testing.T) {
 // The golden file pins the layout of the stored record: a change of it needs a new schema version.
 func TestEntry_StoredLayout_IsPinned(t *testing.T) {
 	entry := Entry{
-		Version: 1, ID: "abcdefgh234567ab", Config: "edge", Role: "reader", Marker: "vault-0a1b2c3d-reader-abcdefgh234567ab",
+		Version: 1, ID: "abcdefgh234567ab", Revision: 3, Binding: "0123abcd", OutlivesExpiry: true,
+		ShareKey: "reader/R/G", Shared: json.RawMessage(`{"token":"t"}`), LifeEndsAt: start.Add(2 * time.Hour), Config: "edge", Role: "reader", Marker: "vault-0a1b2c3d-reader-abcdefgh234567ab",
 		State: StateRevoking, Handle: json.RawMessage(`{"v":1,"id":7}`),
 		CreatedAt: start, ExpiresAt: start.Add(time.Hour), LeaseEndsAt: start.Add(30 * time.Minute),
 		Attempts: 2, NextAttemptAt: start.Add(time.Minute), LastError: "ftd: revoke_token: unreachable",
@@ -234,6 +277,6 @@ func TestEntry_StoredLayout_IsPinned(t *testing.T) {
 
 	var decoded Entry
 	require.NoError(t, json.Unmarshal(golden, &decoded))
-	decoded.Handle = json.RawMessage(`{"v":1,"id":7}`)
+	decoded.Handle, decoded.Shared = entry.Handle, entry.Shared // as they are, but for white space
 	require.Equal(t, entry, decoded)
 }

@@ -1,0 +1,38 @@
+package backend
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// binding tells where the credentials of a config live: a digest of the vendor and of every field that says where
+// requests go. Each ledger entry carries the one it was issued under. Revoked at another place, a credential would
+// be reported as gone and live on; and whoever may change an address could have leased secrets sent to it.
+func (c *configEntry) binding(vendor provider.Provider) string {
+	digest := sha256.New()
+	fmt.Fprintf(digest, "%q %q", c.Vendor, c.Address)
+	fields := slices.Clone(vendor.Capabilities().TrustFields)
+	slices.Sort(fields)
+	for _, field := range fields {
+		fmt.Fprintf(digest, " %q %q", field, fmt.Sprint(c.Fields[field]))
+	}
+	return hex.EncodeToString(digest.Sum(nil)[:16])
+}
+
+// checkBinding refuses to act on a credential that was issued elsewhere than where the config points now.
+func (b *backend) checkBinding(entry *ledger.Entry, config *configEntry) error {
+	vendor, ok := b.providers[config.Vendor]
+	if ok && entry.Binding == config.binding(vendor) {
+		return nil
+	}
+	return &provider.Error{
+		Class:   provider.ClassInvalid,
+		Message: "the credential was issued at another address than the one that the config has now, and nothing is sent there on its behalf",
+		Remedy:  "write the former address back, or wait until the credential has expired",
+	}
+}
