@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/helper/errutil"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
@@ -76,6 +77,9 @@ type backend struct {
 	// periodic run leaves alone.
 	inFlight sync.Map
 
+	// sensitive holds the names of all secrets of all vendors.
+	sensitive map[string]bool
+
 	identity identity
 	metrics  *metrics
 }
@@ -97,6 +101,7 @@ func newBackend(opts options) *backend {
 	for _, p := range opts.providers {
 		b.providers[p.Name()] = p
 	}
+	b.sensitive = b.sensitiveFields()
 	b.connections = newConnections(b.openConnection, opts.breakerPause)
 	b.Backend = &framework.Backend{
 		Help:           strings.TrimSpace(backendHelp),
@@ -129,12 +134,23 @@ func (b *backend) setup(ctx context.Context, conf *logical.BackendConfig) error 
 // HandleRequest contains a panic: it becomes an error of the request that met it. In a process that serves
 // several mounts, it would otherwise end all of them.
 func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
+	if err := b.checkSecrets(req.Data); err != nil {
+		return fail(req.Path, err)
+	}
 	response, err := provider.Contain("handling the request", func() (*logical.Response, error) { return b.Backend.HandleRequest(ctx, req) })
 	if panicked, ok := errors.AsType[*provider.PanicError](err); ok {
 		b.Logger().Error("a handler panicked", "operation", req.Operation, "path", req.Path, "reason", panicked.Reason, "stack", string(panicked.Stack))
 		return nil, logical.CodedError(http.StatusInternalServerError, "a fault in the plugin ended this request; report it with the plugin's log of this moment")
 	}
 	return response, err
+}
+
+// HandleExistenceCheck comes before a write, and validates its fields too.
+func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (checkFound, exists bool, err error) {
+	if err := b.checkSecrets(req.Data); err != nil {
+		return false, false, errutil.UserError{Err: req.Path + ": " + err.Error()}
+	}
+	return b.Backend.HandleExistenceCheck(ctx, req)
 }
 
 // initialize runs after an unseal, a mount or a plugin's restart. The ledger is read by the first

@@ -14,14 +14,14 @@ import (
 // requests go. Each ledger entry carries the one it was issued under. Revoked at another place, a credential would
 // be reported as gone and live on; and whoever may change an address could have leased secrets sent to it.
 func (c *configEntry) binding(vendor provider.Provider) string {
-	digest := sha256.New()
-	fmt.Fprintf(digest, "%q %q", c.Vendor, c.Address)
+	parts := []string{c.Vendor, c.Address}
 	fields := slices.Clone(vendor.Capabilities().TrustFields)
 	slices.Sort(fields)
 	for _, field := range fields {
-		fmt.Fprintf(digest, " %q %q", field, fmt.Sprint(c.Fields[field]))
+		parts = append(parts, field, fmt.Sprint(c.Fields[field]))
 	}
-	return hex.EncodeToString(digest.Sum(nil)[:16])
+	digest := sha256.Sum256(fmt.Appendf(nil, "%q", parts))
+	return hex.EncodeToString(digest[:16])
 }
 
 // checkBinding refuses to act on a credential that was issued elsewhere than where the config points now.

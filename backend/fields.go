@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -74,6 +75,36 @@ func mergeVendorFields(stored map[string]any, data *framework.FieldData, schema 
 		}
 	}
 	return merged, nil
+}
+
+// checkSecrets refuses a secret of a wrong type before the framework does, whose refusal quotes the value.
+func (b *backend) checkSecrets(data map[string]any) error {
+	for field, value := range data {
+		if !b.sensitive[field] {
+			continue
+		}
+		switch value.(type) {
+		case nil, string, json.Number, float64, int, int64:
+		default:
+			return provider.InvalidField(field, "must be text")
+		}
+	}
+	return nil
+}
+
+// sensitiveFields are the names of all secrets of all vendors.
+func (b *backend) sensitiveFields() map[string]bool {
+	names := make(map[string]bool)
+	for _, vendor := range b.providers {
+		for _, schema := range []map[string]*framework.FieldSchema{vendor.ConfigFields(), vendor.RoleFields()} {
+			for field, declared := range schema {
+				if isSensitive(declared) {
+					names[field] = true
+				}
+			}
+		}
+	}
+	return names
 }
 
 // isSensitive reports whether a field holds a secret.

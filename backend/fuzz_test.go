@@ -122,8 +122,8 @@ func (m *fuzzMount) write(operation uint8, path string, data map[string]any) {
 	}
 }
 
-// fuzzedData reads the fields of a request as Vault does. A § becomes a secret in the fields of that kind, if
-// they hold text: Vault's SDK quotes a value of another type when it refuses it. It returns nil for what is no
+// fuzzedData reads the fields of a request as Vault does. A § becomes a secret in the fields of that kind.
+// It returns nil for what is no
 // request.
 func fuzzedData(fields map[string]*framework.FieldSchema, body string) map[string]any {
 	decoder := json.NewDecoder(strings.NewReader(body))
@@ -134,7 +134,7 @@ func fuzzedData(fields map[string]*framework.FieldSchema, body string) map[strin
 	}
 	data := map[string]any{}
 	for name, value := range raw {
-		if schema := fields[name]; schema != nil && schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive && value[0] == '"' {
+		if schema := fields[name]; schema != nil && schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive {
 			value = bytes.ReplaceAll(value, []byte("§"), []byte(fuzzSecret))
 		}
 		decoder := json.NewDecoder(bytes.NewReader(value))

@@ -41,6 +41,7 @@ func TestConfigWrite_BadInput_IsA400ThatNamesTheFieldAndStoresNothing(t *testing
 		"timeout zero":             {"ftd", map[string]any{"request_timeout": 0}, `"request_timeout"`},
 		"negative retries":         {"ftd", map[string]any{"max_retries": -1}, `"max_retries"`},
 		"negative limit":           {"ftd", map[string]any{"max_credentials": -1}, `"max_credentials"`},
+		"secret of another type":   {"ftd", map[string]any{"password": []any{"hunter2"}}, `"password"`},
 		"malformed number":         {"ftd", map[string]any{"max_retries": "many"}, `max_retries`},
 		"malformed API version":    {"ftd", map[string]any{"api_version": "../v6"}, `"api_version"`},
 		"wrong password":           {"ftd", map[string]any{"password": "wrong-password"}, "password"},

@@ -122,9 +122,12 @@ func (t *twin) listedSessions() []*session {
 
 // showSession writes a session as the API does, times in milliseconds.
 func (t *twin) showSession(r *http.Request, s *session) map[string]any {
-	id := t.sessionID(s)
+	id, name := t.sessionID(s), s.user.name
+	if s.origin == originCustom && t.env.Switch(switchCustomName) == "subject" {
+		name = s.subject
+	}
 	return map[string]any{
-		"userName": s.user.name, "identitySourceId": s.user.source,
+		"userName": name, "identitySourceId": s.user.source,
 		"issuedAt": s.issued.UnixMilli(), "expiresAt": s.accessExpires.UnixMilli(),
 		"sessionDuration": int64(t.env.Now().Sub(s.issued) / time.Millisecond),
 		"id":              id, "type": "ActiveUserSessions",

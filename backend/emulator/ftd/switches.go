@@ -43,6 +43,7 @@ const (
 	switchPasswordPolicy     = "password_policy"
 	switchRebootKeeps        = "reboot_keeps_tokens"
 	switchListsCustom        = "custom_tokens_in_sessions"
+	switchCustomName         = "custom_token_session_name"
 	switchSessionID          = "session_id_is_jti"
 )
 
@@ -117,6 +118,8 @@ func endSwitches() []emulator.Switch {
 			"complex", "none"),
 		emulator.Choice(switchRebootKeeps, "tokens survive the action reboot", emulator.No, emulator.Yes),
 		emulator.Choice(switchListsCustom, "activeusersessions lists custom tokens", emulator.No, emulator.Yes),
+		emulator.Choice(switchCustomName, "userName of a custom token that activeusersessions lists: that of its user, or its desired_subject",
+			"user", "subject"),
 		emulator.Choice(switchSessionID, "the id in activeusersessions is the jti of the tokens", emulator.No, emulator.Yes),
 	}
 }

@@ -300,6 +300,15 @@ var switchCases = map[string]switchCase{
 		},
 		map[string]string{"no": "1", "yes": "2"},
 	},
+	"custom_token_session_name": {
+		func(d *device) string {
+			d.set("custom_tokens_in_sessions", "yes")
+			login := d.login().access(d.t)
+			d.custom(login, "s", nil)
+			return fmt.Sprint(d.get(login, "/action/activeusersessions").body["items"].([]any)[1].(object)["userName"])
+		},
+		map[string]string{"user": "admin", "subject": "s"},
+	},
 	"session_id_is_jti": {
 		func(d *device) string {
 			login := d.login().access(d.t)

@@ -248,6 +248,13 @@ var switchCases = map[string]switchCase{
 		},
 		map[string]string{"insensitive": "vault-management", "sensitive": ""},
 	},
+	"search_maximum": {
+		func(m *manager) string {
+			m.create("x", nil)
+			return m.find(object{"fieldName": "keyName", "stringValue": "%"})
+		},
+		map[string]string{"0": "vault-management,x", "1": "vault-management"},
+	},
 	"clock_skew": {
 		func(m *manager) string {
 			made := m.create("x", nil)

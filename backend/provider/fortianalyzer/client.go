@@ -295,12 +295,12 @@ func (c *client) call(ctx context.Context, op, method, url, session string) (*rp
 	if err := response.Decode(&envelope); err != nil {
 		return nil, err
 	}
-	if len(envelope.Result) == 0 || envelope.Result[0].Status == nil {
+	if len(envelope.Result) == 0 || envelope.Result[0].Status == nil || envelope.Result[0].Status.Code == nil {
 		return nil, response.Misunderstood("the answer holds no result")
 	}
 	result := envelope.Result[0]
 	return &rpcAnswer{
-		code: result.Status.Code, message: response.Redact(result.Status.Message),
+		code: *result.Status.Code, message: response.Redact(result.Status.Message),
 		data: result.Data, sentAt: response.SentAt, op: op,
 	}, nil
 }

@@ -63,8 +63,11 @@ func refusing(class provider.Class, nameAndValue ...string) providertest.Variant
 	return variant
 }
 
-func TestConformance(t *testing.T) {
-	providertest.Suite{
+func TestConformance(t *testing.T) { suite().Run(t) }
+
+// suite describes the vendor to the conformance suite.
+func suite() providertest.Suite {
+	return providertest.Suite{
 		New:       func() provider.Provider { return suited{New()} },
 		Twin:      longIdle(),
 		Create:    logIn,
@@ -100,7 +103,7 @@ func TestConformance(t *testing.T) {
 			switched("settings_readable", "no"),
 			switched("portal_change_ends_sessions", "yes"),
 		},
-	}.Run(t)
+	}
 }
 
 // use reads the system status, as an application would read anything.
@@ -125,5 +128,5 @@ func use(ctx context.Context, client *http.Client, credential *provider.Credenti
 	if err := json.NewDecoder(answer.Body).Decode(&envelope); err != nil {
 		return false, err
 	}
-	return envelope.Result[0].Status.Code == codeOK, nil
+	return *envelope.Result[0].Status.Code == codeOK, nil
 }

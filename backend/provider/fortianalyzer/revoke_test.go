@@ -121,6 +121,7 @@ func TestRevoke_AnythingElseIsAFailure(t *testing.T) {
 		class provider.Class
 	}{
 		"other code": {emulator.Fault{Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)}, provider.ClassUnavailable},
+		"no code":    {emulator.Fault{Body: body(`{"result":[{"status":{"message":"OK"}}]}`)}, provider.ClassUnavailable},
 		"lost":       {emulator.Fault{DropBefore: true}, provider.ClassUnavailable},
 		"404":        {emulator.Fault{Status: 404}, provider.ClassInvalid},
 		"503":        {emulator.Fault{Status: 503}, provider.ClassUnavailable},

@@ -56,7 +56,7 @@ type rpcEnvelope struct {
 	Result []struct {
 		Data   json.RawMessage `json:"data"`
 		Status *struct {
-			Code    int    `json:"code"`
+			Code    *int   `json:"code"` // its absence is not the zero of success
 			Message string `json:"message"`
 		} `json:"status"`
 	} `json:"result"`

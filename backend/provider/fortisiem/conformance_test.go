@@ -107,10 +107,11 @@ func switched(switches ...string) providertest.Variant {
 	return variant
 }
 
-func TestConformance(t *testing.T) {
+// suite describes the vendor to the conformance suite.
+func suite() providertest.Suite {
 	defaults := map[string]string{"access_token_expiry": "3h", "token_interval": "0s", "revoke_route": "yes"}
-	suite := providertest.Suite{
-		New:       func() provider.Provider { return unhooked{patient{fortisiem.New()}} },
+	return providertest.Suite{
+		New:       func() provider.Provider { return hooked{patient{fortisiem.New()}} },
 		Twin:      newTwin(defaults),
 		Create:    "oauth_token",
 		Required:  []string{"client_id", "client_secret"},
@@ -136,9 +137,14 @@ func TestConformance(t *testing.T) {
 			switched("refresh_grant", "accepted"),
 		},
 	}
-	t.Run("without revoke_url", suite.Run)
-	suite.New = func() provider.Provider { return hooked{patient{fortisiem.New()}} }
-	suite.Variants = []providertest.Variant{
+}
+
+func TestConformance(t *testing.T) {
+	without := suite()
+	without.New = func() provider.Provider { return unhooked{patient{fortisiem.New()}} }
+	t.Run("without revoke_url", without.Run)
+	with := suite()
+	with.Variants = []providertest.Variant{
 		switched("token_form", "opaque", "expires_in_unit", "seconds"),
 		switched("json_content_type", "text/plain"),
 		switched("error_shape", "plain_as_json"),
@@ -147,7 +153,7 @@ func TestConformance(t *testing.T) {
 		switched("revoke_unknown_status", "401", "unauthorized_body", "plain"),
 		switched("revoke_unknown_status", "401", "unauthorized_body", "empty"),
 	}
-	t.Run("with revoke_url", suite.Run)
+	t.Run("with revoke_url", with.Run)
 }
 
 // use reads the health summary, as an application would.

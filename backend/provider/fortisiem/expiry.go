@@ -14,7 +14,7 @@ import (
 const grain = time.Second
 
 // maxSensibleLife is beyond what an access token is made for. A claim that says more is in another unit, and
-// not believed.
+// not believed; of an expires_in that says more, so much is.
 const maxSensibleLife = 366 * 24 * time.Hour
 
 // Where a token's life is known from.
@@ -106,7 +106,8 @@ func (m *mintedToken) claimedLife() (life time.Duration, source string) {
 	if life > maxSensibleLife {
 		return 0, ""
 	}
-	return life, source
+	// A difference that is too large is cut to the shortest Duration, from which nothing can be taken away.
+	return max(life, 0), source
 }
 
 // answeredLife is how long the token lives by expires_in, zero when it does not tell.
@@ -115,5 +116,6 @@ func (m *mintedToken) answeredLife(unit string) time.Duration {
 	if unit == unitMinutes {
 		scale = time.Minute
 	}
-	return time.Duration(m.expiresIn * float64(scale))
+	// Compared before it is converted: so many minutes are no time.Duration.
+	return time.Duration(min(m.expiresIn*float64(scale), float64(maxSensibleLife)))
 }

@@ -28,6 +28,7 @@ type hook struct {
 	http     *httpclient.Client
 	method   string
 	clientID string
+	secrets  []string // of the config, which no answer may bring to light
 
 	// One of these is the body's template, or none.
 	json any
@@ -52,7 +53,7 @@ func openHook(config provider.Config, base string, s *settings) (*hook, error) {
 	if err != nil {
 		return nil, ofRevokeURL(err)
 	}
-	h := &hook{http: http, method: s.revokeMethod, clientID: s.clientID}
+	h := &hook{http: http, method: s.revokeMethod, clientID: s.clientID, secrets: []string{s.clientSecret, s.refreshToken}}
 	if err := h.parseBody(s.revokeBody); err != nil {
 		http.Close()
 		return nil, err
@@ -115,7 +116,7 @@ func (h *hook) call(ctx context.Context, token string) (*httpclient.Response, er
 		Method:     h.method,
 		Header:     http.Header{"Authorization": {"Bearer " + token}},
 		Repeatable: true,
-		Secrets:    []string{token},
+		Secrets:    append([]string{token}, h.secrets...),
 	}
 	switch {
 	case h.json != nil:
@@ -157,20 +158,20 @@ func fill(template any, replace *strings.Replacer) any {
 	return template
 }
 
-// endToken ends a token by the hook. Any 2xx is its word that the token is gone. Not found and unauthorized
-// can mean that the token is gone already, or that the URL or the way to call it is wrong; the product knows
-// which, and is asked with the token itself.
+// endToken ends a token by the hook. Any 2xx is its word that the token is gone, unless it is an HTML page, as
+// of a login portal. That, not found and unauthorized can mean that the token is gone, or that the URL or the
+// way to call it is wrong; the product knows which, and is asked with the token itself.
 func (c *connection) endToken(ctx context.Context, token string) error {
 	response, err := c.revocation.call(ctx, token)
 	if err != nil {
 		return err
 	}
-	if response.OK() {
+	if response.OK() && !response.IsHTML() {
 		return nil
 	}
 	failure := response.StatusError(errorText(response.Body))
 	switch response.Status {
-	case http.StatusNotFound, http.StatusGone, http.StatusUnauthorized:
+	case http.StatusOK, http.StatusNotFound, http.StatusGone, http.StatusUnauthorized:
 		alive, err := c.api.works(ctx, token)
 		if err != nil {
 			return err

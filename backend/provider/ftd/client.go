@@ -2,6 +2,7 @@ package ftd
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,6 +19,7 @@ const (
 	opRevoke        = "ftd: revoke_token"
 	opRevokeSubject = "ftd: revoke_token by subject"
 	opUsers         = "ftd: object/users"
+	opSessions      = "ftd: action/activeusersessions"
 	opVersions      = "ftd: versions"
 )
 
@@ -54,8 +56,10 @@ type granted struct {
 }
 
 // end is when a token of that life ends, on this machine's clock and never late. The device's tokens count
-// whole seconds from the beginning of the second in which they are made, hence the second less.
+// whole seconds from the beginning of the second in which they are made, hence the second less. A life above
+// the documented maximum is none that a device gives, and may be more than a time.Duration holds.
 func (g *granted) end(seconds int64) time.Time {
+	seconds = max(0, min(seconds, int64(maxLifetime/time.Second)))
 	return g.sentAt.Add(time.Duration(seconds)*time.Second - time.Second)
 }
 
@@ -100,6 +104,9 @@ func (c *client) grant(ctx context.Context, op string, body any, secrets ...stri
 	if answer.AccessToken == "" {
 		return nil, response.Misunderstood("the answer holds no access_token")
 	}
+	if !isHeaderWord(answer.AccessToken) || !isHeaderWord(answer.TokenType) {
+		return nil, response.Misunderstood("the answer holds an access_token that cannot be sent in a header")
+	}
 	if answer.TokenType == "" {
 		answer.TokenType = tokenType
 	}
@@ -108,11 +115,35 @@ func (c *client) grant(ctx context.Context, op string, body any, secrets ...stri
 
 // revokeToken ends the token, by the authority of access.
 func (c *client) revokeToken(ctx context.Context, access, token string) error {
-	_, err := c.token(ctx, opRevoke, revokeGrant{
+	response, err := c.token(ctx, opRevoke, revokeGrant{
 		GrantType: grantRevoke, AccessToken: access, TokenToRevoke: token,
 	}, true, c.password, access, token)
-	return err
+	if err != nil {
+		return err
+	}
+	return confirmed(response)
 }
+
+// errUnconfirmed is the cause of an answer to a revocation that promises success and does not say so.
+var errUnconfirmed = errors.New("the revocation is not confirmed")
+
+// confirmed reads the documented answer to a revocation, {"message":"OK","status_code":200}. What answers 200
+// to everything, such as a proxy's login page, has revoked nothing.
+func confirmed(response *httpclient.Response) error {
+	var answer struct {
+		Message string `json:"message"`
+		Status  int    `json:"status_code"`
+	}
+	if response.Decode(&answer) == nil && (answer.Message == "OK" || answer.Status == http.StatusOK) {
+		return nil
+	}
+	failure := response.Misunderstood("the device's answer does not say that the token was revoked")
+	failure.Err = errUnconfirmed
+	return failure
+}
+
+// unsettled reports whether a revocation was refused or not confirmed: whether the token works tells more.
+func unsettled(err error) bool { return refused(err) || errors.Is(err, errUnconfirmed) }
 
 // revokeSubject ends the custom token of the subject, by the authority of access. For a refusal it also
 // returns what the device said, with the subject's name taken out, so that two refusals can be compared.
@@ -120,6 +151,9 @@ func (c *client) revokeSubject(ctx context.Context, access, subject string) (sai
 	response, err := c.token(ctx, opRevokeSubject, revokeGrant{
 		GrantType: grantRevoke, AccessToken: access, SubjectToRevoke: subject,
 	}, true, c.password, access)
+	if err == nil {
+		return said, confirmed(response)
+	}
 	if response != nil {
 		text := errorText(response.Body)
 		if text == "" {

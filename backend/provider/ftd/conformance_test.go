@@ -17,10 +17,18 @@ func switched(name, value string) providertest.Variant {
 	return providertest.Variant{Name: name + " " + value, Switches: map[string]string{name: value}}
 }
 
-func TestConformance(t *testing.T) {
+func TestConformance(t *testing.T) { suite().Run(t) }
+
+// suite describes the vendor to the conformance suite.
+func suite() providertest.Suite {
 	parentOwns := switched("parent_revoke_kills_custom", "yes")
 	parentOwns.LoginOwnsCredentials = true
-	providertest.Suite{
+	lists := switched("custom_tokens_in_sessions", "yes")
+	lists.SeesLimit = true
+	names := switched("custom_tokens_in_sessions", "yes")
+	names.Name, names.SeesLimit, names.FindsAll = "custom_tokens_in_sessions yes, by subject", true, true
+	names.Switches["custom_token_session_name"] = "subject"
+	return providertest.Suite{
 		New:       ftd.New,
 		Twin:      twin.New(),
 		Create:    "custom_token",
@@ -31,6 +39,8 @@ func TestConformance(t *testing.T) {
 		Unlimited: map[string]string{"session_limit": "0"},
 		Variants: []providertest.Variant{
 			parentOwns,
+			lists,
+			names,
 			switched("ended_token_status", "408"),
 			switched("forbidden_status", "401"),
 			switched("session_scope", "user"),
@@ -50,7 +60,7 @@ func TestConformance(t *testing.T) {
 			switched("revoke_subject", "all"),
 			switched("revoke_token", "token"),
 		},
-	}.Run(t)
+	}
 }
 
 // use reads the users, as an application would read anything.

@@ -27,12 +27,13 @@ type connection interface {
 	provider.Renewer
 	provider.Revoker
 	provider.MarkerRevoker
+	provider.Finder
 }
 
 // device is an emulated device, and what a connection to it is opened with.
 type device struct {
 	*emulator.Server
-	t        *testing.T
+	t        testing.TB
 	clock    *providertest.Clock
 	sessions *providertest.Sessions
 	fields   map[string]any
@@ -41,7 +42,7 @@ type device struct {
 	timeout  time.Duration
 }
 
-func newDevice(t *testing.T) *device {
+func newDevice(t testing.TB) *device {
 	t.Helper()
 	d := &device{
 		t: t, clock: providertest.NewClock(), sessions: &providertest.Sessions{},
@@ -111,10 +112,14 @@ func (d *device) live(kind string) int {
 	return count
 }
 
-// evictLogin makes five people log in to the web interface, which ends every session of ours.
+// evictLogin makes five people log in to the web interface, which ends every session of ours. Three of them
+// leave again.
 func (d *device) evictLogin() {
-	for range 5 {
-		d.do("ui_login", nil)
+	for i := range 5 {
+		answer := d.do("ui_login", nil)
+		if i > 1 {
+			defer d.do("ui_logout", answer)
+		}
 	}
 }
 
@@ -360,6 +365,7 @@ func TestEvictedLogin_RefusedAgainIsTheAnswer(t *testing.T) {
 	c := d.open()
 	issue(t, c, "va-1")
 	d.evictLogin()
+	d.fault(emulator.Fault{Route: listing, Status: 403}) // or the listing would notice
 	d.fault(emulator.Fault{Route: "custom_token", Status: 400})
 	_, err := c.Issue(t.Context(), request("va-2"))
 	requireClass(t, provider.ClassInvalid, err)
@@ -371,6 +377,7 @@ func TestLoginThatDiesAtOnce_IsNotReplacedForEver(t *testing.T) {
 	d := newDevice(t)
 	d.fault(emulator.Fault{Route: "custom_token", Status: 401})
 	d.fault(emulator.Fault{Route: "object/users", Status: 401})
+	d.fault(emulator.Fault{Route: listing, Status: 401})
 	_, err := d.open().Issue(t.Context(), request("va-1"))
 	assert.Contains(t, requireClass(t, provider.ClassUnavailable, err).Message, "right after it was made")
 	assert.Equal(t, 1, d.requests("password"))

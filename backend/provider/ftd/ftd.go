@@ -14,7 +14,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -36,8 +35,12 @@ const (
 	// documented, so nothing above it is ever asked for.
 	maxLifetime = 31_536_000 * time.Second
 
-	// defaultMaxCredentials leaves two of the device's five sessions: one for our own login, one for a person.
-	defaultMaxCredentials = 3
+	// deviceSessions is how many sessions a device has at once, by the vendor's guide: logins to its web interface
+	// and tokens of the API together. It silently ends the oldest for one more.
+	deviceSessions = 5
+
+	// defaultMaxCredentials leaves two of them: one for our own login, one for a person.
+	defaultMaxCredentials = deviceSessions - 2
 )
 
 // New returns the provider of Cisco FTD.
@@ -53,6 +56,7 @@ var (
 	_ provider.Renewer       = (*connection)(nil)
 	_ provider.Revoker       = (*connection)(nil)
 	_ provider.MarkerRevoker = (*connection)(nil)
+	_ provider.Finder        = (*connection)(nil)
 )
 
 type vendor struct{ random io.Reader }
@@ -137,6 +141,8 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 	return &connection{
 		api:    api,
 		random: v.random,
+		room:   newRoom(),
+		logger: logger,
 		sessions: &sessionKeeper{
 			api: api, clock: clock, logger: logger,
 			store: sessionStore{
@@ -151,7 +157,9 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 type connection struct {
 	api      *client
 	sessions *sessionKeeper
+	room     *room
 	random   io.Reader
+	logger   hclog.Logger
 }
 
 // handleVersion is the version of the layout of handle.
@@ -214,59 +222,6 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	result.Warnings = append(result.Warnings, "the user is not a local one of the device, so its role is not known; "+
 		"whether a user without the administrator's role may make custom tokens is not documented")
 	return result, nil
-}
-
-// Issue makes a custom token.
-func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (*provider.Credential, error) {
-	if request.Lifetime < time.Second || request.Lifetime > maxLifetime {
-		return nil, &provider.Error{
-			Class: provider.ClassInvalid, Op: opIssue, Field: "max_ttl",
-			Message: fmt.Sprintf("a custom token lives between 1s and %s", maxLifetime),
-		}
-	}
-	// A second more than asked for, because a second is taken off the answer; see granted.end.
-	life := min(request.Lifetime+time.Second, maxLifetime)
-	var made *granted
-	var authority string
-	refusal, err := c.manage(ctx, func(access string) (err error) {
-		authority = access
-		made, err = c.api.customToken(ctx, access, request.Marker, life)
-		return err
-	})
-	if err == nil {
-		err = refusal
-	}
-	if err != nil {
-		return nil, err
-	}
-	end := made.end(made.ExpiresIn)
-	if !end.After(made.sentAt) {
-		return nil, c.endAgain(ctx, authority, made)
-	}
-	content, err := json.Marshal(handle{handleVersion, made.AccessToken, request.Marker, end})
-	if err != nil {
-		return nil, &provider.Error{Class: provider.ClassAmbiguous, Op: opIssue, Message: "the handle cannot be written as JSON", Err: err}
-	}
-	// A refresh token was not asked for. Should there be one, it stays here: with it the application could
-	// live on beyond its lease.
-	return &provider.Credential{
-		Token:     made.AccessToken,
-		TokenType: made.TokenType,
-		Address:   c.api.http.BaseURL() + c.api.base(),
-		Data:      map[string]any{"subject": request.Marker},
-		Handle:    content,
-		ExpiresAt: end,
-	}, nil
-}
-
-// endAgain revokes a token of which the device did not say how long it lives: no lease can be made of it.
-func (c *connection) endAgain(ctx context.Context, access string, made *granted) error {
-	failure := made.response.Misunderstood("the answer does not say how long the token lives")
-	if c.api.revokeToken(ctx, access, made.AccessToken) == nil {
-		failure.Class = provider.ClassInvalid
-		failure.Message += ", so it was revoked again"
-	}
-	return failure
 }
 
 // Renew asks the device whether it still accepts the token, and returns the end that is fixed since the token

@@ -102,3 +102,39 @@ func TestRevokeMarker_WithoutRandomBytes_IsAnError(t *testing.T) {
 	d.random = iotest.ErrReader(errors.New("no entropy"))
 	require.Error(t, d.open().RevokeMarker(t.Context(), "va-1"))
 }
+
+// What answers 200 to everything has revoked nothing; the token itself tells.
+func TestRevoke_AnswerThatDoesNotConfirm(t *testing.T) {
+	for name, body := range map[string]string{
+		"empty": "", "a page": "<html>Log in here</html>", "no JSON": "OK", "nothing": "{}", "a refusal": `{"message":"Bad","status_code":400}`,
+	} {
+		t.Run(name+", and the token lives", func(t *testing.T) {
+			d := newDevice(t)
+			c := d.open()
+			credential := issue(t, c, "va-1")
+			d.fault(emulator.Fault{Route: "revoke_token", Body: &body})
+			requireClass(t, provider.ClassUnavailable, c.Revoke(t.Context(), credential.Handle))
+			requireClass(t, provider.ClassUnavailable, c.RevokeMarker(t.Context(), "va-1"))
+			requireClass(t, provider.ClassUnavailable, c.Close(t.Context()))
+		})
+		t.Run(name+", and the token is gone", func(t *testing.T) {
+			d := newDevice(t)
+			c := d.open()
+			credential := issue(t, c, "va-1")
+			require.NoError(t, c.Revoke(t.Context(), credential.Handle))
+			d.fault(emulator.Fault{Route: "revoke_token", Body: &body})
+			require.NoError(t, c.Revoke(t.Context(), credential.Handle))
+		})
+	}
+}
+
+func TestRevoke_EitherMemberConfirms(t *testing.T) {
+	for _, body := range []string{`{"message":"OK"}`, `{"status_code":200}`, `{"message":"Done","status_code":200}`} {
+		d := newDevice(t)
+		c := d.open()
+		credential := issue(t, c, "va-1")
+		d.fault(emulator.Fault{Route: "revoke_token", Body: &body})
+		require.NoError(t, c.Revoke(t.Context(), credential.Handle))
+		assert.Equal(t, 1, d.requests("revoke_token"))
+	}
+}

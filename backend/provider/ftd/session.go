@@ -115,7 +115,7 @@ func (k *sessionKeeper) fly(ctx context.Context, work func(context.Context) (lan
 		return landing{}, gaveUp(err)
 	}
 	landed := k.flights.DoChan("session", func() (any, error) {
-		return work(context.WithoutCancel(ctx))
+		return provider.Contain(opLogin, func() (landing, error) { return work(context.WithoutCancel(ctx)) })
 	})
 	select {
 	case result := <-landed:
@@ -320,7 +320,7 @@ func (k *sessionKeeper) end(ctx context.Context, held *session) (*session, error
 		held = renewed
 	}
 	if held.refresh != "" {
-		if err := k.api.revokeToken(ctx, held.access, held.refresh); err != nil && !refused(err) {
+		if err := k.api.revokeToken(ctx, held.access, held.refresh); err != nil && !unsettled(err) {
 			return held, err
 		}
 		if alive, err := k.api.works(ctx, held.access); err != nil || !alive {
@@ -328,7 +328,7 @@ func (k *sessionKeeper) end(ctx context.Context, held *session) (*session, error
 		}
 	}
 	err := k.api.revokeToken(ctx, held.access, held.access)
-	if !refused(err) {
+	if !unsettled(err) {
 		return held, err
 	}
 	alive, probeErr := k.api.works(ctx, held.access)

@@ -63,6 +63,7 @@ func TestSession_WithoutRefreshToken_IsReplacedByALogin(t *testing.T) {
 	d := newDevice(t)
 	d.fault(emulator.Fault{Route: "password", Body: new(`{"access_token":"acc"}`), Times: 1})
 	d.fault(emulator.Fault{Route: "custom_token", Body: new(`{"access_token":"leased","expires_in":3600}`), Times: 1})
+	d.fault(emulator.Fault{Route: listing, Status: 403})
 	c := d.open()
 	issue(t, c, "va-1")
 	d.clock.Advance(1700 * time.Second) // within the documented life of a login, which the answer did not state
@@ -164,6 +165,7 @@ func TestSession_LostLogins_BecomeRarer(t *testing.T) {
 		d.clock.Advance(time.Second)
 	}
 	d.ClearFaults("ftd")
+	d.clock.Advance(time.Hour) // until the device has forgotten the lost ones
 	issue(t, c, "va-2")
 }
 

@@ -52,7 +52,7 @@ func (s sessionStore) load(ctx context.Context) (*session, error) {
 		return nil, nil
 	}
 	var stored storedSession
-	if err := json.Unmarshal(content, &stored); err != nil || stored.Version != storedVersion || stored.Access == "" {
+	if err := json.Unmarshal(content, &stored); err != nil || stored.Version != storedVersion || stored.Access == "" || !isHeaderWord(stored.Access) {
 		s.logger.Warn("the stored login cannot be understood and is not used", "version", stored.Version)
 		return nil, nil
 	}

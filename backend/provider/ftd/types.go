@@ -16,6 +16,11 @@ const (
 // tokenType is the documented token_type, for an answer without one.
 const tokenType = "Bearer"
 
+// isHeaderWord reports whether a text can stand in a header.
+func isHeaderWord(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
 // passwordGrant is the body of a login.
 type passwordGrant struct {
 	GrantType string `json:"grant_type"`
@@ -68,6 +73,18 @@ type usersAnswer struct {
 		Name string `json:"name"`
 		Role string `json:"userRole"`
 	} `json:"items"`
+}
+
+// sessionsAnswer is the answer to GET /action/activeusersessions, as far as it is read.
+type sessionsAnswer struct {
+	Items []struct {
+		ID        string          `json:"id"`
+		UserName  string          `json:"userName"`
+		ExpiresAt json.RawMessage `json:"expiresAt"`
+	} `json:"items"`
+	Paging struct {
+		Count int `json:"count"` // on all pages together
+	} `json:"paging"`
 }
 
 // errorText reads the vendor's message out of the body of an error, of either documented shape: the token

@@ -72,21 +72,3 @@ func TestParseAddress_RefusalNamesTheFieldAndHidesTheAddress(t *testing.T) {
 		})
 	}
 }
-
-func FuzzParseAddress(f *testing.F) {
-	for _, seed := range []string{"acme", "https://a:b@c", "[::1", "http://127.0.0.1:80/x?y#z", "%zz", "a b"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, address string) {
-		parsed, err := httpclient.ParseAddress(address)
-		if err != nil {
-			assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err))
-			return
-		}
-		again, err := httpclient.ParseAddress(parsed.String())
-		require.NoError(t, err, "what was accepted is accepted again")
-		assert.Equal(t, parsed.String(), again.String(), "normalising twice changes nothing")
-		assert.NotEmpty(t, parsed.Hostname())
-		assert.Nil(t, parsed.User)
-	})
-}

@@ -46,7 +46,12 @@ func Redact(text string, secrets ...string) string {
 	text = jwtPattern.ReplaceAllString(text, redacted)
 	text = authorizationPattern.ReplaceAllString(text, "$1$2"+redacted)
 	text = memberPattern.ReplaceAllString(text, `$1"`+redacted+`"`)
-	return truncate(printable(text))
+	cleaned := printable(text)
+	if cleaned != text {
+		// Once more: a secret that was interspersed with what is dropped has become whole.
+		cleaned = secretReplacer(secrets).Replace(cleaned)
+	}
+	return truncate(cleaned)
 }
 
 func isHTML(text string) bool {

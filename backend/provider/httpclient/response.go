@@ -40,6 +40,10 @@ type Response struct {
 // OK reports whether the status is a 2xx.
 func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
 
+// IsHTML reports whether the body is an HTML page: the answer of something that is not the API, such as a login page
+// of a proxy, whatever its status says.
+func (r *Response) IsHTML() bool { return isHTML(string(r.Body)) }
+
 // Decode reads the body as one JSON value into target. Unknown members are accepted, anything after the
 // value is not. An error is ClassAmbiguous, or ClassUnavailable for a repeatable request: the vendor has
 // answered, but what it did is not known. The error never quotes the body, which may hold a token.

@@ -17,12 +17,15 @@ func switched(name, value string) providertest.Variant {
 	return providertest.Variant{Name: name + " " + value, Switches: map[string]string{name: value}}
 }
 
-func TestConformance(t *testing.T) {
+func TestConformance(t *testing.T) { suite().Run(t) }
+
+// suite describes the vendor to the conformance suite.
+func suite() providertest.Suite {
 	refusedAs := func(variant providertest.Variant, class provider.Class) providertest.Variant {
 		variant.RefusedRoot = class
 		return variant
 	}
-	providertest.Suite{
+	return providertest.Suite{
 		New:       lacework.New,
 		Twin:      twin.New(),
 		Create:    "access_token",
@@ -49,7 +52,7 @@ func TestConformance(t *testing.T) {
 			switched("error_shape", "plain"),
 			switched("user_profile", "no_content"),
 		},
-	}.Run(t)
+	}
 }
 
 // use reads the user profile, as an application would.

@@ -114,8 +114,13 @@ func (e *env) neverLies(credential *provider.Credential, act func(provider.Conne
 		e.server.ClearFaults(e.vendor())
 		require.False(e.t, gone && e.works(credential), "status %d is no proof that the credential has ended", status)
 	}
+	connection := e.open()
+	e.fault(emulator.Fault{Route: emulator.AnyRoute, Body: new("<!DOCTYPE html><html><body>Log in here</body></html>")})
+	gone := act(connection)
+	e.server.ClearFaults(e.vendor())
+	require.False(e.t, gone && e.works(credential), "a login page is no proof that the credential has ended")
 	e.sessions = &Sessions{}
-	gone := act(e.openWrong())
+	gone = act(e.openWrong())
 	require.False(e.t, gone && e.works(credential), "a refused root credential is no proof that the credential has ended")
 }
 

@@ -41,7 +41,7 @@ func (e *env) requireFound(found []provider.Found, markers ...string) {
 	for _, each := range found {
 		names = append(names, each.Marker)
 		for _, credential := range e.server.Credentials(e.vendor()) {
-			if credential.Marker == each.Marker && credential.ExpiresAt != nil {
+			if credential.Marker == each.Marker && credential.Live && credential.ExpiresAt != nil {
 				assert.False(e.t, each.ExpiresAt.After(*credential.ExpiresAt), "never later than the vendor's")
 			}
 		}

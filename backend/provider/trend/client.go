@@ -150,6 +150,9 @@ func (c *client) deleteKey(ctx context.Context, id int) error {
 	if !response.OK() {
 		return c.refusal(response)
 	}
+	if response.IsHTML() {
+		return response.Misunderstood("the answer to a deletion is an HTML page")
+	}
 	return nil
 }
 

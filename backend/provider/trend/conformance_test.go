@@ -12,15 +12,19 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/trend"
 )
 
+func TestConformance(t *testing.T) { suite().Run(t) }
+
 func switched(name, value string) providertest.Variant {
 	return providertest.Variant{Name: name + " " + value, Switches: map[string]string{name: value}}
 }
 
+// suite describes the vendor to the conformance suite.
+//
 // The values of expiry_precision that are missing here keep another expiry than was asked for, and
 // extend_expired_key=revive makes a key work again that the suite wants ended; see expiry_test.go. Switches
 // about sessions are in bootstrap_test.go.
-func TestConformance(t *testing.T) {
-	providertest.Suite{
+func suite() providertest.Suite {
+	return providertest.Suite{
 		New:       trend.New,
 		Twin:      twin.New(),
 		Create:    "createApiKey",
@@ -61,7 +65,7 @@ func TestConformance(t *testing.T) {
 			switched("search_case", "sensitive"),
 			switched("search_maximum", "1"),
 		},
-	}.Run(t)
+	}
 }
 
 // use asks who the key is, as an application would ask anything.

@@ -81,6 +81,7 @@ type connection interface {
 	provider.Renewer
 	provider.Revoker
 	provider.MarkerRevoker
+	provider.Finder
 	provider.Bootstrapper
 }
 

@@ -10,7 +10,8 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// Find lists the keys whose name begins with prefix, those too that have expired and are still listed.
+// Find lists the keys whose name begins with prefix, those too that have expired and are still listed. The
+// management key itself is left out: a bootstrap has given it a marker too.
 func (c *connection) Find(ctx context.Context, prefix string) ([]provider.Found, error) {
 	if err := provider.CheckPrefix(opSearch, prefix); err != nil {
 		return nil, err
@@ -18,12 +19,19 @@ func (c *connection) Find(ctx context.Context, prefix string) ([]provider.Found,
 	if err := c.ready(opSearch); err != nil {
 		return nil, err
 	}
+	own, err := c.api.current(ctx)
+	if err != nil {
+		return nil, c.judgeCurrent(err)
+	}
 	keys, err := c.api.keysBeginning(ctx, prefix)
 	if err != nil {
 		return nil, c.judge(ctx, err, rightsView)
 	}
 	found := make([]provider.Found, 0, len(keys))
 	for _, key := range keys {
+		if key.ID == own.ID {
+			continue
+		}
 		entry := provider.Found{Marker: key.KeyName}
 		if key.expires() {
 			entry.ExpiresAt = c.api.clock.here(time.UnixMilli(*key.ExpiryDate))

@@ -165,6 +165,9 @@ func (c *connection) Renew(ctx context.Context, content json.RawMessage, lifetim
 	if err != nil {
 		return time.Time{}, c.judge(ctx, err, rightsEdit)
 	}
+	if changed.KeyName != "" && changed.KeyName != leased.Name {
+		return time.Time{}, notOurs(leased)
+	}
 	if changed.locked() {
 		return time.Time{}, ended("the key was locked out at the manager")
 	}

@@ -8,7 +8,9 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// Revoke deletes the key.
+// Revoke deletes the key, once it has seen that the key of that id is the one that was leased: ids are small
+// numbers that each tenant has, and a config whose management key was replaced by another tenant's would delete a
+// stranger's.
 func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error {
 	leased, err := parseHandle(content)
 	if err != nil {
@@ -17,11 +19,28 @@ func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error 
 	if err := c.ready(opDelete); err != nil {
 		return err
 	}
-	err = c.judge(ctx, c.api.deleteKey(ctx, leased.ID), rightsDelete)
+	shown, err := c.api.describeKey(ctx, leased.ID)
+	switch {
+	case err != nil:
+		err = c.judge(ctx, err, rightsView)
+	case shown.KeyName != leased.Name:
+		return notOurs(leased)
+	default:
+		err = c.judge(ctx, c.api.deleteKey(ctx, leased.ID), rightsDelete)
+	}
 	if provider.ClassOf(err) == provider.ClassNotFound {
 		return nil
 	}
 	return err
+}
+
+// notOurs is the error for an id that belongs to another key.
+func notOurs(leased handle) error {
+	return &provider.Error{
+		Class: provider.ClassInvalid, Op: opDelete,
+		Message: fmt.Sprintf("the manager's API key %d is not the one that was leased, which is named %q", leased.ID, leased.Name),
+		Remedy:  "the management key may belong to another tenant now, or somebody has renamed the key: delete it at the manager if it is still there",
+	}
 }
 
 // RevokeMarker deletes the key of that name.

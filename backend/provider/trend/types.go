@@ -30,8 +30,13 @@ type apiKey struct {
 // locked reports whether a person has locked the key out.
 func (k *apiKey) locked() bool { return k.Active != nil && !*k.Active }
 
+// lastExpiry is the year 9000, in milliseconds. Later times mean never, and not every program can write them.
+const lastExpiry = 221_845_392_000_000
+
 // expires reports whether the answer holds an expiry. That 0 means the same as none is inferred.
-func (k *apiKey) expires() bool { return k.ExpiryDate != nil && *k.ExpiryDate > 0 }
+func (k *apiKey) expires() bool {
+	return k.ExpiryDate != nil && *k.ExpiryDate > 0 && *k.ExpiryDate < lastExpiry
+}
 
 // currentKey is what a key is told about itself.
 type currentKey struct {

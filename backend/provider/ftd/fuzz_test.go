@@ -1,0 +1,89 @@
+package ftd_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
+)
+
+func FuzzAnswers(f *testing.F) {
+	suite().Fuzz(f, providertest.Fuzzing{
+		Seeds: []string{
+			`{"access_token":"acc","expires_in":1800,"token_type":"Bearer","refresh_token":"ref","refresh_expires_in":2400}`,
+			`{"access_token":"acc","expires_in":9223372036854775807,"refresh_token":"ref","refresh_expires_in":9223372036854775807}`,
+			`{"access_token":"acc","expires_in":-9223372036854775808}`,
+			`{"access_token":"acc","expires_in":1e3,"refresh_token":null}`,
+			`{"message":"OK","status_code":200}`,
+			`{"message":"§","status_code":400}`,
+			`{"error":{"severity":"ERROR","key":"General","messages":[{"description":"§"}]}}`,
+			`{"items":[{"id":"1","userName":"va-edge-reader-1","expiresAt":1767334985000}],"paging":{"count":1}}`,
+			`{"items":[{"id":"1","userName":"va-edge-reader-1","expiresAt":9223372036854775807}],"paging":{"count":-1}}`,
+			`{"items":[{"name":"admin","userRole":"ROLE_ADMIN"}]}`,
+			`{"supportedVersions":["v6","latest"]}`,
+		},
+		Gone: func(operation string, status int, body string) bool {
+			switch operation {
+			case "revoke_token":
+				var answer struct {
+					Message string `json:"message"`
+					Status  int    `json:"status_code"`
+				}
+				return status < 300 && json.Unmarshal([]byte(body), &answer) == nil && (answer.Message == "OK" || answer.Status == 200)
+			case "object/users":
+				return status == 401 || status == 408
+			}
+			return false
+		},
+	})
+}
+
+// FuzzStoredSession opens connections over stores that hold anything.
+func FuzzStoredSession(f *testing.F) {
+	f.Add([]byte("garbage"), true)
+	f.Add([]byte(`{"v":1,"address":"§","username":"admin","access_token":"x","access_expires_at":"2026-01-02T03:34:05Z"}`), true)
+	f.Add([]byte(`{"v":1,"address":"§","username":"admin","access_token":"x","access_expires_at":"9999-12-31T23:59:59Z","refresh_token":"y","refresh_expires_at":"0001-01-01T00:00:00Z"}`), false)
+	d := newDevice(f)
+	f.Fuzz(func(t *testing.T, stored []byte, issues bool) {
+		d.Reset()
+		d.t = t
+		d.sessions.Put(bytes.ReplaceAll(stored, []byte("§"), []byte(d.URL("ftd"))))
+		c := d.open()
+		if !issues {
+			require.NoError(t, c.Close(t.Context()), "what cannot be used needs no end")
+			return
+		}
+		issue(t, c, "va-1")
+		require.LessOrEqual(t, d.requests("password"), 1)
+	})
+}
+
+// FuzzHandle renews and revokes by any handle.
+func FuzzHandle(f *testing.F) {
+	for _, handle := range []string{
+		"", "{}", `{"v":1}`, `{"v":1,"token":"x","subject":"va-1","expires_at":"2026-01-02T04:04:05Z"}`,
+		`{"v":1,"token":"\n","expires_at":"0001-01-01T00:00:00Z"}`, `{"v":2,"token":"x"}`,
+	} {
+		f.Add([]byte(handle))
+	}
+	d := newDevice(f)
+	f.Fuzz(func(t *testing.T, handle []byte) {
+		d.Reset()
+		d.t = t
+		d.sessions.Put(nil)
+		c := d.open()
+		_, err := c.Renew(t.Context(), handle, time.Hour)
+		require.Error(t, err, "nobody made this token")
+		for _, err := range []error{err, c.Revoke(t.Context(), handle)} {
+			if failure, ok := errors.AsType[*provider.Error](err); err != nil && (!ok || failure.Class == provider.ClassUnauthenticated) {
+				t.Errorf("a handle says nothing about the root credential: %v", err)
+			}
+		}
+	})
+}

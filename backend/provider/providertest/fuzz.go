@@ -1,0 +1,208 @@
+package providertest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// Fuzzing is what [Suite.Fuzz] needs to know beside the suite.
+type Fuzzing struct {
+	// Seeds are bodies of answers, good and bad ones, to begin with. A § in a body stands for a secret of the
+	// root credential: servers echo what they are sent.
+	Seeds []string
+	// Gone tells whether such an answer to such an operation is the vendor's word that a credential is gone, so
+	// that a revocation may count as done. Nil means that no answer is.
+	Gone func(operation string, status int, body string) bool
+}
+
+// steps are the operations on a connection that a fuzzed answer befalls.
+var steps = []func(f *fuzzed) error{
+	func(f *fuzzed) error {
+		result, err := f.connection.Check(f.ctx)
+		if err == nil {
+			f.sound(errors.Join(errorTexts(result.Warnings)...))
+		}
+		return err
+	},
+	func(f *fuzzed) error {
+		credential, err := f.connection.Issue(f.ctx, f.request())
+		if err == nil {
+			f.usable(credential)
+		}
+		return err
+	},
+	func(f *fuzzed) error {
+		renewer, ok := f.connection.(provider.Renewer)
+		if !ok {
+			return nil
+		}
+		end, err := renewer.Renew(f.ctx, f.issued.Handle, lifetime)
+		if err == nil {
+			f.bounded(end)
+		}
+		return err
+	},
+	func(f *fuzzed) error {
+		revoker, ok := f.connection.(provider.Revoker)
+		if !ok || !f.provider.Capabilities().Revokes {
+			return nil
+		}
+		err := revoker.Revoke(f.ctx, f.issued.Handle)
+		f.truthful(err)
+		return err
+	},
+	func(f *fuzzed) error {
+		revoker, ok := f.connection.(provider.MarkerRevoker)
+		if !ok {
+			return nil
+		}
+		err := revoker.RevokeMarker(f.ctx, f.marker)
+		f.truthful(err)
+		return err
+	},
+	func(f *fuzzed) error {
+		finder, ok := f.connection.(provider.Finder)
+		if !ok {
+			return nil
+		}
+		found, err := finder.Find(f.ctx, ours)
+		for _, each := range found {
+			require.True(f.t, strings.HasPrefix(each.Marker, ours), "%q", each.Marker)
+		}
+		return err
+	},
+	func(f *fuzzed) error { return f.connection.Close(f.ctx) },
+}
+
+// fuzzed is one operation on a connection of which some answers are not the vendor's.
+type fuzzed struct {
+	*env
+	ctx        context.Context
+	connection provider.Connection
+	issued     *provider.Credential
+	marker     string
+	began      time.Time
+	fault      emulator.Fault
+	fuzzing    Fuzzing
+}
+
+// Fuzz replaces answers of the vendor by whatever the fuzzer makes up, and demands what holds for any answer:
+// nothing panics or hangs; errors are of the contract, printable, bounded and without secrets; a credential can
+// be used and stored; and nothing is taken for revoked that lives, unless the answer itself said so.
+func (s Suite) Fuzz(f *testing.F, fuzzing Fuzzing) {
+	clock := NewClock()
+	start := clock.Now()
+	server, err := emulator.Start(emulator.Config{Seed: 1, Now: clock.Now}, s.Twin)
+	require.NoError(f, err)
+	f.Cleanup(func() { require.NoError(f, server.Close()) })
+	for i, body := range append([]string{"", "null", "{}", "[]", "<html>", `{"message":"§"}`, repeat("[", 9000)}, fuzzing.Seeds...) {
+		for step := range steps {
+			f.Add(uint8(step), uint8(i%3), i%2 == 0, []uint16{0, 4, 200, 201, 203, 204, 229, 303}[i%8], "7", "Fri, 02 Jan 2026 03:04:05 GMT", body)
+			f.Add(uint8(step), uint8(0), true, uint16(0), "", "", body)
+		}
+	}
+	f.Fuzz(func(t *testing.T, step, skip uint8, forever bool, status uint16, retryAfter, date, body string) {
+		server.Reset()
+		clock.Set(start)
+		e := newEnv(t, &s, Variant{}, server, clock)
+		for _, secret := range e.secrets {
+			body = strings.ReplaceAll(body, "§", secret)
+		}
+		fault := emulator.Fault{
+			Vendor: e.vendor(), Route: emulator.AnyRoute, Skip: int(skip % 8),
+			Status: 200 + int(status%400), Body: &body, Header: map[string]string{"Retry-After": retryAfter, "Date": date},
+		}
+		if !forever {
+			fault.Times = 1
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		run := &fuzzed{env: e, ctx: ctx, connection: e.open(), fault: fault, fuzzing: fuzzing}
+		request := e.request()
+		run.marker = request.Marker
+		run.issued, err = e.tryIssue(run.connection, request)
+		require.NoError(t, err)
+		if server.AddFault(fault) != nil {
+			return // not a header
+		}
+		run.began = clock.Now()
+		// For the answers of the step alone: the first credential's are the vendor's own.
+		before := len(server.Requests(e.vendor()))
+		run.sound(steps[int(step)%len(steps)](run))
+		require.Less(t, len(server.Requests(e.vendor()))-before, 100, "the operation comes to an end")
+	})
+}
+
+// sound demands what holds for any error.
+func (f *fuzzed) sound(err error) {
+	if f.watch(err) == nil {
+		return
+	}
+	text := err.Error()
+	assert.True(f.t, utf8.ValidString(text), "%q", text)
+	assert.Less(f.t, len(text), 8000)
+	assert.False(f.t, strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' }), "%q", text)
+	if failure, ok := errors.AsType[*provider.Error](err); ok {
+		assert.NotEqual(f.t, provider.ClassUnknown, failure.Class, text)
+		assert.GreaterOrEqual(f.t, failure.RetryAfter, time.Duration(0))
+		assert.LessOrEqual(f.t, failure.RetryAfter, 24*time.Hour)
+		return
+	}
+	_, warning := err.(interface{ Unwrap() []error })
+	assert.True(f.t, warning, "an *Error, not: %v", err)
+}
+
+// errorTexts makes errors of warnings, which have to be as clean.
+func errorTexts(warnings []string) []error {
+	var texts []error
+	for _, warning := range warnings {
+		texts = append(texts, errors.New(warning))
+	}
+	return texts
+}
+
+// usable demands what holds for any credential.
+func (f *fuzzed) usable(credential *provider.Credential) {
+	assert.NotEmpty(f.t, credential.Token)
+	assert.NotEmpty(f.t, credential.TokenType)
+	assert.True(f.t, json.Valid(credential.Handle))
+	assert.True(f.t, credential.ExpiresAt.After(f.began), "it has not ended yet")
+	f.bounded(credential.ExpiresAt)
+	_, err := json.Marshal(credential)
+	assert.NoError(f.t, err, "it can be stored")
+	f.sound(errors.Join(errorTexts(credential.Warnings)...))
+}
+
+// bounded demands that an end is no later than a vendor's longest, and can be stored.
+func (f *fuzzed) bounded(end time.Time) {
+	if longest := f.connection.MaxLifetime(); longest > 0 {
+		assert.False(f.t, end.After(f.clock.Now().Add(longest)), "%s is later than any life", end)
+	}
+	_, err := end.MarshalJSON()
+	assert.NoError(f.t, err, "it can be stored")
+}
+
+// truthful demands that a revocation that counts as done is done, by the vendor's book or by its word.
+func (f *fuzzed) truthful(err error) {
+	if err != nil || !f.latest().Live {
+		return
+	}
+	for _, request := range f.server.Requests(f.vendor()) {
+		if request.Status == f.fault.Status && f.fuzzing.Gone != nil && f.fuzzing.Gone(request.Operation, request.Status, *f.fault.Body) {
+			return
+		}
+	}
+	f.t.Errorf("the credential lives, and no answer said otherwise: status %d, body %q", f.fault.Status, *f.fault.Body)
+}
