@@ -72,7 +72,7 @@ func (b *backend) retireConfig(ctx context.Context, storage logical.Storage, nam
 	}
 	b.Logger().Info("config retired", "config", name, "credentials", used)
 	response := &logical.Response{}
-	response.AddWarning(fmt.Sprintf("config %q has %d live credentials: it is retired, issues no more, and is deleted once the last has ended", name, used))
+	response.AddWarning(fmt.Sprintf("config %q is retired: it issues no more, and is deleted once its last credential has ended; live now: %d", name, used))
 	return response, nil
 }
 

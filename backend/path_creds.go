@@ -120,8 +120,8 @@ func (b *backend) leasedResponse(where string, o order, lease leaseData, credent
 	data["expires_at"] = formatTime(credential.ExpiresAt)
 
 	response := b.Secret(secretCredentialType).Response(data, lease.internalData())
-	response.Secret.TTL = min(o.lifetimes.TTL, credential.ExpiresAt.Sub(now).Truncate(time.Second))
-	response.Secret.MaxTTL = min(o.lifetimes.MaxTTL, lifeEndsAt.Sub(now).Truncate(time.Second))
+	response.Secret.TTL = min(o.lifetimes.TTL, leasable(credential.ExpiresAt.Sub(now)))
+	response.Secret.MaxTTL = min(o.lifetimes.MaxTTL, leasable(lifeEndsAt.Sub(now)))
 	if response.Secret.TTL <= 0 {
 		// Vault would take it for "the mount's default". The periodic run ends what nobody got.
 		return fail(where, &provider.Error{Class: provider.ClassUnavailable, Message: "the credential expired before it could be leased", Remedy: "use a longer ttl"})

@@ -70,6 +70,12 @@ func (r *roleEntry) fieldData(vendor provider.Provider) *framework.FieldData {
 	return &framework.FieldData{Raw: r.Fields, Schema: vendor.RoleFields()}
 }
 
+// transit is taken off what is left of a credential's life: Vault counts a lease from when the answer arrives.
+const transit = time.Second
+
+// leasable is how long a lease can be on a credential that has so much left: whole seconds, as Vault counts.
+func leasable(left time.Duration) time.Duration { return (left - transit).Truncate(time.Second) }
+
 // lifetimes are the durations of a role's leases, with mount and vendor taken into account.
 type lifetimes struct {
 	// TTL is how long a lease lasts without renewal, MaxTTL how long it can be renewed.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -23,7 +24,7 @@ func (b *backend) secretCredential() *framework.Secret {
 		Fields: map[string]*framework.FieldSchema{
 			"token": {Type: framework.TypeString, Description: "The secret to present to the vendor."},
 		},
-		Renew:  b.renewCredential,
+		Renew:  b.renew,
 		Revoke: b.revokeCredential,
 	}
 }
@@ -58,6 +59,16 @@ func parseLeaseData(internal map[string]any) (leaseData, error) {
 	}
 	lease.Holder, _ = internal["holder"].(string)
 	return lease, nil
+}
+
+// renew is renewCredential with its refusals as errors: Vault shows a refusal of a renewal that comes as a response
+// in a form that nobody can read.
+func (b *backend) renew(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
+	response, err := b.renewCredential(ctx, req, data)
+	if err == nil && response.IsError() {
+		return nil, logical.CodedError(http.StatusBadRequest, response.Error().Error())
+	}
+	return response, err
 }
 
 // renewCredential renews a lease, at the vendor where the vendor has a say in it. Vault computes the
@@ -153,7 +164,7 @@ func (b *backend) renewExclusive(ctx context.Context, storage logical.Storage, e
 	}
 	faultPoint("renew.renewed")
 	now := b.clock.Now()
-	ttl = min(ttl, expiresAt.Sub(now).Truncate(time.Second))
+	ttl = min(ttl, leasable(expiresAt.Sub(now)))
 	if ttl <= 0 {
 		return 0, errExpired
 	}
@@ -176,7 +187,7 @@ func (b *backend) renewShared(ctx context.Context, storage logical.Storage, entr
 		return 0, err
 	}
 	now := b.clock.Now()
-	ttl = min(ttl, entry.ExpiresAt.Sub(now).Truncate(time.Second), entry.LifeEndsAt.Sub(now).Truncate(time.Second))
+	ttl = min(ttl, leasable(entry.ExpiresAt.Sub(now)), leasable(entry.LifeEndsAt.Sub(now)))
 	if ttl <= 0 {
 		return 0, errExpired
 	}

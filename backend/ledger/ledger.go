@@ -49,7 +49,7 @@ type InUseError struct {
 }
 
 // Error names the count.
-func (e *InUseError) Error() string { return fmt.Sprintf("%d credentials are still live", e.Used) }
+func (e *InUseError) Error() string { return fmt.Sprintf("credentials still live: %d", e.Used) }
 
 // Ledger is the account of one mount. It is safe for concurrent use. Across a storage call it holds no lock but
 // that of the one entry that is changed.

@@ -74,6 +74,8 @@ type Fault struct {
 	Body string `json:"body,omitempty"`
 	// Headers are set on the answer, such as Retry-After.
 	Headers map[string]string `json:"headers,omitempty"`
+	// BodyBytes pads the answer with spaces to that length, which is not announced.
+	BodyBytes int64 `json:"body_bytes,omitempty"`
 	// Truncate sends only half of the answer.
 	Truncate bool `json:"truncate,omitempty"`
 	// Stall sends half of the answer, and no more until the client gives up.

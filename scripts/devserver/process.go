@@ -30,9 +30,17 @@ type process struct {
 	waitErr error         // how it ended; read it after exited is closed
 }
 
-// startProcess starts binary with its output appended to logPath. The child gets a process group of
-// its own, so that Ctrl-C at a terminal reaches only us, who then stop our children in order.
+// startProcess starts binary with its output appended to logPath.
 func startProcess(name, logPath string, env []string, binary string, args ...string) (*process, error) {
+	// Not exec.CommandContext: a child outlives the call that starts it, until it is stopped.
+	cmd := exec.Command(binary, args...) //nolint:noctx // see above
+	cmd.Env = env
+	return startCommand(name, logPath, cmd)
+}
+
+// startCommand starts a command with its output appended to logPath. The child gets a process group of
+// its own, so that Ctrl-C at a terminal reaches only us, who then stop our children in order.
+func startCommand(name, logPath string, cmd *exec.Cmd) (*process, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", name, err)
@@ -43,9 +51,6 @@ func startProcess(name, logPath string, env []string, binary string, args ...str
 		return nil, fmt.Errorf("open the log of %s: %w", name, err)
 	}
 
-	// Not exec.CommandContext: a child outlives the call that starts it, until it is stopped.
-	cmd := exec.Command(binary, args...) //nolint:noctx // see above
-	cmd.Env = env
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttributes()
 

@@ -1,0 +1,33 @@
+package devserver
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// managementRoleID is the administrator role that the emulated Trend manager has for management keys.
+const managementRoleID = "3"
+
+// Environ returns the variables that the pages under docs/vendors expect: <VENDOR>_ADDRESS,
+// <VENDOR>_AUTH_ADDRESS, <VENDOR>_<FIELD> for each field of the root credential and of the login from
+// which one can be made, and EMULATOR_CA.
+func (s State) Environ() []string {
+	env := []string{"EMULATOR_CA=" + s.CACertFile}
+	for _, name := range slices.Sorted(maps.Keys(s.Vendors)) {
+		vendor, prefix := s.Vendors[name], strings.ToUpper(name)+"_"
+		env = append(env, prefix+"ADDRESS="+vendor.URL)
+		if vendor.AuthURL != "" {
+			env = append(env, prefix+"AUTH_ADDRESS="+vendor.AuthURL)
+		}
+		for _, fields := range []map[string]string{vendor.Credentials, vendor.Login} {
+			for _, field := range slices.Sorted(maps.Keys(fields)) {
+				env = append(env, prefix+strings.ToUpper(field)+"="+fields[field])
+			}
+		}
+	}
+	if _, served := s.Vendors["trend"]; served {
+		env = append(env, "TREND_MANAGEMENT_ROLE_ID="+managementRoleID)
+	}
+	return env
+}

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Makes sure that curl is there, by which the documentation's commands use credentials at the vendors. Installs
+# it where that is possible without asking, and otherwise says what to do.
+set -euo pipefail
+
+if command -v curl >/dev/null; then
+  exit 0
+fi
+if [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null; then
+  echo "==> there is no curl, which the documentation's commands need: installing it"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends curl ca-certificates
+  exit 0
+fi
+echo "There is no curl, which the documentation's commands need: install it with your system's package manager." >&2
+exit 1
