@@ -14,9 +14,10 @@ LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := $(BIN)/golangci-lint-$(GOLANGCI_VERSION)
 
-# The end-to-end tests need a server and run for minutes, so they are a step of their own.
+# The end-to-end and fault tests need a server and run for minutes, so they are steps of their own.
 E2E := ./scripts/e2e/...
-UNIT = $$(go list ./... | grep -v '/scripts/e2e')
+FAULTS := ./scripts/faults
+UNIT = $$(go list ./... | grep -Ev '/scripts/(e2e|faults)')
 
 ##@ Build
 
@@ -32,6 +33,13 @@ build: ## Build the plugin and the vendor emulator into bin/
 bin/vault: ## Put a Vault server at bin/vault: from the PATH, or else built (minutes, the first time)
 	@go run ./scripts/buildvault -out $(BIN)/vault
 
+# Under the same name as the plugin, since Vault's catalogue knows it by that.
+.PHONY: bin/faults
+bin/faults: ## Build the plugin that the fault tests kill at each step of its work
+	@mkdir -p $(BIN)/faults
+	@CGO_ENABLED=0 go build -tags faultpoints -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/faults/ \
+		./cmd/vault-plugin-secrets-vendorauth
+
 ##@ Try
 
 .PHONY: demo
@@ -45,16 +53,36 @@ dev: build bin/vault ## Start Vault with the plugin, and the vendor emulator, to
 ##@ Check
 
 .PHONY: test
-test: build bin/vault ## Run all tests: with the race detector, then end to end on a real Vault server
+test: build bin/vault bin/faults ## Run all tests: with the race detector, then end to end on a real Vault server
 	@scripts/ensure-gcc.sh
 	@echo "==> unit and conformance tests with the race detector (the first time, compiling takes a few minutes)"
 	@CGO_ENABLED=1 go test -race -timeout 15m $(UNIT)
 	@echo "==> end-to-end tests on a real Vault server"
 	@go test -count=1 -timeout 30m $(E2E)
+	@echo "==> fault tests, a short set (\`make test-faults\` runs all)"
+	@go test -count=1 -short -parallel 3 -timeout 10m -v $(FAULTS) | grep -v '^=== '
+
+.PHONY: test-faults
+test-faults: build bin/vault bin/faults ## Kill, cut off and mislead everything, and prove that no credential is lost (minutes)
+	@go test -count=1 -parallel 3 -timeout 30m -v $(FAULTS) | grep -v '^=== '
 
 .PHONY: test-short
 test-short: ## Run the tests that need no server
 	@go test -short -timeout 5m $(UNIT)
+
+# Go fuzzes one target a run. What breaks a target is kept below its testdata/fuzz, and is a test from then on.
+# Now and then Go takes the end of the time itself for a failure, which is none.
+FUZZTIME ?= 1m
+.PHONY: fuzz
+fuzz: ## Feed made-up answers and requests to every parser, a minute each (FUZZTIME=10s for less)
+	@log="$$(mktemp)"; trap 'rm -f "$$log"' EXIT; \
+	for file in $$(grep -rlE '^func Fuzz' --include='*_test.go' backend | sort); do \
+		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \
+			echo "==> $$target in $$(dirname "$$file"), $(FUZZTIME)"; \
+			go test "./$$(dirname "$$file")" -run '^$$' -fuzz "^$$target\$$" -fuzztime '$(FUZZTIME)' 2>&1 | tee "$$log" || \
+				{ grep -q 'context deadline exceeded' "$$log" && ! grep -qE 'Failing input|panic:' "$$log"; } || exit 1; \
+		done; \
+	done
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Check formatting, go.mod and the linters' rules

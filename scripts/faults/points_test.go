@@ -1,0 +1,178 @@
+package faults
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
+)
+
+// operation is something that a client does, and that comes past fault points.
+type operation struct {
+	name string
+	// fits tells whether a vendor's credentials know it.
+	fits func(vendor) bool
+	// prepare does what has to have happened before.
+	prepare func(*testing.T, *trial)
+	// act does it. Its failure is no surprise, nor its success: Vault repeats a request whose plugin has died.
+	act func(context.Context, *trial)
+}
+
+func every(vendor) bool       { return true }
+func renewable(v vendor) bool { return v.renewable }
+func revoking(v vendor) bool  { return v.revoking }
+
+func prepareNothing(*testing.T, *trial) {}
+
+func (o *trial) actOnHeld(ctx context.Context, act func(context.Context, string) error) {
+	for _, id := range o.held() {
+		_ = act(ctx, id)
+	}
+}
+
+func revokeHeld(ctx context.Context, o *trial) {
+	o.actOnHeld(ctx, func(ctx context.Context, id string) error { return o.revoke(ctx, o.vault(), id) })
+}
+
+var (
+	readExclusive = operation{"read", every, prepareNothing, func(ctx context.Context, o *trial) {
+		_, _ = o.read(ctx, o.vault(), o.role)
+	}}
+	readShared = operation{"first shared read", every, prepareNothing, func(ctx context.Context, o *trial) {
+		_, _ = o.read(ctx, o.vault(), o.shared)
+	}}
+	readSharedToo = operation{"further shared read", every, func(t *testing.T, o *trial) { o.mustRead(t, o.shared) }, readShared.act}
+	renew         = operation{"renew", renewable, func(t *testing.T, o *trial) { o.mustRead(t, o.role) }, func(ctx context.Context, o *trial) {
+		o.actOnHeld(ctx, func(ctx context.Context, id string) error { return o.renew(ctx, o.vault(), id) })
+	}}
+	revokeExclusive = operation{"revoke", revoking, func(t *testing.T, o *trial) { o.mustRead(t, o.role) }, revokeHeld}
+	revokeLast      = operation{"revoke, last holder", revoking, func(t *testing.T, o *trial) { o.mustRead(t, o.shared) }, revokeHeld}
+	detachLast      = operation{"revoke, last holder", every, revokeLast.prepare, revokeHeld}
+	// settleLost ends what a lost answer has made.
+	settleLost = operation{"clean up a lost answer", func(v vendor) bool { return v.marked }, func(t *testing.T, o *trial) {
+		control := o.server.Control()
+		require.NoError(t, control.AddFault(t.Context(), devserver.Fault{Vendor: o.vendor.emulated, Route: o.vendor.issue, DropAfter: true, Times: 1}))
+		_, err := o.read(t.Context(), o.vault(), o.role)
+		require.Error(t, err)
+	}, func(ctx context.Context, o *trial) {
+		_, _ = o.vault().Logical().WriteWithContext(ctx, o.at("config/%s/tidy", o.config), nil)
+	}}
+)
+
+// points are the engine's fault points, with the operations that come past them.
+var points = []struct {
+	name       string
+	operations []operation
+}{
+	{"issue.reserved", []operation{readExclusive, readShared}},
+	{"issue.issued", []operation{readExclusive, readShared}},
+	{"issue.recorded", []operation{readExclusive, readShared}},
+	{"share.attached", []operation{readShared, readSharedToo}},
+	{"renew.begun", []operation{renew}},
+	{"renew.renewed", []operation{renew}},
+	{"revoke.begun", []operation{revokeExclusive, revokeLast, settleLost}},
+	{"revoke.revoked", []operation{revokeExclusive, revokeLast, settleLost}},
+	{"revoke.detached", []operation{detachLast}},
+}
+
+func TestFaultPoints_EachIsTested(t *testing.T) {
+	files, err := filepath.Glob("../../backend/*.go")
+	require.NoError(t, err)
+	var inSource, tested []string
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, call := range regexp.MustCompile(`faultPoint\("([^"]*)"\)`).FindAllStringSubmatch(string(source), -1) {
+			inSource = append(inSource, call[1])
+		}
+	}
+	for _, point := range points {
+		tested = append(tested, point.name)
+	}
+	slices.Sort(inSource)
+	require.NotEmpty(t, inSource)
+	require.ElementsMatch(t, slices.Compact(inSource), tested)
+}
+
+// atPoints are the vendors whose plugin is killed at each point.
+func atPoints() []vendor {
+	if testing.Short() {
+		return named("ftd", "trend")
+	}
+	return vendors()
+}
+
+func TestPluginKilledAtEachFaultPoint(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, 1, 8*time.Second)
+	for _, point := range points {
+		for _, op := range point.operations {
+			for _, v := range atPoints() {
+				if !op.fits(v) {
+					continue
+				}
+				o := s.begin(t, "plugin killed at "+point.name, op.name, v)
+				op.prepare(t, o)
+				s.order(t, point.name)
+				op.act(t.Context(), o)
+				require.True(t, s.obeyed(), "%s: the step was not reached", o)
+				s.awaitPlugin(t)
+				o.conclude(t)
+			}
+		}
+		progress("plugin killed at %s", point.name)
+	}
+	s.drain(t)
+}
+
+// A power cut takes Vault and plugin at once, and Vault repeats nothing.
+func TestVaultKilledAtEachFaultPoint(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with -short, Vault is killed under load only")
+	}
+	t.Parallel()
+	s := newStand(t, 1, 15*time.Second)
+	for _, point := range points {
+		for _, op := range point.operations {
+			var trials []*trial
+			for _, v := range vendors() {
+				if op.fits(v) {
+					trials = append(trials, s.begin(t, "Vault killed at "+point.name, op.name, v))
+				}
+			}
+			s.killVaultAt(t, point.name, op, trials)
+			for _, o := range trials {
+				o.conclude(t)
+			}
+		}
+		progress("Vault killed at %s", point.name)
+	}
+	s.drain(t)
+}
+
+// killVaultAt kills Vault once all trials wait at a step, and brings it back.
+func (s *stand) killVaultAt(t *testing.T, point string, op operation, trials []*trial) {
+	t.Helper()
+	for _, o := range trials {
+		op.prepare(t, o)
+	}
+	s.order(t, point+" hold")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for _, o := range trials {
+		go op.act(ctx, o)
+	}
+	require.True(t, await(patience, func() bool { return s.held() >= len(trials) }),
+		"%s, %s: %d of %d have come there", point, op.name, s.held(), len(trials))
+	require.NoError(t, s.server.KillVault())
+	s.order(t, "")
+	require.NoError(t, s.server.RestartVault(t.Context()))
+	s.awaitPlugin(t)
+}
