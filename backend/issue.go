@@ -63,11 +63,16 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 	if err != nil {
 		return nil, err
 	}
-	extends := o.vendor.Capabilities().Renewal == provider.RenewalExtends
+	can := o.vendor.Capabilities()
+	extends := can.Renewal == provider.RenewalExtends
 	bound := lifetime
-	if extends {
+	switch {
+	case extends:
 		// However short the lease: a session without a life of its own lives for the vendor's idle time.
 		bound = max(bound, o.conn.MaxLifetime())
+	case can.LifetimeByVendor:
+		// Nobody knows it before the answer is there. Should that be lost, the account is kept for long.
+		bound = max(bound, b.System().MaxLeaseTTL())
 	}
 	entry, err := b.reserve(ctx, storage, o.role.MaxWait, ledger.Intent{
 		ID:          id,
@@ -118,7 +123,8 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 	entry.State = ledger.StateLive
 	entry.Handle = credential.Handle
 	entry.ExpiresAt = credential.ExpiresAt
-	entry.OutlivesExpiry = credential.OutlivesExpiry
+	// Where renewals move the end, one whose answer was lost may have moved it beyond what is written down.
+	entry.OutlivesExpiry = credential.OutlivesExpiry || extends
 	entry.LeaseEndsAt = b.clock.Now().Add(o.lifetimes.TTL)
 	if o.role.isShared() {
 		entry.LifeEndsAt = credential.ExpiresAt

@@ -211,3 +211,39 @@ func TestMarkerID_OnlyWholeMarkersOfThisMount(t *testing.T) {
 		require.Equal(t, want != "", whole, marker)
 	}
 }
+
+// The vendor has moved the end, and its answer was lost: what is written down is too early.
+func TestRevoke_RenewalWasNotHeard_IsTriedAgainBeyondTheRecordedEnd(t *testing.T) {
+	m := newMount(t)
+	m.configure("trend", map[string]any{"role_name": "Auditor", "ttl": "5m"})
+	lease := m.read("trend")
+	m.fault(emulator.Fault{Vendor: "trend", Route: "modifyApiKey", DropAfter: true})
+	_, err := m.renew(lease, time.Hour)
+	require.Error(t, err)
+	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", DropBefore: true})
+	require.Error(t, m.revoke(lease))
+	m.clock.advance(10 * time.Minute)
+	m.tick()
+	require.Len(t, m.leased("trend"), 1)
+	require.Len(t, m.ledgerOf("trend"), 1)
+	m.vendors.ClearFaults("trend")
+	m.clock.advance(lastRetry)
+	m.tick()
+	require.Empty(t, m.leased("trend"))
+	require.Empty(t, m.ledgerOf("trend"))
+}
+
+// FortiSIEM alone decides how long a token lives, and its answer was lost.
+func TestCreds_AnswerLostAndLifetimeUnknown_IsKeptInTheBooksForLong(t *testing.T) {
+	m := newMount(t)
+	require.NoError(t, m.vendors.SetSwitch("fortisiem", "access_token_expiry", "24h"))
+	m.must(logical.UpdateOperation, "config/fortisiem", m.configData("fortisiem", map[string]any{"verify_connection": false}))
+	m.must(logical.UpdateOperation, "roles/fortisiem", map[string]any{"config": "fortisiem", "ttl": "5m"})
+	m.fault(emulator.Fault{Vendor: "fortisiem", Route: "*", DropAfter: true, Times: 1})
+	status, _ := m.refused(logical.ReadOperation, "creds/fortisiem", nil)
+	require.Equal(t, http.StatusFailedDependency, status)
+	m.clock.advance(12 * time.Hour)
+	m.tick()
+	require.Len(t, m.leased("fortisiem"), 1)
+	require.Len(t, m.ledgerOf("fortisiem"), 1)
+}

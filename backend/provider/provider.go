@@ -58,6 +58,8 @@ type Capabilities struct {
 	// MaxLifetime is the longest life that the vendor grants. Zero when it sets no limit that is
 	// known.
 	MaxLifetime time.Duration
+	// LifetimeByVendor is true when the vendor alone decides how long a credential lives, whatever is asked for.
+	LifetimeByVendor bool
 	// DefaultMaxCredentials is the default of the config field max_credentials. Zero means unlimited.
 	DefaultMaxCredentials int
 	// TrustFields are the config fields beside "address" that say where a secret is sent, such as the URL of a

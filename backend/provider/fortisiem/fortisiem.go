@@ -42,8 +42,9 @@ func (vendor) Description() string {
 
 func (vendor) Capabilities() provider.Capabilities {
 	return provider.Capabilities{
-		Renewal: provider.RenewalNone,
-		Revokes: true, // of those configs that name a revoke_url: see CanRevoke
+		Renewal:          provider.RenewalNone,
+		LifetimeByVendor: true,
+		Revokes:          true, // of those configs that name a revoke_url: see CanRevoke
 		// Every access token that is leased is sent there.
 		TrustFields: []string{fieldRevokeURL},
 		RevocationNote: "FortiSIEM documents no call that ends an access token: without revoke_url in the config, " +
