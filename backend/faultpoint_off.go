@@ -17,6 +17,9 @@ const (
 	// lostLeaseGrace is how long after its end a lease may still be revoked by Vault itself, which
 	// gives up after about ten minutes.
 	lostLeaseGrace = 15 * time.Minute
+
+	// expiryGrace is how long after a credential's expiry its account is kept: clocks differ.
+	expiryGrace = time.Minute
 )
 
 // faultPoint marks a step at which the fault tests kill the process. Here it is nothing.

@@ -5,17 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
-)
-
-const (
-	// expiryGrace is how long after a credential's expiry its account is kept: clocks differ.
-	expiryGrace = time.Minute
 )
 
 // end revokes an entry's credential at the vendor and strikes the entry out. When that fails, the

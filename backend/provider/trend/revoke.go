@@ -8,9 +8,10 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// Revoke deletes the key, once it has seen that the key of that id is the one that was leased: ids are small
-// numbers that each tenant has, and a config whose management key was replaced by another tenant's would delete a
-// stranger's.
+// Revoke deletes the key, between two looks at it. Before: is the key of that id the one that was leased? Ids are
+// small numbers that each tenant has, and a config whose management key was replaced by another tenant's would
+// delete a stranger's. After: has it gone? Neither success nor 404 is taken at its word, since a proxy says either
+// for a manager that never heard the question.
 func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error {
 	leased, err := parseHandle(content)
 	if err != nil {
@@ -19,19 +20,39 @@ func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error 
 	if err := c.ready(opDelete); err != nil {
 		return err
 	}
-	shown, err := c.api.describeKey(ctx, leased.ID)
-	switch {
-	case err != nil:
-		err = c.judge(ctx, err, rightsView)
-	case shown.KeyName != leased.Name:
-		return notOurs(leased)
-	default:
-		err = c.judge(ctx, c.api.deleteKey(ctx, leased.ID), rightsDelete)
+	gone, err := c.keyIsGone(ctx, leased)
+	if err != nil || gone {
+		return err
 	}
-	if provider.ClassOf(err) == provider.ClassNotFound {
-		return nil
+	err = c.api.deleteKey(ctx, leased.ID)
+	if err != nil && provider.ClassOf(err) != provider.ClassNotFound {
+		return c.judge(ctx, err, rightsDelete)
+	}
+	gone, err = c.keyIsGone(ctx, leased)
+	if err == nil && !gone {
+		err = &provider.Error{
+			Class: provider.ClassUnavailable, Op: opDelete,
+			Message: fmt.Sprintf("the manager still shows the API key %d after it was deleted", leased.ID),
+			Remedy:  "see whether a proxy answers in the manager's place",
+		}
 	}
 	return err
+}
+
+// keyIsGone reports whether the manager has no key of that id any more. A key of another name is an error.
+func (c *connection) keyIsGone(ctx context.Context, leased handle) (bool, error) {
+	shown, err := c.api.describeKey(ctx, leased.ID)
+	if err != nil {
+		err = c.judge(ctx, err, rightsView)
+		if provider.ClassOf(err) == provider.ClassNotFound {
+			return true, nil
+		}
+		return false, err
+	}
+	if shown.KeyName != leased.Name {
+		return false, notOurs(leased)
+	}
+	return false, nil
 }
 
 // notOurs is the error for an id that belongs to another key.

@@ -3,10 +3,12 @@ package trend_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
@@ -26,4 +28,25 @@ func TestRevoke_IDBelongsToAnotherKey_DeletesNothing(t *testing.T) {
 	require.Equal(t, provider.ClassInvalid, refusal(t, err).Class)
 	require.NoError(t, conn.Revoke(t.Context(), strangers.Handle))
 	require.Equal(t, live-1, m.live("leased"))
+}
+
+// A proxy in front of the manager answers in its place.
+func TestRevoke_ManagerNeverHeardIt_IsNotBelieved(t *testing.T) {
+	html, empty := "<html>not found</html>", "{}"
+	for name, fault := range map[string]emulator.Fault{
+		"404":               {Status: http.StatusNotFound},
+		"404, an HTML page": {Status: http.StatusNotFound, Body: &html},
+		"200, an object":    {Status: http.StatusOK, Body: &empty},
+		"204":               {Status: http.StatusNoContent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newManager(t)
+			conn := m.open(m.root())
+			issued := m.issue(conn)
+			fault.Vendor, fault.Route = "trend", "deleteApiKey"
+			m.fault(fault)
+			require.Error(t, conn.Revoke(t.Context(), issued.Handle))
+			require.Equal(t, 1, m.live("leased"))
+		})
+	}
 }
