@@ -60,11 +60,11 @@ test: build bin/vault bin/faults ## Run all tests: with the race detector, then 
 	@echo "==> end-to-end tests on a real Vault server"
 	@go test -count=1 -timeout 30m $(E2E)
 	@echo "==> fault tests, a short set (\`make test-faults\` runs all)"
-	@go test -count=1 -short -parallel 3 -timeout 10m -v $(FAULTS) | grep -v '^=== '
+	@go test -count=1 -short -parallel 3 -timeout 10m -v $(FAULTS) | grep --line-buffered -v '^=== '
 
 .PHONY: test-faults
 test-faults: build bin/vault bin/faults ## Kill, cut off and mislead everything, and prove that no credential is lost (minutes)
-	@go test -count=1 -parallel 3 -timeout 30m -v $(FAULTS) | grep -v '^=== '
+	@go test -count=1 -parallel 3 -timeout 30m -v $(FAULTS) | grep --line-buffered -v '^=== '
 
 .PHONY: test-short
 test-short: ## Run the tests that need no server

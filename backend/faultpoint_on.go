@@ -18,7 +18,7 @@ const (
 	firstRetry     = 500 * time.Millisecond
 	lastRetry      = 2 * time.Second
 	lostLeaseGrace = 3 * time.Second
-	expiryGrace    = 2 * time.Second
+	expiryGrace    = 20 * time.Second
 )
 
 // faultPointFile names, in the plugin's environment, a file that says what happens at which step:
