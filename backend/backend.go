@@ -32,7 +32,7 @@ func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend,
 		return nil, errors.New("the backend was given no configuration")
 	}
 	b := newBackend(options{providers: registry(), clock: provider.SystemClock{}, random: rand.Reader, breakerPause: breakerPause})
-	if err := b.setup(ctx, conf); err != nil {
+	if err := b.Setup(ctx, conf); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -125,10 +125,6 @@ func newBackend(opts options) *backend {
 		Clean:          b.clean,
 	}
 	return b
-}
-
-func (b *backend) setup(ctx context.Context, conf *logical.BackendConfig) error {
-	return b.Setup(ctx, conf)
 }
 
 // HandleRequest contains a panic: it becomes an error of the request that met it. In a process that serves

@@ -22,9 +22,6 @@ func statusOf(err error) int {
 	if _, inUse := errors.AsType[*ledger.InUseError](err); inUse {
 		return http.StatusConflict
 	}
-	if errors.Is(err, ledger.ErrDraining) {
-		return http.StatusBadRequest
-	}
 	switch provider.ClassOf(err) {
 	case provider.ClassInvalid, provider.ClassUnauthenticated, provider.ClassForbidden, provider.ClassNotFound:
 		return http.StatusBadRequest

@@ -48,10 +48,10 @@ func newFuzzMount(t *testing.T) *fuzzMount {
 	t.Helper()
 	m := &fuzzMount{t: t, storage: &logical.InmemStorage{}}
 	m.backend = newBackend(options{providers: registry(), clock: &clock{}, random: rand.Reader})
-	require.NoError(t, m.backend.setup(t.Context(), &logical.BackendConfig{
+	require.NoError(t, m.backend.Setup(t.Context(), &logical.BackendConfig{
 		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: &m.log}),
 		System:      &logical.StaticSystemView{DefaultLeaseTTLVal: time.Hour, MaxLeaseTTLVal: 48 * time.Hour},
-		StorageView: m.storage, BackendUUID: mountUUID,
+		StorageView: m.storage,
 	}))
 	t.Cleanup(func() { m.backend.Clean(context.Background()) })
 	return m

@@ -56,12 +56,9 @@ type mount struct {
 	clock   *clock
 	log     *bytes.Buffer
 	logMu   sync.Mutex
-	uuid    string
 	// breakerPause is in real time. Short, it is over when a test has ended an outage.
 	breakerPause time.Duration
 }
-
-const mountUUID = "8d0c8f7c-52a5-4b3a-9d3e-6f4f6d6f0001"
 
 func newMount(t *testing.T) *mount {
 	t.Helper()
@@ -70,7 +67,7 @@ func newMount(t *testing.T) *mount {
 
 func newMountOn(t testing.TB, served emulator.Config) *mount {
 	t.Helper()
-	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, log: &bytes.Buffer{}, uuid: mountUUID, breakerPause: time.Nanosecond}
+	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, log: &bytes.Buffer{}, breakerPause: time.Nanosecond}
 	served.Now = m.clock.Now
 	vendors, err := emulator.Start(served, all.Vendors()...)
 	require.NoError(t, err)
@@ -88,11 +85,10 @@ func newMountOn(t testing.TB, served emulator.Config) *mount {
 func (m *mount) start() {
 	m.t.Helper()
 	b := newBackend(options{providers: registry(), clock: m.clock, random: rand.Reader, breakerPause: m.breakerPause})
-	err := b.setup(m.t.Context(), &logical.BackendConfig{
+	err := b.Setup(m.t.Context(), &logical.BackendConfig{
 		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: &lockedWriter{m}}),
 		System:      &logical.StaticSystemView{DefaultLeaseTTLVal: time.Hour, MaxLeaseTTLVal: 48 * time.Hour},
 		StorageView: m.storage,
-		BackendUUID: m.uuid,
 	})
 	require.NoError(m.t, err)
 	require.NoError(m.t, b.Initialize(m.t.Context(), &logical.InitializationRequest{Storage: m.storage}))

@@ -220,11 +220,11 @@ func (b *backend) settleFailedIssue(ctx context.Context, storage logical.Storage
 func (b *backend) settleUnrecorded(ctx context.Context, storage logical.Storage, entry *ledger.Entry, o order, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	revoker, ok := o.conn.Connection.(provider.Revoker)
-	if !ok || !canRevoke(o.conn.Connection, o.vendor.Capabilities()) {
+	if !canRevoke(o.conn.Connection, o.vendor.Capabilities()) {
 		return cause
 	}
-	if err := revoker.Revoke(ctx, entry.Handle); err != nil {
+	err := b.callVendor(o.conn, o.config.Vendor, operationRevoke, func() error { return revokeAtVendor(ctx, o.conn, entry) })
+	if err != nil {
 		// The intent stays in storage and becomes due by its age.
 		b.Logger().Warn("an unrecorded credential could not be revoked yet", "config", entry.Config, "marker", entry.Marker, "error", err)
 		return cause

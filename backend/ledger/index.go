@@ -78,6 +78,29 @@ func (x *index) load(ctx context.Context, storage logical.Storage) error {
 	return nil
 }
 
+// used counts the entries that occupy a slot.
+func (x *index) used(now time.Time) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	used, _ := x.occupied(now)
+	return used
+}
+
+// occupied counts the entries that occupy a slot, and tells when the first of them expires. It is called with the
+// lock held.
+func (x *index) occupied(now time.Time) (used int, nextExpiry time.Time) {
+	for _, entry := range x.entries {
+		if !entry.occupiesSlot(now) {
+			continue
+		}
+		used++
+		if nextExpiry.IsZero() || entry.ExpiresAt.Before(nextExpiry) {
+			nextExpiry = entry.ExpiresAt
+		}
+	}
+	return used, nextExpiry
+}
+
 // reserve takes a slot for entry, or says why there is none.
 func (x *index) reserve(entry *Entry, incarnation string, limit int, now time.Time) error {
 	x.mu.Lock()
@@ -86,17 +109,7 @@ func (x *index) reserve(entry *Entry, incarnation string, limit int, now time.Ti
 		return ErrClosed
 	}
 	if limit > 0 {
-		used, nextExpiry := 0, time.Time{}
-		for _, other := range x.entries {
-			if !other.occupiesSlot(now) {
-				continue
-			}
-			used++
-			if nextExpiry.IsZero() || other.ExpiresAt.Before(nextExpiry) {
-				nextExpiry = other.ExpiresAt
-			}
-		}
-		if used >= limit {
+		if used, nextExpiry := x.occupied(now); used >= limit {
 			return &FullError{Used: used, Limit: limit, NextExpiry: nextExpiry}
 		}
 	}

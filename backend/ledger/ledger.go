@@ -189,17 +189,11 @@ func (l *Ledger) List(ctx context.Context, storage logical.Storage, config strin
 
 // Used counts the credentials of a config that can still be alive at the vendor.
 func (l *Ledger) Used(ctx context.Context, storage logical.Storage, config string) (int, error) {
-	entries, err := l.List(ctx, storage, config)
-	if err != nil {
+	idx := l.index(config)
+	if err := idx.load(ctx, storage); err != nil {
 		return 0, err
 	}
-	now, used := l.now(), 0
-	for i := range entries {
-		if entries[i].occupiesSlot(now) {
-			used++
-		}
-	}
-	return used, nil
+	return idx.used(l.now()), nil
 }
 
 // Configs lists the names of the configs that have entries in storage, including those whose config
