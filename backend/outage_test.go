@@ -71,6 +71,30 @@ func TestPeriodic_RootCredentialRefused_RestsTheConfig(t *testing.T) {
 	require.LessOrEqual(t, m.operations("ftd")["password"]-before, 1)
 }
 
+// A leader that has stalled finds its leases long over, and does not know yet that its successor has renewed them.
+// All that it can tell by is that it cannot write.
+func TestPeriodic_LeaderThatHasBeenSucceeded_EndsNothing(t *testing.T) {
+	for _, sharing := range []string{"exclusive", "shared"} {
+		t.Run(sharing, func(t *testing.T) {
+			m := newMount(t)
+			m.configure("trend", map[string]any{"role_name": "Auditor", "ttl": "90m", "sharing": sharing})
+			m.read("trend")
+			m.clock.advance(90*time.Minute + lostLeaseGrace + time.Second)
+			calls := len(m.vendors.Requests("trend"))
+			m.storage.Underlying().FailPut(true)
+			m.storage.Underlying().FailDelete(true)
+			m.tick()
+			require.Len(t, m.vendors.Requests("trend"), calls)
+
+			m.storage.Underlying().FailPut(false)
+			m.storage.Underlying().FailDelete(false)
+			m.tick()
+			require.Empty(t, m.leased("trend"))
+			require.Empty(t, m.ledgerOf("trend"))
+		})
+	}
+}
+
 func TestTidy_TriesOutstandingRevocationsAtOnce(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)

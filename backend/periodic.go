@@ -176,6 +176,17 @@ func (b *backend) settleOne(ctx context.Context, storage logical.Storage, listed
 		return err
 	}
 	b.Logger().Info("ending a credential that no lease holds", "config", entry.Config, "id", entry.ID, "state", entry.State)
+	// Written down before the vendor is asked: a leader that has stalled and been succeeded cannot write, and what
+	// it knows of leases is old.
+	if entry.State != ledger.StateRevoking {
+		entry.State = ledger.StateRevoking
+		if err := b.ledger.Update(ctx, storage, entry); err != nil {
+			if errors.Is(err, ledger.ErrChanged) {
+				return nil
+			}
+			return err
+		}
+	}
 	return b.end(ctx, storage, entry)
 }
 

@@ -209,7 +209,14 @@ func (b *backend) findShared(ctx context.Context, storage logical.Storage, o ord
 		return nil, err
 	}
 	for i := len(entries) - 1; i >= 0; i-- {
-		if entries[i].ShareKey != key || entries[i].State != ledger.StateLive || b.ledger.Draining(entries[i].ID) {
+		if entries[i].ShareKey != key || entries[i].State != ledger.StateLive {
+			continue
+		}
+		held, err := b.ledger.Held(ctx, storage, entries[i].ID)
+		if err != nil {
+			return nil, err
+		}
+		if !held {
 			continue
 		}
 		entry, err := b.ledger.Get(ctx, storage, o.role.Config, entries[i].ID)

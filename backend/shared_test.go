@@ -78,6 +78,24 @@ func TestShared_AfterRestart_GoesOnWithTheSameCredential(t *testing.T) {
 	require.Empty(t, m.leased("ftd"))
 }
 
+// A leader that stalls between a last holder's end and the revocation revokes when it goes on, and its successor
+// cannot know.
+func TestShared_LastHolderGoneBeforeRestart_IsGivenToNobody(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", map[string]any{"sharing": "shared"})
+	first := m.read("ftd")
+	internal := first.secret.InternalData
+	require.NoError(t, m.storage.Delete(t.Context(), fmt.Sprintf("holder/%s/%s", internal["id"], internal["holder"])))
+	m.restart()
+	second := m.read("ftd")
+	require.NotEqual(t, first.data["token"], second.data["token"])
+	m.clock.advance(issueDeadline + time.Second)
+	m.tick()
+	require.Len(t, m.leased("ftd"), 1, "what nobody holds is ended")
+	require.NoError(t, m.revoke(second))
+	require.Empty(t, m.leased("ftd"))
+}
+
 func TestShared_LifeGetsShorterThanTTL_IsReplacedAndDrains(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"}) // ttl 15m, max_ttl 2h

@@ -156,17 +156,16 @@ func (l *Ledger) detachWhere(ctx context.Context, storage logical.Storage, entry
 	return last, err
 }
 
-// Draining reports whether the last holder of a credential has gone, so that it takes no more.
-func (l *Ledger) Draining(entry string) bool {
-	l.mu.Lock()
-	s, ok := l.shares[entry]
-	l.mu.Unlock()
-	if !ok {
-		return false
-	}
+// Held reports whether a credential has holders, and so may be given to more. One without may be on its way to the
+// vendor for revocation, by this process or by one that was the leader before and does not know yet that it is not.
+func (l *Ledger) Held(ctx context.Context, storage logical.Storage, entry string) (bool, error) {
+	s := l.share(entry)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.draining
+	if err := s.load(ctx, storage, entry); err != nil {
+		return false, err
+	}
+	return !s.draining && len(s.holders) > 0, nil
 }
 
 // Holders counts the holders of a credential.

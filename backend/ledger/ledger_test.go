@@ -217,6 +217,13 @@ func TestUpdate_RemovedOrChangedMeanwhile_StoresNothing(t *testing.T) {
 	}
 }
 
+func held(t *testing.T, l *Ledger, storage logical.Storage) bool {
+	t.Helper()
+	held, err := l.Held(t.Context(), storage, "a")
+	require.NoError(t, err)
+	return held
+}
+
 func TestAttach_CredentialIsGone_IsRefused(t *testing.T) {
 	storage, l := &logical.InmemStorage{}, New(newTestClock().Now)
 	entry, err := l.Reserve(t.Context(), storage, intent("a", 0))
@@ -224,12 +231,16 @@ func TestAttach_CredentialIsGone_IsRefused(t *testing.T) {
 	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", "h", start), ErrDraining, "not live yet")
 	entry.State, entry.Shared = StateLive, json.RawMessage(`{}`)
 	require.NoError(t, l.Update(t.Context(), storage, entry))
+	require.False(t, held(t, l, storage))
 	require.NoError(t, l.Attach(t.Context(), storage, "edge", "a", "h", start))
+	require.True(t, held(t, l, storage))
+	require.True(t, held(t, New(newTestClock().Now), storage), "as another process reads it")
 
 	last, err := l.Detach(t.Context(), storage, "a", "h")
 	require.NoError(t, err)
 	require.True(t, last)
-	require.True(t, l.Draining("a"))
+	require.False(t, held(t, l, storage))
+	require.False(t, held(t, New(newTestClock().Now), storage), "as another process reads it")
 	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", "i", start), ErrDraining)
 	require.NoError(t, l.Remove(t.Context(), storage, "edge", "a"))
 	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", "i", start), ErrDraining, "nor once it is struck out")

@@ -102,12 +102,22 @@ func TestLeaderFrozenAtFaultPoint(t *testing.T) {
 	}
 	t.Parallel()
 	s := newStand(t, 3, loadTTL)
+	readAtSuccessor := func(t *testing.T, o *trial) { o.mustRead(t, o.shared) }
 	for _, step := range []struct {
 		point string
 		op    operation
+		// meanwhile is what clients do at the successor.
+		meanwhile func(*testing.T, *trial)
 	}{
-		{"issue.reserved", readExclusive}, {"issue.issued", readExclusive}, {"issue.recorded", readExclusive},
-		{"renew.begun", renew}, {"revoke.begun", revokeExclusive},
+		{"issue.reserved", readExclusive, prepareNothing},
+		{"issue.issued", readExclusive, prepareNothing},
+		{"issue.recorded", readExclusive, prepareNothing},
+		{"share.attached", readSharedToo, readAtSuccessor},
+		{"renew.begun", renew, prepareNothing},
+		{"revoke.begun", revokeExclusive, prepareNothing},
+		// The old leader ends what the last holder has left, and must not end what the successor has given out.
+		{"revoke.detached", revokeLast, readAtSuccessor},
+		{"revoke.begun", revokeLast, readAtSuccessor},
 	} {
 		var trials []*trial
 		for _, v := range loaded() {
@@ -115,17 +125,17 @@ func TestLeaderFrozenAtFaultPoint(t *testing.T) {
 				trials = append(trials, s.begin(t, "leader of three frozen at "+step.point, step.op.name, v))
 			}
 		}
-		s.freezeLeaderAt(t, step.point, step.op, trials)
+		s.freezeLeaderAt(t, step.point, step.op, trials, step.meanwhile)
 		for _, o := range trials {
 			o.conclude(t)
 		}
-		progress("leader of three frozen at %s", step.point)
+		progress("leader of three frozen at %s (%s)", step.point, step.op.name)
 	}
 	s.drain(t)
 }
 
 // freezeLeaderAt freezes the leader once all trials wait at a step, until its successor has settled what was due.
-func (s *stand) freezeLeaderAt(t *testing.T, point string, op operation, trials []*trial) {
+func (s *stand) freezeLeaderAt(t *testing.T, point string, op operation, trials []*trial, meanwhile func(*testing.T, *trial)) {
 	t.Helper()
 	leader := s.leader(t)
 	for _, o := range trials {
@@ -146,6 +156,9 @@ func (s *stand) freezeLeaderAt(t *testing.T, point string, op operation, trials 
 	s.awaitSuccessor(t, leader)
 	s.order(t, "")
 	s.awaitPlugin(t)
+	for _, o := range trials {
+		meanwhile(t, o)
+	}
 	settled := time.Now().Add(dueAfter)
 	await(2*dueAfter, func() bool {
 		for _, o := range trials {
