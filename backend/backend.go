@@ -73,6 +73,10 @@ type backend struct {
 	// resting tells until when the periodic run leaves a config alone. Only the periodic run uses it.
 	resting map[string]time.Time
 
+	// restingRoots tells until when the periodic run leaves a config's root credential alone. Only it uses this.
+	restingRoots    map[string]time.Time
+	rootSettlements rootSettlements
+
 	// inFlight holds the ledger ids that a request of this process is issuing right now, which the
 	// periodic run leaves alone.
 	inFlight sync.Map
@@ -95,7 +99,11 @@ func newBackend(opts options) *backend {
 		metrics:   newMetrics(),
 		compared:  make(map[string]time.Time),
 		resting:   make(map[string]time.Time),
-		shared:    &sharedCredentials{byRole: make(map[string]*sharedCredential)},
+
+		restingRoots:    make(map[string]time.Time),
+		rootSettlements: rootSettlements{resting: make(map[string]restingRoot)},
+
+		shared: &sharedCredentials{byRole: make(map[string]*sharedCredential)},
 	}
 	b.lifetime, b.stop = context.WithCancel(context.Background())
 	for _, p := range opts.providers {

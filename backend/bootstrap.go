@@ -15,8 +15,8 @@ import (
 const bootstrapPrefix = "bootstrap/"
 
 // bootstrapEntry holds the markers of root credentials that may exist at the vendor without being stored
-// here: of attempts whose process died or whose answer was lost. The login that made them is not kept, so
-// they wait for the next config of that name, whose root credential can end them.
+// here: of attempts whose process died or whose answer was lost. A login that made them is not kept, so
+// they wait until there is a config of that name, whose root credential can end them.
 type bootstrapEntry struct {
 	Attempts []bootstrapAttempt `json:"attempts"`
 }
@@ -41,11 +41,10 @@ func (b *backend) bootstrap(ctx context.Context, storage logical.Storage, name s
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := b.noteBootstrap(ctx, storage, name, func(attempts []bootstrapAttempt) []bootstrapAttempt {
-		return append(attempts, bootstrapAttempt{Marker: marker, At: b.clock.Now()})
-	}); err != nil {
+	if err := b.noteRoot(ctx, storage, name, marker); err != nil {
 		return nil, nil, err
 	}
+	faultPoint("bootstrap.noted")
 	made, err := provider.Contain(entry.Vendor+": bootstrap", func() (*provider.Bootstrapped, error) { return once.Bootstrap(ctx, marker) })
 	if err != nil {
 		login.Abandon()
@@ -54,6 +53,7 @@ func (b *backend) bootstrap(ctx context.Context, storage logical.Storage, name s
 		}
 		return nil, nil, err
 	}
+	faultPoint("bootstrap.made")
 	entry.Fields, entry.RootMarker = made.Fields, marker
 	conn, err := b.openConnection(storage, name, entry)
 	if err != nil {
@@ -113,6 +113,13 @@ func (b *backend) endStaleRoots(ctx context.Context, storage logical.Storage, na
 		b.bootstrapSettled(ctx, storage, name, attempt.Marker)
 	}
 	return warnings
+}
+
+// noteRoot writes down the marker of a root credential that is about to be made.
+func (b *backend) noteRoot(ctx context.Context, storage logical.Storage, name, marker string) error {
+	return b.noteBootstrap(ctx, storage, name, func(attempts []bootstrapAttempt) []bootstrapAttempt {
+		return append(attempts, bootstrapAttempt{Marker: marker, At: b.clock.Now()})
+	})
 }
 
 // bootstrapSettled strikes a marker out.

@@ -34,17 +34,21 @@ type configEntry struct {
 	// Retired configs issue nothing and stay until their last credential is gone.
 	Retired bool `json:"retired,omitempty"`
 
-	Address        string            `json:"address"`
-	CACert         string            `json:"ca_cert,omitempty"`
-	TLSServerName  string            `json:"tls_server_name,omitempty"`
-	TLSSkipVerify  bool              `json:"tls_skip_verify,omitempty"`
-	RequestTimeout time.Duration     `json:"request_timeout_ns"`
-	MaxRetries     int               `json:"max_retries"`
-	MaxCredentials int               `json:"max_credentials"`
+	Address        string        `json:"address"`
+	CACert         string        `json:"ca_cert,omitempty"`
+	TLSServerName  string        `json:"tls_server_name,omitempty"`
+	TLSSkipVerify  bool          `json:"tls_skip_verify,omitempty"`
+	RequestTimeout time.Duration `json:"request_timeout_ns"`
+	MaxRetries     int           `json:"max_retries"`
+	MaxCredentials int           `json:"max_credentials"`
+	// RotationPeriod is how often the root credential is replaced; 0 is never.
+	RotationPeriod time.Duration     `json:"rotation_period_ns,omitempty"`
 	CustomMetadata map[string]string `json:"custom_metadata,omitempty"`
 
 	// Fields are the vendor's own, by the schema of its ConfigFields.
 	Fields map[string]any `json:"fields"`
+	// Root is where the rotation of the root credential stands.
+	Root rootState `json:"root,omitzero"`
 }
 
 // config returns a stored config, or nil when there is none of that name.
@@ -107,24 +111,43 @@ func (b *backend) openConnection(storage logical.Storage, name string, entry *co
 }
 
 // configInUse returns the config and its connection for a request on behalf of a credential. The
-// caller must release the connection.
+// caller must release the connection. It waits while the root credential is being rotated, and after a
+// rotation that was interrupted it first finds out which root credential is in force.
 func (b *backend) configInUse(ctx context.Context, storage logical.Storage, name string) (*configEntry, *connection, error) {
-	entry, err := b.config(ctx, storage, name)
-	if err != nil {
-		return nil, nil, err
-	}
-	if entry == nil {
-		return nil, nil, &provider.Error{
-			Class:   provider.ClassInvalid,
-			Message: "the config does not exist",
-			Remedy:  fmt.Sprintf("write it to config/%s", name),
+	for {
+		entry, err := b.config(ctx, storage, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if entry == nil {
+			return nil, nil, &provider.Error{
+				Class:   provider.ClassInvalid,
+				Message: "the config does not exist",
+				Remedy:  fmt.Sprintf("write it to config/%s", name),
+			}
+		}
+		conn, freed, err := b.connections.acquireFree(storage, name, entry)
+		if err != nil {
+			return nil, nil, err
+		}
+		if conn != nil {
+			if proposed := entry.Root.Proposed; proposed == nil || proposed.Refused && !conn.wasRefused() {
+				return entry, conn, nil
+			}
+			conn.release()
+			if err := b.settleProposed(ctx, storage, name); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return nil, nil, &provider.Error{
+				Class: provider.ClassUnavailable, Message: "the root credential is being rotated", Remedy: "try again", Err: ctx.Err(),
+			}
 		}
 	}
-	conn, err := b.connections.acquire(storage, name, entry)
-	if err != nil {
-		return nil, nil, err
-	}
-	return entry, conn, nil
 }
 
 // readRecord decodes a stored record. It reports false when there is none.

@@ -16,9 +16,22 @@ import (
 // configDelete deletes a config without live credentials, or, forced, retires one that has some.
 func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
+	if b.connections.isSeized(name) {
+		return nil, errSeized
+	}
 	entry, err := readConfig(ctx, req.Storage, name)
 	if err != nil || entry == nil {
 		return nil, err
+	}
+	if entry.Root.Former != nil && !data.Get("abandon").(bool) {
+		// Nobody could end it without the config.
+		if err := b.finishRotation(ctx, req.Storage, name); err != nil && !data.Get("force").(bool) {
+			return fail(fmt.Sprintf("config %q", name), fmt.Errorf(
+				"%w; the root credential before this one is still alive at the vendor: end it there, and delete with force=true", err))
+		}
+		if entry, err = readConfig(ctx, req.Storage, name); err != nil || entry == nil {
+			return nil, err
+		}
 	}
 	if data.Get("abandon").(bool) {
 		return b.abandonConfig(ctx, req.Storage, name, entry)

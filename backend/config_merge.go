@@ -35,10 +35,15 @@ func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*con
 			Remedy: "it is deleted once its last credential has ended; use another name",
 		}
 	}
+	rootGiven := old == nil
 	for field, schema := range vendor.ConfigFields() {
 		if _, given := data.Raw[field]; given && isSensitive(schema) {
-			entry.RootMarker = "" // whatever root credential this is, it is not the one that we made
+			rootGiven = true
 		}
+	}
+	if rootGiven {
+		entry.RootMarker = "" // whatever root credential this is, it is not the one that we made
+		entry.Root.SetAt, entry.Root.Proposed = b.clock.Now(), nil
 	}
 	entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.ConfigFields())
 	if err != nil {
@@ -84,6 +89,9 @@ func (c *configEntry) mergeCommon(data *framework.FieldData, vendor provider.Pro
 	overlay(data, "max_retries", &c.MaxRetries)
 	overlay(data, "max_credentials", &c.MaxCredentials)
 	overlay(data, "custom_metadata", &c.CustomMetadata)
+	if err := c.mergeRotation(data, vendor); err != nil {
+		return err
+	}
 	if c.RequestTimeout <= 0 || c.RequestTimeout > maxRequestTimeout {
 		return provider.InvalidField("request_timeout", "must be between 1s and %s", maxRequestTimeout)
 	}
@@ -98,6 +106,20 @@ func (c *configEntry) mergeCommon(data *framework.FieldData, vendor provider.Pro
 	}
 	if c.Address == "" {
 		return provider.InvalidField("address", "is required")
+	}
+	return nil
+}
+
+// mergeRotation overlays how often the root credential is replaced.
+func (c *configEntry) mergeRotation(data *framework.FieldData, vendor provider.Provider) error {
+	overlaySeconds(data, "rotation_period", &c.RotationPeriod)
+	can := vendor.Capabilities()
+	switch {
+	case c.RotationPeriod == 0:
+	case !can.RotatesRoot:
+		return provider.InvalidField("rotation_period", "the API of vendor %q cannot replace the root credential: %s", vendor.Name(), can.RotationNote)
+	case c.RotationPeriod < minRotationPeriod:
+		return provider.InvalidField("rotation_period", "must be 0 or at least %s", minRotationPeriod)
 	}
 	return nil
 }

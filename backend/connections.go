@@ -29,6 +29,13 @@ type connection struct {
 	// holdOff and until hold a vendor's wish to be left alone.
 	holdOff *provider.Error
 	until   time.Time
+
+	// left is closed when the next user leaves, if somebody waits for that.
+	left chan struct{}
+	// wanted is closed while somebody wants the connection to himself.
+	wanted chan struct{}
+	// refused is set once the vendor has refused the root credential.
+	refused bool
 }
 
 // use counts a user in. It fails once the connection is retired and unused, that is, closed.
@@ -46,6 +53,10 @@ func (c *connection) use() bool {
 func (c *connection) release() {
 	c.mu.Lock()
 	c.users--
+	if c.left != nil {
+		close(c.left)
+		c.left = nil
+	}
 	last := c.retired && c.users == 0
 	c.mu.Unlock()
 	if last {
@@ -103,19 +114,32 @@ type connections struct {
 
 	mu   sync.Mutex
 	open map[string]*connection
+	// seized are the configs whose connection one request has to itself; see seize.
+	seized map[string]chan struct{}
 }
 
 func newConnections(openFunc opener, breakerPause time.Duration) *connections {
-	return &connections{openFunc: openFunc, breakerPause: breakerPause, open: make(map[string]*connection)}
+	return &connections{
+		openFunc: openFunc, breakerPause: breakerPause,
+		open: make(map[string]*connection), seized: make(map[string]chan struct{}),
+	}
 }
 
 func (c *connections) wrap(opened provider.Connection, generation string, users int) *connection {
-	return &connection{Connection: opened, generation: generation, users: users, breaker: newBreaker(c.breakerPause)}
+	return &connection{
+		Connection: opened, generation: generation, users: users, breaker: newBreaker(c.breakerPause), wanted: make(chan struct{}),
+	}
 }
 
 // acquire returns the connection of a config, opening it if need be. The caller must release it.
+// It does not ask whether somebody has seized it.
 func (c *connections) acquire(storage logical.Storage, name string, entry *configEntry) (*connection, error) {
 	c.mu.Lock()
+	return c.acquireLocked(storage, name, entry)
+}
+
+// acquireLocked is acquire with the lock held, which it releases.
+func (c *connections) acquireLocked(storage logical.Storage, name string, entry *configEntry) (*connection, error) {
 	current, ok := c.open[name]
 	if ok && current.generation == entry.Generation && current.use() {
 		c.mu.Unlock()

@@ -34,6 +34,9 @@ func statusOf(err error) int {
 	case provider.ClassAmbiguous:
 		return http.StatusFailedDependency
 	case provider.ClassUnknown:
+		if coded, ok := errors.AsType[logical.HTTPCodedError](err); ok {
+			return coded.Code()
+		}
 	}
 	return http.StatusInternalServerError
 }

@@ -19,6 +19,10 @@ const (
 	eventOwnerlessFound = "vendorauth/ownerless-found"
 	// eventAnswerLost: the vendor's answer to an issue was lost, and what it may have made is looked for.
 	eventAnswerLost = "vendorauth/answer-lost"
+	// eventRotated: the root credential of a config was replaced.
+	eventRotated = "vendorauth/root-rotated"
+	// eventRotationFailed: it should have been, and was not.
+	eventRotationFailed = "vendorauth/root-rotation-failed"
 )
 
 // event sends an event. A failure to do so is only logged: nothing depends on events.

@@ -55,7 +55,10 @@ type mount struct {
 	vendors *emulator.Server
 	clock   *clock
 	log     *bytes.Buffer
-	logMu   sync.Mutex
+	// made are root secrets that were made by rotations.
+	made   []string
+	madeMu sync.Mutex
+	logMu  sync.Mutex
 	// breakerPause is in real time. Short, it is over when a test has ended an outage.
 	breakerPause time.Duration
 }
@@ -136,7 +139,39 @@ func (m *mount) secrets() []string {
 			}
 		}
 	}
-	return secrets
+	m.madeMu.Lock()
+	defer m.madeMu.Unlock()
+	return append(secrets, m.made...)
+}
+
+// forgetMade forgets them, and the log that was searched for them.
+func (m *mount) forgetMade() {
+	m.madeMu.Lock()
+	defer m.madeMu.Unlock()
+	m.made = nil
+	m.logMu.Lock()
+	defer m.logMu.Unlock()
+	m.log.Reset()
+}
+
+// learn adds the root secrets that were made and stored since.
+func (m *mount) learn(config string) {
+	m.t.Helper()
+	entry, err := readConfig(m.t.Context(), m.storage, config)
+	require.NoError(m.t, err)
+	sets := []map[string]any{entry.Fields}
+	if entry.Root.Proposed != nil {
+		sets = append(sets, entry.Root.Proposed.Fields)
+	}
+	m.madeMu.Lock()
+	defer m.madeMu.Unlock()
+	for _, fields := range sets {
+		for field, value := range fields {
+			if m.backend.sensitive[field] {
+				m.made = append(m.made, value.(string))
+			}
+		}
+	}
 }
 
 // request sends a request and returns the answer as Vault's HTTP layer would: with its status.

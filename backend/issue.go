@@ -74,7 +74,7 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 		// Nobody knows it before the answer is there. Should that be lost, the account is kept for long.
 		bound = max(bound, b.System().MaxLeaseTTL())
 	}
-	entry, err := b.reserve(ctx, storage, o.role.MaxWait, ledger.Intent{
+	entry, err := b.reserve(ctx, storage, o, ledger.Intent{
 		ID:          id,
 		Marker:      marker,
 		Config:      o.role.Config,
@@ -87,7 +87,9 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 		Limit:       o.config.MaxCredentials,
 	})
 	if err != nil {
-		b.metrics.refused(o.config.Vendor, operationIssue, err)
+		if !errors.Is(err, errGaveWay) {
+			b.metrics.refused(o.config.Vendor, operationIssue, err)
+		}
 		return nil, explainRefusal(err)
 	}
 	faultPoint("issue.reserved")
@@ -143,8 +145,8 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 }
 
 // reserve takes a slot, waiting for one to become free if the role says so.
-func (b *backend) reserve(ctx context.Context, storage logical.Storage, maxWait time.Duration, intent ledger.Intent) (*ledger.Entry, error) {
-	giveUp := b.clock.Now().Add(maxWait)
+func (b *backend) reserve(ctx context.Context, storage logical.Storage, o order, intent ledger.Intent) (*ledger.Entry, error) {
+	giveUp := b.clock.Now().Add(o.role.MaxWait)
 	for {
 		freed := b.ledger.Freed(intent.Config)
 		entry, err := b.ledger.Reserve(ctx, storage, intent)
@@ -155,6 +157,8 @@ func (b *backend) reserve(ctx context.Context, storage logical.Storage, maxWait 
 		}
 		select {
 		case <-freed:
+		case <-o.conn.isWanted():
+			return nil, errGaveWay
 		case <-b.clock.After(min(left, max(full.NextExpiry.Sub(b.clock.Now()), time.Second))):
 		case <-ctx.Done():
 			return nil, err

@@ -26,7 +26,7 @@ var (
 const modelSteps = 25
 
 // TestModel plays random sequences of everything that can happen to a config with three slots (reads, renewals,
-// revocations, expiry, lost leases, lost answers, outages, failing storage, kills) against the emulator, with a
+// revocations, expiry, lost leases, lost answers, outages, failing storage, kills, rotations of the root credential) against the emulator, with a
 // simple model of the leases beside. After each step, whatever is alive at the vendor is in the books, nobody
 // was evicted, and each lease's credential works; in the end nothing is left.
 func TestModel(t *testing.T) {
@@ -83,7 +83,7 @@ func (p *play) run() {
 	steps := []func(){
 		p.readOwn, p.readOwn, p.readShared, p.readShared, p.revokeOne, p.revokeOne, p.renewOne, p.loseLease,
 		p.answerLost, p.createRefused, p.outageWhileRevoking, p.killWhileIssuing, p.killAndRestart, p.tickOnce,
-		p.passTime, p.passTime,
+		p.passTime, p.passTime, p.rotateRoot,
 	}
 	for range modelSteps {
 		steps[p.random.IntN(len(steps))]()
@@ -95,6 +95,8 @@ func (p *play) run() {
 		}
 	}
 	p.endAll()
+	p.requireNoSecretLogged()
+	p.forgetMade()
 }
 
 func (p *play) note(format string, args ...any) {
@@ -225,6 +227,40 @@ func (p *play) killWhileIssuing() {
 	_ = err // a read that was done before that write is a lease that was lost
 	p.vendors.ClearFaults("ftd")
 	p.restart()
+}
+
+// rotateRoot changes the password, whose answer may be lost, and the process may be killed after so many writes.
+func (p *play) rotateRoot() {
+	storage := logical.Storage(p.storage)
+	disturbance := p.random.IntN(5)
+	switch disturbance {
+	case 0:
+		p.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true, Times: 1})
+	case 1:
+		p.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true, Times: 1})
+	case 2:
+		storage = &failingStorage{Storage: p.storage, failPut: 1 + p.random.IntN(5)}
+	}
+	_, status, _ := p.send(p.t.Context(), &logical.Request{
+		Operation: logical.UpdateOperation, Path: "config/ftd/rotate-root", Storage: storage, MountPoint: "vendorauth/",
+	})
+	p.note("rotate, disturbance %d: %d", disturbance, status)
+	p.vendors.ClearFaults("ftd")
+	if disturbance == 2 {
+		p.restart()
+	}
+	p.learn("ftd")
+	p.tick() // which finds out what an interrupted one has done
+	// What the device ends with the password is lost to its holders, who are told so when they renew.
+	alive := map[string]bool{}
+	for _, credential := range p.leased("ftd") {
+		alive[credential.Marker] = true
+	}
+	for _, l := range append([]*held(nil), p.leases...) {
+		if !alive[l.marker] {
+			p.endLease(l)
+		}
+	}
 }
 
 func (p *play) killAndRestart() {

@@ -19,6 +19,8 @@ const (
 	defaultRequestTimeout = 30 * time.Second
 	// maxRequestTimeout leaves a request, which Vault ends after 90 seconds, time to clean up.
 	maxRequestTimeout = 60 * time.Second
+	// minRotationPeriod keeps a mistake in the unit from changing a device's password every few seconds.
+	minRotationPeriod = time.Hour
 	defaultMaxRetries = 2
 	maxMaxRetries     = 10
 )
@@ -72,6 +74,7 @@ func (b *backend) pathConfig() []*framework.Path {
 		b.pathConfigCheck(name),
 		b.pathConfigCredentials(name),
 		b.pathConfigTidy(name),
+		b.pathConfigRotateRoot(name),
 	}
 }
 
@@ -102,6 +105,10 @@ func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema
 			Type: framework.TypeBool, Default: true,
 			Description: "Log in to the vendor before storing, and store nothing if that fails.",
 		},
+		"rotation_period": {
+			Type:        framework.TypeDurationSecond,
+			Description: "How often the root credential is replaced by itself, where the vendor's API can; an hour at least. 0 is never.",
+		},
 		"custom_metadata": {Type: framework.TypeKVPairs, Description: "Key=value pairs for the operator's own use."},
 		"force": {
 			Type: framework.TypeBool, Query: true,
@@ -126,6 +133,9 @@ func (b *backend) configExists(ctx context.Context, req *logical.Request, data *
 func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
 	where := fmt.Sprintf("config %q", name)
+	if b.connections.isSeized(name) {
+		return nil, errSeized
+	}
 	old, err := readConfig(ctx, req.Storage, name)
 	if err != nil {
 		return nil, err
@@ -224,8 +234,7 @@ func (b *backend) storeConfig(ctx context.Context, storage logical.Storage, name
 		return err
 	}
 	if (current == nil) != (old == nil) || (current != nil && current.Revision != old.Revision) {
-		return logical.CodedError(http.StatusConflict,
-			fmt.Sprintf("config %q was changed by another request at the same time; read it and write again", name))
+		return errConfigChanged(name)
 	}
 	return b.putConfig(ctx, storage, name, entry)
 }
@@ -254,6 +263,9 @@ func (b *backend) describeConfig(entry *configEntry) map[string]any {
 		"request_timeout": int64(entry.RequestTimeout.Seconds()),
 		"max_retries":     entry.MaxRetries,
 		"max_credentials": entry.MaxCredentials,
+		"rotation_period": int64(entry.RotationPeriod.Seconds()),
+		"root_set_at":     formatTime(entry.Root.SetAt),
+		"root_state":      entry.Root.String(),
 		"custom_metadata": metadata,
 		"retired":         entry.Retired,
 	}

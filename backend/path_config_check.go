@@ -54,6 +54,7 @@ func (b *backend) configCheck(ctx context.Context, req *logical.Request, data *f
 	b.metrics.called(entry.Vendor, operationCheck, b.clock.Now().Sub(now), err)
 	if err != nil {
 		conn.heed(err, b.clock.Now())
+		conn.noteRefusal(err)
 		return fail(fmt.Sprintf("config %q", name), err)
 	}
 	response := &logical.Response{

@@ -91,6 +91,7 @@ func TestConfigRead_TellsEverythingButSecrets(t *testing.T) {
 		"vendor": "ftd", "address": m.vendors.URL("ftd"), "ca_cert": string(m.vendors.CACertPEM()),
 		"tls_server_name": "", "tls_skip_verify": false, "request_timeout": int64(20), "max_retries": 1,
 		"max_credentials": 2, "custom_metadata": map[string]string{"owner": "netsec"}, "retired": false,
+		"rotation_period": int64(0), "root_set_at": formatTime(m.clock.Now()), "root_state": "settled", "password_policy": "",
 		"username": "admin", "api_version": "latest", "sensitive_fields_set": []string{"password"},
 	}, read)
 }

@@ -57,18 +57,27 @@ type tidied struct {
 func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
 	where := fmt.Sprintf("config %q", name)
+	dryRun := data.Get("dry_run").(bool)
+	var result tidied
+	var warnings []string
+	_, conn, err := b.configInUse(ctx, req.Storage, name)
+	if err != nil {
+		return fail(where, err)
+	}
+	conn.release()
+	if !dryRun {
+		if err := b.endFormer(ctx, req.Storage, name); err != nil {
+			warnings = append(warnings, err.Error())
+		}
+	}
+	if result.due, result.ended, err = b.settle(ctx, req.Storage, name, settleOptions{urgent: true, dryRun: dryRun}); err != nil {
+		warnings = append(warnings, err.Error())
+	}
 	config, conn, err := b.configInUse(ctx, req.Storage, name)
 	if err != nil {
 		return fail(where, err)
 	}
 	defer conn.release()
-	dryRun := data.Get("dry_run").(bool)
-	var result tidied
-	var warnings []string
-
-	if result.due, result.ended, err = b.settle(ctx, req.Storage, name, settleOptions{urgent: true, dryRun: dryRun}); err != nil {
-		warnings = append(warnings, err.Error())
-	}
 	if !dryRun {
 		warnings = append(warnings, b.endStaleRoots(ctx, req.Storage, name, config.RootMarker, conn.Connection)...)
 	}

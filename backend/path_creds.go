@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -44,7 +45,16 @@ func (b *backend) pathCreds() []*framework.Path {
 }
 
 func (b *backend) credsRead(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
-	name := data.Get("role").(string)
+	for {
+		response, err := b.readCredential(ctx, req, data.Get("role").(string))
+		if !errors.Is(err, errGaveWay) {
+			return response, err
+		}
+	}
+}
+
+// readCredential answers a read, or fails with errGaveWay, after which it is to be called again.
+func (b *backend) readCredential(ctx context.Context, req *logical.Request, name string) (*logical.Response, error) {
 	where := fmt.Sprintf("role %q", name)
 	role, err := b.role(ctx, req.Storage, name)
 	if err != nil {
@@ -71,14 +81,14 @@ func (b *backend) credsRead(ctx context.Context, req *logical.Request, data *fra
 	if role.isShared() {
 		shared, holder, err := b.share(ctx, req.Storage, o)
 		if err != nil {
-			return fail(where, err)
+			return refuseRead(where, err)
 		}
 		lease := leaseData{Config: role.Config, Role: name, ID: shared.entryID, Holder: holder}
 		return b.leasedResponse(where, o, lease, shared.credential(), shared.lifeEndsAt)
 	}
 	issued, err := b.issue(ctx, req.Storage, o)
 	if err != nil {
-		return fail(where, err)
+		return refuseRead(where, err)
 	}
 	lifeEndsAt := issued.credential.ExpiresAt
 	if vendor.Capabilities().Renewal == provider.RenewalExtends {
@@ -87,6 +97,14 @@ func (b *backend) credsRead(ctx context.Context, req *logical.Request, data *fra
 	}
 	lease := leaseData{Config: role.Config, Role: name, ID: issued.entry.ID}
 	return b.leasedResponse(where, o, lease, issued.credential, lifeEndsAt)
+}
+
+// refuseRead is fail, which an errGaveWay passes unchanged.
+func refuseRead(where string, err error) (*logical.Response, error) {
+	if errors.Is(err, errGaveWay) {
+		return nil, err
+	}
+	return fail(where, err)
 }
 
 // mayIssue refuses a role whose config issues no credentials for it.

@@ -41,6 +41,7 @@ func (b *backend) infoRead(context.Context, *logical.Request, *framework.FieldDa
 			"renewal":                 can.Renewal.String(),
 			"revokes":                 can.Revokes,
 			"revocation":              can.RevocationNote,
+			"rotates_root":            can.RotatesRoot,
 			"root_rotation":           can.RotationNote,
 			"marker":                  can.Marker,
 			"max_lifetime":            int64(can.MaxLifetime.Seconds()),

@@ -52,6 +52,9 @@ func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
 			return nil
 		}
 	}
+	if err := b.settleRoots(ctx, req.Storage); err != nil {
+		return err
+	}
 	return b.compareAll(ctx, req.Storage)
 }
 

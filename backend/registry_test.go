@@ -71,7 +71,11 @@ func TestRecords_StoredLayoutIsPinned(t *testing.T) {
 			RootMarker: "vault-abcdefgh-config-edge-id",
 			Address:    "https://firewall.example", CACert: "PEM", TLSServerName: "firewall.example", TLSSkipVerify: true,
 			RequestTimeout: 30 * time.Second, MaxRetries: 2, MaxCredentials: 3, CustomMetadata: map[string]string{"owner": "netsec"},
-			Fields: map[string]any{"username": "admin", "password": "secret"},
+			Fields: map[string]any{"username": "admin", "password": "secret"}, RotationPeriod: 24 * time.Hour,
+			Root: rootState{
+				SetAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), LookAtCredentials: true, Former: json.RawMessage(`{"v":1}`),
+				Proposed: &proposedRoot{Fields: map[string]any{"password": "next"}, Refused: true},
+			},
 		},
 		"role_v1.json": &roleEntry{
 			Version: 1, Config: "edge", Vendor: "lacework", TTL: 15 * time.Minute, MaxTTL: time.Hour,

@@ -25,6 +25,7 @@ const (
 	operationRevoke = "revoke"
 	operationCheck  = "check"
 	operationFind   = "find"
+	operationRotate = "rotate"
 )
 
 // errNotAsked is in the chain of an error that stands for a call that was not made.
@@ -75,5 +76,6 @@ func (b *backend) callVendor(conn *connection, vendor, operation string, call fu
 		b.Logger().Error("a driver panicked", "vendor", vendor, "operation", operation, "reason", panicked.Reason, "stack", string(panicked.Stack))
 	}
 	conn.heed(err, b.clock.Now())
+	conn.noteRefusal(err)
 	return err
 }

@@ -68,7 +68,11 @@ type Capabilities struct {
 	// RevocationNote tells what revoking a lease does at the vendor, in one sentence. It stands in
 	// `info`, and, when Revokes is false, in a warning of every answer.
 	RevocationNote string
-	// RotationNote tells how the root credential is changed, in one sentence.
+	// RotatesRoot is true when the vendor's API can replace the root credential. Then connections implement
+	// [RootRotator].
+	RotatesRoot bool
+	// RotationNote tells how the root credential is changed, in one sentence: by config/<name>/rotate-root, or else
+	// by a person.
 	RotationNote string
 }
 
@@ -309,5 +313,38 @@ type Bootstrapped struct {
 	Warnings []string
 	// Undo ends the root credential at the vendor, for when Fields could not be stored. It may be called
 	// any number of times, until the connection that made them is closed or abandoned.
+	Undo func(ctx context.Context) error
+}
+
+// RootRotator is implemented by connections of vendors whose API can replace the root credential, which
+// Capabilities.RotatesRoot says. Nothing else uses the connection while RotateRoot does.
+type RootRotator interface {
+	// ProposeRoot returns the vendor's config fields of the next root credential, as far as they are ours to choose,
+	// such as a new password; nil where the vendor makes the secret. Password makes a strong one, by the Vault password
+	// policy of that name if one is given. The engine stores what is proposed before it calls RotateRoot: from then
+	// on, it may be in force. No network call.
+	ProposeRoot(password func(policy string) (string, error)) (map[string]any, error)
+
+	// RotateRoot replaces the root credential by one with the proposed fields, or, where the vendor makes the
+	// secret, by one that carries the marker, which is as in [IssueRequest]. It sends the change at most once. After an
+	// error of a definite class the present root credential is in force and nothing else is left at the vendor. After
+	// ClassAmbiguous the proposed one may be in force, or one that carries the marker may exist. The connection is
+	// not used afterwards, except for Undo, Close and Abandon.
+	RotateRoot(ctx context.Context, marker string, proposed map[string]any) (*RotatedRoot, error)
+}
+
+// RotatedRoot is a root credential that has just taken the place of another.
+type RotatedRoot struct {
+	// Fields are the vendor's config fields that change with it.
+	Fields map[string]any
+	// Former is the handle of the one before, as [Revoker] takes it, for a connection that was opened with Fields to
+	// end. Nil where the change itself has ended it.
+	Former json.RawMessage
+	// MayEndCredentials is true where the vendor may end credentials with the root credential that issued them.
+	MayEndCredentials bool
+	// Warnings are for the operator.
+	Warnings []string
+	// Undo ends the new one, for when Fields could not be stored. It may be called any number of times, until the
+	// connection is closed or abandoned. Nil where the proposed fields have taken the place of the former.
 	Undo func(ctx context.Context) error
 }

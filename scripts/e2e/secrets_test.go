@@ -67,6 +67,16 @@ func scanForSecrets() error {
 			}
 		}
 	}
+	madeSecrets.mu.Lock()
+	defer madeSecrets.mu.Unlock()
+	for _, secret := range madeSecrets.secrets {
+		secrets++
+		for place, content := range places {
+			if bytes.Contains(content, []byte(secret)) {
+				found = append(found, fmt.Errorf("a root secret that a rotation made stands in %s", place))
+			}
+		}
+	}
 	if len(found) == 0 {
 		fmt.Fprintf(os.Stderr, "e2e: none of %d root secrets in %d places\n", secrets, len(places))
 		for place, content := range places {

@@ -118,6 +118,10 @@ func TestLeaderFrozenAtFaultPoint(t *testing.T) {
 		// The old leader ends what the last holder has left, and must not end what the successor has given out.
 		{"revoke.detached", revokeLast, readAtSuccessor},
 		{"revoke.begun", revokeLast, readAtSuccessor},
+		// The old leader changes the password, or makes a key, that its successor has found not to be there.
+		{"rotate.noted", rotateRoot, readAtSuccessor},
+		{"rotate.rotated", rotateRoot, readAtSuccessor},
+		{"rotate.stored", rotateRoot, readAtSuccessor},
 	} {
 		var trials []*trial
 		for _, v := range loaded() {
@@ -127,7 +131,7 @@ func TestLeaderFrozenAtFaultPoint(t *testing.T) {
 		}
 		s.freezeLeaderAt(t, step.point, step.op, trials, step.meanwhile)
 		for _, o := range trials {
-			o.conclude(t)
+			step.op.conclude(t, o)
 		}
 		progress("leader of three frozen at %s (%s)", step.point, step.op.name)
 	}

@@ -23,6 +23,17 @@ type operation struct {
 	prepare func(*testing.T, *trial)
 	// act does it. Its failure is no surprise, nor its success: Vault repeats a request whose plugin has died.
 	act func(context.Context, *trial)
+	// settled demands more of what is left after the fault than that the books are right. Optional.
+	settled func(*testing.T, *trial)
+}
+
+// conclude compares the books after a fault befell an operation.
+func (op operation) conclude(t *testing.T, o *trial) {
+	t.Helper()
+	if op.settled != nil {
+		op.settled(t, o)
+	}
+	o.conclude(t)
 }
 
 func every(vendor) bool       { return true }
@@ -42,26 +53,26 @@ func revokeHeld(ctx context.Context, o *trial) {
 }
 
 var (
-	readExclusive = operation{"read", every, prepareNothing, func(ctx context.Context, o *trial) {
+	readExclusive = operation{name: "read", fits: every, prepare: prepareNothing, act: func(ctx context.Context, o *trial) {
 		_, _ = o.read(ctx, o.vault(), o.role)
 	}}
-	readShared = operation{"first shared read", every, prepareNothing, func(ctx context.Context, o *trial) {
+	readShared = operation{name: "first shared read", fits: every, prepare: prepareNothing, act: func(ctx context.Context, o *trial) {
 		_, _ = o.read(ctx, o.vault(), o.shared)
 	}}
-	readSharedToo = operation{"further shared read", every, func(t *testing.T, o *trial) { o.mustRead(t, o.shared) }, readShared.act}
-	renew         = operation{"renew", renewable, func(t *testing.T, o *trial) { o.mustRead(t, o.role) }, func(ctx context.Context, o *trial) {
+	readSharedToo = operation{name: "further shared read", fits: every, prepare: func(t *testing.T, o *trial) { o.mustRead(t, o.shared) }, act: readShared.act}
+	renew         = operation{name: "renew", fits: renewable, prepare: func(t *testing.T, o *trial) { o.mustRead(t, o.role) }, act: func(ctx context.Context, o *trial) {
 		o.actOnHeld(ctx, func(ctx context.Context, id string) error { return o.renew(ctx, o.vault(), id) })
 	}}
-	revokeExclusive = operation{"revoke", revoking, func(t *testing.T, o *trial) { o.mustRead(t, o.role) }, revokeHeld}
-	revokeLast      = operation{"revoke, last holder", revoking, func(t *testing.T, o *trial) { o.mustRead(t, o.shared) }, revokeHeld}
-	detachLast      = operation{"revoke, last holder", every, revokeLast.prepare, revokeHeld}
+	revokeExclusive = operation{name: "revoke", fits: revoking, prepare: func(t *testing.T, o *trial) { o.mustRead(t, o.role) }, act: revokeHeld}
+	revokeLast      = operation{name: "revoke, last holder", fits: revoking, prepare: func(t *testing.T, o *trial) { o.mustRead(t, o.shared) }, act: revokeHeld}
+	detachLast      = operation{name: "revoke, last holder", fits: every, prepare: revokeLast.prepare, act: revokeHeld}
 	// settleLost ends what a lost answer has made.
-	settleLost = operation{"clean up a lost answer", func(v vendor) bool { return v.marked }, func(t *testing.T, o *trial) {
+	settleLost = operation{name: "clean up a lost answer", fits: func(v vendor) bool { return v.marked }, prepare: func(t *testing.T, o *trial) {
 		control := o.server.Control()
 		require.NoError(t, control.AddFault(t.Context(), devserver.Fault{Vendor: o.vendor.emulated, Route: o.vendor.issue, DropAfter: true, Times: 1}))
 		_, err := o.read(t.Context(), o.vault(), o.role)
 		require.Error(t, err)
-	}, func(ctx context.Context, o *trial) {
+	}, act: func(ctx context.Context, o *trial) {
 		_, _ = o.vault().Logical().WriteWithContext(ctx, o.at("config/%s/tidy", o.config), nil)
 	}}
 )
@@ -80,6 +91,12 @@ var points = []struct {
 	{"revoke.begun", []operation{revokeExclusive, revokeLast, settleLost}},
 	{"revoke.revoked", []operation{revokeExclusive, revokeLast, settleLost}},
 	{"revoke.detached", []operation{detachLast}},
+	{"bootstrap.noted", []operation{bootstrapRoot}},
+	{"bootstrap.made", []operation{bootstrapRoot}},
+	{"rotate.noted", []operation{rotateRoot}},
+	{"rotate.rotated", []operation{rotateRoot}},
+	{"rotate.stored", []operation{rotateRoot}},
+	{"rotate.ended", []operation{rotateRootByMaking}},
 }
 
 func TestFaultPoints_EachIsTested(t *testing.T) {
@@ -124,7 +141,7 @@ func TestPluginKilledAtEachFaultPoint(t *testing.T) {
 				op.act(t.Context(), o)
 				require.True(t, s.obeyed(), "%s: the step was not reached", o)
 				s.awaitPlugin(t)
-				o.conclude(t)
+				op.conclude(t, o)
 			}
 		}
 		progress("plugin killed at %s", point.name)
@@ -149,7 +166,7 @@ func TestVaultKilledAtEachFaultPoint(t *testing.T) {
 			}
 			s.killVaultAt(t, point.name, op, trials)
 			for _, o := range trials {
-				o.conclude(t)
+				op.conclude(t, o)
 			}
 		}
 		progress("Vault killed at %s", point.name)

@@ -56,6 +56,12 @@ func (s *stand) begin(t *testing.T, fault, step string, v vendor) *trial {
 		s.awaitRoom(t, o)
 		// Another connection: what the one before remembers of its trial is not this one's.
 		fields["max_retries"] = 1 + len(s.trials)/2%2
+		s.mu.Lock()
+		_, written := s.open[o.config]
+		s.mu.Unlock()
+		if written {
+			fields = rotatedFields(fields, s.server.Emulator().Vendors[v.emulated])
+		}
 	}
 	_, err = s.vault().Logical().WriteWithContext(ctx, s.at("config/%s", o.config), fields)
 	require.NoError(t, err, "%s", o)

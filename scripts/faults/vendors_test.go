@@ -27,6 +27,8 @@ type vendor struct {
 	marked, renewable, revoking bool
 	// unending credentials cannot be ended before their expiry, so they are made for no longer than a lease.
 	unending bool
+	// rotates means that the root credential can be replaced by the API, and login that it is made from a login.
+	rotates, login bool
 	// oneConfig is for a device whose few sessions one config counts.
 	oneConfig bool
 	// issue, renew and revoke are the emulator's names of the requests that do it.
@@ -48,13 +50,15 @@ func vendors() []vendor {
 	return []vendor{
 		{
 			name: "ftd", emulated: "ftd",
-			marked: true, renewable: true, revoking: true, oneConfig: true,
+			// What the device ends with a password is shown by the engine's own tests.
+			switches: map[string]string{"password_change_ends": "logins"},
+			marked:   true, renewable: true, revoking: true, oneConfig: true, rotates: true,
 			issue: "custom_token", renew: "object/users", revoke: "revoke_token", works: bearerOn("/object/networks"),
 		},
 		{
 			name: "trend", emulated: "trend", role: map[string]any{"role_name": "Auditor"},
 			switches: map[string]string{"rate_limit": "0"},
-			marked:   true, renewable: true, revoking: true,
+			marked:   true, renewable: true, revoking: true, rotates: true, login: true,
 			issue: "createApiKey", renew: "modifyApiKey", revoke: "deleteApiKey", works: keyOn("/apikeys/current"),
 		},
 		{

@@ -160,7 +160,7 @@ func (t *twin) createKey(w http.ResponseWriter, c call) {
 		made.expires = t.kept(expires)
 	}
 	kind := emulator.KindLeased
-	if c.key == nil {
+	if c.key == nil || t.roleByID(made.role).has(rightCreateKeys) {
 		kind = emulator.KindLogin
 	}
 	t.addKey(made, kind, newSecret(t.env))

@@ -4,8 +4,9 @@
 // exchanges of public clients.
 //
 // The book has one line per API key, with the keyName that it was made with as its marker. Keys that a key
-// made are of kind "leased". Keys that a session or a person at the console made are of kind "login": the
-// root key, and a management key that is made from a user name and password. Sessions are not in the book.
+// made are of kind "leased". Keys that a session or a person at the console made are of kind "login", and those
+// that may themselves make keys: the root key, and a management key that is made from a user name and password
+// or in the place of another. Sessions are not in the book.
 // A key that is locked out stays live there, since it is not gone and works again once it is unlocked.
 package trend
 

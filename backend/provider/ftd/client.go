@@ -19,6 +19,7 @@ const (
 	opRevoke        = "ftd: revoke_token"
 	opRevokeSubject = "ftd: revoke_token by subject"
 	opUsers         = "ftd: object/users"
+	opChangeUser    = "ftd: object/users/{id}"
 	opSessions      = "ftd: action/activeusersessions"
 	opVersions      = "ftd: versions"
 )
@@ -203,6 +204,15 @@ func (c *client) users(ctx context.Context, access, name string) (*usersAnswer, 
 	if name != "" {
 		query.Set("filter", "name:"+name)
 	}
+	var answer usersAnswer
+	if err := c.listUsers(ctx, access, query, &answer); err != nil {
+		return nil, err
+	}
+	return &answer, nil
+}
+
+// listUsers reads a page of the users into answer: GET /object/users.
+func (c *client) listUsers(ctx context.Context, access string, query url.Values, answer any) error {
 	response, err := c.http.Do(ctx, httpclient.Request{
 		Op:         opUsers,
 		Path:       c.base() + "/object/users",
@@ -212,16 +222,12 @@ func (c *client) users(ctx context.Context, access, name string) (*usersAnswer, 
 		Secrets:    []string{c.password, access},
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if !response.OK() {
-		return nil, c.refusal(response)
+		return c.refusal(response)
 	}
-	var answer usersAnswer
-	if err := response.Decode(&answer); err != nil {
-		return nil, err
-	}
-	return &answer, nil
+	return response.Decode(answer)
 }
 
 // works reports whether the device accepts the token. 401 is documented for one that has ended and 408 seen

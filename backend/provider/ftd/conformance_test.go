@@ -29,14 +29,15 @@ func suite() providertest.Suite {
 	names.Name, names.SeesLimit, names.FindsAll = "custom_tokens_in_sessions yes, by subject", true, true
 	names.Switches["custom_token_session_name"] = "subject"
 	return providertest.Suite{
-		New:       ftd.New,
-		Twin:      twin.New(),
-		Create:    "custom_token",
-		Login:     "password",
-		Required:  []string{"username", "password"},
-		WrongRoot: map[string]any{"password": "not-the-password-of-admin"},
-		Use:       use,
-		Unlimited: map[string]string{"session_limit": "0"},
+		New:         ftd.New,
+		Twin:        twin.New(),
+		Create:      "custom_token",
+		Login:       "password",
+		Required:    []string{"username", "password"},
+		WrongRoot:   map[string]any{"password": "not-the-password-of-admin"},
+		Use:         use,
+		Unlimited:   map[string]string{"session_limit": "0"},
+		RotateRoute: "PUT */object/users/*",
 		Variants: []providertest.Variant{
 			parentOwns,
 			lists,
@@ -59,6 +60,8 @@ func suite() providertest.Suite {
 			switched("revoke_unknown_subject", "ok"),
 			switched("revoke_subject", "all"),
 			switched("revoke_token", "token"),
+			switched("password_change_ends", "logins"),
+			switched("password_change_ends", "own_session"),
 		},
 	}
 }

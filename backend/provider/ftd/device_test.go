@@ -28,12 +28,14 @@ type connection interface {
 	provider.Revoker
 	provider.MarkerRevoker
 	provider.Finder
+	provider.RootRotator
 }
 
 // device is an emulated device, and what a connection to it is opened with.
 type device struct {
 	*emulator.Server
 	t        testing.TB
+	address  string
 	clock    *providertest.Clock
 	sessions *providertest.Sessions
 	fields   map[string]any
@@ -51,7 +53,7 @@ func newDevice(t testing.TB) *device {
 	server, err := emulator.Start(emulator.Config{Seed: 1, Now: d.clock.Now, PlainHTTP: true}, twin.New())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
-	d.Server = server
+	d.Server, d.address = server, server.URL("ftd")
 	for name, value := range server.State().Vendors["ftd"].Credentials {
 		d.fields[name] = value
 	}
@@ -63,7 +65,7 @@ func (d *device) open() connection {
 	d.t.Helper()
 	driver := ftd.NewWithRandom(d.random)
 	opened, err := driver.Open(provider.Config{
-		Name: "edge", Address: d.URL("ftd"), RequestTimeout: d.timeout,
+		Name: "edge", Address: d.address, RequestTimeout: d.timeout,
 		Fields:   &framework.FieldData{Raw: d.fields, Schema: driver.ConfigFields()},
 		Sessions: d.sessions, Clock: d.clock,
 		Logger: hclog.New(&hclog.LoggerOptions{Output: &d.log, Level: hclog.Trace}),

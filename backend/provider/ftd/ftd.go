@@ -27,9 +27,10 @@ import (
 )
 
 const (
-	fieldUsername   = "username"
-	fieldPassword   = "password"
-	fieldAPIVersion = "api_version"
+	fieldUsername       = "username"
+	fieldPassword       = "password"
+	fieldPasswordPolicy = "password_policy"
+	fieldAPIVersion     = "api_version"
 
 	// maxLifetime is the documented maximum of desired_expires_in. What the device does above it is not
 	// documented, so nothing above it is ever asked for.
@@ -57,6 +58,7 @@ var (
 	_ provider.Revoker       = (*connection)(nil)
 	_ provider.MarkerRevoker = (*connection)(nil)
 	_ provider.Finder        = (*connection)(nil)
+	_ provider.RootRotator   = (*connection)(nil)
 )
 
 type vendor struct{ random io.Reader }
@@ -75,7 +77,9 @@ func (vendor) Capabilities() provider.Capabilities {
 		MaxLifetime:           maxLifetime,
 		DefaultMaxCredentials: defaultMaxCredentials,
 		RevocationNote:        "Revoking the lease ends the custom token at the device.",
-		RotationNote:          "Change the password on the device, then write it to config/<name>.",
+		RotatesRoot:           true,
+		RotationNote: "Write config/<name>/rotate-root: it changes the user's password at the device, with which tokens leased before may end; " +
+			"where an external server keeps the password, change it there and write it to config/<name>.",
 	}
 }
 
@@ -90,6 +94,12 @@ func (vendor) ConfigFields() map[string]*framework.FieldSchema {
 			Type:         framework.TypeString,
 			Description:  "Password of that user.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Password", Sensitive: true},
+		},
+		fieldPasswordPolicy: {
+			Type: framework.TypeString,
+			Description: "Vault password policy by which rotate-root makes the next password; without one, 32 random characters. " +
+				"The device's own rules are not documented.",
+			DisplayAttrs: &framework.DisplayAttributes{Name: "Password policy"},
 		},
 		fieldAPIVersion: {
 			Type:         framework.TypeString,
@@ -112,6 +122,10 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 		return nil, err
 	}
 	password, err := provider.RequiredField(config.Fields, fieldPassword)
+	if err != nil {
+		return nil, err
+	}
+	policy, err := provider.StringField(config.Fields, fieldPasswordPolicy)
 	if err != nil {
 		return nil, err
 	}
@@ -139,10 +153,11 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 	}
 	api := &client{http: web, config: config.Name, version: version, username: username, password: password}
 	return &connection{
-		api:    api,
-		random: v.random,
-		room:   newRoom(),
-		logger: logger,
+		api:            api,
+		passwordPolicy: policy,
+		random:         v.random,
+		room:           newRoom(),
+		logger:         logger,
 		sessions: &sessionKeeper{
 			api: api, clock: clock, logger: logger,
 			store: sessionStore{
@@ -155,11 +170,12 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 
 // connection implements provider.Connection.
 type connection struct {
-	api      *client
-	sessions *sessionKeeper
-	room     *room
-	random   io.Reader
-	logger   hclog.Logger
+	api            *client
+	sessions       *sessionKeeper
+	room           *room
+	passwordPolicy string
+	random         io.Reader
+	logger         hclog.Logger
 }
 
 // handleVersion is the version of the layout of handle.

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
@@ -85,5 +87,44 @@ func FuzzHandle(f *testing.F) {
 				t.Errorf("a handle says nothing about the root credential: %v", err)
 			}
 		}
+	})
+}
+
+// FuzzRotateRoot replaces what the device says about the user, and what it answers to the change. A § stands for
+// both passwords.
+func FuzzRotateRoot(f *testing.F) {
+	const user = `{"name":"admin","type":"user","id":"x","version":"1","password":"§"}`
+	for _, listed := range []string{
+		"", "null", "[]", `{"items":[` + user + `]}`, `{"items":[` + user + `,` + user + `]}`,
+		`{"items":[{"name":"admin","type":"user","id":"..","links":{"self":"§"}}]}`,
+		`{"items":[{"name":"admin","type":"user","id":"\u0000/%","userServiceTypes":["RA_VPN","MGMT"]}]}`,
+	} {
+		for _, answered := range []string{"", "null", user, `{"message":"§"}`, `{"error":{"messages":[{"description":"§"}]}}`} {
+			f.Add(listed, uint16(200), answered)
+			f.Add(listed, uint16(422), answered)
+		}
+	}
+	d := newDevice(f)
+	f.Fuzz(func(t *testing.T, listed string, status uint16, answered string) {
+		d.Reset()
+		d.t = t
+		d.sessions.Put(nil)
+		d.log.Reset()
+		both := d.fields["password"].(string) + nextPassword
+		listed, answered = strings.ReplaceAll(listed, "§", both), strings.ReplaceAll(answered, "§", both)
+		d.fault(emulator.Fault{Route: readUsers, Times: 1, Body: &listed})
+		d.fault(emulator.Fault{Route: "PUT *", Status: 200 + int(status%400), Body: &answered})
+		_, err := rotate(t, d, d.open())
+		class := provider.ClassOf(err)
+		switch changes := d.changes(); {
+		case err == nil:
+			require.Equal(t, 1, changes)
+			require.Contains(t, answered, "user")
+		case changes == 0:
+			require.True(t, class.Definite(), "nothing was sent: %v", err)
+		case status%400 < 100:
+			require.Equal(t, provider.ClassAmbiguous, class, "%v", err)
+		}
+		require.False(t, err != nil && class == provider.ClassUnknown, "%v", err)
 	})
 }

@@ -26,6 +26,7 @@ func (s Suite) testDescription(t *testing.T) {
 	assert.NotEqual(t, "unknown", capabilities.Renewal.String())
 	assert.NotEmpty(t, capabilities.RevocationNote)
 	assert.NotEmpty(t, capabilities.RotationNote)
+	assert.Equal(t, capabilities.RotatesRoot, s.RotateRoute != "", "the suite knows the request that replaces the root credential")
 	assert.GreaterOrEqual(t, capabilities.MaxLifetime.Seconds(), 0.0)
 	assert.GreaterOrEqual(t, capabilities.DefaultMaxCredentials, 0)
 
@@ -99,9 +100,11 @@ var openTests = []test{
 		_, revokes := connection.(provider.Revoker)
 		_, revokesMarkers := connection.(provider.MarkerRevoker)
 		_, finds := connection.(provider.Finder)
+		_, rotates := connection.(provider.RootRotator)
 		assert.Equal(t, capabilities.Renewal != provider.RenewalNone, renews, "Renewer")
 		assert.Equal(t, capabilities.Revokes, revokes, "Revoker")
 		assert.Equal(t, capabilities.Marker != "", revokesMarkers, "MarkerRevoker")
+		assert.Equal(t, capabilities.RotatesRoot, rotates, "RootRotator")
 		assert.False(t, finds && !revokesMarkers, "what a Finder finds can be ended")
 	}},
 	{name: "MaxLifetime_MakesNoCall", once: true, run: func(t *testing.T, e *env) {

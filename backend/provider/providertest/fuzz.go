@@ -83,6 +83,22 @@ var steps = []func(f *fuzzed) error{
 		}
 		return err
 	},
+	func(f *fuzzed) error {
+		if _, ok := f.connection.(provider.RootRotator); !ok {
+			return nil
+		}
+		attempt := f.rotate(f.ctx, f.connection)
+		if attempt.err == nil {
+			assert.True(f.t, attempt.rotated.Former == nil || json.Valid(attempt.rotated.Former), "it can be stored")
+			f.sound(errors.Join(errorTexts(attempt.rotated.Warnings)...))
+			return nil
+		}
+		if provider.ClassOf(attempt.err).Definite() {
+			f.server.ClearFaults(f.vendor())
+			require.NoError(f.t, f.logsIn(nil), "the present one is in force, as after: %v", attempt.err)
+		}
+		return attempt.err
+	},
 	func(f *fuzzed) error { return f.connection.Close(f.ctx) },
 }
 

@@ -30,6 +30,9 @@ type Suite struct {
 	// Login is the operation by which the connection logs in for itself. Empty when the vendor's credentials
 	// are made with the root credential directly.
 	Login string
+	// RotateRoute is the route, as in [emulator.Fault], of the request that replaces the root credential or makes
+	// another in its place. Empty when the vendor's API has none.
+	RotateRoute string
 	// Required names the config fields that must not be missing or empty.
 	Required []string
 	// WrongRoot are config fields with which the vendor refuses the root credential.
@@ -102,7 +105,9 @@ func (s Suite) runVariant(t *testing.T, variant Variant) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	capabilities := s.New().Capabilities()
-	for _, group := range [][]test{openTests, checkTests, issueTests, answerTests, renewTests, revokeTests, markerTests, findTests, loginTests} {
+	for _, group := range [][]test{
+		openTests, checkTests, issueTests, answerTests, renewTests, revokeTests, markerTests, findTests, loginTests, rotateTests,
+	} {
 		for _, each := range group {
 			if each.needs != nil && !each.needs(&s, capabilities) || each.once && variant.Name != "" {
 				continue

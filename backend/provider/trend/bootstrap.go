@@ -10,9 +10,6 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// bootstrapDescription tells a person who looks at the manager's console what the key is for.
-const bootstrapDescription = "Management key of HashiCorp Vault: makes, extends and deletes API keys"
-
 // NeedsBootstrap reports whether the config holds a login instead of a key.
 func (c *connection) NeedsBootstrap() bool { return c.root.once != nil }
 
@@ -32,13 +29,18 @@ func (c *connection) Bootstrap(ctx context.Context, marker string) (*provider.Bo
 		return nil, c.refusedLogin(err)
 	}
 	session := c.api.as(opened)
-	// A key without an expiryDate never expires, which is inferred. It could not move one itself.
-	made, err := session.createKey(ctx, newKey{KeyName: marker, Description: bootstrapDescription, RoleID: once.roleID})
+	made, _, err := managementKey{
+		by: session,
+		// A key without an expiryDate never expires, which is inferred. It could not move one itself.
+		wanted:   newKey{KeyName: marker, Description: managementDescription, RoleID: once.roleID},
+		refused:  refusedUser,
+		unusable: fmt.Sprintf("the role %d may lack the right to use the API (allowWebService)", once.roleID),
+		again:    "write the config again",
+		// Nobody has the session afterwards.
+		leftOver: fmt.Sprintf("look for an API key named %q at the manager and delete it, then write the config again", marker),
+	}.make(ctx)
 	if err != nil {
-		return nil, c.endLost(ctx, session, marker, err)
-	}
-	if err := c.prove(ctx, made); err != nil {
-		return nil, c.endUnproved(ctx, session, made.ID, marker, err)
+		return nil, err
 	}
 	return &provider.Bootstrapped{
 		Fields: map[string]any{fieldAPIKey: made.SecretKey, fieldAPIKeyID: made.ID},
@@ -67,60 +69,11 @@ func (c *connection) refusedLogin(err error) error {
 	return failure
 }
 
-// endLost is for a management key that may have been made. It is looked for and deleted in the session, which
-// nobody has afterwards.
-func (c *connection) endLost(ctx context.Context, session *client, marker string, cause error) error {
-	failure, ok := errors.AsType[*provider.Error](cause)
-	switch {
-	case !ok:
-		return cause
-	case failure.Class.Definite():
-		if keyIsRefused(cause) {
-			failure.Class = provider.ClassForbidden
-			failure.Remedy = "give the user's administrator role the rights " + rightsCreate
-		}
-		return failure
+// refusedUser gives the refusal to make a key in the user's session its meaning.
+func refusedUser(failure *provider.Error) error {
+	if keyIsRefused(failure) {
+		failure.Class = provider.ClassForbidden
+		failure.Remedy = "give the user's administrator role the rights " + rightsCreate
 	}
-	failure.Message += "; what it may have made was looked for by its name and is gone"
-	failure.Remedy = "write the config again"
-	if err := session.deleteNamed(detached(ctx), marker); err != nil {
-		failure.Message = fmt.Sprintf("%s, and looking for what it may have made failed: %s", cause.Error(), err.Error())
-		failure.Remedy = fmt.Sprintf("look for an API key named %q at the manager and delete it, then write the config again", marker)
-	}
-	failure.Class = provider.ClassAmbiguous
 	return failure
 }
-
-// prove asks with a new key who it is.
-func (c *connection) prove(ctx context.Context, made *apiKey) error {
-	own, err := c.api.as(keyLogin(made.SecretKey)).current(ctx)
-	switch {
-	case keyIsRefused(err):
-		failure, _ := errors.AsType[*provider.Error](err)
-		failure.Class = provider.ClassForbidden
-		failure.Remedy = fmt.Sprintf("the role %d may lack the right to use the API (allowWebService)", c.root.once.roleID)
-		return failure
-	case err != nil:
-		return err
-	case own.ID != made.ID:
-		return &provider.Error{Class: provider.ClassUnavailable, Op: opCurrent, Message: "the manager takes the new key for another one"}
-	}
-	return nil
-}
-
-// endUnproved deletes a management key that does not work.
-func (c *connection) endUnproved(ctx context.Context, session *client, id int, marker string, cause error) error {
-	err := session.deleteNamed(detached(ctx), marker)
-	if err == nil {
-		return cause
-	}
-	return &provider.Error{
-		Class: provider.ClassAmbiguous, Op: opDelete, Err: cause,
-		Message: fmt.Sprintf("the new management key did not work (%s), and could not be deleted: %s", cause.Error(), err.Error()),
-		Remedy:  fmt.Sprintf("delete the API key %q (ID %d) at the manager", marker, id),
-	}
-}
-
-// detached returns a context for cleaning up: the caller's giving up must not leave a management key behind.
-// The client bounds each request.
-func detached(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }

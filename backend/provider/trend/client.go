@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,10 +51,10 @@ type client struct {
 	login  login
 }
 
-// as returns a client for another login, over the same connections.
+// as returns a client for another login, over the same connections. What it passes on shows the secrets of neither.
 func (c *client) as(other login) *client {
 	copied := *c
-	copied.login = other
+	copied.login = login{header: other.header, secrets: slices.Concat(other.secrets, c.login.secrets)}
 	return &copied
 }
 

@@ -39,6 +39,7 @@ func suite() providertest.Suite {
 		},
 		Use:            use,
 		RateLimitPause: time.Minute,
+		RotateRoute:    "createApiKey",
 		FindsAll:       true,
 		Variants: []providertest.Variant{
 			switched("missing_api_version", "404"),

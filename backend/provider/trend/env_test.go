@@ -83,6 +83,7 @@ type connection interface {
 	provider.MarkerRevoker
 	provider.Finder
 	provider.Bootstrapper
+	provider.RootRotator
 }
 
 // open opens a connection with these fields.

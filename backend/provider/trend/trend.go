@@ -39,6 +39,7 @@ var (
 	_ provider.MarkerRevoker = (*connection)(nil)
 	_ provider.Finder        = (*connection)(nil)
 	_ provider.Bootstrapper  = (*connection)(nil)
+	_ provider.RootRotator   = (*connection)(nil)
 )
 
 type vendor struct{}
@@ -55,8 +56,9 @@ func (vendor) Capabilities() provider.Capabilities {
 		Revokes:        true,
 		Marker:         "keyName",
 		RevocationNote: "Revoking the lease deletes the API key at the manager.",
-		RotationNote: "Make another API key of the same role at the manager, write it to config/<name>, then delete the old one. " +
-			"A key cannot move its own expiry.",
+		RotatesRoot:    true,
+		RotationNote: "Writing to config/<name>/rotate-root makes another API key of the same role and expiry, " +
+			"then deletes the old one.",
 	}
 }
 

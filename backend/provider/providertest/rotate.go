@@ -1,0 +1,301 @@
+package providertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// rotator makes the test of a sentence about RootRotator.
+func rotator(name string, once bool, run func(t *testing.T, e *env)) test {
+	return test{name: name, once: once, run: run, needs: func(_ *Suite, c provider.Capabilities) bool { return c.RotatesRoot }}
+}
+
+// password makes passwords for proposals, as the engine does without a policy: long, of four kinds of characters,
+// and another each time.
+func (e *env) password(string) (string, error) {
+	e.mu.Lock()
+	e.markers++
+	made := fmt.Sprintf("A1a-%028x", e.markers)
+	e.mu.Unlock()
+	e.secret(made)
+	return made, nil
+}
+
+// changes counts the requests that replace the root credential.
+func (e *env) changes() int {
+	route := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(e.suite.RotateRoute), `\*`, ".*") + "$")
+	count := 0
+	for _, request := range e.server.Requests(e.vendor()) {
+		if route.MatchString(request.Operation) || route.MatchString(request.Method+" "+request.Path) {
+			count++
+		}
+	}
+	return count
+}
+
+// rotation is one attempt to replace the root credential.
+type rotation struct {
+	marker   string
+	proposed map[string]any
+	rotated  *provider.RotatedRoot
+	changes  int // how often the change was sent
+	err      error
+}
+
+// rotate proposes a root credential and has the vendor change to it, and watches over what comes back.
+func (e *env) rotate(ctx context.Context, connection provider.Connection) rotation {
+	e.t.Helper()
+	driver := connection.(provider.RootRotator)
+	proposed, err := driver.ProposeRoot(e.password)
+	require.NoError(e.t, e.watch(err))
+	e.secretFields(proposed)
+	before := e.changes()
+	attempt := rotation{marker: e.request().Marker, proposed: proposed}
+	attempt.rotated, attempt.err = driver.RotateRoot(ctx, attempt.marker, maps.Clone(proposed))
+	attempt.changes = e.changes() - before
+	if e.watch(attempt.err) == nil {
+		e.secretFields(attempt.rotated.Fields)
+		e.watch(errors.Join(errorTexts(attempt.rotated.Warnings)...))
+	}
+	return attempt
+}
+
+// rotated replaces the root credential, and demands what holds for every one that has been replaced.
+func (e *env) rotated(connection provider.Connection) *provider.RotatedRoot {
+	e.t.Helper()
+	attempt := e.rotate(e.t.Context(), connection)
+	require.NoError(e.t, attempt.err)
+	require.Equal(e.t, 1, attempt.changes, "the change is sent once")
+	require.NotEmpty(e.t, attempt.rotated.Fields)
+	for name := range attempt.rotated.Fields {
+		require.Contains(e.t, e.provider.ConfigFields(), name)
+	}
+	for name, value := range attempt.proposed {
+		require.Equal(e.t, value, attempt.rotated.Fields[name], "%s is as proposed", name)
+	}
+	require.Equal(e.t, attempt.rotated.Former == nil, attempt.rotated.Undo == nil, "either there are two now, or one has taken the other's place")
+	return attempt.rotated
+}
+
+// openWith returns a connection with other vendor fields on top of the present root credential. It has a session
+// store of its own: a login that works proves nothing about another connection's root credential.
+func (e *env) openWith(fields map[string]any) provider.Connection {
+	e.t.Helper()
+	e.secretFields(fields)
+	return e.open(func(config *provider.Config) {
+		*config = e.config(fields)
+		config.Sessions = &Sessions{}
+	})
+}
+
+// logsIn checks that a root credential is in force, by the fields that it has on top of the present one's. Its login
+// is ended.
+func (e *env) logsIn(fields map[string]any) error {
+	e.t.Helper()
+	connection := e.openWith(fields)
+	_, err := connection.Check(e.t.Context())
+	if e.watch(err) == nil {
+		require.NoError(e.t, e.watch(connection.Close(e.t.Context())))
+	}
+	return err
+}
+
+// requireRefused demands that a root credential is not in force any more.
+func (e *env) requireRefused(fields map[string]any) {
+	e.t.Helper()
+	err := e.logsIn(fields)
+	require.Equal(e.t, e.refusedRoot(), provider.ClassOf(err), "%v", err)
+}
+
+// requireNothingLeft demands that no live credential carries the marker.
+func (e *env) requireNothingLeft(marker string) {
+	e.t.Helper()
+	for _, credential := range e.server.Credentials(e.vendor()) {
+		require.False(e.t, credential.Marker == marker && credential.Live, "%+v is left", credential)
+	}
+}
+
+// secretFields adds the sensitive ones of config fields to what must not appear.
+func (e *env) secretFields(fields map[string]any) {
+	for name, value := range fields {
+		schema := e.provider.ConfigFields()[name]
+		if text, ok := value.(string); ok && schema != nil && schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive {
+			e.secret(text)
+		}
+	}
+}
+
+// again forgets what was done at the twin and returns an env for a subtest.
+func (e *env) again(t *testing.T) *env {
+	e.server.Reset()
+	return newEnv(t, e.suite, e.variant, e.server, e.clock)
+}
+
+// lostChanges are answers to the change of a root credential from which nobody knows what the vendor did.
+var lostChanges = map[string]emulator.Fault{
+	"dropped after acting":  {DropAfter: true},
+	"dropped before acting": {DropBefore: true},
+	"truncated":             {Truncate: true},
+	"HTML":                  {Body: new("<!DOCTYPE html><html><body>Log in here</body></html>")},
+	"502":                   {Status: 502},
+}
+
+// rotateTests are the sentences about RootRotator.
+var rotateTests = []test{
+	rotator("ProposeRoot_MakesNoCall", true, func(t *testing.T, e *env) {
+		connection := e.open()
+		for range 2 {
+			proposed, err := connection.(provider.RootRotator).ProposeRoot(e.password)
+			require.NoError(t, e.watch(err))
+			for name := range proposed {
+				assert.Contains(t, e.provider.ConfigFields(), name)
+			}
+		}
+		assert.Zero(t, e.requests(""))
+	}),
+	rotator("ProposeRoot_NoPassword_IsAnError", true, func(t *testing.T, e *env) {
+		asked, refusal := false, provider.InvalidField("password_policy", "there is none of that name")
+		_, err := e.open().(provider.RootRotator).ProposeRoot(func(string) (string, error) {
+			asked = true
+			return "", refusal
+		})
+		if asked {
+			require.ErrorIs(t, e.watch(err), refusal)
+		}
+	}),
+	rotator("RotateRoot_NewRootWorksAndFormerIsEnded", false, func(t *testing.T, e *env) {
+		connection := e.open()
+		rotated := e.rotated(connection)
+		connection.Abandon()
+		require.NoError(t, e.logsIn(rotated.Fields))
+		successor := e.openWith(rotated.Fields)
+		if rotated.Former != nil {
+			require.NoError(t, e.logsIn(nil), "the former works until it is ended")
+			require.NoError(t, e.revoke(successor, rotated.Former))
+			require.NoError(t, e.revoke(successor, rotated.Former), "and again")
+		}
+		e.requireRefused(nil)
+		require.NoError(t, e.logsIn(rotated.Fields))
+		credential := e.issue(successor)
+		e.leave(successor, credential)
+	}),
+	rotator("RotateRoot_CanBeRepeated", true, func(t *testing.T, e *env) {
+		fields := map[string]any(nil)
+		for range 3 {
+			former := e.openWith(fields)
+			rotated := e.rotated(former)
+			former.Abandon()
+			before := fields
+			fields = merged(fields, rotated.Fields)
+			if rotated.Former != nil {
+				require.NoError(t, e.revoke(e.openWith(fields), rotated.Former))
+			}
+			e.requireRefused(before)
+			require.NoError(t, e.logsIn(fields))
+		}
+	}),
+	rotator("RotateRoot_LeavesCredentialsAlone", false, func(t *testing.T, e *env) {
+		if e.variant.LoginOwnsCredentials {
+			t.Skip("the vendor ends credentials with their login")
+		}
+		connection := e.open()
+		credential := e.issue(connection)
+		rotated := e.rotated(connection)
+		connection.Abandon()
+		successor := e.openWith(rotated.Fields)
+		if rotated.Former != nil {
+			require.NoError(t, e.revoke(successor, rotated.Former))
+		}
+		if !rotated.MayEndCredentials {
+			assert.True(t, e.works(credential))
+		}
+		if e.provider.Capabilities().Revokes {
+			require.NoError(t, e.revoke(successor, credential.Handle), "what the former has issued can be ended with the new one")
+			assert.False(t, e.works(credential))
+		}
+	}),
+	rotator("RotateRoot_Undo_EndsTheNewOne", false, func(t *testing.T, e *env) {
+		connection := e.open()
+		rotated := e.rotated(connection)
+		if rotated.Undo == nil {
+			t.Skip("the new one has taken the place of the former")
+		}
+		e.fault(emulator.Fault{Route: emulator.AnyRoute, DropBefore: true})
+		require.Error(t, e.watch(rotated.Undo(t.Context())))
+		e.server.ClearFaults(e.vendor())
+		for range 2 {
+			require.NoError(t, e.watch(rotated.Undo(t.Context())))
+			e.requireRefused(rotated.Fields)
+			require.NoError(t, e.logsIn(nil))
+		}
+	}),
+	rotator("RotateRoot_AnswerLost_IsAmbiguousAndOneOfBothWorks", false, func(t *testing.T, e *env) {
+		for name, fault := range lostChanges {
+			t.Run(name, func(t *testing.T) {
+				e := e.again(t)
+				// Retries are allowed, and must not happen.
+				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
+				fault.Route = e.suite.RotateRoute
+				e.fault(fault)
+				attempt := e.rotate(t.Context(), connection)
+				e.server.ClearFaults(e.vendor())
+				connection.Abandon()
+				assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(attempt.err), "%v", attempt.err)
+				assert.Equal(t, 1, attempt.changes, "the change is sent once")
+				if attempt.proposed == nil {
+					require.NoError(t, e.logsIn(nil), "the present one was left alone")
+					require.NoError(t, e.revokeMarker(e.openWith(nil), attempt.marker))
+					e.requireNothingLeft(attempt.marker)
+					return
+				}
+				if err := e.logsIn(nil); err != nil {
+					require.NoError(t, e.logsIn(attempt.proposed), "the present one was refused: %v", err)
+				}
+			})
+		}
+	}),
+	rotator("RotateRoot_Refused_PresentStaysInForce", false, func(t *testing.T, e *env) {
+		for _, status := range []int{302, 400, 401, 403, 404, 409, 422, 429, 503} {
+			t.Run(fmt.Sprint(status), func(t *testing.T) {
+				e := e.again(t)
+				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
+				e.fault(emulator.Fault{Route: e.suite.RotateRoute, Status: status})
+				attempt := e.rotate(t.Context(), connection)
+				e.server.ClearFaults(e.vendor())
+				connection.Abandon()
+				require.Error(t, attempt.err)
+				assert.True(t, provider.ClassOf(attempt.err).Definite(), "%v", attempt.err)
+				assert.Equal(t, 1, attempt.changes, "the change is sent once, whatever is answered")
+				require.NoError(t, e.logsIn(nil))
+				e.requireNothingLeft(attempt.marker)
+			})
+		}
+	}),
+	rotator("RotateRoot_WrongRootIsTriedOnce", false, func(t *testing.T, e *env) {
+		attempt := e.rotate(t.Context(), e.openWrong())
+		assert.Equal(t, e.refusedRoot(), provider.ClassOf(attempt.err), "%v", attempt.err)
+		assert.Equal(t, 1, e.rootRequests())
+		assert.Zero(t, attempt.changes)
+	}),
+	rotator("RotateRoot_Unreachable_IsDefinite", true, func(t *testing.T, e *env) {
+		attempt := e.rotate(t.Context(), e.open(func(config *provider.Config) { config.Address = closedPort(t) }))
+		assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(attempt.err), "%v", attempt.err)
+	}),
+	rotator("RotateRoot_HonoursItsContext", true, func(t *testing.T, e *env) {
+		attempt := e.rotate(cancelled(t), e.open())
+		require.ErrorIs(t, attempt.err, context.Canceled)
+		assert.True(t, provider.ClassOf(attempt.err).Definite(), "nothing was changed: %v", attempt.err)
+		assert.Zero(t, attempt.changes)
+	}),
+}

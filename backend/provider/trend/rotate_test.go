@@ -1,0 +1,371 @@
+package trend_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/trend"
+)
+
+// nextMarker names the management keys that rotations make.
+const nextMarker = "vault-test-config-2"
+
+// rotate rotates the root key, which has to succeed.
+func (m *manager) rotate(conn connection) *provider.RotatedRoot {
+	m.t.Helper()
+	rotated, err := conn.RotateRoot(m.t.Context(), nextMarker, nil)
+	require.NoError(m.t, err)
+	return rotated
+}
+
+// liveNamed counts the live keys of a name.
+func (m *manager) liveNamed(name string) int {
+	count := 0
+	for _, credential := range m.Credentials("trend") {
+		if credential.Marker == name && credential.Live {
+			count++
+		}
+	}
+	return count
+}
+
+// requireRootOnly demands that the present root key works and that no other was left.
+func (m *manager) requireRootOnly() {
+	m.t.Helper()
+	_, err := m.open(m.root()).Check(m.t.Context())
+	require.NoError(m.t, err)
+	require.Zero(m.t, m.liveNamed(nextMarker))
+	require.Equal(m.t, 1, m.liveNamed("vault-management"))
+}
+
+// created counts the keys that were asked for.
+func (m *manager) created() int {
+	count := 0
+	for _, operation := range m.operations() {
+		if strings.HasPrefix(operation, "createApiKey ") {
+			count++
+		}
+	}
+	return count
+}
+
+func TestRotateRoot_NewKeyIsLikeTheFormer(t *testing.T) {
+	for name, test := range map[string]struct {
+		expires  string
+		switches []string
+		warnings int
+	}{
+		"never expires":                 {"", nil, 1},
+		"expires":                       {"720h", nil, 2},
+		"expires, other clock":          {"720h", []string{emulator.SwitchClockSkew, "-5h"}, 2},
+		"expires, not in the answer":    {"720h", []string{"expiry_in_answer", "no"}, 2},
+		"never expires, status 201":     {"", []string{"create_status", "201"}, 1},
+		"expires, the manager's second": {"720h", []string{"expiry_precision", "second"}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newManager(t, test.switches...)
+			m.act("set_expiry", map[string]string{"in": test.expires})
+			before, err := m.open(m.root()).Check(t.Context())
+			require.NoError(t, err)
+
+			rotated := m.rotate(m.open(m.root()))
+			assert.ElementsMatch(t, []string{"api_key", "api_key_id"}, keysOf(rotated.Fields))
+			assert.Equal(t, 2, rotated.Fields["api_key_id"])
+			assert.False(t, rotated.MayEndCredentials)
+			require.Len(t, rotated.Warnings, test.warnings)
+			assert.Contains(t, rotated.Warnings[0], "vault-management")
+			assert.Contains(t, rotated.Warnings[0], "deleted")
+
+			after, err := m.open(rotated.Fields).Check(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, nextMarker, after.Identity)
+			assert.Equal(t, before.Details["role_id"], after.Details["role_id"])
+			assert.Equal(t, before.RootExpiresAt, after.RootExpiresAt)
+			if test.expires != "" {
+				assert.Contains(t, rotated.Warnings[1], after.RootExpiresAt.Format(time.RFC3339))
+			}
+			assert.Equal(t, 1, m.liveNamed("vault-management"), "the former is the engine's to end")
+			assert.Equal(t, 1, m.created())
+		})
+	}
+}
+
+func TestRotateRoot_ExpiryIsNotKept_IsTold(t *testing.T) {
+	for precision, told := range map[string]string{"nothing": "expiry to never", "day_start": "expiry to 20"} {
+		m := newManager(t)
+		m.act("set_expiry", map[string]string{"in": "720h30m"})
+		m.set("expiry_precision", precision)
+		rotated := m.rotate(m.open(m.root()))
+		require.Len(t, rotated.Warnings, 2)
+		assert.Contains(t, rotated.Warnings[1], told)
+	}
+}
+
+func TestRotateRoot_FormerIsDeletedWithTheNewKey_AndNothingElse(t *testing.T) {
+	m := newManager(t)
+	conn := m.open(m.root())
+	credential := m.issue(conn)
+	other := m.act("create_key", map[string]string{"name": "a person's"})
+	rotated := m.rotate(conn)
+	successor := m.open(rotated.Fields)
+	for range 2 {
+		require.NoError(t, successor.Revoke(t.Context(), rotated.Former))
+		assert.Zero(t, m.liveNamed("vault-management"))
+	}
+	assert.Equal(t, 1, m.liveNamed(nextMarker))
+	assert.Equal(t, 1, m.liveNamed("a person's"))
+	_, err := m.open(fields{"api_key": other["api_key"]}).Check(t.Context())
+	require.NoError(t, err)
+	_, err = m.open(m.root()).Check(t.Context())
+	assert.Equal(t, provider.ClassUnauthenticated, provider.ClassOf(err), "%v", err)
+
+	_, err = successor.Renew(t.Context(), credential.Handle, time.Hour)
+	require.NoError(t, err, "what the former has leased goes on")
+	require.NoError(t, successor.Revoke(t.Context(), credential.Handle))
+}
+
+func TestRotateRoot_AnswerLost_NothingIsLeft(t *testing.T) {
+	for name, fault := range map[string]emulator.Fault{
+		"dropped after acting":  {DropAfter: true},
+		"dropped before acting": {DropBefore: true},
+		"truncated":             {Truncate: true},
+		"502":                   {Status: http.StatusBadGateway},
+		"a proxy's page":        {Body: new("<html><body>Log in here</body></html>")},
+		"a proxy's object":      {Body: new("{}")},
+		"no secret":             {Body: new(`{"ID":2,"keyName":"` + nextMarker + `"}`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newManager(t)
+			fault.Route = "createApiKey"
+			m.fault(fault)
+			_, err := m.open(m.root()).RotateRoot(t.Context(), nextMarker, nil)
+			failure := refusal(t, err)
+			assert.Equal(t, provider.ClassAmbiguous, failure.Class)
+			assert.Contains(t, failure.Message, "is gone")
+			assert.Contains(t, failure.Remedy, "config/dsm/rotate-root")
+			assert.Equal(t, 1, m.created(), "sent once")
+			m.requireRootOnly()
+		})
+	}
+}
+
+func TestRotateRoot_AnswerLostAndCannotBeFound_NamesTheKey(t *testing.T) {
+	for name, route := range map[string]string{"not searched": "searchApiKeys", "not deleted": "deleteApiKey"} {
+		t.Run(name, func(t *testing.T) {
+			m := newManager(t)
+			m.fault(emulator.Fault{Route: "createApiKey", DropAfter: true})
+			m.fault(emulator.Fault{Route: route, DropBefore: true})
+			_, err := m.open(m.root()).RotateRoot(t.Context(), nextMarker, nil)
+			failure := refusal(t, err)
+			assert.Equal(t, provider.ClassAmbiguous, failure.Class)
+			assert.NotContains(t, failure.Message, "is gone")
+			assert.Contains(t, failure.Remedy, nextMarker)
+			assert.Contains(t, failure.Remedy, "goes on looking")
+			assert.NotContains(t, failure.Error(), m.root()["api_key"])
+			assert.Equal(t, 1, m.liveNamed(nextMarker))
+
+			m.ClearFaults("trend")
+			require.NoError(t, m.open(m.root()).RevokeMarker(t.Context(), nextMarker), "as the engine does later")
+			m.requireRootOnly()
+		})
+	}
+}
+
+func TestRotateRoot_CallerGivesUp_NothingIsLeft(t *testing.T) {
+	for _, route := range []string{"createApiKey", "describeCurrentApiKey"} {
+		t.Run(route, func(t *testing.T) {
+			m := newManager(t)
+			conn := m.open(m.root())
+			_, err := conn.Check(t.Context())
+			require.NoError(t, err)
+			seen := len(m.operations())
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			fault := emulator.Fault{Route: route, Delay: time.Minute}
+			if route == "describeCurrentApiKey" {
+				fault.Skip = 1 // the one that asks who the present key is
+			}
+			m.fault(fault)
+			done := make(chan error, 1)
+			go func() {
+				_, err := conn.RotateRoot(ctx, nextMarker, nil)
+				done <- err
+			}()
+			awaited := map[string]int{"createApiKey": 2, "describeCurrentApiKey": 3}[route]
+			require.Eventually(t, func() bool { return len(m.operations()) >= seen+awaited }, 5*time.Second, time.Millisecond)
+			cancel()
+			require.ErrorIs(t, <-done, context.Canceled)
+			m.ClearFaults("trend")
+			m.requireRootOnly()
+		})
+	}
+}
+
+func TestRotateRoot_MayNotCreate_IsForbidden(t *testing.T) {
+	for _, switches := range [][]string{nil, {"bad_secret_status", "403"}} {
+		m := newManager(t, switches...)
+		lacks("canCreateNewApiKeys")(m)
+		_, err := m.open(m.root()).RotateRoot(t.Context(), nextMarker, nil)
+		failure := refusal(t, err)
+		assert.Equal(t, provider.ClassForbidden, failure.Class)
+		assert.Contains(t, failure.Remedy, "canCreateNewApiKeys")
+		assert.Contains(t, failure.Remedy, "config/dsm")
+		m.requireRootOnly()
+	}
+}
+
+func TestRotateRoot_Refused_IsDefinite(t *testing.T) {
+	for status, class := range map[int]provider.Class{
+		http.StatusBadRequest:          provider.ClassInvalid,
+		http.StatusUnauthorized:        provider.ClassUnauthenticated,
+		http.StatusForbidden:           provider.ClassForbidden,
+		http.StatusNotFound:            provider.ClassInvalid,
+		http.StatusConflict:            provider.ClassInvalid,
+		http.StatusUnprocessableEntity: provider.ClassInvalid,
+		http.StatusTooManyRequests:     provider.ClassRateLimited,
+		http.StatusServiceUnavailable:  provider.ClassUnavailable,
+	} {
+		m := newManager(t)
+		m.fault(emulator.Fault{Route: "createApiKey", Status: status})
+		_, err := m.open(m.root()).RotateRoot(t.Context(), nextMarker, nil)
+		failure := refusal(t, err)
+		assert.Equal(t, class, failure.Class, "%v", err)
+		assert.Equal(t, 1, m.created(), "sent once")
+		if class == provider.ClassInvalid {
+			assert.Contains(t, failure.Remedy, "make a key of the role 3")
+		}
+		m.requireRootOnly()
+	}
+}
+
+func TestRotateRoot_NewKeyDoesNotWork_IsDeleted(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault emulator.Fault
+		class provider.Class
+	}{
+		"refused":        {emulator.Fault{Status: http.StatusUnauthorized}, provider.ClassForbidden},
+		"refused, 403":   {emulator.Fault{Status: http.StatusForbidden}, provider.ClassForbidden},
+		"not there":      {emulator.Fault{Status: http.StatusServiceUnavailable}, provider.ClassUnavailable},
+		"lost":           {emulator.Fault{DropAfter: true}, provider.ClassUnavailable},
+		"a proxy's page": {emulator.Fault{Body: new("<html></html>")}, provider.ClassUnavailable},
+		"another key":    {emulator.Fault{Body: new(`{"ID":99}`)}, provider.ClassUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newManager(t)
+			test.fault.Route, test.fault.Skip = "describeCurrentApiKey", 1
+			m.fault(test.fault)
+			_, err := m.open(m.root()).RotateRoot(t.Context(), nextMarker, nil)
+			assert.Equal(t, test.class, provider.ClassOf(err), "%v", err)
+			m.ClearFaults("trend")
+			m.requireRootOnly()
+		})
+	}
+}
+
+func TestRotateRoot_NewKeyDoesNotWorkAndCannotBeDeleted_IsAmbiguous(t *testing.T) {
+	m := newManager(t)
+	m.fault(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusUnauthorized, Skip: 1, Times: 1})
+	m.fault(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
+	_, err := m.open(m.root()).RotateRoot(t.Context(), nextMarker, nil)
+	failure := refusal(t, err)
+	assert.Equal(t, provider.ClassAmbiguous, failure.Class)
+	assert.Contains(t, failure.Remedy, nextMarker)
+	assert.Equal(t, 1, m.liveNamed(nextMarker))
+}
+
+func TestRotateRoot_UndoEndsTheNewKey(t *testing.T) {
+	m := newManager(t)
+	rotated := m.rotate(m.open(m.root()))
+	m.fault(emulator.Fault{Route: "deleteApiKey", DropBefore: true, Times: 1})
+	require.Error(t, rotated.Undo(t.Context()))
+	require.NoError(t, rotated.Undo(t.Context()))
+	require.NoError(t, rotated.Undo(t.Context()), "and again")
+	m.requireRootOnly()
+}
+
+func TestRotateRoot_PresentKeyIsNotUnderstood_NothingIsMade(t *testing.T) {
+	for answer, class := range map[string]provider.Class{
+		`{"ID":0,"keyName":"x","roleID":3}`:                     provider.ClassUnavailable,
+		`{"ID":-1,"keyName":"x","roleID":3}`:                    provider.ClassUnavailable,
+		`{"ID":1,"keyName":"x"}`:                                provider.ClassUnavailable,
+		`{"ID":1,"keyName":"","roleID":3}`:                      provider.ClassInvalid,
+		`{"ID":1,"keyName":"` + nextMarker + `","roleID":3}`:    provider.ClassInvalid,
+		`<html><body>Log in here</body></html>`:                 provider.ClassUnavailable,
+		`{"ID":1,"keyName":"x","roleID":3,"expiryDate":"soon"}`: provider.ClassUnavailable,
+	} {
+		m := newManager(t)
+		m.fault(emulator.Fault{Route: "describeCurrentApiKey", Body: &answer, Times: 1})
+		_, err := m.open(m.root()).RotateRoot(t.Context(), nextMarker, nil)
+		assert.Equal(t, class, provider.ClassOf(err), "%s: %v", answer, err)
+		assert.Zero(t, m.created())
+		m.requireRootOnly()
+	}
+}
+
+func TestRotateRoot_PresentKeyIsRefused_IsRememberedForAWhile(t *testing.T) {
+	m := newManager(t)
+	conn := m.open(m.root())
+	m.act("lock_key", nil)
+	for range 2 {
+		_, err := conn.RotateRoot(t.Context(), nextMarker, nil)
+		assert.Equal(t, provider.ClassUnauthenticated, provider.ClassOf(err), "%v", err)
+	}
+	assert.Len(t, m.operations(), 1, "the manager was left alone")
+}
+
+func TestRotateRoot_BeforeBootstrap_IsRefused(t *testing.T) {
+	m := newManager(t)
+	once := m.open(m.login(nil))
+	proposed, err := once.ProposeRoot(nil)
+	require.NoError(t, err)
+	assert.Nil(t, proposed, "the manager makes the secret")
+	_, err = once.RotateRoot(t.Context(), nextMarker, nil)
+	assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
+	assert.Empty(t, m.operations())
+}
+
+func TestRotateRoot_OfABootstrappedKey(t *testing.T) {
+	m := newManager(t)
+	made, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
+	require.NoError(t, err)
+	rotated := m.rotate(m.open(made.Fields))
+	require.NoError(t, m.open(rotated.Fields).Revoke(t.Context(), rotated.Former))
+	assert.Zero(t, m.liveNamed(rootMarker))
+	assert.Equal(t, 1, m.liveNamed(nextMarker))
+}
+
+// The manager's answer to the new key may quote either secret.
+func TestRotateRoot_EchoedSecretsAreRedacted(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch key := r.Header.Get("api-secret-key"); {
+		case r.Method == http.MethodPost && r.URL.Path == "/api/apikeys":
+			_, _ = w.Write([]byte(`{"ID":2,"keyName":"` + nextMarker + `","secretKey":"2:new-hush-hush"}`))
+		case key == "1:old-hush-hush" && r.Method == http.MethodGet:
+			_, _ = w.Write([]byte(`{"ID":1,"keyName":"x","roleID":3}`))
+		default:
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte(`{"message":"` + key + ` is not 1:old-hush-hush"}`))
+		}
+	}))
+	defer server.Close()
+	conn, err := trend.New().Open(provider.Config{
+		Address: server.URL,
+		Fields:  &framework.FieldData{Raw: fields{"api_key": "1:old-hush-hush"}, Schema: trend.New().ConfigFields()},
+	})
+	require.NoError(t, err)
+	defer conn.Abandon()
+	_, err = conn.(provider.RootRotator).RotateRoot(t.Context(), nextMarker, nil)
+	failure := refusal(t, err)
+	assert.Equal(t, provider.ClassAmbiguous, failure.Class, "it could not be deleted either")
+	assert.NotContains(t, failure.Error(), "hush")
+}

@@ -1,0 +1,262 @@
+package backend
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+const (
+	// seizeTimeout bounds how long a rotation waits for requests under way, while it holds back new ones.
+	seizeTimeout = 30 * time.Second
+
+	// passwordBytes are the random ones of a password that is made without a policy; it has 32 characters then.
+	passwordBytes = 21
+)
+
+// errSeized refuses what cannot happen beside a rotation.
+var errSeized = logical.CodedError(http.StatusConflict, "the root credential of this config is being rotated at the moment; try again")
+
+// rootState is what a config keeps of the rotation of its root credential.
+type rootState struct {
+	// SetAt is when the root credential was stored.
+	SetAt time.Time `json:"set_at,omitzero"`
+	// Proposed may be in force at the vendor in place of the stored one.
+	Proposed *proposedRoot `json:"proposed,omitempty"`
+	// Former is the handle of the root credential before this one, which is to be ended.
+	Former json.RawMessage `json:"former,omitempty"`
+	// LookAtCredentials is set after a rotation that may have ended credentials, until they have been looked at.
+	LookAtCredentials bool `json:"look_at_credentials,omitempty"`
+}
+
+// proposedRoot is a root credential that was written down before the vendor was asked to change to it.
+type proposedRoot struct {
+	// Fields are the vendor's config fields that change with it.
+	Fields map[string]any `json:"fields"`
+	// Refused is true once the vendor has refused it and taken the stored one. It is kept all the same: a process
+	// that has stalled may ask for the change even then.
+	Refused bool `json:"refused,omitempty"`
+}
+
+// String tells where a rotation stands, for people.
+func (r *rootState) String() string {
+	switch {
+	case r.Proposed != nil && !r.Proposed.Refused:
+		return "in doubt"
+	case r.Former != nil:
+		return "former not ended"
+	}
+	return "settled"
+}
+
+// withRoot returns the config with another root credential.
+func (c *configEntry) withRoot(changed map[string]any, now time.Time) *configEntry {
+	other := *c
+	other.Fields = maps.Clone(c.Fields)
+	maps.Copy(other.Fields, changed)
+	other.Generation = rand.Text()
+	other.Root = rootState{SetAt: now}
+	return &other
+}
+
+// rotateRoot replaces a config's root credential by another, and returns warnings for the operator. No request uses
+// the config meanwhile: its login may end with the change, and a second attempt with the former password can lock a
+// vendor's account.
+func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name string) ([]string, error) {
+	// What an earlier rotation has left open is settled on the way.
+	seen, conn, err := b.configInUse(ctx, storage, name)
+	if err != nil {
+		return nil, err
+	}
+	_, ok := conn.Connection.(provider.RootRotator)
+	conn.release()
+	switch {
+	case !ok:
+		return nil, &provider.Error{
+			Class: provider.ClassInvalid, Message: fmt.Sprintf("the API of vendor %q cannot replace the root credential", seen.Vendor),
+			Remedy: b.providers[seen.Vendor].Capabilities().RotationNote,
+		}
+	case seen.Retired:
+		return nil, &provider.Error{Class: provider.ClassInvalid, Message: "the config is retired"}
+	}
+	waiting, cancel := context.WithTimeout(ctx, seizeTimeout)
+	defer cancel()
+	conn, free, err := b.connections.seize(waiting, storage, name, seen)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	entry, err := readConfig(ctx, storage, name)
+	if err != nil {
+		return nil, err
+	}
+	if entry == nil || entry.Revision != seen.Revision {
+		return nil, errConfigChanged(name)
+	}
+	rotator, ok := conn.Connection.(provider.RootRotator)
+	if !ok {
+		return nil, fmt.Errorf("the vendor's connection %T cannot rotate although another one could", conn.Connection)
+	}
+	warnings, err := b.replaceRoot(ctx, storage, name, entry, conn, rotator)
+	free()
+	if err != nil {
+		b.Logger().Warn("root credential not rotated", "config", name, "error", err)
+		b.event(ctx, eventRotationFailed, "config", name)
+		return nil, err
+	}
+	b.Logger().Info("root credential rotated", "config", name)
+	b.event(ctx, eventRotated, "config", name)
+	if err := b.finishRotation(context.WithoutCancel(ctx), storage, name); err != nil {
+		warnings = append(warnings, "the root credential is rotated; what is left to do will be tried again: "+err.Error())
+	}
+	return warnings, nil
+}
+
+// replaceRoot writes down what the next root credential will be, or by which marker it can be found, has the vendor
+// change to it, proves that it works, and stores it.
+func (b *backend) replaceRoot(ctx context.Context, storage logical.Storage, name string, entry *configEntry, conn *connection,
+	rotator provider.RootRotator,
+) ([]string, error) {
+	proposed, err := rotator.ProposeRoot(func(policy string) (string, error) { return b.newPassword(ctx, policy) })
+	if err != nil {
+		return nil, err
+	}
+	id, err := newID(b.random)
+	if err != nil {
+		return nil, err
+	}
+	marker, err := b.marker(ctx, storage, "config-"+name, id)
+	if err != nil {
+		return nil, err
+	}
+	intended := *entry
+	if proposed != nil {
+		intended.Root.Proposed = &proposedRoot{Fields: proposed}
+		err = b.storeConfig(ctx, storage, name, entry, &intended)
+	} else {
+		err = b.noteRoot(ctx, storage, name, marker)
+	}
+	if err != nil {
+		return nil, err
+	}
+	faultPoint("rotate.noted")
+	var rotated *provider.RotatedRoot
+	err = b.callVendor(conn, entry.Vendor, operationRotate, func() (err error) {
+		rotated, err = rotator.RotateRoot(ctx, marker, proposed)
+		return err
+	})
+	if err != nil {
+		if provider.ClassOf(err).Definite() {
+			b.withdraw(ctx, storage, name, marker, &intended)
+		}
+		return nil, err
+	}
+	faultPoint("rotate.rotated")
+
+	// What was changed at the vendor has to be stored, whether or not somebody waits for it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	next := intended.withRoot(rotated.Fields, b.clock.Now())
+	next.Root.Former, next.Root.LookAtCredentials = rotated.Former, rotated.MayEndCredentials
+	if proposed == nil {
+		next.RootMarker = marker
+	}
+	if err := b.takeIntoUse(ctx, storage, name, &intended, next); err != nil {
+		return nil, b.notTaken(ctx, storage, name, marker, rotated, err)
+	}
+	faultPoint("rotate.stored")
+	if proposed == nil {
+		b.bootstrapSettled(ctx, storage, name, marker)
+	}
+	if dead, err := b.lookAtCredentials(ctx, storage, name, next); err == nil && dead > 0 {
+		rotated.Warnings = append(rotated.Warnings, fmt.Sprintf(
+			"the vendor has ended %d live credentials with the former root credential; who holds them has to read new ones", dead))
+	}
+	return rotated.Warnings, nil
+}
+
+// takeIntoUse proves that a config's next root credential works, stores it, and makes its connection the config's.
+func (b *backend) takeIntoUse(ctx context.Context, storage logical.Storage, name string, present, next *configEntry) error {
+	report := func(err error) {
+		b.Logger().Warn("the engine's login could not be ended; it ends by itself", "config", name, "error", err)
+	}
+	fresh, err := b.openConnection(storage, name, next)
+	if err != nil {
+		return err
+	}
+	_, err = provider.Contain(next.Vendor+": check", func() (*provider.CheckResult, error) { return fresh.Check(ctx) })
+	if err == nil {
+		err = b.storeConfig(ctx, storage, name, present, next)
+	}
+	if err != nil {
+		logOut(ctx, report)(fresh)
+		return err
+	}
+	b.adopt(ctx, storage, name, present, next, fresh, report)
+	return nil
+}
+
+// withdraw is for a change that the vendor has refused.
+func (b *backend) withdraw(ctx context.Context, storage logical.Storage, name, marker string, intended *configEntry) {
+	if intended.Root.Proposed == nil {
+		b.bootstrapSettled(ctx, storage, name, marker)
+		return
+	}
+	refused := *intended
+	refused.Root.Proposed = &proposedRoot{Fields: intended.Root.Proposed.Fields, Refused: true}
+	if err := b.storeConfig(context.WithoutCancel(ctx), storage, name, intended, &refused); err != nil {
+		b.Logger().Warn("a refused rotation could not be struck out; the next request finds out which root credential is in force",
+			"config", name, "error", err)
+	}
+}
+
+// notTaken ends a new root credential that could not be taken into use, or, where it has replaced the former, says
+// that both are kept.
+func (b *backend) notTaken(ctx context.Context, storage logical.Storage, name, marker string, rotated *provider.RotatedRoot, cause error) error {
+	if rotated.Undo == nil {
+		return &provider.Error{
+			Class: provider.ClassAmbiguous, Err: cause,
+			Message: "the vendor has changed the root credential, and the new one could not be taken into use: " + cause.Error(),
+			Remedy:  "both are kept, and the next request finds out which is in force",
+		}
+	}
+	if err := rotated.Undo(ctx); err != nil {
+		b.Logger().Warn("a new root credential that is not in use could not be ended; that is tried again", "config", name, "marker", marker, "error", err)
+	} else {
+		b.bootstrapSettled(ctx, storage, name, marker)
+	}
+	return fmt.Errorf("the new root credential could not be taken into use, and the present one stays: %w", cause)
+}
+
+// newPassword makes a password by one of Vault's password policies, or a strong one.
+func (b *backend) newPassword(ctx context.Context, policy string) (string, error) {
+	if policy == "" {
+		random := make([]byte, passwordBytes)
+		if _, err := io.ReadFull(b.random, random); err != nil {
+			return "", fmt.Errorf("making a password: %w", err)
+		}
+		// The first characters are of the four kinds that rules commonly ask for, as in Vault's database engines.
+		return "A1a-" + base64.RawURLEncoding.EncodeToString(random), nil
+	}
+	password, err := b.System().GeneratePasswordFromPolicy(ctx, policy)
+	if err != nil {
+		return "", provider.InvalidField("password_policy", "%q: %s", policy, err)
+	}
+	return password, nil
+}
+
+// errConfigChanged refuses to overwrite what another request has stored in the meantime.
+func errConfigChanged(name string) error {
+	return logical.CodedError(http.StatusConflict,
+		fmt.Sprintf("config %q was changed by another request at the same time; read it and try again", name))
+}

@@ -1,0 +1,373 @@
+package backend
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// rotation is how root credentials are replaced at a vendor.
+type rotation struct {
+	vendor string
+	role   map[string]any
+	// change is the route of the request that makes the change.
+	change string
+}
+
+var rotations = []rotation{
+	{vendor: "ftd", change: "PUT *"},
+	{vendor: "trend", change: "createApiKey", role: map[string]any{"role_name": "Auditor"}},
+}
+
+// forRotations runs a test for each vendor whose root credentials can be replaced, with a config and a role.
+func forRotations(t *testing.T, run func(*testing.T, *mount, rotation)) {
+	t.Helper()
+	for _, r := range rotations {
+		t.Run(r.vendor, func(t *testing.T) {
+			m := newMount(t)
+			m.configure(r.vendor, r.role)
+			run(t, m, r)
+		})
+	}
+}
+
+func (m *mount) rotate(vendor string) *logical.Response {
+	m.t.Helper()
+	defer m.learn(vendor)
+	return m.must(logical.UpdateOperation, "config/"+vendor+"/rotate-root", nil)
+}
+
+// requireSettled demands that the stored root credential works, that the one of the beginning is the only other that
+// may, as told, and that nothing is left to do.
+func (m *mount) requireSettled(r rotation, rotated bool) {
+	m.t.Helper()
+	m.learn(r.vendor)
+	m.must(logical.ReadOperation, "config/"+r.vendor+"/check", nil)
+	require.NoError(m.t, m.revoke(m.read(r.vendor)))
+	require.Len(m.t, m.logins(r.vendor), 1, "one root key at Trend, one login at FTD")
+	entry, err := readConfig(m.t.Context(), m.storage, r.vendor)
+	require.NoError(m.t, err)
+	require.Nil(m.t, entry.Root.Former)
+	require.False(m.t, entry.Root.LookAtCredentials)
+	require.True(m.t, entry.Root.Proposed == nil || entry.Root.Proposed.Refused)
+	noted, err := m.storage.List(m.t.Context(), bootstrapPrefix)
+	require.NoError(m.t, err)
+	require.Empty(m.t, noted)
+
+	_, status, err := m.request(logical.UpdateOperation, "config/first", m.configData(r.vendor, nil))
+	if rotated {
+		require.Equal(m.t, http.StatusBadRequest, status, "the root credential of the beginning is dead: %v", err)
+		return
+	}
+	require.NoError(m.t, err, "the root credential of the beginning is in force")
+	m.must(logical.DeleteOperation, "config/first", nil)
+}
+
+func TestRotateRoot_NewOneIsInUseAndTheFormerDead(t *testing.T) {
+	forRotations(t, func(t *testing.T, m *mount, r rotation) {
+		sent := m.watchEvents()
+		before := m.read(r.vendor)
+		m.clock.advance(time.Minute)
+		response := m.rotate(r.vendor)
+		require.NotEmpty(t, response.Warnings)
+		require.Equal(t, []string{eventRotated}, sent.kinds)
+		read := m.must(logical.ReadOperation, "config/"+r.vendor, nil).Data
+		require.Equal(t, formatTime(m.clock.Now()), read["root_set_at"])
+		require.NoError(t, m.revoke(before))
+		m.restart()
+		m.requireSettled(r, true)
+		require.Empty(t, m.leased(r.vendor))
+		m.rotate(r.vendor)
+		m.requireSettled(r, true)
+	})
+}
+
+func TestRotateRoot_VendorsWithoutAnAPI_RefuseAndTellWhatToDo(t *testing.T) {
+	m := newMount(t)
+	for _, vendor := range []string{"lacework", "fortianalyzer", "fortisiem"} {
+		m.configure(vendor, nil)
+		for path, data := range map[string]map[string]any{"config/" + vendor + "/rotate-root": nil, "config/" + vendor: {"rotation_period": "24h"}} {
+			status, text := m.refused(logical.UpdateOperation, path, data)
+			require.Equal(t, http.StatusBadRequest, status)
+			require.Contains(t, text, m.backend.providers[vendor].Capabilities().RotationNote)
+		}
+	}
+	status, _ := m.refused(logical.UpdateOperation, "config/nothing/rotate-root", nil)
+	require.Equal(t, http.StatusBadRequest, status)
+}
+
+func TestRotateRoot_VendorRefuses_PresentOneStays(t *testing.T) {
+	forRotations(t, func(t *testing.T, m *mount, r rotation) {
+		sent := m.watchEvents()
+		m.fault(emulator.Fault{Vendor: r.vendor, Route: r.change, Status: http.StatusForbidden, Times: 1})
+		status, _ := m.refused(logical.UpdateOperation, "config/"+r.vendor+"/rotate-root", nil)
+		require.Equal(t, http.StatusBadRequest, status)
+		require.Equal(t, []string{eventRotationFailed}, sent.kinds)
+		m.requireSettled(r, false)
+	})
+}
+
+// Whether the vendor has acted before its answer was lost cannot be known, and the next request finds it out.
+func TestRotateRoot_AnswerLost_NextRequestFindsOutWhichIsInForce(t *testing.T) {
+	for _, acted := range []bool{true, false} {
+		t.Run(fmt.Sprintf("acted=%t", acted), func(t *testing.T) {
+			forRotations(t, func(t *testing.T, m *mount, r rotation) {
+				m.fault(emulator.Fault{Vendor: r.vendor, Route: r.change, DropAfter: acted, DropBefore: !acted, Times: 1})
+				status, _ := m.refused(logical.UpdateOperation, "config/"+r.vendor+"/rotate-root", nil)
+				require.Equal(t, http.StatusFailedDependency, status)
+				if r.vendor == "ftd" {
+					require.Equal(t, "in doubt", m.must(logical.ReadOperation, "config/ftd", nil).Data["root_state"])
+				}
+				m.restart()
+				require.NoError(t, m.revoke(m.read(r.vendor)), "the very next read")
+				m.clock.advance(issueDeadline + time.Second)
+				m.tick()
+				// At Trend, what was made is ended: its secret was in the answer.
+				m.requireSettled(r, acted && r.vendor == "ftd")
+			})
+		})
+	}
+}
+
+// Whatever read or write of storage fails, and the process dies of it, one root credential works and no other is left.
+func TestRotateRoot_StorageFailsAtTheNthOperationAndTheProcessDies_NoRootIsLost(t *testing.T) {
+	for _, r := range rotations {
+		for n := 1; ; n++ {
+			over := false
+			t.Run(fmt.Sprintf("%s/%d", r.vendor, n), func(t *testing.T) {
+				m := newMount(t)
+				m.configure(r.vendor, r.role)
+				m.restart() // nothing is cached
+				failing := &nthFails{Storage: m.storage, left: n}
+				_, _, err := m.send(t.Context(), &logical.Request{
+					Operation: logical.UpdateOperation, Path: "config/" + r.vendor + "/rotate-root", Storage: failing, MountPoint: "vendorauth/",
+				})
+				over = failing.left > 0
+				m.restart()
+				require.NoError(t, m.revoke(m.read(r.vendor)), "after: %v", err)
+				m.clock.advance(time.Hour) // a login that could not be stored has ended too
+				m.tick()
+				entry, err := readConfig(t.Context(), m.storage, r.vendor)
+				require.NoError(t, err)
+				first := m.configData(r.vendor, nil)
+				rotated := entry.Fields["password"] != first["password"] || entry.Fields["api_key"] != first["api_key"]
+				m.requireSettled(r, rotated)
+			})
+			if over || t.Failed() {
+				require.Greater(t, n, 5, "a run without a failure that came too early")
+				break
+			}
+		}
+	}
+}
+
+func TestRotateRoot_UnderLoad_NoRequestMeetsTheChange(t *testing.T) {
+	forRotations(t, func(t *testing.T, m *mount, r rotation) {
+		m.must(logical.UpdateOperation, "config/"+r.vendor, map[string]any{"max_credentials": 3})
+		m.must(logical.UpdateOperation, "roles/"+r.vendor, map[string]any{"max_wait": "20s"})
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				for range 10 {
+					response, _, err := m.send(t.Context(), &logical.Request{
+						Operation: logical.ReadOperation, Path: "creds/" + r.vendor, Storage: m.storage, MountPoint: "vendorauth/",
+					})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if err := m.revoke(m.leaseOf(response)); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		for range 3 {
+			m.rotate(r.vendor)
+		}
+		group.Wait()
+		require.Empty(t, m.ledgerOf(r.vendor))
+		m.requireSettled(r, true)
+	})
+}
+
+func TestRotateRoot_VendorEndsCredentialsWithIt_TheyAreGivenToNobodyAndTakeNoSlot(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", map[string]any{"sharing": "shared"})
+	require.NoError(t, m.vendors.SetSwitch("ftd", "password_change_ends", "everything"))
+	m.must(logical.UpdateOperation, "roles/own", map[string]any{"config": "ftd"})
+	shared, own := m.read("ftd"), m.read("own")
+	response := m.rotate("ftd")
+	require.Contains(t, strings.Join(response.Warnings, "\n"), "2 live credentials")
+	require.Empty(t, m.ledgerOf("ftd"))
+	again := m.read("ftd")
+	require.NotEqual(t, shared.data["token"], again.data["token"])
+	require.Len(t, m.leased("ftd"), 1)
+	_, err := m.renew(own, time.Minute)
+	require.ErrorContains(t, err, "read a new one")
+	for _, lease := range []*lease{shared, own, again} {
+		require.NoError(t, m.revoke(lease))
+	}
+	require.Empty(t, m.leased("ftd"))
+}
+
+// A leader that has stalled asks for the change after its successor has found that it did not take place.
+func TestRotateRoot_ChangeComesLate_IsFoundOutOnceTheFormerIsRefused(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true, Times: 1})
+	m.refused(logical.UpdateOperation, "config/ftd/rotate-root", nil)
+	require.NoError(t, m.revoke(m.read("ftd")))
+	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	require.NoError(t, err)
+	require.True(t, entry.Root.Proposed.Refused)
+
+	require.NoError(t, m.vendors.SetSwitch("ftd", "password_change_ends", "everything"))
+	_, err = m.vendors.Do("ftd", "change_password", map[string]string{"password": entry.Root.Proposed.Fields["password"].(string)})
+	require.NoError(t, err)
+	status, _ := m.refused(logical.ReadOperation, "creds/ftd", nil)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.NoError(t, m.revoke(m.read("ftd")))
+	m.tick()
+	m.requireSettled(rotations[0], true)
+}
+
+func TestRotateRoot_VendorTakesNeither_IsNotAskedAgainAndAgain(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true, Times: 1})
+	m.refused(logical.UpdateOperation, "config/ftd/rotate-root", nil)
+	changed, err := m.vendors.Do("ftd", "change_password", nil)
+	require.NoError(t, err)
+	before := m.operations("ftd")["password"]
+	for range 20 {
+		status, text := m.refused(logical.ReadOperation, "creds/ftd", nil)
+		require.Equal(t, http.StatusBadRequest, status)
+		require.Contains(t, text, "write a root credential that works to config/ftd")
+	}
+	m.tick()
+	require.LessOrEqual(t, m.operations("ftd")["password"]-before, 2)
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": changed["password"]})
+	require.NoError(t, m.revoke(m.read("ftd")))
+}
+
+func TestRotateRoot_FormerCannotBeEnded_IsTriedAgainAndKeepsTheConfig(t *testing.T) {
+	m := newMount(t)
+	r := rotations[1]
+	m.configure(r.vendor, r.role)
+	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
+	require.Contains(t, strings.Join(m.rotate("trend").Warnings, "\n"), "will be tried again")
+	require.Len(t, m.logins("trend"), 2)
+	require.Equal(t, "former not ended", m.must(logical.ReadOperation, "config/trend", nil).Data["root_state"])
+	_, text := m.refused(logical.DeleteOperation, "config/trend", nil)
+	require.Contains(t, text, "still alive")
+	m.tick()
+	require.Len(t, m.logins("trend"), 2)
+	m.vendors.ClearFaults("trend")
+	m.clock.advance(refusedRootRest + time.Second)
+	m.tick()
+	m.requireSettled(r, true)
+}
+
+func TestRotationPeriod_RotatesWhenDueAndNotBefore(t *testing.T) {
+	forRotations(t, func(t *testing.T, m *mount, r rotation) {
+		status, _ := m.refused(logical.UpdateOperation, "config/"+r.vendor, map[string]any{"rotation_period": "10m"})
+		require.Equal(t, http.StatusBadRequest, status)
+		m.must(logical.UpdateOperation, "config/"+r.vendor, map[string]any{"rotation_period": "24h"})
+		sent := m.watchEvents()
+		m.clock.advance(23 * time.Hour)
+		m.tick()
+		require.Empty(t, sent.kinds)
+		m.clock.advance(time.Hour)
+		m.tick()
+		m.tick()
+		require.Equal(t, []string{eventRotated}, sent.kinds)
+		m.requireSettled(r, true)
+
+		m.clock.advance(24 * time.Hour)
+		m.fault(emulator.Fault{Vendor: r.vendor, Route: r.change, Status: http.StatusForbidden, Times: 1})
+		m.tick()
+		m.tick()
+		require.Equal(t, []string{eventRotated, eventRotationFailed}, sent.kinds, "not at each tick")
+		m.clock.advance(refusedRootRest)
+		m.tick()
+		require.Equal(t, []string{eventRotated, eventRotationFailed, eventRotated}, sent.kinds)
+	})
+}
+
+// While a config's root credential is being rotated, whatever would change the config is refused, and whatever uses
+// it waits.
+func TestRotateRoot_OtherRequestsMeanwhile(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.read("ftd")
+	entry, conn, err := m.backend.configInUse(t.Context(), m.storage, "ftd")
+	require.NoError(t, err)
+	conn.release()
+	_, free, err := m.backend.connections.seize(t.Context(), m.storage, "ftd", entry)
+	require.NoError(t, err)
+	for _, request := range []struct {
+		operation logical.Operation
+		path      string
+	}{
+		{logical.UpdateOperation, "config/ftd"}, {logical.DeleteOperation, "config/ftd"},
+	} {
+		status, text := m.refused(request.operation, request.path, nil)
+		require.Equal(t, http.StatusConflict, status, text)
+	}
+	read := make(chan error)
+	go func() {
+		_, _, err := m.send(t.Context(), &logical.Request{
+			Operation: logical.ReadOperation, Path: "creds/ftd", Storage: m.storage, MountPoint: "vendorauth/",
+		})
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		require.Fail(t, "read did not wait", "%v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	free()
+	require.NoError(t, <-read)
+}
+
+func TestSeize_WaitsForRequestsUnderWay(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	entry, used, err := m.backend.configInUse(t.Context(), m.storage, "ftd")
+	require.NoError(t, err)
+	seized := make(chan error)
+	go func() {
+		_, free, err := m.backend.connections.seize(t.Context(), m.storage, "ftd", entry)
+		if err == nil {
+			free()
+		}
+		seized <- err
+	}()
+	require.Eventually(t, func() bool { return m.backend.connections.isSeized("ftd") }, time.Minute, time.Millisecond)
+	select {
+	case err := <-seized:
+		require.Fail(t, "the connection is in use", "%v", err)
+	default:
+	}
+	used.release()
+	require.NoError(t, <-seized)
+	require.False(t, m.backend.connections.isSeized("ftd"))
+}
+
+func TestRotateRoot_PasswordPolicy_IsVaults(t *testing.T) {
+	m := newMount(t)
+	m.must(logical.UpdateOperation, "config/ftd", m.configData("ftd", map[string]any{"password_policy": "missing"}))
+	status, text := m.refused(logical.UpdateOperation, "config/ftd/rotate-root", nil)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, text, "password_policy")
+}

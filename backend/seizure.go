@@ -1,0 +1,130 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// acquireFree is acquire for requests that come and go. While somebody has seized the connection, it returns a channel
+// that is closed afterwards instead, and the config may be another one then.
+func (c *connections) acquireFree(storage logical.Storage, name string, entry *configEntry) (*connection, <-chan struct{}, error) {
+	c.mu.Lock()
+	if freed, seized := c.seized[name]; seized {
+		c.mu.Unlock()
+		return nil, freed, nil
+	}
+	conn, err := c.acquireLocked(storage, name, entry)
+	return conn, nil, err
+}
+
+// isSeized reports whether somebody has a config's connection to himself.
+func (c *connections) isSeized(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, seized := c.seized[name]
+	return seized
+}
+
+// seize gives the caller a config's connection to itself, for what the vendor does not let happen beside anything else:
+// requests under way are waited for, and new ones wait until free is called. The caller must call it.
+func (c *connections) seize(ctx context.Context, storage logical.Storage, name string, entry *configEntry) (conn *connection, free func(), err error) {
+	c.mu.Lock()
+	if _, seized := c.seized[name]; seized {
+		c.mu.Unlock()
+		return nil, nil, errSeized
+	}
+	freed := make(chan struct{})
+	c.seized[name] = freed
+	conn, err = c.acquireLocked(storage, name, entry)
+	unmark := func() {
+		c.mu.Lock()
+		delete(c.seized, name)
+		c.mu.Unlock()
+		close(freed)
+	}
+	if err != nil {
+		unmark()
+		return nil, nil, err
+	}
+	conn.demand()
+	free = sync.OnceFunc(func() {
+		conn.leave()
+		conn.release()
+		unmark()
+	})
+	if err := conn.alone(ctx); err != nil {
+		free()
+		return nil, nil, err
+	}
+	return conn, free, nil
+}
+
+// errGaveWay is for a request that waits for a free credential when the connection is seized: whoever holds the
+// credentials could not return them meanwhile. It is to begin again.
+var errGaveWay = errors.New("the request gave way to a rotation of the root credential")
+
+// isWanted returns a channel that is closed while somebody wants the connection to himself.
+func (c *connection) isWanted() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wanted
+}
+
+func (c *connection) demand() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.wanted)
+}
+
+func (c *connection) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wanted = make(chan struct{})
+}
+
+// alone waits until the connection has one user, who is the caller.
+func (c *connection) alone(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		if c.users == 1 {
+			c.mu.Unlock()
+			return nil
+		}
+		if c.left == nil {
+			c.left = make(chan struct{})
+		}
+		left := c.left
+		c.mu.Unlock()
+		select {
+		case <-left:
+		case <-ctx.Done():
+			return &provider.Error{
+				Class: provider.ClassUnavailable, Message: "other requests of the config are still under way", Remedy: "try again", Err: ctx.Err(),
+			}
+		}
+	}
+}
+
+// noteRefusal remembers that the vendor has refused the root credential.
+func (c *connection) noteRefusal(err error) {
+	if provider.ClassOf(err) != provider.ClassUnauthenticated {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = true
+}
+
+// wasRefused reports whether the vendor has refused the root credential, and forgets it.
+func (c *connection) wasRefused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.refused
+	c.refused = false
+	return was
+}
