@@ -122,6 +122,7 @@ type wireFault struct {
 	BodyBytes  int64             `json:"body_bytes,omitempty"`
 	Truncate   bool              `json:"truncate,omitempty"`
 	Stall      bool              `json:"stall,omitempty"`
+	Drip       string            `json:"drip,omitempty"`
 }
 
 // fault converts what came over the wire.
@@ -131,12 +132,18 @@ func (f wireFault) fault() (Fault, error) {
 		DropAfter: f.DropAfter, Status: f.Status, Header: f.Headers, BodyBytes: f.BodyBytes,
 		Truncate: f.Truncate, Stall: f.Stall,
 	}
-	if f.Delay != "" {
-		d, err := time.ParseDuration(f.Delay)
-		if err != nil {
-			return Fault{}, fmt.Errorf("delay: %w", err)
+	for _, pause := range []struct {
+		name, text string
+		target     *time.Duration
+	}{{"delay", f.Delay, &fault.Delay}, {"drip", f.Drip, &fault.Drip}} {
+		if pause.text == "" {
+			continue
 		}
-		fault.Delay = d
+		d, err := time.ParseDuration(pause.text)
+		if err != nil {
+			return Fault{}, fmt.Errorf("%s: %w", pause.name, err)
+		}
+		*pause.target = d
 	}
 	if len(f.Body) > 0 {
 		body := string(f.Body)
@@ -158,6 +165,9 @@ func newWireFault(f Fault) (wireFault, error) {
 	}
 	if f.Delay > 0 {
 		w.Delay = f.Delay.String()
+	}
+	if f.Drip > 0 {
+		w.Drip = f.Drip.String()
 	}
 	if f.Body != nil {
 		body, err := json.Marshal(*f.Body)

@@ -156,6 +156,14 @@ func (a *answer) send(w http.ResponseWriter, r *http.Request, fault *Fault) {
 		for left := fault.BodyBytes - int64(len(body)); left > 0 && err == nil; left -= int64(len(blank)) {
 			_, err = w.Write(blank[:min(left, int64(len(blank)))])
 		}
+	case fault.Drip > 0:
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		w.WriteHeader(a.status)
+		for i := range body {
+			if _, err := w.Write(body[i : i+1]); err != nil || http.NewResponseController(w).Flush() != nil || !wait(r.Context(), fault.Drip) {
+				panic(http.ErrAbortHandler)
+			}
+		}
 	default:
 		if a.status != http.StatusNoContent && a.status != http.StatusNotModified {
 			w.Header().Set("Content-Length", strconv.Itoa(len(body)))

@@ -18,7 +18,7 @@ const maxPadding = 1 << 40
 
 // Fault is a disturbance of requests to one vendor. Its parts are applied in this order: Skip, Delay,
 // DropBefore; then Status or Body answer in place of the vendor, or the vendor acts; then DropAfter; then
-// Header, BodyBytes, Truncate and Stall change the answer on its way out.
+// Header, BodyBytes, Truncate, Stall and Drip change the answer on its way out.
 type Fault struct {
 	// Vendor is the vendor's name.
 	Vendor string
@@ -49,6 +49,8 @@ type Fault struct {
 	Truncate bool
 	// Stall sends half of the answer and holds the connection until the client closes it.
 	Stall bool
+	// Drip sends the answer a byte at a time, with this pause in real time after each.
+	Drip time.Duration
 }
 
 // replaces tells whether the fault answers in place of the vendor.
@@ -59,19 +61,21 @@ func (f *Fault) check() error {
 	switch {
 	case f.Route == "":
 		return errors.New("route is missing; \"*\" is every request")
-	case f.Skip < 0 || f.Times < 0 || f.Delay < 0 || f.BodyBytes < 0 || f.BodyBytes > maxPadding:
-		return errors.New("skip, times, delay and body_bytes must not be negative, and body_bytes not above 2^40")
+	case f.Skip < 0 || f.Times < 0 || f.Delay < 0 || f.Drip < 0 || f.BodyBytes < 0 || f.BodyBytes > maxPadding:
+		return errors.New("skip, times, delay, drip and body_bytes must not be negative, and body_bytes not above 2^40")
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return fmt.Errorf("status %d is not between 200 and 599", f.Status)
 	case f.DropBefore && (f.DropAfter || f.replaces()):
 		return errors.New("drop_before cannot go with drop_after, status or body: nothing is answered")
 	case f.Truncate && f.Stall:
 		return errors.New("truncate and stall exclude each other")
+	case f.Drip > 0 && (f.Truncate || f.Stall || f.BodyBytes > 0):
+		return errors.New("drip cannot go with truncate, stall or body_bytes")
 	case (f.Truncate || f.Stall) && f.BodyBytes > 0:
 		return errors.New("truncate and stall cannot go with body_bytes")
 	case f.Delay == 0 && !f.DropBefore && !f.DropAfter && !f.replaces() && len(f.Header) == 0 &&
-		f.BodyBytes == 0 && !f.Truncate && !f.Stall:
-		return errors.New("nothing to do: give status, body, delay, drop_before, drop_after, headers, body_bytes, truncate or stall")
+		f.BodyBytes == 0 && !f.Truncate && !f.Stall && f.Drip == 0:
+		return errors.New("nothing to do: give status, body, delay, drop_before, drop_after, headers, body_bytes, truncate, stall or drip")
 	}
 	for name, value := range f.Header {
 		if name == "" || strings.ContainsAny(name, " :\r\n") || strings.ContainsAny(value, "\r\n") {

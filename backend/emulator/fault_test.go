@@ -161,6 +161,22 @@ func TestFault_Delay_LetsTheVendorActAfterwards(t *testing.T) {
 	require.GreaterOrEqual(t, time.Since(began), 20*time.Millisecond)
 }
 
+func TestFault_Drip_SendsTheWholeAnswerByteByByteAndEndsWithTheClient(t *testing.T) {
+	srv, client := faulty(t, emulator.Fault{Drip: time.Millisecond})
+	began := time.Now()
+	_, _, body := call(t, client, http.MethodPost, srv.URL("one"), "")
+	require.JSONEq(t, `{"answer":"0123456789"}`, body)
+	require.GreaterOrEqual(t, time.Since(began), time.Duration(len(body))*time.Millisecond)
+
+	srv, client = faulty(t, emulator.Fault{Drip: time.Hour})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL("one"), nil)
+	require.NoError(t, err)
+	resp, err := client.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.NoError(t, srv.Close(), "nothing waits for the rest")
+}
+
 func TestAddFault_RefusesWhatWouldTestNothing(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"))
 	for name, fault := range map[string]emulator.Fault{
@@ -170,6 +186,8 @@ func TestAddFault_RefusesWhatWouldTestNothing(t *testing.T) {
 		"negative times":        {Route: "*", Status: 500, Times: -1},
 		"dropped and answered":  {Route: "*", DropBefore: true, Status: 500},
 		"cut and held":          {Route: "*", Truncate: true, Stall: true},
+		"cut and dripping":      {Route: "*", Truncate: true, Drip: time.Second},
+		"negative drip":         {Route: "*", Drip: -time.Second},
 		"cut and padded":        {Route: "*", Truncate: true, BodyBytes: 5},
 		"header with a newline": {Route: "*", Header: map[string]string{"A": "b\r\nC: d"}},
 	} {

@@ -39,8 +39,8 @@ type Config struct {
 //	GET    /faults[?vendor=V]      {"faults": […]}: what is left of them
 //	POST   /faults                 {"vendor", "route", "status", "body", "delay": "2s", "drop_before": true,
 //	                               "drop_after": true, "headers": {…}, "body_bytes", "truncate": true,
-//	                               "stall": true, "skip", "times"}: see [Fault]; "body" is a string that is
-//	                               sent as it is, or any other JSON value
+//	                               "stall": true, "drip": "50ms", "skip", "times"}: see [Fault]; "body" is
+//	                               a string that is sent as it is, or any other JSON value
 //	DELETE /faults[?vendor=V]      ends faults, and leaves everything else as it is
 //	GET    /clock                  {"now", "offset"}
 //	POST   /clock                  {"advance": "30m"}

@@ -80,6 +80,8 @@ type Fault struct {
 	Truncate bool `json:"truncate,omitempty"`
 	// Stall sends half of the answer, and no more until the client gives up.
 	Stall bool `json:"stall,omitempty"`
+	// Drip sends the answer a byte at a time, with this pause after each.
+	Drip time.Duration `json:"-"`
 }
 
 // Switch is one of a vendor's open questions, and the answer it gives at the moment.
@@ -115,9 +117,13 @@ func (c *Control) AddFault(ctx context.Context, f Fault) error {
 	wire := struct {
 		Fault
 		Delay string `json:"delay,omitempty"`
+		Drip  string `json:"drip,omitempty"`
 	}{Fault: f}
 	if f.Delay != 0 {
 		wire.Delay = f.Delay.String()
+	}
+	if f.Drip != 0 {
+		wire.Drip = f.Drip.String()
 	}
 	return c.call(ctx, http.MethodPost, "/faults", wire, nil)
 }

@@ -34,6 +34,7 @@ func answers() map[string]devserver.Fault {
 		"100 MB":                   {BodyBytes: 100 << 20},
 		"wrong content type":       {Headers: map[string]string{"Content-Type": "text/html"}},
 		"slow":                     {Delay: 300 * time.Millisecond},
+		"slow drip":                {Drip: 100 * time.Millisecond},
 		"slower than the timeout":  {Delay: 1500 * time.Millisecond},
 		"connection lost, unheard": {DropBefore: true},
 		"connection lost, served":  {DropAfter: true},
@@ -56,6 +57,9 @@ func (v vendor) requests() map[string]struct {
 	if v.revoking {
 		requests["revoke"] = request{v.revoke, revokeExclusive}
 	}
+	if v.rotates {
+		requests["rotate"] = request{v.rotate, rotateRoot}
+	}
 	return requests
 }
 
@@ -76,7 +80,7 @@ func TestVendorAnswersStrangely(t *testing.T) {
 				require.NoError(t, s.server.Control().AddFault(t.Context(), hit))
 				of.op.act(t.Context(), o)
 				require.NoError(t, s.server.Control().ClearFaults(t.Context(), v.emulated))
-				o.conclude(t)
+				of.op.conclude(t, o)
 			}
 		}
 		progress("vendor answers: %s", answer)

@@ -31,8 +31,8 @@ type vendor struct {
 	rotates, login bool
 	// oneConfig is for a device whose few sessions one config counts.
 	oneConfig bool
-	// issue, renew and revoke are the emulator's names of the requests that do it.
-	issue, renew, revoke string
+	// issue, renew, revoke and rotate are the emulator's names of the requests that do it.
+	issue, renew, revoke, rotate string
 	// works uses a credential at the vendor.
 	works func(client *http.Client, data map[string]any) (bool, error)
 }
@@ -53,13 +53,13 @@ func vendors() []vendor {
 			// What the device ends with a password is shown by the engine's own tests.
 			switches: map[string]string{"password_change_ends": "logins"},
 			marked:   true, renewable: true, revoking: true, oneConfig: true, rotates: true,
-			issue: "custom_token", renew: "object/users", revoke: "revoke_token", works: bearerOn("/object/networks"),
+			issue: "custom_token", renew: "object/users", revoke: "revoke_token", rotate: "PUT *", works: bearerOn("/object/networks"),
 		},
 		{
 			name: "trend", emulated: "trend", role: map[string]any{"role_name": "Auditor"},
 			switches: map[string]string{"rate_limit": "0"},
 			marked:   true, renewable: true, revoking: true, rotates: true, login: true,
-			issue: "createApiKey", renew: "modifyApiKey", revoke: "deleteApiKey", works: keyOn("/apikeys/current"),
+			issue: "createApiKey", renew: "modifyApiKey", revoke: "deleteApiKey", rotate: "createApiKey", works: keyOn("/apikeys/current"),
 		},
 		{
 			name: "fortianalyzer", emulated: "fortianalyzer", config: map[string]any{"idle_timeout": idleTimeout},
