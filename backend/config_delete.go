@@ -118,9 +118,13 @@ func (b *backend) abandonConfig(ctx context.Context, storage logical.Storage, na
 }
 
 // deleteRetired deletes a retired config once nothing of it is left.
-func (b *backend) deleteRetired(ctx context.Context, storage logical.Storage, name string, config *configEntry) {
+func (b *backend) deleteRetired(ctx context.Context, storage logical.Storage, name string) {
 	if left, err := b.ledger.List(ctx, storage, name); err != nil || len(left) > 0 {
 		return
+	}
+	config, err := b.config(ctx, storage, name)
+	if err != nil || config == nil || config.Root.Former != nil {
+		return // the periodic run ends the former root credential first
 	}
 	if err := b.deleteConfig(ctx, storage, name, config); err != nil {
 		b.Logger().Warn("a retired config could not be deleted yet", "config", name, "error", err)

@@ -35,13 +35,7 @@ func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*con
 			Remedy: "it is deleted once its last credential has ended; use another name",
 		}
 	}
-	rootGiven := old == nil
-	for field, schema := range vendor.ConfigFields() {
-		if _, given := data.Raw[field]; given && isSensitive(schema) {
-			rootGiven = true
-		}
-	}
-	if rootGiven {
+	if b.givesRoot(entry, data) {
 		entry.RootMarker = "" // whatever root credential this is, it is not the one that we made
 		entry.Root.SetAt, entry.Root.Proposed = b.clock.Now(), nil
 	}
@@ -59,6 +53,16 @@ func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*con
 		entry.Generation = rand.Text()
 	}
 	return entry, nil
+}
+
+// givesRoot reports whether a write to a config carries a root credential, or a part of one.
+func (b *backend) givesRoot(entry *configEntry, data *framework.FieldData) bool {
+	for field, schema := range b.providers[entry.Vendor].ConfigFields() {
+		if _, given := data.Raw[field]; given && isSensitive(schema) {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *backend) vendorOf(old *configEntry, data *framework.FieldData) (provider.Provider, error) {

@@ -143,6 +143,14 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 	if old == nil && req.Operation == logical.PatchOperation {
 		return nil, logical.CodedError(http.StatusNotFound, where+" does not exist")
 	}
+	if old != nil && old.Root.inDoubt() && !b.givesRoot(old, data) {
+		if err := b.settleProposed(ctx, req.Storage, name); err != nil {
+			return fail(where, err)
+		}
+		if old, err = readConfig(ctx, req.Storage, name); err != nil {
+			return nil, err
+		}
+	}
 	entry, err := b.mergeConfig(old, data)
 	if err != nil {
 		return fail(where, err)

@@ -78,7 +78,7 @@ func (b *backend) compareAll(ctx context.Context, storage logical.Storage) error
 		if err == nil && config.Retired {
 			// Should the process have died between the last credential's end and this.
 			conn.release()
-			b.deleteRetired(ctx, storage, name, config)
+			b.deleteRetired(ctx, storage, name)
 			continue
 		}
 		if err == nil {

@@ -81,7 +81,7 @@ func (b *backend) strikeOut(ctx context.Context, storage logical.Storage, entry 
 		return err
 	}
 	if config != nil && config.Retired {
-		b.deleteRetired(ctx, storage, entry.Config, config)
+		b.deleteRetired(ctx, storage, entry.Config)
 	}
 	return nil
 }

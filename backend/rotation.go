@@ -48,10 +48,13 @@ type proposedRoot struct {
 	Refused bool `json:"refused,omitempty"`
 }
 
+// inDoubt reports whether nobody knows which root credential is in force.
+func (r *rootState) inDoubt() bool { return r.Proposed != nil && !r.Proposed.Refused }
+
 // String tells where a rotation stands, for people.
 func (r *rootState) String() string {
 	switch {
-	case r.Proposed != nil && !r.Proposed.Refused:
+	case r.inDoubt():
 		return "in doubt"
 	case r.Former != nil:
 		return "former not ended"
@@ -73,7 +76,10 @@ func (c *configEntry) withRoot(changed map[string]any, now time.Time) *configEnt
 // the config meanwhile: its login may end with the change, and a second attempt with the former password can lock a
 // vendor's account.
 func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name string) ([]string, error) {
-	// What an earlier rotation has left open is settled on the way.
+	// What an earlier rotation has left open is settled first. Its former root credential would be forgotten otherwise.
+	if err := b.endFormer(ctx, storage, name); err != nil {
+		return nil, err
+	}
 	seen, conn, err := b.configInUse(ctx, storage, name)
 	if err != nil {
 		return nil, err

@@ -239,8 +239,7 @@ func (b *backend) settleRoot(ctx context.Context, storage logical.Storage, name 
 	if err != nil || entry == nil {
 		return err
 	}
-	open := entry.Root.Proposed != nil && !entry.Root.Proposed.Refused
-	if open || noted || entry.Root.Former != nil || entry.Root.LookAtCredentials {
+	if entry.Root.inDoubt() || noted || entry.Root.Former != nil || entry.Root.LookAtCredentials {
 		config, conn, err := b.configInUse(ctx, storage, name) // which settles a proposed one
 		if err != nil {
 			return err
@@ -253,6 +252,9 @@ func (b *backend) settleRoot(ctx context.Context, storage logical.Storage, name 
 		conn.release()
 		if err := b.finishRotation(ctx, storage, name); err != nil {
 			return err
+		}
+		if config.Retired {
+			b.deleteRetired(ctx, storage, name)
 		}
 	}
 	if entry.RotationPeriod == 0 || entry.Retired || b.clock.Now().Before(entry.Root.SetAt.Add(entry.RotationPeriod)) {

@@ -270,12 +270,46 @@ func TestRotateRoot_FormerCannotBeEnded_IsTriedAgainAndKeepsTheConfig(t *testing
 	require.Equal(t, "former not ended", m.must(logical.ReadOperation, "config/trend", nil).Data["root_state"])
 	_, text := m.refused(logical.DeleteOperation, "config/trend", nil)
 	require.Contains(t, text, "still alive")
+	_, text = m.refused(logical.UpdateOperation, "config/trend/rotate-root", nil)
+	require.Contains(t, text, "ending the former root credential")
 	m.tick()
 	require.Len(t, m.logins("trend"), 2)
 	m.vendors.ClearFaults("trend")
 	m.clock.advance(refusedRootRest + time.Second)
 	m.tick()
 	m.requireSettled(r, true)
+}
+
+func TestRotateRoot_ConfigIsRetiredMeanwhile_GoesWithTheFormerRoot(t *testing.T) {
+	m := newMount(t)
+	r := rotations[1]
+	m.configure(r.vendor, r.role)
+	held := m.read(r.vendor)
+	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
+	m.rotate("trend")
+	m.must(logical.DeleteOperation, "config/trend", map[string]any{"force": true})
+	require.Error(t, m.revoke(held))
+	m.vendors.ClearFaults("trend")
+	require.NoError(t, m.revoke(held))
+	entry, err := readConfig(t.Context(), m.storage, "trend")
+	require.NoError(t, err)
+	require.NotNil(t, entry, "the former root credential is still alive")
+	m.tick()
+	entry, err = readConfig(t.Context(), m.storage, "trend")
+	require.NoError(t, err)
+	require.Nil(t, entry)
+	require.Len(t, m.logins("trend"), 1)
+}
+
+// Nobody has to know that a rotation was interrupted to change a setting, or has to know the password.
+func TestConfigWrite_RotationInDoubt_IsSettledFirst(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true, Times: 1})
+	m.refused(logical.UpdateOperation, "config/ftd/rotate-root", nil)
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"request_timeout": "20s"})
+	m.tick()
+	m.requireSettled(rotations[0], true)
 }
 
 func TestRotationPeriod_RotatesWhenDueAndNotBefore(t *testing.T) {
