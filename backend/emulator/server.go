@@ -178,6 +178,7 @@ func (s *Server) Close() error {
 // Reset forgets credentials, requests and faults of all vendors, and sets clock and switches back. Root
 // credentials and ports stay.
 func (s *Server) Reset() {
+	s.clock.reset() // first: what is there from the start is dated by it
 	for _, v := range s.vendors {
 		v.mu.Lock()
 		v.env.switches.reset()
@@ -189,7 +190,6 @@ func (s *Server) Reset() {
 		}
 		v.mu.Unlock()
 	}
-	s.clock.reset()
 }
 
 // must returns a vendor that a test of ours names.

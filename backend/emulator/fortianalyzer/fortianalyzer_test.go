@@ -8,23 +8,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
 )
 
 func TestGrant_AnswersTheSevenMembers(t *testing.T) {
 	c := newCloud(t)
 	granted := c.grant()
-	require.Equal(t, 200, granted.status)
-	require.Len(t, granted.body, 7)
-	require.EqualValues(t, 3600, granted.body["expires_in"])
-	require.Equal(t, "success", granted.body["status"])
-	require.Equal(t, "Bearer", granted.body["token_type"])
-	require.Len(t, c.text(granted, "access_token"), 30)
-	require.Equal(t, 200, c.verify(c.text(granted, "access_token")).status)
+	require.Equal(t, 200, granted.Status)
+	require.Len(t, granted.Body, 7)
+	require.EqualValues(t, 3600, granted.Body["expires_in"])
+	require.Equal(t, "success", granted.Body["status"])
+	require.Equal(t, "Bearer", granted.Body["token_type"])
+	require.Len(t, granted.Member("access_token"), 30)
+	require.Equal(t, 200, c.verify(granted.Member("access_token")).Status)
 
-	issued := c.srv.Credentials("fortianalyzer")
-	require.Len(t, issued, 1)
-	require.Equal(t, emulator.KindLogin, issued[0].Kind)
-	require.Equal(t, time.Date(2030, 1, 2, 4, 4, 5, 0, time.UTC), *issued[0].ExpiresAt)
+	c.RequireIssued(emulator.KindLogin, "", emulatortest.Now.Add(time.Hour))
+	require.Len(t, c.Issued(), 1)
 }
 
 func TestGrant_Refuses(t *testing.T) {
@@ -50,103 +49,100 @@ func TestGrant_Refuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused := c.post("/api/v1/oauth/token/", test.body)
-			require.Equal(t, test.status, refused.status, refused.text)
-			require.Equal(t, "error", refused.body["status"])
-			require.NotEmpty(t, refused.body["message"])
-			require.NotContains(t, refused.text, c.password)
+			require.Equal(t, test.status, refused.Status, refused.Text)
+			require.Equal(t, "error", refused.Body["status"])
+			require.NotEmpty(t, refused.Body["message"])
+			require.NotContains(t, refused.Text, c.password)
 		})
 	}
-	require.Equal(t, 400, c.do(http.MethodPost, c.srv.AuthURL("fortianalyzer")+"/api/v1/oauth/token/", "{").status)
-	require.Equal(t, 404, c.post("/api/v1/oauth/token", full("scope", "")).status, "the slash at the end")
-	require.Equal(t, 405, c.do(http.MethodGet, c.srv.AuthURL("fortianalyzer")+"/api/v1/oauth/token/", "").status)
-	require.Empty(t, c.srv.Credentials("fortianalyzer"))
+	require.Equal(t, 400, c.do(http.MethodPost, c.AuthAddress()+"/api/v1/oauth/token/", "{").Status)
+	require.Equal(t, 404, c.post("/api/v1/oauth/token", full("scope", "")).Status, "the slash at the end")
+	require.Equal(t, 405, c.do(http.MethodGet, c.AuthAddress()+"/api/v1/oauth/token/", "").Status)
+	require.Empty(t, c.Issued())
 }
 
 func TestGrant_ASecondTokenEndsTheFirst_ButNotItsSession(t *testing.T) {
 	c := newCloud(t)
-	first := c.text(c.grant(), "access_token")
-	session := c.text(c.login(first), "session")
+	first := c.token()
+	session := c.login(first).Member("session")
 	c.client = "FortiManager"
-	require.Equal(t, 200, c.grant().status, "another application")
+	require.Equal(t, 200, c.grant().Status, "another application")
 	c.client = "FortiAnalyzer"
-	require.Equal(t, 200, c.verify(first).status)
+	require.Equal(t, 200, c.verify(first).Status)
 
-	second := c.text(c.grant(), "access_token")
-	require.Equal(t, 401, c.verify(first).status)
-	require.Equal(t, 401, c.login(first).status)
-	require.Equal(t, []string{"superseded", "", ""}, c.ends(emulator.KindLogin))
-	require.Equal(t, 200, c.revoke(second).status)
+	second := c.token()
+	require.Equal(t, 401, c.verify(first).Status)
+	require.Equal(t, 401, c.login(first).Status)
+	require.Equal(t, []string{"superseded", "", ""}, c.Endings(emulator.KindLogin))
+	require.Equal(t, 200, c.revoke(second).Status)
 	require.Equal(t, 0, c.status(session))
 }
 
 func TestRefresh_WorksBeforeAndAfterTheAccessTokenExpires(t *testing.T) {
 	c := newCloud(t)
 	first := c.grant()
-	second := c.refresh(c.text(first, "refresh_token"))
-	require.Equal(t, 200, second.status)
-	require.Equal(t, 401, c.verify(c.text(first, "access_token")).status)
-	c.advance(24 * time.Hour)
-	third := c.refresh(c.text(second, "refresh_token"))
-	require.Equal(t, 200, third.status)
-	require.Equal(t, 200, c.verify(c.text(third, "access_token")).status)
-	require.Equal(t, 401, c.refresh(c.text(first, "refresh_token")).status, "rotated away")
+	second := c.refresh(first.Member("refresh_token"))
+	require.Equal(t, 200, second.Status)
+	require.Equal(t, 401, c.verify(first.Member("access_token")).Status)
+	c.MoveClock(24 * time.Hour)
+	third := c.refresh(second.Member("refresh_token"))
+	require.Equal(t, 200, third.Status)
+	require.Equal(t, 200, c.verify(third.Member("access_token")).Status)
+	require.Equal(t, 401, c.refresh(first.Member("refresh_token")).Status, "rotated away")
 }
 
 func TestRevoke_IsIdempotent(t *testing.T) {
 	c := newCloud(t)
-	token := c.text(c.grant(), "access_token")
+	token := c.token()
 	for range 2 {
-		require.Equal(t, 200, c.revoke(token).status)
+		require.Equal(t, 200, c.revoke(token).Status)
 	}
-	require.Equal(t, 200, c.revoke("unknown").status)
-	require.Equal(t, 400, c.revoke("").status)
+	require.Equal(t, 200, c.revoke("unknown").Status)
+	require.Equal(t, 400, c.revoke("").Status)
 	c.client = "unknown"
-	require.Equal(t, 401, c.revoke(token).status)
+	require.Equal(t, 401, c.revoke(token).Status)
 	c.client = "FortiAnalyzer"
-	require.Equal(t, 401, c.verify(token).status)
-	require.Equal(t, []string{"revoked"}, c.ends(emulator.KindLogin))
+	require.Equal(t, 401, c.verify(token).Status)
+	require.Equal(t, []string{"revoked"}, c.Endings(emulator.KindLogin))
 }
 
 func TestLogin_AnswersASessionThatMustBeEncoded(t *testing.T) {
 	c := newCloud(t)
-	logged := c.login(c.text(c.grant(), "access_token"))
-	require.Equal(t, 200, logged.status)
-	require.Len(t, logged.body, 1)
+	logged := c.login(c.token())
+	require.Equal(t, 200, logged.Status)
+	require.Len(t, logged.Body, 1)
 	for _, character := range []string{"+", "/", "="} {
-		require.Contains(t, logged.body["session"], character)
+		require.Contains(t, logged.Body["session"], character)
 	}
-	issued := c.srv.Credentials("fortianalyzer")
-	require.Equal(t, emulator.KindLeased, issued[1].Kind)
-	require.Empty(t, issued[1].Marker)
-	require.Equal(t, time.Date(2030, 1, 2, 3, 19, 5, 0, time.UTC), *issued[1].ExpiresAt)
+	c.RequireIssued(emulator.KindLeased, "", emulatortest.Now.Add(15*time.Minute))
 }
 
 func TestLogin_RefusesEveryTokenThatDoesNotWorkHere(t *testing.T) {
 	c := newCloud(t)
-	require.Equal(t, 401, c.login("unknown").status)
-	require.Equal(t, 401, c.do(http.MethodPost, c.srv.URL("fortianalyzer")+"/p/forticloud_jsonrpc_login/", "{").status)
-	require.Equal(t, 404, c.do(http.MethodPost, c.srv.URL("fortianalyzer")+"/p/forticloud_jsonrpc_login", "{}").status)
-	require.Equal(t, 405, c.do(http.MethodGet, c.srv.URL("fortianalyzer")+"/p/forticloud_jsonrpc_login/", "").status)
-	token := c.text(c.grant(), "access_token")
-	c.advance(time.Hour)
-	require.Equal(t, 401, c.login(token).status, "expired")
+	require.Equal(t, 401, c.login("unknown").Status)
+	require.Equal(t, 401, c.do(http.MethodPost, c.Address()+"/p/forticloud_jsonrpc_login/", "{").Status)
+	require.Equal(t, 404, c.do(http.MethodPost, c.Address()+"/p/forticloud_jsonrpc_login", "{}").Status)
+	require.Equal(t, 405, c.do(http.MethodGet, c.Address()+"/p/forticloud_jsonrpc_login/", "").Status)
+	token := c.token()
+	c.MoveClock(time.Hour)
+	require.Equal(t, 401, c.login(token).Status, "expired")
 	c.client = "FortiManager"
-	require.Equal(t, 401, c.login(c.text(c.grant(), "access_token")).status, "another application")
-	require.Empty(t, c.ends(emulator.KindLeased))
+	require.Equal(t, 401, c.login(c.token()).Status, "another application")
+	require.Empty(t, c.Endings(emulator.KindLeased))
 }
 
 func TestLoginMax_CountsLiveSessionsPerUser(t *testing.T) {
 	c := newCloud(t)
-	c.set("login_max", "2")
+	c.Set("login_max", "2")
 	first := c.session()
 	c.session()
-	require.Equal(t, 401, c.login(c.text(c.grant(), "access_token")).status)
+	require.Equal(t, 401, c.login(c.token()).Status)
 	require.Equal(t, 0, c.logout(first))
 	c.session()
-	c.advance(15 * time.Minute)
+	c.MoveClock(15 * time.Minute)
 	c.session()
 
-	other := c.act("create_api_user", nil)
+	other := c.Act("create_api_user")
 	c.session()
 	c.username, c.password = other["username"], other["password"]
 	require.NotEmpty(t, c.session())
@@ -155,13 +151,13 @@ func TestLoginMax_CountsLiveSessionsPerUser(t *testing.T) {
 func TestSession_EndsWhenIdleAndLivesByUse(t *testing.T) {
 	c := newCloud(t)
 	used, idle := c.session(), c.session()
-	c.advance(14 * time.Minute)
+	c.MoveClock(14 * time.Minute)
 	require.Equal(t, 0, c.status(used))
-	c.advance(14 * time.Minute)
+	c.MoveClock(14 * time.Minute)
 	require.Equal(t, 0, c.status(used))
 	require.Equal(t, -11, c.status(idle))
 	require.Equal(t, -11, c.logout(idle))
-	require.Equal(t, []string{"", "expired"}, c.ends(emulator.KindLeased))
+	require.Equal(t, []string{"", "expired"}, c.Endings(emulator.KindLeased))
 }
 
 func TestCall_LogoutEndsTheSessionOnce(t *testing.T) {
@@ -170,7 +166,7 @@ func TestCall_LogoutEndsTheSessionOnce(t *testing.T) {
 	require.Equal(t, 0, c.call(session, "exec", "sys/logout"), "without the slash")
 	require.Equal(t, -11, c.logout(session))
 	require.Equal(t, -11, c.status(session))
-	require.Equal(t, []string{"revoked"}, c.ends(emulator.KindLeased))
+	require.Equal(t, []string{"revoked"}, c.Endings(emulator.KindLeased))
 }
 
 func TestCall_ServesTheReads(t *testing.T) {
@@ -189,78 +185,69 @@ func TestCall_ServesTheReads(t *testing.T) {
 func TestCall_TakesSparseEnvelopesAndEscapesSlashes(t *testing.T) {
 	c := newCloud(t)
 	session := c.session()
-	rpc := c.srv.URL("fortianalyzer") + "/jsonrpc"
+	rpc := c.Address() + "/jsonrpc"
 	sparse := c.do(http.MethodPost, rpc, `{"method":"get","params":[{"url":"/cli/global/system/global"}],"session":"`+session+`"}`)
-	require.Equal(t, 200, sparse.status)
-	require.NotContains(t, sparse.body, "id")
-	require.Contains(t, sparse.text, `\/cli\/global\/system\/global`)
+	require.Equal(t, 200, sparse.Status)
+	require.NotContains(t, sparse.Body, "id")
+	require.Contains(t, sparse.Text, `\/cli\/global\/system\/global`)
 	none := c.do(http.MethodPost, rpc, `{"id":2,"method":"get","params":[{"url":"/cli/global/system/global"}],"session":null,"jsonrpc":"2.0"}`)
-	require.JSONEq(t, `{"id":2,"result":[{"status":{"code":-11,"message":"No permission for the resource"},"url":"/cli/global/system/global"}]}`, none.text)
-	require.Equal(t, 400, c.do(http.MethodPost, rpc, "{").status)
+	require.JSONEq(t, `{"id":2,"result":[{"status":{"code":-11,"message":"No permission for the resource"},"url":"/cli/global/system/global"}]}`, none.Text)
+	require.Equal(t, 400, c.do(http.MethodPost, rpc, "{").Status)
 }
 
 func TestRequests_NameTheirOperation(t *testing.T) {
 	c := newCloud(t)
-	c.refresh(c.text(c.grant(), "refresh_token"))
+	c.refresh(c.grant().Member("refresh_token"))
 	session := c.session()
 	c.call(session, "exec", "sys/logout")
 	c.revoke("unknown")
 	c.verify("unknown")
-	c.do(http.MethodPost, c.srv.URL("fortianalyzer")+"/jsonrpc", `{"method":"get"}`)
-	c.do(http.MethodGet, c.srv.URL("fortianalyzer")+"/", "")
-	var operations []string
-	for _, seen := range c.srv.Requests("fortianalyzer") {
-		operations = append(operations, seen.Operation)
-	}
+	c.do(http.MethodPost, c.Address()+"/jsonrpc", `{"method":"get"}`)
+	c.do(http.MethodGet, c.Address()+"/", "")
 	require.Equal(t, []string{
 		"oauth_token", "oauth_token_refresh", "oauth_token", "forticloud_jsonrpc_login",
 		"exec /sys/logout", "oauth_revoke_token", "oauth_verify_token", "get", "",
-	}, operations)
+	}, c.Operations())
 }
 
 func TestActions_StandForThePortalAndTheConsole(t *testing.T) {
 	c := newCloud(t)
 	session := c.session()
-	token := c.text(c.grant(), "access_token")
-	c.act("disable_api_user", nil)
-	require.Equal(t, 401, c.grant().status)
-	require.Equal(t, 401, c.login(token).status)
+	token := c.token()
+	c.Act("disable_api_user")
+	require.Equal(t, 401, c.grant().Status)
+	require.Equal(t, 401, c.login(token).Status)
 	require.Equal(t, 0, c.status(session), "sessions live on")
-	c.act("enable_api_user", map[string]string{"username": c.username})
-	require.Equal(t, 200, c.grant().status)
+	c.Act("enable_api_user", "username", c.username)
+	require.Equal(t, 200, c.grant().Status)
 
 	first := c.password
-	c.password = c.act("download_credentials", nil)["password"]
+	c.password = c.Act("download_credentials")["password"]
 	require.NotEqual(t, first, c.password)
-	require.Equal(t, 200, c.grant().status)
+	require.Equal(t, 200, c.grant().Status)
 	require.Equal(t, 0, c.status(session))
 
-	c.act("set_permission", map[string]string{"permission": "no"})
+	c.Act("set_permission", "permission", "no")
 	require.Equal(t, -11, c.status(session))
-	c.act("set_permission", map[string]string{"permission": "yes"})
+	c.Act("set_permission", "permission", "yes")
 	require.Equal(t, 0, c.status(session))
-	c.act("end_sessions", nil)
+	c.Act("end_sessions")
 	require.Equal(t, -11, c.status(session))
-	require.Equal(t, []string{"administrator"}, c.ends(emulator.KindLeased))
+	require.Equal(t, []string{"administrator"}, c.Endings(emulator.KindLeased))
 
-	for action, arguments := range map[string]map[string]string{
-		"disable_api_user": {"username": "NOBODY"}, "set_permission": {"permission": "some"},
-	} {
-		_, err := c.srv.Do("fortianalyzer", action, arguments)
-		require.Error(t, err, action)
-	}
-	_, err := c.srv.Do("fortianalyzer", "set_permission", map[string]string{"username": "NOBODY", "permission": "no"})
-	require.Error(t, err)
+	c.ActRefused("disable_api_user", "username", "NOBODY")
+	c.ActRefused("set_permission", "permission", "some")
+	c.ActRefused("set_permission", "username", "NOBODY", "permission", "no")
 
-	c.srv.Reset()
-	require.Equal(t, 401, c.grant().status)
+	c.Reset()
+	require.Equal(t, 401, c.grant().Status)
 	c.password = first
-	require.Equal(t, 200, c.grant().status, "the root user is back")
+	require.Equal(t, 200, c.grant().Status, "the root user is back")
 }
 
 func TestInjectedError_LooksLikeEitherServers(t *testing.T) {
 	c := newCloud(t)
-	require.NoError(t, c.srv.AddFault(emulator.Fault{Vendor: "fortianalyzer", Route: "*", Status: 503}))
-	require.JSONEq(t, `{"status":"error","message":"Service Unavailable"}`, c.grant().text)
-	require.JSONEq(t, `{"status":{"code":503,"message":"Service Unavailable"}}`, c.login("x").text)
+	c.Disturb(emulator.Fault{Route: "*", Status: 503})
+	require.JSONEq(t, `{"status":"error","message":"Service Unavailable"}`, c.grant().Text)
+	require.JSONEq(t, `{"status":{"code":503,"message":"Service Unavailable"}}`, c.login("x").Text)
 }

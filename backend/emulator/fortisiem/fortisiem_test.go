@@ -3,16 +3,15 @@ package fortisiem_test
 import (
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortisiem"
 )
 
@@ -24,54 +23,36 @@ const (
 	formType = "application/x-www-form-urlencoded"
 )
 
-// appliance is an emulated FortiSIEM on a clock that stands still.
+// appliance is an emulated FortiSIEM, with the client id and secret to use.
 type appliance struct {
-	t          *testing.T
-	srv        *emulator.Server
+	*emulatortest.Server
 	id, secret string
 }
+
+type answer = emulatortest.Answer
 
 // newAppliance serves FortiSIEM for the length of a test.
 func newAppliance(t *testing.T) *appliance {
 	t.Helper()
-	fixed := time.Date(2030, 1, 2, 3, 4, 5, 678_901_234, time.UTC)
-	srv, err := emulator.Start(emulator.Config{PlainHTTP: true, Now: func() time.Time { return fixed }}, fortisiem.New())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, srv.Close()) })
-	root := srv.State().Vendors["fortisiem"].Credentials
-	return &appliance{t: t, srv: srv, id: root["client_id"], secret: root["client_secret"]}
+	return withRoot(emulatortest.Start(t, fortisiem.New()))
 }
 
-// answer is what came back.
-type answer struct {
-	status int
-	header http.Header
-	text   string
-	body   map[string]any // nil if the text is not a JSON object
+// withRoot uses the first client.
+func withRoot(server *emulatortest.Server) *appliance {
+	root := server.Root()
+	return &appliance{Server: server, id: root["client_id"], secret: root["client_secret"]}
 }
 
-// do sends a request; header lines are given as name and value in turn.
+// do sends a request; headers are given as name and value in turn.
 func (a *appliance) do(method, path, body string, header ...string) answer {
-	a.t.Helper()
-	req, err := http.NewRequestWithContext(a.t.Context(), method, a.srv.URL("fortisiem")+path, strings.NewReader(body))
-	require.NoError(a.t, err)
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(a.t, err)
-	defer func() { _ = resp.Body.Close() }()
-	content, err := io.ReadAll(resp.Body)
-	require.NoError(a.t, err)
-	result := answer{status: resp.StatusCode, header: resp.Header, text: string(content)}
-	_ = json.Unmarshal(content, &result.body)
-	return result
+	a.T.Helper()
+	return a.Send(method, a.Address()+path, body, header...)
 }
 
 // exchange asks for a token with the pair, at once; members are added to the form or take a member away
 // when empty.
 func (a *appliance) exchange(members ...string) answer {
-	a.t.Helper()
+	a.T.Helper()
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {a.id}, "client_secret": {a.secret}}
 	for i := 0; i < len(members); i += 2 {
 		form.Set(members[i], members[i+1])
@@ -81,74 +62,43 @@ func (a *appliance) exchange(members ...string) answer {
 
 // later is exchange after the interval between two token requests.
 func (a *appliance) later(members ...string) answer {
-	a.t.Helper()
-	require.NoError(a.t, a.srv.Advance(5*time.Second))
+	a.T.Helper()
+	a.MoveClock(5 * time.Second)
 	return a.exchange(members...)
 }
 
 // token gets a token after the interval.
 func (a *appliance) token() string {
-	a.t.Helper()
-	got := a.later()
-	require.Contains(a.t, got.body, "access_token", got.text)
-	return got.body["access_token"].(string)
+	a.T.Helper()
+	return a.later().Member("access_token")
 }
 
 // health reads the health summary with an Authorization header.
 func (a *appliance) health(authorization string) answer {
-	a.t.Helper()
+	a.T.Helper()
 	return a.do(http.MethodGet, healthPath, "", "Authorization", authorization)
-}
-
-// set changes a switch.
-func (a *appliance) set(name, value string) {
-	a.t.Helper()
-	require.NoError(a.t, a.srv.SetSwitch("fortisiem", name, value))
-}
-
-// act carries out an action.
-func (a *appliance) act(name string, arguments map[string]string) map[string]string {
-	a.t.Helper()
-	result, err := a.srv.Do("fortisiem", name, arguments)
-	require.NoError(a.t, err)
-	return result
-}
-
-// claimsOf reads the payload of a JWT.
-func claimsOf(t *testing.T, token string) map[string]any {
-	t.Helper()
-	parts := strings.Split(token, ".")
-	require.Len(t, parts, 3)
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	require.NoError(t, err)
-	var claims map[string]any
-	require.NoError(t, json.Unmarshal(payload, &claims))
-	return claims
 }
 
 func TestExchange_AnswersThreeMembersAndAJWT(t *testing.T) {
 	a := newAppliance(t)
 	got := a.exchange()
-	require.Equal(t, 200, got.status)
-	require.Equal(t, "application/json", got.header.Get("Content-Type"))
-	require.Len(t, got.body, 3)
-	require.Equal(t, "Bearer", got.body["token_type"])
-	require.InDelta(t, 15, got.body["expires_in"], 0, "minutes")
+	require.Equal(t, 200, got.Status)
+	require.Equal(t, "application/json", got.Header.Get("Content-Type"))
+	require.Len(t, got.Body, 3)
+	require.Equal(t, "Bearer", got.Body["token_type"])
+	require.InDelta(t, 15, got.Body["expires_in"], 0, "minutes")
 
-	token := got.body["access_token"].(string)
-	claims := claimsOf(t, token)
+	token := got.Member("access_token")
+	claims := emulatortest.Claims(t, token)
 	require.Equal(t, "super/admin", claims["sub"])
 	require.NotEmpty(t, claims["scope"])
 	require.InDelta(t, time.Date(2030, 1, 2, 3, 19, 5, 0, time.UTC).Unix(), claims["exp"], 0)
 	require.NotContains(t, claims, "iat")
 
-	issued := a.srv.Credentials("fortisiem")
-	require.Len(t, issued, 1)
-	require.Equal(t, emulator.KindLeased, issued[0].Kind)
-	require.Empty(t, issued[0].Marker)
-	require.Equal(t, time.Date(2030, 1, 2, 3, 19, 5, 0, time.UTC), *issued[0].ExpiresAt)
-	require.NotContains(t, token, issued[0].ID)
-	require.Equal(t, "oauth_token", a.srv.Requests("fortisiem")[0].Operation)
+	issued := a.RequireIssued(emulator.KindLeased, "", time.Date(2030, 1, 2, 3, 19, 5, 0, time.UTC))
+	require.Len(t, a.Issued(), 1)
+	require.NotContains(t, token, issued.ID)
+	require.Equal(t, "oauth_token", a.Operations()[0])
 }
 
 func TestExchange_TakesNothingButACompleteForm(t *testing.T) {
@@ -166,12 +116,12 @@ func TestExchange_TakesNothingButACompleteForm(t *testing.T) {
 		"another grant type": a.exchange("grant_type", "password"),
 		"a broken form":      a.do(http.MethodPost, tokenPath, "%zz", "Content-Type", formType),
 	} {
-		require.Equal(t, 400, refused.status, name)
-		require.Equal(t, map[string]any{"error": "BAD_REQUEST", "message": "Invalid input parameters"}, refused.body, name)
+		require.Equal(t, 400, refused.Status, name)
+		require.Equal(t, map[string]any{"error": "BAD_REQUEST", "message": "Invalid input parameters"}, refused.Body, name)
 	}
-	require.Equal(t, 405, a.do(http.MethodGet, tokenPath, "").status)
-	require.Empty(t, a.srv.Credentials("fortisiem"))
-	require.Equal(t, 200, a.later().status)
+	require.Equal(t, 405, a.do(http.MethodGet, tokenPath, "").Status)
+	require.Empty(t, a.Issued())
+	require.Equal(t, 200, a.later().Status)
 }
 
 func TestExchange_TheDocumentedRefusals(t *testing.T) {
@@ -188,15 +138,15 @@ func TestExchange_TheDocumentedRefusals(t *testing.T) {
 			"Invalid ClientId or ClientSecret",
 		},
 		"owner without the right": {
-			func(a *appliance) answer { a.act("deny_owner", nil); return a.exchange() },
+			func(a *appliance) answer { a.Act("deny_owner"); return a.exchange() },
 			"Unauthorized user (the user who created the client does not have permission to request tokens)",
 		},
 		"expired secret": {
-			func(a *appliance) answer { a.act("expire_secret", nil); return a.exchange() },
+			func(a *appliance) answer { a.Act("expire_secret"); return a.exchange() },
 			"Client secret expired",
 		},
 		"revoked client": {
-			func(a *appliance) answer { a.act("revoke_client", nil); return a.exchange() },
+			func(a *appliance) answer { a.Act("revoke_client"); return a.exchange() },
 			"Client ID revoked",
 		},
 		"two at once": {
@@ -206,9 +156,9 @@ func TestExchange_TheDocumentedRefusals(t *testing.T) {
 		"too many refusals": {
 			func(a *appliance) answer {
 				for range 5 {
-					require.Equal(a.t, "Invalid ClientId or ClientSecret", a.later("client_secret", "wrong").body["message"])
+					require.Equal(a.T, "Invalid ClientId or ClientSecret", a.later("client_secret", "wrong").Body["message"])
 				}
-				require.NoError(a.t, a.srv.Advance(5*time.Minute-time.Second))
+				a.MoveClock(5*time.Minute - time.Second)
 				return a.exchange()
 			},
 			"Failure threshold exceeded. Token requests blocked for 5 minutes",
@@ -217,8 +167,8 @@ func TestExchange_TheDocumentedRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := newAppliance(t)
 			refused := c.provoke(a)
-			require.Equal(t, 400, refused.status)
-			require.Equal(t, map[string]any{"error": "BAD_REQUEST", "message": c.message}, refused.body)
+			require.Equal(t, 400, refused.Status)
+			require.Equal(t, map[string]any{"error": "BAD_REQUEST", "message": c.message}, refused.Body)
 		})
 	}
 }
@@ -228,39 +178,39 @@ func TestExchange_TheBlockEndsAndSuccessForgetsFailures(t *testing.T) {
 	for range 5 {
 		a.later("client_secret", "wrong")
 	}
-	require.NoError(t, a.srv.Advance(5*time.Minute))
+	a.MoveClock(5 * time.Minute)
 	for range 3 {
 		for range 4 {
-			require.Equal(t, 400, a.later("client_secret", "wrong").status)
+			require.Equal(t, 400, a.later("client_secret", "wrong").Status)
 		}
-		require.Equal(t, 200, a.later().status)
+		require.Equal(t, 200, a.later().Status)
 	}
 }
 
 func TestExchange_LimitsAreOfOneClientID(t *testing.T) {
 	a := newAppliance(t)
-	require.Equal(t, 200, a.exchange().status)
-	made := a.act("create_client", map[string]string{"access_token_expiry": "24h", "secret_expiry": "1h"})
+	require.Equal(t, 200, a.exchange().Status)
+	made := a.Act("create_client", "access_token_expiry", "24h", "secret_expiry", "1h")
 	a.id, a.secret = made["client_id"], made["client_secret"]
 	got := a.exchange()
-	require.Equal(t, 200, got.status)
-	require.InDelta(t, 24*60, got.body["expires_in"], 0)
-	require.NoError(t, a.srv.Advance(time.Hour))
-	require.Equal(t, "Client secret expired", a.exchange().body["message"])
+	require.Equal(t, 200, got.Status)
+	require.InDelta(t, 24*60, got.Body["expires_in"], 0)
+	a.MoveClock(time.Hour)
+	require.Equal(t, "Client secret expired", a.exchange().Body["message"])
 }
 
 func TestHealth_TakesALiveBearerOrTheOwnersBasicPair(t *testing.T) {
 	a := newAppliance(t)
 	token := a.token()
-	login := a.srv.State().Vendors["fortisiem"].Login
+	login := a.Login()
 	basic := func(name, password string) string {
 		return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
 	}
 	for _, authorization := range []string{"Bearer " + token, "bearer " + token, basic(login["username"], login["password"])} {
 		got := a.health(authorization)
-		require.Equal(t, 200, got.status)
+		require.Equal(t, 200, got.Status)
 		var instances []map[string]any
-		require.NoError(t, json.Unmarshal([]byte(got.text), &instances))
+		require.NoError(t, json.Unmarshal([]byte(got.Text), &instances))
 		for _, member := range []string{"id", "name", "healthStatus", "nodes"} {
 			require.Contains(t, instances[0], member)
 		}
@@ -269,12 +219,12 @@ func TestHealth_TakesALiveBearerOrTheOwnersBasicPair(t *testing.T) {
 		"", "Bearer", "Bearer wrong", token, basic("admin", login["password"]), basic(login["username"], "wrong"),
 	} {
 		got := a.health(authorization)
-		require.Equal(t, 401, got.status, authorization)
-		require.Equal(t, "Not authorized", got.body["message"])
+		require.Equal(t, 401, got.Status, authorization)
+		require.Equal(t, "Not authorized", got.Body["message"])
 	}
-	require.NoError(t, a.srv.Advance(15*time.Minute))
-	require.Equal(t, 401, a.health("Bearer "+token).status)
-	require.Equal(t, "health_summary", a.srv.Requests("fortisiem")[1].Operation)
+	a.MoveClock(15 * time.Minute)
+	require.Equal(t, 401, a.health("Bearer "+token).Status)
+	require.Equal(t, "health_summary", a.Operations()[1])
 }
 
 func TestToken_HasNoPublicRevocation(t *testing.T) {
@@ -284,11 +234,11 @@ func TestToken_HasNoPublicRevocation(t *testing.T) {
 		revokePath, "/phoenix/rest/pub/security/oauth/introspect", tokenPath + "/revoke", "/oauth/revoke",
 	} {
 		refused := a.do(http.MethodPost, path, "token="+token, "Content-Type", formType, "Authorization", "Bearer "+token)
-		require.Equal(t, 404, refused.status, path)
-		require.NotEmpty(t, refused.body["message"])
+		require.Equal(t, 404, refused.Status, path)
+		require.NotEmpty(t, refused.Body["message"])
 	}
-	require.Equal(t, 405, a.do(http.MethodDelete, tokenPath, "").status)
-	require.Equal(t, 200, a.health("Bearer "+token).status)
+	require.Equal(t, 405, a.do(http.MethodDelete, tokenPath, "").Status)
+	require.Equal(t, 200, a.health("Bearer "+token).Status)
 }
 
 func TestRevokeRoute_EndsTheTokenThatIsNamed(t *testing.T) {
@@ -305,51 +255,48 @@ func TestRevokeRoute_EndsTheTokenThatIsNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAppliance(t)
-			a.set("revoke_route", "yes")
+			a.Set("revoke_route", "yes")
 			token, other := a.token(), a.token()
-			require.Equal(t, 204, send(a, token).status)
-			require.Equal(t, 401, a.health("Bearer "+token).status)
-			require.Equal(t, 200, a.health("Bearer "+other).status)
-			require.Equal(t, emulator.EndedRevoked, a.srv.Credentials("fortisiem")[0].EndedBy)
-			require.Equal(t, 404, send(a, token).status)
+			require.Equal(t, 204, send(a, token).Status)
+			require.Equal(t, 401, a.health("Bearer "+token).Status)
+			require.Equal(t, 200, a.health("Bearer "+other).Status)
+			require.Equal(t, emulator.EndedRevoked, a.Endings()[0])
+			require.Equal(t, 404, send(a, token).Status)
 		})
 	}
 	a := newAppliance(t)
-	a.set("revoke_route", "yes")
-	require.Equal(t, 405, a.do(http.MethodGet, revokePath, "").status)
-	require.Equal(t, 400, a.do(http.MethodPost, revokePath, "x=y", "Content-Type", formType).status)
-	require.Equal(t, 400, a.do(http.MethodPost, revokePath, "%zz", "Content-Type", formType).status)
-	require.Equal(t, 400, a.do(http.MethodPost, revokePath, "{", "Content-Type", "application/json").status)
+	a.Set("revoke_route", "yes")
+	require.Equal(t, 405, a.do(http.MethodGet, revokePath, "").Status)
+	require.Equal(t, 400, a.do(http.MethodPost, revokePath, "x=y", "Content-Type", formType).Status)
+	require.Equal(t, 400, a.do(http.MethodPost, revokePath, "%zz", "Content-Type", formType).Status)
+	require.Equal(t, 400, a.do(http.MethodPost, revokePath, "{", "Content-Type", "application/json").Status)
 }
 
 func TestClients_ActionsOnThem(t *testing.T) {
 	a := newAppliance(t)
 	first := a.token()
-	a.act("deny_owner", nil)
-	require.Equal(t, 400, a.later().status)
-	a.act("allow_owner", map[string]string{"client_id": a.id})
-	require.Equal(t, 200, a.later().status)
-	reset := a.act("reset_secret", nil)
-	require.Equal(t, 400, a.later().status, "the old secret")
-	require.Equal(t, 401, a.health("Bearer "+first).status)
-	require.Equal(t, 200, a.later("client_secret", reset["client_secret"]).status)
-	_, err := a.srv.Do("fortisiem", "revoke_client", map[string]string{"client_id": "wrong"})
-	require.Error(t, err)
-	for _, life := range []string{"soon", "-1h"} {
-		_, err = a.srv.Do("fortisiem", "create_client", map[string]string{"secret_expiry": life})
-		require.Error(t, err)
-	}
+	a.Act("deny_owner")
+	require.Equal(t, 400, a.later().Status)
+	a.Act("allow_owner", "client_id", a.id)
+	require.Equal(t, 200, a.later().Status)
+	reset := a.Act("reset_secret")
+	require.Equal(t, 400, a.later().Status, "the old secret")
+	require.Equal(t, 401, a.health("Bearer "+first).Status)
+	require.Equal(t, 200, a.later("client_secret", reset["client_secret"]).Status)
+	a.ActRefused("revoke_client", "client_id", "wrong")
+	a.ActRefused("create_client", "secret_expiry", "soon")
+	a.ActRefused("create_client", "secret_expiry", "-1h")
 
-	a.srv.Reset()
-	require.Equal(t, 200, a.exchange().status, "the root client is back")
+	a.Reset()
+	require.Equal(t, 200, a.exchange().Status, "the root client is back")
 }
 
 func TestInjectedError_LooksLikeTheVendors(t *testing.T) {
 	a := newAppliance(t)
-	require.NoError(t, a.srv.AddFault(emulator.Fault{Vendor: "fortisiem", Route: "oauth_token", Status: 500}))
+	a.Disturb(emulator.Fault{Route: "oauth_token", Status: 500})
 	refused := a.exchange()
-	require.Equal(t, 500, refused.status)
+	require.Equal(t, 500, refused.Status)
 	require.Equal(t, map[string]any{
 		"error": "INTERNAL_ERROR", "message": "Internal server error occurred while issuing token",
-	}, refused.body)
+	}, refused.Body)
 }

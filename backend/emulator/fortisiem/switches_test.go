@@ -7,28 +7,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortisiem"
 )
 
-// switchCase proves a switch: probe is done on a fresh appliance with each value, and gives what is wanted.
-type switchCase struct {
-	probe func(a *appliance) string
-	want  map[string]string
-}
-
-// statusOf makes a probe of a request's status.
-func statusOf(request func(a *appliance) answer) func(a *appliance) string {
-	return func(a *appliance) string { return strconv.Itoa(request(a).status) }
+func TestSuite(t *testing.T) {
+	emulatortest.Suite[*appliance]{Vendor: fortisiem.New(), On: withRoot, Switches: switches}.Run(t)
 }
 
 // killedBy makes a probe of what an action does to a token.
 func killedBy(action string) func(a *appliance) string {
 	return func(a *appliance) string {
 		token := a.token()
-		a.act(action, nil)
-		return strconv.Itoa(a.health("Bearer "+token).status) + " " + a.srv.Credentials("fortisiem")[0].EndedBy
+		a.Act(action)
+		return strconv.Itoa(a.health("Bearer "+token).Status) + " " + a.Endings()[0]
 	}
 }
 
@@ -37,16 +29,15 @@ func refreshed(a *appliance, refresh string) answer {
 	return a.later("grant_type", "refresh_token", "refresh_token", refresh)
 }
 
-// switchCases has a case for every switch of the vendor.
-var switchCases = map[string]switchCase{
+var switches = emulatortest.SwitchCases[*appliance]{
 	"expires_in_unit": {
-		func(a *appliance) string { return fmt.Sprint(a.exchange().body["expires_in"]) },
+		func(a *appliance) string { return fmt.Sprint(a.exchange().Body["expires_in"]) },
 		map[string]string{"minutes": "15", "seconds": "900", "mismatch": "3600"},
 	},
 	"access_token_expiry": {
 		func(a *appliance) string {
-			a.set("expires_in_unit", "seconds")
-			return fmt.Sprint(a.exchange().body["expires_in"])
+			a.Set("expires_in_unit", "seconds")
+			return fmt.Sprint(a.exchange().Body["expires_in"])
 		},
 		map[string]string{"15m0s": "900", "1m": "60"},
 	},
@@ -56,15 +47,15 @@ var switchCases = map[string]switchCase{
 			if len(token) == 64 {
 				return "64 digits"
 			}
-			_, expires := claimsOf(a.t, token)["exp"]
+			_, expires := emulatortest.Claims(a.T, token)["exp"]
 			return strconv.FormatBool(expires)
 		},
 		map[string]string{"jwt": "true", "jwt_without_exp": "false", "opaque": "64 digits"},
 	},
 	"token_has_iat": {
 		func(a *appliance) string {
-			token := a.exchange().body["access_token"].(string)
-			issued, ok := claimsOf(a.t, token)["iat"].(float64)
+			token := a.exchange().Member("access_token")
+			issued, ok := emulatortest.Claims(a.T, token)["iat"].(float64)
 			if !ok {
 				return ""
 			}
@@ -76,7 +67,7 @@ var switchCases = map[string]switchCase{
 		func(a *appliance) string {
 			token := a.token()
 			a.token()
-			return strconv.Itoa(a.health("Bearer "+token).status) + " " + a.srv.Credentials("fortisiem")[0].EndedBy
+			return strconv.Itoa(a.health("Bearer "+token).Status) + " " + a.Endings()[0]
 		},
 		map[string]string{"coexists": "200 ", "replaces": "401 replaced"},
 	},
@@ -84,65 +75,65 @@ var switchCases = map[string]switchCase{
 		func(a *appliance) string {
 			a.token()
 			second := a.later()
-			return fmt.Sprintf("%d %v", second.status, second.body["message"])
+			return fmt.Sprintf("%d %v", second.Status, second.Body["message"])
 		},
 		map[string]string{"no": "200 <nil>", "yes": "400 Invalid input parameters"},
 	},
 	"refresh_grant": {
 		func(a *appliance) string {
-			refresh := a.act("make_refresh_token", nil)["refresh_token"]
-			return strconv.Itoa(refreshed(a, refresh).status) + " " + strconv.Itoa(refreshed(a, "wrong").status)
+			refresh := a.Act("make_refresh_token")["refresh_token"]
+			return strconv.Itoa(refreshed(a, refresh).Status) + " " + strconv.Itoa(refreshed(a, "wrong").Status)
 		},
 		map[string]string{"refused": "400 400", "accepted": "200 400"},
 	},
 	"refresh_token_rotates": {
 		func(a *appliance) string {
-			a.set("refresh_grant", "accepted")
-			refresh := a.act("make_refresh_token", nil)["refresh_token"]
-			_, rotated := refreshed(a, refresh).body["refresh_token"]
-			return strconv.FormatBool(rotated) + " " + strconv.Itoa(refreshed(a, refresh).status)
+			a.Set("refresh_grant", "accepted")
+			refresh := a.Act("make_refresh_token")["refresh_token"]
+			_, rotated := refreshed(a, refresh).Body["refresh_token"]
+			return strconv.FormatBool(rotated) + " " + strconv.Itoa(refreshed(a, refresh).Status)
 		},
 		map[string]string{"no": "false 200", "yes": "true 400"},
 	},
 	"not_a_form_status": {
-		statusOf(func(a *appliance) answer {
+		emulatortest.StatusOf(func(a *appliance) answer {
 			return a.do(http.MethodPost, tokenPath, "{}", "Content-Type", "application/json")
 		}),
 		map[string]string{"400": "400", "415": "415"},
 	},
 	"token_interval": {
-		statusOf(func(a *appliance) answer { a.exchange(); return a.exchange() }),
+		emulatortest.StatusOf(func(a *appliance) answer { a.exchange(); return a.exchange() }),
 		map[string]string{"5s": "400", "0s": "200"},
 	},
 	"token_interval_from": {
 		func(a *appliance) string {
 			a.exchange()
-			require.NoError(a.t, a.srv.Advance(3*time.Second))
+			a.MoveClock(3 * time.Second)
 			a.exchange()
-			require.NoError(a.t, a.srv.Advance(3*time.Second))
-			return strconv.Itoa(a.exchange().status)
+			a.MoveClock(3 * time.Second)
+			return strconv.Itoa(a.exchange().Status)
 		},
 		map[string]string{"any_request": "400", "admitted_request": "200"},
 	},
 	"failure_threshold": {
-		func(a *appliance) string { a.later("client_secret", "wrong"); return strconv.Itoa(a.later().status) },
+		func(a *appliance) string { a.later("client_secret", "wrong"); return strconv.Itoa(a.later().Status) },
 		map[string]string{"5": "200", "1": "400", "0": "200"},
 	},
 	"failure_block": {
 		func(a *appliance) string {
-			a.set("failure_threshold", "1")
+			a.Set("failure_threshold", "1")
 			a.later("client_secret", "wrong")
-			require.NoError(a.t, a.srv.Advance(time.Minute))
-			return strconv.Itoa(a.later().status)
+			a.MoveClock(time.Minute)
+			return strconv.Itoa(a.later().Status)
 		},
 		map[string]string{"5m0s": "400", "1m": "200"},
 	},
 	"early_request_is_failure": {
 		func(a *appliance) string {
-			a.set("failure_threshold", "1")
+			a.Set("failure_threshold", "1")
 			a.exchange()
 			a.exchange()
-			return strconv.Itoa(a.later().status)
+			return strconv.Itoa(a.later().Status)
 		},
 		map[string]string{"yes": "400", "no": "200"},
 	},
@@ -155,13 +146,13 @@ var switchCases = map[string]switchCase{
 		map[string]string{"yes": "401 secret_reset", "no": "200 "},
 	},
 	"json_content_type": {
-		func(a *appliance) string { return a.health("Bearer " + a.token()).header.Get("Content-Type") },
+		func(a *appliance) string { return a.health("Bearer " + a.token()).Header.Get("Content-Type") },
 		map[string]string{"application/json": "application/json", "text/plain": "text/plain;charset=UTF-8"},
 	},
 	"error_shape": {
 		func(a *appliance) string {
 			refused := a.exchange("client_secret", "wrong")
-			return refused.header.Get("Content-Type") + " " + refused.text
+			return refused.Header.Get("Content-Type") + " " + refused.Text
 		},
 		map[string]string{
 			"json":          `application/json {"error":"BAD_REQUEST","message":"Invalid ClientId or ClientSecret"}`,
@@ -169,20 +160,20 @@ var switchCases = map[string]switchCase{
 		},
 	},
 	"unauthorized_body": {
-		func(a *appliance) string { return a.health("Bearer wrong").text },
+		func(a *appliance) string { return a.health("Bearer wrong").Text },
 		map[string]string{
 			"json": `{"error":"UNAUTHORIZED","message":"Not authorized"}`, "plain": "Not authorized\n", "empty": "",
 		},
 	},
 	"revoke_route": {
-		statusOf(func(a *appliance) answer {
+		emulatortest.StatusOf(func(a *appliance) answer {
 			return a.do(http.MethodPost, revokePath, "token="+a.token(), "Content-Type", formType)
 		}),
 		map[string]string{"no": "404", "yes": "204"},
 	},
 	"revoke_unknown_status": {
-		statusOf(func(a *appliance) answer {
-			a.set("revoke_route", "yes")
+		emulatortest.StatusOf(func(a *appliance) answer {
+			a.Set("revoke_route", "yes")
 			return a.do(http.MethodPost, revokePath, "token=wrong", "Content-Type", formType)
 		}),
 		map[string]string{"404": "404", "200": "200", "401": "401"},
@@ -190,31 +181,12 @@ var switchCases = map[string]switchCase{
 	"clock_skew": {
 		func(a *appliance) string {
 			got := a.exchange()
-			exp := claimsOf(a.t, got.body["access_token"].(string))["exp"].(float64)
-			return got.header.Get("Date") + " " + time.Unix(int64(exp), 0).UTC().Format(time.TimeOnly)
+			exp := emulatortest.Claims(a.T, got.Member("access_token"))["exp"].(float64)
+			return got.Header.Get("Date") + " " + time.Unix(int64(exp), 0).UTC().Format(time.TimeOnly)
 		},
 		map[string]string{
 			"0s":  "Wed, 02 Jan 2030 03:04:05 GMT 03:19:05",
 			"-1h": "Wed, 02 Jan 2030 02:04:05 GMT 02:19:05",
 		},
 	},
-}
-
-func TestSwitches_EveryValueHasItsEffect(t *testing.T) {
-	for _, s := range newAppliance(t).srv.Switches("fortisiem") {
-		t.Run(s.Name, func(t *testing.T) {
-			c, ok := switchCases[s.Name]
-			require.True(t, ok, "no case for the switch")
-			require.Contains(t, c.want, s.Default)
-			require.Greater(t, len(c.want), 1)
-			if s.Kind == emulator.KindChoice {
-				require.Len(t, c.want, len(s.Allowed))
-			}
-			for value, want := range c.want {
-				a := newAppliance(t)
-				a.set(s.Name, value)
-				require.Equal(t, want, c.probe(a), "value %s", value)
-			}
-		})
-	}
 }

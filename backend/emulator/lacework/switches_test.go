@@ -6,76 +6,67 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/lacework"
 )
 
-// switchCase proves a switch: probe is done on a fresh account with each value, and gives what is wanted.
-type switchCase struct {
-	probe func(a *account) string
-	want  map[string]string
+func TestSuite(t *testing.T) {
+	emulatortest.Suite[*account]{Vendor: lacework.New(), On: withRoot, Switches: switches}.Run(t)
 }
 
-// statusOf makes a probe of a request's status.
-func statusOf(request func(a *account) answer) func(a *account) string {
-	return func(a *account) string { return strconv.Itoa(request(a).status) }
-}
-
-// switchCases has a case for every switch of the vendor.
-var switchCases = map[string]switchCase{
+var switches = emulatortest.SwitchCases[*account]{
 	"above_maximum": {
 		func(a *account) string {
 			minted := a.mint(`,"expiryTime":90000`)
-			if minted.status != 201 {
-				return strconv.Itoa(minted.status)
+			if minted.Status != 201 {
+				return strconv.Itoa(minted.Status)
 			}
-			return minted.body["expiresAt"].(string)
+			return minted.Member("expiresAt")
 		},
 		map[string]string{"reject": "400", "clamp": "2030-01-03T03:04:05.678Z"},
 	},
 	"minimum_expiry": {
-		statusOf(func(a *account) answer { return a.mint(`,"expiryTime":59`) }),
+		emulatortest.StatusOf(func(a *account) answer { return a.mint(`,"expiryTime":59`) }),
 		map[string]string{"1": "201", "60": "400"},
 	},
 	"strict_openapi": {
-		statusOf(func(a *account) answer { return a.mint("") }),
+		emulatortest.StatusOf(func(a *account) answer { return a.mint("") }),
 		map[string]string{"no": "201", "yes": "400"},
 	},
 	"require_json_content_type": {
-		statusOf(func(a *account) answer {
+		emulatortest.StatusOf(func(a *account) answer {
 			return a.do(http.MethodPost, "/api/v2/access/tokens", `{"keyId":"`+a.key+`","expiryTime":60}`,
 				"X-LW-UAKS", a.secret, "Content-Type", "text/plain")
 		}),
 		map[string]string{"yes": "400", "no": "201"},
 	},
 	"success_status": {
-		statusOf(func(a *account) answer { return a.mint("") }),
+		emulatortest.StatusOf(func(a *account) answer { return a.mint("") }),
 		map[string]string{"201": "201", "200": "200"},
 	},
 	"wrong_key_status": {
-		statusOf(func(a *account) answer { a.secret = "wrong"; return a.mint("") }),
+		emulatortest.StatusOf(func(a *account) answer { a.secret = "wrong"; return a.mint("") }),
 		map[string]string{"401": "401", "403": "403", "400": "400"},
 	},
 	"disabled_key_status": {
-		statusOf(func(a *account) answer { a.act("disable_key", nil); return a.mint("") }),
+		emulatortest.StatusOf(func(a *account) answer { a.Act("disable_key"); return a.mint("") }),
 		map[string]string{"401": "401", "403": "403"},
 	},
 	"disabling_key_kills_tokens": {
 		func(a *account) string {
 			token := a.token()
-			a.act("disable_key", nil)
-			return strconv.Itoa(a.profile(token).status) + " " + a.srv.Credentials("lacework")[0].EndedBy
+			a.Act("disable_key")
+			return strconv.Itoa(a.profile(token).Status) + " " + a.Endings()[0]
 		},
 		map[string]string{"no": "200 ", "yes": "401 key_disabled"},
 	},
 	"bad_token_status": {
-		statusOf(func(a *account) answer { return a.profile("Bearer wrong") }),
+		emulatortest.StatusOf(func(a *account) answer { return a.profile("Bearer wrong") }),
 		map[string]string{"401": "401", "403": "403"},
 	},
 	"service_user_scope_status": {
-		statusOf(func(a *account) answer {
-			made := a.act("create_key", map[string]string{"user": "service"})
+		emulatortest.StatusOf(func(a *account) answer {
+			made := a.Act("create_key", "user", "service")
 			a.key, a.secret = made["key_id"], made["secret_key"]
 			return a.profile(a.token(), "Org-Access", "true")
 		}),
@@ -86,31 +77,31 @@ var switchCases = map[string]switchCase{
 		map[string]string{"opaque": "0", "jwt": "2"},
 	},
 	"tokens_per_key": {
-		statusOf(func(a *account) answer { a.token(); return a.mint("") }),
+		emulatortest.StatusOf(func(a *account) answer { a.token(); return a.mint("") }),
 		map[string]string{"0": "201", "1": "403", "2": "201"},
 	},
 	"rate_limit": {
-		statusOf(func(a *account) answer { a.mint(""); return a.mint("") }),
+		emulatortest.StatusOf(func(a *account) answer { a.mint(""); return a.mint("") }),
 		map[string]string{"480": "201", "1": "429", "0": "429"},
 	},
 	"rate_limit_reset": {
 		func(a *account) string {
-			a.set("rate_limit", "2")
+			a.Set("rate_limit", "2")
 			a.mint("")
 			a.mint("")
-			return a.mint("").header.Get("RateLimit-Reset")
+			return a.mint("").Header.Get("RateLimit-Reset")
 		},
 		map[string]string{"full": "3600", "next": "1800"},
 	},
 	"retry_after": {
 		func(a *account) string {
-			a.set("rate_limit", "0")
-			return a.mint("").header.Get("Retry-After")
+			a.Set("rate_limit", "0")
+			return a.mint("").Header.Get("Retry-After")
 		},
 		map[string]string{"absent": "", "present": "3600"},
 	},
 	"error_shape": {
-		func(a *account) string { return a.profile("Bearer wrong").text },
+		func(a *account) string { return a.profile("Bearer wrong").Text },
 		map[string]string{
 			"message": `{"message":"Unauthorized"}`,
 			"legacy":  `{"data":{"message":"Unauthorized"},"message":"FAILED","ok":false}`,
@@ -118,36 +109,17 @@ var switchCases = map[string]switchCase{
 		},
 	},
 	"user_profile": {
-		statusOf(func(a *account) answer { return a.profile(a.token()) }),
+		emulatortest.StatusOf(func(a *account) answer { return a.profile(a.token()) }),
 		map[string]string{"data": "200", "no_content": "204"},
 	},
 	"clock_skew": {
 		func(a *account) string {
 			minted := a.mint(`,"expiryTime":60`)
-			return minted.header.Get("Date") + " " + minted.body["expiresAt"].(string)
+			return minted.Header.Get("Date") + " " + minted.Member("expiresAt")
 		},
 		map[string]string{
 			"0s":  "Wed, 02 Jan 2030 03:04:05 GMT 2030-01-02T03:05:05.678Z",
 			"-1h": "Wed, 02 Jan 2030 02:04:05 GMT 2030-01-02T02:05:05.678Z",
 		},
 	},
-}
-
-func TestSwitches_EveryValueHasItsEffect(t *testing.T) {
-	for _, s := range newAccount(t).srv.Switches("lacework") {
-		t.Run(s.Name, func(t *testing.T) {
-			c, ok := switchCases[s.Name]
-			require.True(t, ok, "no case for the switch")
-			require.Contains(t, c.want, s.Default)
-			require.Greater(t, len(c.want), 1)
-			if s.Kind == emulator.KindChoice {
-				require.Len(t, c.want, len(s.Allowed))
-			}
-			for value, want := range c.want {
-				a := newAccount(t)
-				a.set(s.Name, value)
-				require.Equal(t, want, c.probe(a), "value %s", value)
-			}
-		})
-	}
 }

@@ -10,7 +10,7 @@ import (
 
 func TestRights_AreEnforced(t *testing.T) {
 	m := newManager(t)
-	weak := m.create("weak", nil).secret(t)
+	weak := m.create("weak", nil).Member("secretKey")
 	for _, c := range []struct{ method, path, message string }{
 		{http.MethodPost, "/apikeys", "Not authorized to create API keys"},
 		{http.MethodGet, "/apikeys", "Not authorized to view API keys"},
@@ -23,15 +23,15 @@ func TestRights_AreEnforced(t *testing.T) {
 		{http.MethodGet, "/roles", "Not authorized to view administrator roles"},
 	} {
 		refused := m.as(weak, c.method, c.path, nil)
-		require.Equal(t, 403, refused.status, "%s %s", c.method, c.path)
-		require.Equal(t, object{"message": c.message}, refused.body)
+		require.Equal(t, 403, refused.Status, "%s %s", c.method, c.path)
+		require.Equal(t, object{"message": c.message}, refused.Body)
 	}
 	require.Equal(t, 200, m.works(weak))
 
-	lesser := m.act("create_role", map[string]string{"name": "lesser", "lacks": "canDeleteApiKeys"})["role_id"]
-	m.act("set_role", map[string]string{"role_id": lesser})
-	require.Equal(t, 403, m.as(m.root, http.MethodDelete, "/apikeys/2", nil).status)
-	require.Equal(t, 200, m.create("other", nil).status)
+	lesser := m.Act("create_role", "name", "lesser", "lacks", "canDeleteApiKeys")["role_id"]
+	m.Act("set_role", "role_id", lesser)
+	require.Equal(t, 403, m.as(m.root, http.MethodDelete, "/apikeys/2", nil).Status)
+	require.Equal(t, 200, m.create("other", nil).Status)
 }
 
 func TestMissingThings_Are404(t *testing.T) {
@@ -40,45 +40,45 @@ func TestMissingThings_Are404(t *testing.T) {
 		{http.MethodGet, "/apikeys/99"}, {http.MethodPost, "/apikeys/99"}, {http.MethodDelete, "/apikeys/99"},
 		{http.MethodPost, "/apikeys/99/secretkey"},
 	} {
-		require.Equal(t, object{"message": "The API key does not exist"}, m.as(m.root, c.method, c.path, "{}").body)
+		require.Equal(t, object{"message": "The API key does not exist"}, m.as(m.root, c.method, c.path, "{}").Body)
 	}
 	for _, c := range []struct{ method, path string }{
 		{http.MethodGet, "/roles/99"}, {http.MethodPut, "/apikeys/1"}, {http.MethodDelete, "/sessions/current"},
 		{http.MethodGet, "/apikeys/99999999999"}, {http.MethodGet, "/administratorroles"},
 	} {
-		require.Equal(t, 404, m.as(m.root, c.method, c.path, nil).status, c.path)
+		require.Equal(t, 404, m.as(m.root, c.method, c.path, nil).Status, c.path)
 	}
 }
 
 func TestLockout_AfterWrongSecrets(t *testing.T) {
 	m := newManager(t)
-	secret := m.create("x", nil).secret(t)
+	secret := m.create("x", nil).Member("secretKey")
 	for range 4 {
 		require.Equal(t, 401, m.works("2:wrong"))
 	}
-	require.InDelta(t, 4, m.get("/apikeys/2").body["unsuccessfulSignInAttempts"], 0)
+	require.InDelta(t, 4, m.get("/apikeys/2").Body["unsuccessfulSignInAttempts"], 0)
 	require.Equal(t, 200, m.works(secret), "a right secret takes the count back")
 	require.Equal(t, 401, m.works("3:wrong"), "no key's")
 	for range 5 {
 		m.works("2:wrong")
 	}
 	require.Equal(t, 401, m.works(secret))
-	locked := m.get("/apikeys/2").body
+	locked := m.get("/apikeys/2").Body
 	require.Equal(t, false, locked["active"])
 	require.InDelta(t, float64(in(15*time.Minute)), locked["unlockTime"], 0)
-	require.True(t, m.srv.Credentials("trend")[1].Live)
+	require.True(t, m.Issued()[1].Live)
 
-	require.NoError(t, m.srv.Advance(15*time.Minute))
+	m.MoveClock(15 * time.Minute)
 	require.Equal(t, 200, m.works(secret))
-	require.NotContains(t, m.get("/apikeys/2").body, "unlockTime")
+	require.NotContains(t, m.get("/apikeys/2").Body, "unlockTime")
 }
 
 func TestSessions_NeedCookieRIDAndVersion(t *testing.T) {
 	m := newManager(t)
 	session := m.session()
 	require.Regexp(t, `^sID=[0-9A-F]{32}$`, session["Cookie"])
-	require.Equal(t, 200, m.do(http.MethodGet, "/api/apikeys", session, "{}").status)
-	require.Equal(t, 403, m.do(http.MethodGet, "/api/apikeys/current", session, nil).status, "a session is no key")
+	require.Equal(t, 200, m.do(http.MethodGet, "/api/apikeys", session, "{}").Status)
+	require.Equal(t, 403, m.do(http.MethodGet, "/api/apikeys/current", session, nil).Status, "a session is no key")
 	for without, status := range map[string]int{"Cookie": 401, "rID": 401, "api-version": 400} {
 		header := map[string]string{}
 		for name, value := range session {
@@ -86,56 +86,56 @@ func TestSessions_NeedCookieRIDAndVersion(t *testing.T) {
 				header[name] = value
 			}
 		}
-		require.Equal(t, status, m.do(http.MethodGet, "/api/apikeys", header, nil).status, without)
+		require.Equal(t, status, m.do(http.MethodGet, "/api/apikeys", header, nil).Status, without)
 	}
-	require.NoError(t, m.srv.Advance(30*time.Minute))
-	require.Equal(t, 401, m.do(http.MethodGet, "/api/apikeys", session, nil).status, "idle for too long")
+	m.MoveClock(30 * time.Minute)
+	require.Equal(t, 401, m.do(http.MethodGet, "/api/apikeys", session, nil).Status, "idle for too long")
 }
 
 func TestSessions_RefuseAWrongLogin(t *testing.T) {
 	m := newManager(t)
 	for _, changes := range []object{{"password": "wrong"}, {"userName": "nobody"}, {"tenantName": "other"}} {
-		require.Equal(t, 401, m.logIn(changes).status)
+		require.Equal(t, 401, m.logIn(changes).Status)
 	}
-	require.Equal(t, 200, m.logIn(object{"tenantName": "acme", "mfaCode": "ignored"}).status)
-	m.act("change_password", map[string]string{"password": "new"})
-	require.Equal(t, 401, m.logIn(nil).status)
-	require.Equal(t, 200, m.logIn(object{"password": "new"}).status)
+	require.Equal(t, 200, m.logIn(object{"tenantName": "acme", "mfaCode": "ignored"}).Status)
+	m.Act("change_password", "password", "new")
+	require.Equal(t, 401, m.logIn(nil).Status)
+	require.Equal(t, 200, m.logIn(object{"password": "new"}).Status)
 }
 
 func TestLegacyLogin_ForTheAnsibleClient(t *testing.T) {
 	m := newManager(t)
-	m.set("lenient_sessions", "yes")
+	m.Set("lenient_sessions", "yes")
 	const path = "/rest/authentication/login/primary"
 	opened := m.do(http.MethodPost, path, nil,
-		object{"dsCredentials": object{"userName": m.login["username"], "password": m.login["password"]}})
-	require.Equal(t, 200, opened.status)
-	require.Regexp(t, `^[0-9A-F]{32}$`, opened.text)
-	cookie := map[string]string{"Cookie": "sID=" + opened.text}
-	require.Equal(t, 200, m.do(http.MethodPost, "/api/apikeys/search", cookie, nil).status)
-	require.Equal(t, 200, m.do(http.MethodDelete, "/rest/authentication/logout?sID="+opened.text, nil, nil).status)
-	require.Equal(t, 401, m.do(http.MethodPost, "/api/apikeys/search", cookie, nil).status)
+		object{"dsCredentials": object{"userName": m.Login()["username"], "password": m.Login()["password"]}})
+	require.Equal(t, 200, opened.Status)
+	require.Regexp(t, `^[0-9A-F]{32}$`, opened.Text)
+	cookie := map[string]string{"Cookie": "sID=" + opened.Text}
+	require.Equal(t, 200, m.do(http.MethodPost, "/api/apikeys/search", cookie, nil).Status)
+	require.Equal(t, 200, m.do(http.MethodDelete, "/rest/authentication/logout?sID="+opened.Text, nil, nil).Status)
+	require.Equal(t, 401, m.do(http.MethodPost, "/api/apikeys/search", cookie, nil).Status)
 
 	refused := m.do(http.MethodPost, path, nil, object{"dsCredentials": object{"userName": "x"}})
-	require.Equal(t, 401, refused.status)
-	require.NotEmpty(t, refused.body["error"].(object)["message"])
+	require.Equal(t, 401, refused.Status)
+	require.NotEmpty(t, refused.Body["error"].(object)["message"])
 }
 
 func TestRateLimit_SlidesAndDoesNotCountRefusals(t *testing.T) {
 	m := newManager(t)
-	secret := m.create("x", nil).secret(t)
-	m.set("rate_limit", "2")
-	require.NoError(t, m.srv.Advance(time.Minute))
+	secret := m.create("x", nil).Member("secretKey")
+	m.Set("rate_limit", "2")
+	m.MoveClock(time.Minute)
 	require.Equal(t, 200, m.works(m.root))
-	require.NoError(t, m.srv.Advance(30*time.Second))
+	m.MoveClock(30 * time.Second)
 	require.Equal(t, 200, m.works(m.root))
 	for range 3 {
 		refused := m.get("/apikeys/current")
-		require.Equal(t, 429, refused.status)
-		require.Equal(t, object{"message": "Too many API requests"}, refused.body)
+		require.Equal(t, 429, refused.Status)
+		require.Equal(t, object{"message": "Too many API requests"}, refused.Body)
 	}
 	require.Equal(t, 200, m.works(secret), "another key")
-	require.NoError(t, m.srv.Advance(30*time.Second))
+	m.MoveClock(30 * time.Second)
 	require.Equal(t, 200, m.works(m.root), "the first call has left the window")
 	require.Equal(t, 429, m.works(m.root))
 }
@@ -145,50 +145,48 @@ func TestRoles_CreateModifyDelete(t *testing.T) {
 	session := m.session()
 	made := m.do(http.MethodPost, "/api/roles", session, object{"name": "mine", "allowWebService": true,
 		"rights": object{"platformRights": object{"apikeyRights": object{"canViewApiKeys": true}}}})
-	require.Equal(t, 200, made.status, made.text)
-	require.InDelta(t, 5, made.body["ID"], 0)
-	secret := m.create("x", object{"roleID": 5}).secret(t)
-	require.Equal(t, 200, m.as(secret, http.MethodGet, "/apikeys", nil).status)
-	require.Equal(t, 400, m.do(http.MethodDelete, "/api/roles/5", session, nil).status, "in use")
+	require.Equal(t, 200, made.Status, made.Text)
+	require.InDelta(t, 5, made.Body["ID"], 0)
+	secret := m.create("x", object{"roleID": 5}).Member("secretKey")
+	require.Equal(t, 200, m.as(secret, http.MethodGet, "/apikeys", nil).Status)
+	require.Equal(t, 400, m.do(http.MethodDelete, "/api/roles/5", session, nil).Status, "in use")
 
 	changed := m.do(http.MethodPost, "/api/roles/5", session, object{"allowWebService": false})
-	require.Equal(t, 200, changed.status)
-	require.Equal(t, "mine", changed.body["name"])
+	require.Equal(t, 200, changed.Status)
+	require.Equal(t, "mine", changed.Body["name"])
 	require.Equal(t, 403, m.works(secret), "no longer allowed to use the API")
-	require.Equal(t, 400, m.do(http.MethodPost, "/api/roles/1", session, object{"name": "x"}).status, "immutable")
+	require.Equal(t, 400, m.do(http.MethodPost, "/api/roles/1", session, object{"name": "x"}).Status, "immutable")
 
-	require.Equal(t, 204, m.as(m.root, http.MethodDelete, "/apikeys/2", nil).status)
-	require.Equal(t, 204, m.do(http.MethodDelete, "/api/roles/5", session, nil).status)
-	require.Equal(t, "Full Access,Auditor,API Key Management,Deployment", m.get("/roles").names("roles", "name"))
-	require.Equal(t, "Auditor", m.get("/roles/2").body["name"])
+	require.Equal(t, 204, m.as(m.root, http.MethodDelete, "/apikeys/2", nil).Status)
+	require.Equal(t, 204, m.do(http.MethodDelete, "/api/roles/5", session, nil).Status)
+	require.Equal(t, "Full Access,Auditor,API Key Management,Deployment", namesIn(m.get("/roles"), "roles", "name"))
+	require.Equal(t, "Auditor", m.get("/roles/2").Body["name"])
 }
 
 func TestRoles_EqualOrLesserRightsOnly(t *testing.T) {
 	m := newManager(t)
 	require.Equal(t, 200, m.do(http.MethodPost, "/api/roles/3", m.session(),
-		object{"canOnlyManipulateUsersWithEqualOrLesserRights": true}).status)
-	require.Equal(t, 403, m.create("x", object{"roleID": 1}).status)
-	require.Equal(t, 200, m.create("x", object{"roleID": 3}).status)
+		object{"canOnlyManipulateUsersWithEqualOrLesserRights": true}).Status)
+	require.Equal(t, 403, m.create("x", object{"roleID": 1}).Status)
+	require.Equal(t, 200, m.create("x", object{"roleID": 3}).Status)
 }
 
 func TestActions_RefuseWhatDoesNotExist(t *testing.T) {
 	m := newManager(t)
-	for name, arguments := range map[string]map[string]string{
-		"delete_key": {"id": "99"}, "set_role": {"role_id": "99"}, "set_expiry": {"in": "x"},
-		"create_key": {}, "create_role": {},
-	} {
-		_, err := m.srv.Do("trend", name, arguments)
-		require.Error(t, err, name)
-	}
-	m.act("set_expiry", map[string]string{"in": "1h"})
-	require.InDelta(t, float64(in(time.Hour)), m.get("/apikeys/current").body["expiryDate"], 0)
-	m.act("set_expiry", nil)
-	require.NotContains(t, m.get("/apikeys/current").body, "expiryDate")
-	m.act("lock_key", nil)
+	m.ActRefused("delete_key", "id", "99")
+	m.ActRefused("set_role", "role_id", "99")
+	m.ActRefused("set_expiry", "in", "x")
+	m.ActRefused("create_key")
+	m.ActRefused("create_role")
+	m.Act("set_expiry", "in", "1h")
+	require.InDelta(t, float64(in(time.Hour)), m.get("/apikeys/current").Body["expiryDate"], 0)
+	m.Act("set_expiry")
+	require.NotContains(t, m.get("/apikeys/current").Body, "expiryDate")
+	m.Act("lock_key")
 	require.Equal(t, 401, m.works(m.root))
-	m.act("unlock_key", nil)
+	m.Act("unlock_key")
 	require.Equal(t, 200, m.works(m.root))
-	m.act("delete_key", nil)
+	m.Act("delete_key")
 	require.Equal(t, 401, m.works(m.root))
-	require.Equal(t, "deleted_at_console", m.srv.Credentials("trend")[0].EndedBy)
+	require.Equal(t, "deleted_at_console", m.Endings()[0])
 }

@@ -9,10 +9,10 @@ import (
 
 // find searches for keys by criteria and returns their names in the order of their IDs.
 func (m *manager) find(criteria ...object) string {
-	m.t.Helper()
+	m.T.Helper()
 	found := m.post("/apikeys/search", object{"sortByObjectID": true, "searchCriteria": criteria})
-	require.Equal(m.t, 200, found.status, found.text)
-	return found.names("apiKeys", "keyName")
+	require.Equal(m.T, 200, found.Status, found.Text)
+	return namesIn(found, "apiKeys", "keyName")
 }
 
 func TestSearch_Criteria(t *testing.T) {
@@ -56,10 +56,10 @@ func TestSearch_BodyOrderAndLimit(t *testing.T) {
 	m := newManager(t)
 	m.create("a", nil)
 	m.create("b", nil)
-	require.Equal(t, "b,a,vault-management", m.post("/apikeys/search", nil).names("apiKeys", "keyName"), "in no useful order")
-	require.Equal(t, "vault-management,a", m.post("/apikeys/search", object{"maxItems": 2, "sortByObjectID": true}).names("apiKeys", "keyName"))
-	require.Equal(t, "Auditor", m.post("/roles/search",
-		object{"searchCriteria": []object{{"fieldName": "name", "stringValue": "Auditor", "stringWildcards": false}}}).names("roles", "name"))
+	require.Equal(t, "b,a,vault-management", namesIn(m.post("/apikeys/search", nil), "apiKeys", "keyName"), "in no useful order")
+	require.Equal(t, "vault-management,a", namesIn(m.post("/apikeys/search", object{"maxItems": 2, "sortByObjectID": true}), "apiKeys", "keyName"))
+	require.Equal(t, "Auditor", namesIn(m.post("/roles/search",
+		object{"searchCriteria": []object{{"fieldName": "name", "stringValue": "Auditor", "stringWildcards": false}}}), "roles", "name"))
 }
 
 func TestSearch_Refuses(t *testing.T) {
@@ -76,7 +76,7 @@ func TestSearch_Refuses(t *testing.T) {
 		"no test":        object{"searchCriteria": []object{{"fieldName": "keyName"}}},
 	} {
 		refused := m.post("/apikeys/search", body)
-		require.Equal(t, 400, refused.status, name)
-		require.NotEmpty(t, refused.body["message"], name)
+		require.Equal(t, 400, refused.Status, name)
+		require.NotEmpty(t, refused.Body["message"], name)
 	}
 }

@@ -7,41 +7,32 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/trend"
 )
 
-// switchCase proves a switch: probe is done on a fresh manager with each value, and gives what is wanted.
-type switchCase struct {
-	probe func(m *manager) string
-	want  map[string]string
-}
-
-// statusOf makes a probe of a request's status.
-func statusOf(request func(m *manager) answer) func(m *manager) string {
-	return func(m *manager) string { return strconv.Itoa(request(m).status) }
+func TestSuite(t *testing.T) {
+	emulatortest.Suite[*manager]{Vendor: trend.New(), On: withRoot, Switches: switches}.Run(t)
 }
 
 // expiryOf shows a key's expiryDate as time, or "none".
 func expiryOf(a answer) string {
-	at, ok := a.body["expiryDate"].(float64)
+	at, ok := a.Body["expiryDate"].(float64)
 	if !ok {
 		return "none"
 	}
 	return time.UnixMilli(int64(at)).UTC().Format("2006-01-02T15:04:05.000")
 }
 
-// switchCases has a case for every switch of the vendor.
-var switchCases = map[string]switchCase{
+var switches = emulatortest.SwitchCases[*manager]{
 	"missing_api_version": {
-		statusOf(func(m *manager) answer {
+		emulatortest.StatusOf(func(m *manager) answer {
 			return m.do(http.MethodGet, "/api/apikeys", map[string]string{"api-secret-key": m.root, "api-version": "v2"}, nil)
 		}),
 		map[string]string{"400": "400", "403": "403", "404": "404", "ignore": "200"},
 	},
 	"bad_secret_status": {
-		statusOf(func(m *manager) answer { return m.as("1:wrong", http.MethodGet, "/apikeys", nil) }),
+		emulatortest.StatusOf(func(m *manager) answer { return m.as("1:wrong", http.MethodGet, "/apikeys", nil) }),
 		map[string]string{"401": "401", "403": "403"},
 	},
 	"failed_attempts_until_lockout": {
@@ -58,13 +49,13 @@ var switchCases = map[string]switchCase{
 			for range 5 {
 				m.works("1:wrong")
 			}
-			require.NoError(m.t, m.srv.Advance(time.Minute))
+			m.MoveClock(time.Minute)
 			return strconv.Itoa(m.works(m.root))
 		},
 		map[string]string{"15m0s": "401", "1m": "200"},
 	},
 	"secret_form": {
-		func(m *manager) string { return strconv.FormatBool(m.create("x", nil).secret(m.t)[:2] == "2:") },
+		func(m *manager) string { return strconv.FormatBool(m.create("x", nil).Member("secretKey")[:2] == "2:") },
 		map[string]string{"id": "true", "tenant": "false"},
 	},
 	"rate_limit": {
@@ -78,90 +69,90 @@ var switchCases = map[string]switchCase{
 	},
 	"tenant_rate_limit": {
 		func(m *manager) string {
-			secret := m.create("x", nil).body["secretKey"].(string)
+			secret := m.create("x", nil).Member("secretKey")
 			return strconv.Itoa(m.works(secret))
 		},
 		map[string]string{"0": "200", "1": "429", "2": "200"},
 	},
 	"retry_after": {
 		func(m *manager) string {
-			m.set("rate_limit", "1")
+			m.Set("rate_limit", "1")
 			m.works(m.root)
-			require.NoError(m.t, m.srv.Advance(20*time.Second))
-			return m.get("/apikeys").header.Get("Retry-After")
+			m.MoveClock(20 * time.Second)
+			return m.get("/apikeys").Header.Get("Retry-After")
 		},
 		map[string]string{"absent": "", "present": "40"},
 	},
 	"lenient_sessions": {
 		func(m *manager) string {
 			cookie := map[string]string{"Cookie": m.session()["Cookie"]}
-			return fmt.Sprint(m.do(http.MethodGet, "/api/apikeys", cookie, nil).status)
+			return fmt.Sprint(m.do(http.MethodGet, "/api/apikeys", cookie, nil).Status)
 		},
 		map[string]string{"no": "400", "yes": "200"},
 	},
 	"session_idle_timeout": {
 		func(m *manager) string {
 			session := m.session()
-			require.NoError(m.t, m.srv.Advance(10*time.Minute))
-			return strconv.Itoa(m.do(http.MethodGet, "/api/apikeys", session, nil).status)
+			m.MoveClock(10 * time.Minute)
+			return strconv.Itoa(m.do(http.MethodGet, "/api/apikeys", session, nil).Status)
 		},
 		map[string]string{"30m0s": "200", "10m": "401"},
 	},
 	"bad_login_status": {
-		statusOf(func(m *manager) answer { return m.logIn(object{"password": "wrong"}) }),
+		emulatortest.StatusOf(func(m *manager) answer { return m.logIn(object{"password": "wrong"}) }),
 		map[string]string{"401": "401", "403": "403", "400": "400"},
 	},
 	"mfa_required": {
 		func(m *manager) string {
-			return fmt.Sprint(m.logIn(nil).status, m.logIn(object{"mfaCode": "492039"}).status)
+			return fmt.Sprint(m.logIn(nil).Status, m.logIn(object{"mfaCode": "492039"}).Status)
 		},
 		map[string]string{"no": "200 200", "yes": "401 200"},
 	},
 	"tenant_name_required": {
 		func(m *manager) string {
-			return fmt.Sprint(m.logIn(nil).status, m.logIn(object{"tenantName": "acme"}).status)
+			return fmt.Sprint(m.logIn(nil).Status, m.logIn(object{"tenantName": "acme"}).Status)
 		},
 		map[string]string{"no": "200 200", "yes": "401 200"},
 	},
 	"create_status": {
-		statusOf(func(m *manager) answer { return m.create("x", nil) }),
+		emulatortest.StatusOf(func(m *manager) answer { return m.create("x", nil) }),
 		map[string]string{"200": "200", "201": "201"},
 	},
 	"delete_status": {
 		func(m *manager) string {
 			m.create("x", nil)
 			deleted := m.as(m.root, http.MethodDelete, "/apikeys/2", nil)
-			return strconv.Itoa(deleted.status) + deleted.text
+			return strconv.Itoa(deleted.Status) + deleted.Text
 		},
 		map[string]string{"204": "204", "200": "200"},
 	},
 	"duplicate_name": {
-		statusOf(func(m *manager) answer { m.create("x", nil); return m.create("x", nil) }),
+		emulatortest.StatusOf(func(m *manager) answer { m.create("x", nil); return m.create("x", nil) }),
 		map[string]string{"400": "400", "409": "409", "accept": "200"},
 	},
 	"maximum_name_length": {
-		statusOf(func(m *manager) answer { return m.create("12345678", nil) }),
+		emulatortest.StatusOf(func(m *manager) answer { return m.create("12345678", nil) }),
 		map[string]string{"128": "200", "7": "400", "0": "200"},
 	},
 	"unknown_role_status": {
-		statusOf(func(m *manager) answer { return m.create("x", object{"roleID": 99}) }),
+		emulatortest.StatusOf(func(m *manager) answer { return m.create("x", object{"roleID": 99}) }),
 		map[string]string{"400": "400", "404": "404", "422": "422"},
 	},
 	"rights_for_create": {
 		func(m *manager) string {
 			result := ""
 			for _, lacking := range []string{"canCreateNewApiKeys", "canCreateNewAdministrators"} {
-				id := m.act("create_role", map[string]string{"name": lacking, "lacks": lacking})["role_id"]
-				m.act("set_role", map[string]string{"role_id": id})
-				result += fmt.Sprint(m.create(lacking, nil).status, " ")
+				id := m.Act("create_role", "name", lacking, "lacks", lacking)["role_id"]
+				m.Act("set_role", "role_id", id)
+				result += fmt.Sprint(m.create(lacking, nil).Status, " ")
 			}
 			return result
 		},
 		map[string]string{"both": "403 403 ", "apikey": "403 200 ", "administrator": "200 403 "},
 	},
 	"own_secret_needs_right": {
-		statusOf(func(m *manager) answer {
-			return m.as(m.create("x", nil).secret(m.t), http.MethodPost, "/apikeys/current/secretkey", nil)
+		emulatortest.StatusOf(func(m *manager) answer {
+			return m.as(m.create("x", nil).Member("secretKey"), http.MethodPost, "/apikeys/current/secretkey", nil)
 		}),
 		map[string]string{"yes": "403", "no": "200"},
 	},
@@ -190,17 +181,17 @@ var switchCases = map[string]switchCase{
 	},
 	"past_expiry": {
 		func(m *manager) string {
-			made := m.create("x", object{"expiryDate": in(-time.Second)}).status
-			id := m.create("y", nil).body["ID"]
-			m.set("shortened_expiry", "accept")
-			return fmt.Sprint(made, m.post(fmt.Sprintf("/apikeys/%v", id), object{"expiryDate": in(-time.Second)}).status)
+			made := m.create("x", object{"expiryDate": in(-time.Second)}).Status
+			id := m.create("y", nil).Body["ID"]
+			m.Set("shortened_expiry", "accept")
+			return fmt.Sprint(made, m.post(fmt.Sprintf("/apikeys/%v", id), object{"expiryDate": in(-time.Second)}).Status)
 		},
 		map[string]string{"reject": "400 400", "accept": "200 200"},
 	},
 	"cleared_expiry": {
 		func(m *manager) string {
 			m.create("x", nil)
-			status := m.post("/apikeys/2", object{"expiryDate": nil}).status
+			status := m.post("/apikeys/2", object{"expiryDate": nil}).Status
 			m.post("/apikeys/2", object{"expiryDate": 0})
 			return strconv.Itoa(status) + " " + expiryOf(m.get("/apikeys/2"))
 		},
@@ -211,17 +202,17 @@ var switchCases = map[string]switchCase{
 	"shortened_expiry": {
 		func(m *manager) string {
 			m.create("x", nil)
-			status := m.post("/apikeys/2", object{"expiryDate": in(time.Minute)}).status
+			status := m.post("/apikeys/2", object{"expiryDate": in(time.Minute)}).Status
 			return strconv.Itoa(status) + " " + expiryOf(m.get("/apikeys/2"))
 		},
 		map[string]string{"reject": "400 2030-01-02T04:04:05.678", "accept": "200 2030-01-02T03:05:05.678"},
 	},
 	"extend_expired_key": {
 		func(m *manager) string {
-			secret := m.create("x", nil).secret(m.t)
-			require.NoError(m.t, m.srv.Advance(time.Hour))
-			status := m.post("/apikeys/2", object{"expiryDate": in(2 * time.Hour)}).status
-			lines := m.srv.Credentials("trend")
+			secret := m.create("x", nil).Member("secretKey")
+			m.MoveClock(time.Hour)
+			status := m.post("/apikeys/2", object{"expiryDate": in(2 * time.Hour)}).Status
+			lines := m.Issued()
 			last := lines[len(lines)-1]
 			return fmt.Sprintf("%d %d %s %t", status, m.works(secret), last.ID, last.Live)
 		},
@@ -230,15 +221,15 @@ var switchCases = map[string]switchCase{
 	"expired_keys": {
 		func(m *manager) string {
 			m.create("x", nil)
-			require.NoError(m.t, m.srv.Advance(time.Hour))
-			read := m.get("/apikeys/2").status
-			return fmt.Sprint(read, m.as(m.root, http.MethodDelete, "/apikeys/2", nil).status)
+			m.MoveClock(time.Hour)
+			read := m.get("/apikeys/2").Status
+			return fmt.Sprint(read, m.as(m.root, http.MethodDelete, "/apikeys/2", nil).Status)
 		},
 		map[string]string{"kept": "200 204", "purged": "404 404"},
 	},
 	"search_without_match": {
 		func(m *manager) string {
-			return m.post("/apikeys/search", object{"searchCriteria": []object{{"fieldName": "keyName", "stringValue": "none"}}}).text
+			return m.post("/apikeys/search", object{"searchCriteria": []object{{"fieldName": "keyName", "stringValue": "none"}}}).Text
 		},
 		map[string]string{"empty": `{"apiKeys":[]}`, "null": `{"apiKeys":null}`, "missing": `{}`},
 	},
@@ -258,27 +249,8 @@ var switchCases = map[string]switchCase{
 	"clock_skew": {
 		func(m *manager) string {
 			made := m.create("x", nil)
-			return fmt.Sprint(made.header.Get("Date"), " ", made.status, " ", m.works(m.root))
+			return fmt.Sprint(made.Header.Get("Date"), " ", made.Status, " ", m.works(m.root))
 		},
 		map[string]string{"0s": "Wed, 02 Jan 2030 03:04:05 GMT 200 200", "2h": "Wed, 02 Jan 2030 05:04:05 GMT 400 200"},
 	},
-}
-
-func TestSwitches_EveryValueHasItsEffect(t *testing.T) {
-	for _, s := range newManager(t).srv.Switches("trend") {
-		t.Run(s.Name, func(t *testing.T) {
-			c, ok := switchCases[s.Name]
-			require.True(t, ok, "no case for the switch")
-			require.Contains(t, c.want, s.Default)
-			require.Greater(t, len(c.want), 1)
-			if s.Kind == emulator.KindChoice {
-				require.Len(t, c.want, len(s.Allowed))
-			}
-			for value, want := range c.want {
-				m := newManager(t)
-				m.set(s.Name, value)
-				require.Equal(t, want, c.probe(m), "value %s", value)
-			}
-		})
-	}
 }

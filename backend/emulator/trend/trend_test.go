@@ -1,9 +1,8 @@
 package trend_test
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,56 +11,39 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/trend"
 )
 
-// now is where the clock stands still.
-var now = time.Date(2030, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
+// now is where the clock stands for the manager, which counts in milliseconds.
+var now = emulatortest.Now.Truncate(time.Millisecond)
 
 // object is a JSON object.
 type object = map[string]any
 
-// manager is an emulated manager on a clock that stands still.
+// manager is an emulated manager, with the secret of the API key to use.
 type manager struct {
-	t      *testing.T
-	srv    *emulator.Server
-	client *http.Client
-	root   string
-	login  map[string]string
+	*emulatortest.Server
+	root string
 }
+
+type answer = emulatortest.Answer
 
 // newManager serves the manager for the length of a test.
 func newManager(t *testing.T) *manager {
 	t.Helper()
-	srv, err := emulator.Start(emulator.Config{PlainHTTP: true, Now: func() time.Time { return now }}, trend.New())
-	require.NoError(t, err)
-	client := &http.Client{Transport: &http.Transport{}}
-	t.Cleanup(func() {
-		client.CloseIdleConnections()
-		require.NoError(t, srv.Close())
-	})
-	state := srv.State().Vendors["trend"]
-	return &manager{t: t, srv: srv, client: client, root: state.Credentials["api_key"], login: state.Login}
+	return withRoot(emulatortest.Start(t, trend.New()))
 }
 
-// answer is what came back.
-type answer struct {
-	status int
-	header http.Header
-	text   string
-	body   object // nil if the text is not a JSON object
+// withRoot uses the first API key.
+func withRoot(server *emulatortest.Server) *manager {
+	return &manager{Server: server, root: server.Root()["api_key"]}
 }
 
-// object returns a member that is an object of its own.
-func (a answer) list(name string) []any {
-	list, _ := a.body[name].([]any)
-	return list
-}
-
-// names returns one member of each object of a list.
-func (a answer) names(list, member string) string {
+// namesIn returns one member of each object of a list.
+func namesIn(a answer, list, member string) string {
 	var names []string
-	for _, item := range a.list(list) {
+	for _, item := range a.Body[list].([]any) {
 		names = append(names, fmt.Sprint(item.(object)[member]))
 	}
 	return strings.Join(names, ",")
@@ -69,43 +51,28 @@ func (a answer) names(list, member string) string {
 
 // do sends a request with exactly these headers; body is nil, a string, or anything to be sent as JSON.
 func (m *manager) do(method, path string, header map[string]string, body any) answer {
-	m.t.Helper()
-	text, ok := body.(string)
-	if body != nil && !ok {
-		content, err := json.Marshal(body)
-		require.NoError(m.t, err)
-		text = string(content)
-	}
-	base := strings.TrimSuffix(m.srv.URL("trend"), "/api")
-	req, err := http.NewRequestWithContext(m.t.Context(), method, base+path, strings.NewReader(text))
-	require.NoError(m.t, err)
+	m.T.Helper()
+	var lines []string
 	for name, value := range header {
-		req.Header.Set(name, value)
+		lines = append(lines, name, value)
 	}
-	resp, err := m.client.Do(req)
-	require.NoError(m.t, err)
-	defer func() { _ = resp.Body.Close() }()
-	content, err := io.ReadAll(resp.Body)
-	require.NoError(m.t, err)
-	result := answer{status: resp.StatusCode, header: resp.Header, text: string(content)}
-	_ = json.Unmarshal(content, &result.body)
-	return result
+	return m.Send(method, strings.TrimSuffix(m.Address(), "/api")+path, body, lines...)
 }
 
 // as sends a request under /api with a secret.
 func (m *manager) as(secret, method, path string, body any) answer {
-	m.t.Helper()
+	m.T.Helper()
 	return m.do(method, "/api"+path, map[string]string{"api-secret-key": secret, "api-version": "v1"}, body)
 }
 
 // get and post send requests with the root key.
 func (m *manager) get(path string) answer {
-	m.t.Helper()
+	m.T.Helper()
 	return m.as(m.root, http.MethodGet, path, nil)
 }
 
 func (m *manager) post(path string, body any) answer {
-	m.t.Helper()
+	m.T.Helper()
 	return m.as(m.root, http.MethodPost, path, body)
 }
 
@@ -114,104 +81,86 @@ func in(d time.Duration) int64 { return now.Add(d).UnixMilli() }
 
 // create makes a key that expires in an hour, with other members besides.
 func (m *manager) create(name string, changes object) answer {
-	m.t.Helper()
+	m.T.Helper()
 	body := object{"keyName": name, "roleID": 4, "expiryDate": in(time.Hour)}
-	for member, value := range changes {
-		body[member] = value
-	}
+	maps.Copy(body, changes)
 	return m.post("/apikeys", body)
 }
 
 // works gives the status that a secret is answered with.
 func (m *manager) works(secret string) int {
-	m.t.Helper()
-	return m.as(secret, http.MethodGet, "/apikeys/current", nil).status
-}
-
-// secret returns the secret of a created key.
-func (a answer) secret(t *testing.T) string {
-	t.Helper()
-	require.Contains(t, a.body, "secretKey", a.text)
-	return a.body["secretKey"].(string)
-}
-
-// set changes a switch.
-func (m *manager) set(name, value string) {
-	m.t.Helper()
-	require.NoError(m.t, m.srv.SetSwitch("trend", name, value))
-}
-
-// act carries out an action.
-func (m *manager) act(name string, arguments map[string]string) map[string]string {
-	m.t.Helper()
-	result, err := m.srv.Do("trend", name, arguments)
-	require.NoError(m.t, err)
-	return result
+	m.T.Helper()
+	return m.as(secret, http.MethodGet, "/apikeys/current", nil).Status
 }
 
 // session logs in and returns the headers of later requests.
 func (m *manager) session() map[string]string {
-	m.t.Helper()
+	m.T.Helper()
 	opened := m.logIn(nil)
-	require.Equal(m.t, 200, opened.status, opened.text)
-	cookie, _, _ := strings.Cut(opened.header.Get("Set-Cookie"), ";")
-	return map[string]string{"Cookie": cookie, "rID": opened.body["RID"].(string), "api-version": "v1"}
+	require.Equal(m.T, 200, opened.Status, opened.Text)
+	cookie, _, _ := strings.Cut(opened.Header.Get("Set-Cookie"), ";")
+	return map[string]string{"Cookie": cookie, "rID": opened.Member("RID"), "api-version": "v1"}
 }
 
 // logIn opens a session, with changed members.
 func (m *manager) logIn(changes object) answer {
-	m.t.Helper()
-	body := object{"userName": m.login["username"], "password": m.login["password"]}
-	for member, value := range changes {
-		body[member] = value
-	}
+	m.T.Helper()
+	body := object{"userName": m.Login()["username"], "password": m.Login()["password"]}
+	maps.Copy(body, changes)
 	return m.do(http.MethodPost, "/api/sessions", map[string]string{"api-version": "v1"}, body)
 }
 
 func TestCreate_AnswersLikeTheVendorsExample(t *testing.T) {
 	m := newManager(t)
 	made := m.post("/apikeys", object{"keyName": "vault-x", "description": "d", "roleID": "4"})
-	require.Equal(t, 200, made.status)
-	secret := made.secret(t)
+	require.Equal(t, 200, made.Status)
+	secret := made.Member("secretKey")
 	require.Regexp(t, `^2:[A-Za-z0-9+/]{43}=$`, secret)
 	require.Equal(t, object{
 		"keyName": "vault-x", "description": "d", "locale": "en-US", "roleID": 4.0, "timeZone": "Etc/UTC", "active": true,
 		"created": float64(now.UnixMilli()), "unsuccessfulSignInAttempts": 0.0, "secretKey": secret,
 		"serviceAccount": false, "ID": 2.0,
-	}, made.body)
+	}, made.Body)
 
 	read := m.get("/apikeys/2")
-	require.NotContains(t, read.body, "secretKey")
-	require.NotContains(t, read.body, "expiryDate")
-	require.NotContains(t, read.body, "lastSignIn")
-	require.Equal(t, "createApiKey", m.srv.Requests("trend")[0].Operation)
+	require.NotContains(t, read.Body, "secretKey")
+	require.NotContains(t, read.Body, "expiryDate")
+	require.NotContains(t, read.Body, "lastSignIn")
+	require.Equal(t, "createApiKey", m.Operations()[0])
 }
 
 func TestBook_KnowsWhoMadeAKey(t *testing.T) {
 	m := newManager(t)
 	m.create("by-key", nil)
 	session := m.session()
-	require.Equal(t, 200, m.do(http.MethodPost, "/api/apikeys", session, object{"keyName": "by-session", "roleID": 3}).status)
-	m.act("create_key", map[string]string{"name": "by-hand"})
+	require.Equal(t, 200, m.do(http.MethodPost, "/api/apikeys", session, object{"keyName": "by-session", "roleID": 3}).Status)
+	m.Act("create_key", "name", "by-hand")
 
 	var lines []string
-	for _, c := range m.srv.Credentials("trend") {
+	for _, c := range m.Issued() {
 		lines = append(lines, c.ID+" "+c.Kind+" "+c.Marker)
 	}
 	require.Equal(t, []string{"1 login vault-management", "2 leased by-key", "3 login by-session", "4 login by-hand"}, lines)
-	require.Equal(t, now.Add(time.Hour), *m.srv.Credentials("trend")[1].ExpiresAt)
+	require.Equal(t, now.Add(time.Hour), *m.Issued()[1].ExpiresAt)
+}
+
+func TestReset_RootKeyIsDatedByTheClockThatWasSetBack(t *testing.T) {
+	m := newManager(t)
+	m.MoveClock(time.Hour)
+	m.Reset()
+	require.False(t, m.Issued()[0].IssuedAt.After(m.Now()))
 }
 
 func TestKey_WorksUntilItExpiresIsLockedOutOrDeleted(t *testing.T) {
 	for name, end := range map[string]func(m *manager){
-		"expired":  func(m *manager) { require.NoError(m.t, m.srv.Advance(time.Hour)) },
-		"locked":   func(m *manager) { require.Equal(m.t, 200, m.post("/apikeys/2", object{"active": false}).status) },
-		"deleted":  func(m *manager) { require.Equal(m.t, 204, m.as(m.root, http.MethodDelete, "/apikeys/2", "{}").status) },
-		"replaced": func(m *manager) { require.Equal(m.t, 200, m.post("/apikeys/2/secretkey", nil).status) },
+		"expired":  func(m *manager) { m.MoveClock(time.Hour) },
+		"locked":   func(m *manager) { require.Equal(m.T, 200, m.post("/apikeys/2", object{"active": false}).Status) },
+		"deleted":  func(m *manager) { require.Equal(m.T, 204, m.as(m.root, http.MethodDelete, "/apikeys/2", "{}").Status) },
+		"replaced": func(m *manager) { require.Equal(m.T, 200, m.post("/apikeys/2/secretkey", nil).Status) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
-			secret := m.create("x", nil).secret(t)
+			secret := m.create("x", nil).Member("secretKey")
 			require.Equal(t, 200, m.works(secret))
 			end(m)
 			require.Equal(t, 401, m.works(secret))
@@ -221,28 +170,28 @@ func TestKey_WorksUntilItExpiresIsLockedOutOrDeleted(t *testing.T) {
 
 func TestModify_IsPartialAndIgnoresReadOnlyMembers(t *testing.T) {
 	m := newManager(t)
-	secret := m.create("x", object{"description": "d"}).secret(t)
+	secret := m.create("x", object{"description": "d"}).Member("secretKey")
 	changed := m.post("/apikeys/2", object{
 		"expiryDate": in(2 * time.Hour), "created": 1, "lastSignIn": 1, "ID": 9, "secretKey": "x", "serviceAccount": true,
 	})
-	require.Equal(t, 200, changed.status)
-	require.InDelta(t, float64(in(2*time.Hour)), changed.body["expiryDate"], 0)
-	require.Equal(t, "d", changed.body["description"])
-	require.InDelta(t, 2, changed.body["ID"], 0)
-	require.Equal(t, false, changed.body["serviceAccount"])
-	require.NotContains(t, changed.body, "lastSignIn")
-	require.NotContains(t, changed.body, "secretKey")
+	require.Equal(t, 200, changed.Status)
+	require.InDelta(t, float64(in(2*time.Hour)), changed.Body["expiryDate"], 0)
+	require.Equal(t, "d", changed.Body["description"])
+	require.InDelta(t, 2, changed.Body["ID"], 0)
+	require.Equal(t, false, changed.Body["serviceAccount"])
+	require.NotContains(t, changed.Body, "lastSignIn")
+	require.NotContains(t, changed.Body, "secretKey")
 	require.Equal(t, 200, m.works(secret))
-	require.Equal(t, now.Add(2*time.Hour), *m.srv.Credentials("trend")[1].ExpiresAt)
+	require.Equal(t, now.Add(2*time.Hour), *m.Issued()[1].ExpiresAt)
 
-	require.NoError(t, m.srv.Advance(90*time.Minute))
+	m.MoveClock(90 * time.Minute)
 	require.Equal(t, 200, m.works(secret))
 }
 
 func TestModify_RoleAndLock(t *testing.T) {
 	m := newManager(t)
-	secret := m.create("x", nil).secret(t)
-	require.InDelta(t, 2, m.post("/apikeys/2", object{"roleID": 2}).body["roleID"], 0)
+	secret := m.create("x", nil).Member("secretKey")
+	require.InDelta(t, 2, m.post("/apikeys/2", object{"roleID": 2}).Body["roleID"], 0)
 	m.post("/apikeys/2", object{"active": false})
 	require.Equal(t, 401, m.works(secret))
 	m.post("/apikeys/2", object{"active": true})
@@ -251,31 +200,31 @@ func TestModify_RoleAndLock(t *testing.T) {
 
 func TestModifyCurrent_LeavesExpiryRoleAndLockAlone(t *testing.T) {
 	m := newManager(t)
-	secret := m.create("x", nil).secret(t)
+	secret := m.create("x", nil).Member("secretKey")
 	changed := m.as(secret, http.MethodPost, "/apikeys/current",
 		object{"keyName": "y", "locale": "ja-JP", "expiryDate": in(9 * time.Hour), "roleID": 1, "active": false})
-	require.Equal(t, 200, changed.status)
-	require.Equal(t, "y", changed.body["keyName"])
-	require.Equal(t, "ja-JP", changed.body["locale"])
-	require.InDelta(t, float64(in(time.Hour)), changed.body["expiryDate"], 0)
-	require.InDelta(t, 4, changed.body["roleID"], 0)
-	require.Equal(t, true, changed.body["active"])
-	require.InDelta(t, 78422, changed.body["tenantID"], 0)
-	require.Equal(t, "urn:tmds:identity:us-east-ds-1:78422:role/Deployment", changed.body["roleURN"])
+	require.Equal(t, 200, changed.Status)
+	require.Equal(t, "y", changed.Body["keyName"])
+	require.Equal(t, "ja-JP", changed.Body["locale"])
+	require.InDelta(t, float64(in(time.Hour)), changed.Body["expiryDate"], 0)
+	require.InDelta(t, 4, changed.Body["roleID"], 0)
+	require.Equal(t, true, changed.Body["active"])
+	require.InDelta(t, 78422, changed.Body["tenantID"], 0)
+	require.Equal(t, "urn:tmds:identity:us-east-ds-1:78422:role/Deployment", changed.Body["roleURN"])
 }
 
 func TestSecretkey_TakesAnyBodyAndEndsTheOldSecret(t *testing.T) {
 	m := newManager(t)
 	for _, body := range []any{nil, "{}", object{"keyName": "ignored"}} {
 		old := m.root
-		m.root = m.as(m.root, http.MethodPost, "/apikeys/current/secretkey", body).secret(t)
+		m.root = m.as(m.root, http.MethodPost, "/apikeys/current/secretkey", body).Member("secretKey")
 		require.NotEqual(t, old, m.root)
 		require.Equal(t, 401, m.works(old))
 		require.Equal(t, 200, m.works(m.root))
 	}
-	require.Equal(t, "vault-management", m.get("/apikeys/current").body["keyName"])
-	m.srv.Reset()
-	require.Equal(t, 200, m.works(m.srv.State().Vendors["trend"].Credentials["api_key"]), "the first secret is back")
+	require.Equal(t, "vault-management", m.get("/apikeys/current").Body["keyName"])
+	m.Reset()
+	require.Equal(t, 200, m.works(m.Root()["api_key"]), "the first secret is back")
 }
 
 func TestCreate_Refuses(t *testing.T) {
@@ -299,18 +248,18 @@ func TestCreate_Refuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused := m.post("/apikeys", c.body)
-			require.Equal(t, c.status, refused.status, refused.text)
-			require.Len(t, refused.body, 1)
-			require.NotEmpty(t, refused.body["message"])
+			require.Equal(t, c.status, refused.Status, refused.Text)
+			require.Len(t, refused.Body, 1)
+			require.NotEmpty(t, refused.Body["message"])
 		})
 	}
-	require.Len(t, m.srv.Credentials("trend"), 1)
+	require.Len(t, m.Issued(), 1)
 }
 
 func TestInjectedError_LooksLikeTheVendors(t *testing.T) {
 	m := newManager(t)
-	require.NoError(t, m.srv.AddFault(emulator.Fault{Vendor: "trend", Route: "createApiKey", Status: 500}))
+	m.Disturb(emulator.Fault{Route: "createApiKey", Status: 500})
 	refused := m.create("x", nil)
-	require.Equal(t, 500, refused.status)
-	require.Equal(t, object{"message": "Internal Server Error"}, refused.body)
+	require.Equal(t, 500, refused.Status)
+	require.Equal(t, object{"message": "Internal Server Error"}, refused.Body)
 }

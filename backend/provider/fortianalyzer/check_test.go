@@ -14,7 +14,7 @@ func TestCheck_LogsInAndOutAgain(t *testing.T) {
 	conn := c.open()
 	result, err := conn.Check(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []string{askToken, logIn, revokeToken, readStatus, readSetting, logOut}, c.operations())
+	require.Equal(t, []string{askToken, logIn, revokeToken, readStatus, readSetting, logOut}, c.Operations())
 	require.Zero(t, c.sessions())
 	require.Equal(t, conn.api.username, result.Identity)
 	require.Equal(t, map[string]any{
@@ -43,8 +43,8 @@ func TestCheck_DoesWithoutWhatItIsNotTold(t *testing.T) {
 	require.Equal(t, map[string]any{"client_id": "FortiAnalyzer"}, result.Details)
 	require.Empty(t, result.Warnings)
 
-	c.set("settings_readable", "yes")
-	c.fault(emulator.Fault{Route: readSetting, Body: body(`{"result":[{"data":"x","status":{"code":0,"message":"OK"}}]}`)})
+	c.Set("settings_readable", "yes")
+	c.Disturb(emulator.Fault{Route: readSetting, Body: body(`{"result":[{"data":"x","status":{"code":0,"message":"OK"}}]}`)})
 	result, err = c.open().Check(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"client_id": "FortiAnalyzer"}, result.Details)
@@ -52,8 +52,8 @@ func TestCheck_DoesWithoutWhatItIsNotTold(t *testing.T) {
 
 func TestCheck_WarnsOfWhatItLeavesBehind(t *testing.T) {
 	c := newCloud(t)
-	c.fault(emulator.Fault{Route: logOut, DropBefore: true})
-	c.fault(emulator.Fault{Route: revokeToken, DropBefore: true})
+	c.Disturb(emulator.Fault{Route: logOut, DropBefore: true})
+	c.Disturb(emulator.Fault{Route: revokeToken, DropBefore: true})
 	result, err := c.open().Check(t.Context())
 	require.NoError(t, err)
 	require.Len(t, result.Warnings, 2)
@@ -64,11 +64,11 @@ func TestCheck_Refuses(t *testing.T) {
 		spoil func(*cloud)
 		class provider.Class
 	}{
-		"a disabled user": {func(c *cloud) { c.act("disable_api_user") }, provider.ClassUnauthenticated},
-		"no permission":   {func(c *cloud) { c.act("set_permission", "permission", "no") }, provider.ClassForbidden},
-		"status lost":     {func(c *cloud) { c.fault(emulator.Fault{Route: readStatus, DropAfter: true}) }, provider.ClassUnavailable},
+		"a disabled user": {func(c *cloud) { c.Act("disable_api_user") }, provider.ClassUnauthenticated},
+		"no permission":   {func(c *cloud) { c.Act("set_permission", "permission", "no") }, provider.ClassForbidden},
+		"status lost":     {func(c *cloud) { c.Disturb(emulator.Fault{Route: readStatus, DropAfter: true}) }, provider.ClassUnavailable},
 		"other code": {func(c *cloud) {
-			c.fault(emulator.Fault{Route: readStatus, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
+			c.Disturb(emulator.Fault{Route: readStatus, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
 		}, provider.ClassUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,7 +26,7 @@ func TestIssue_ALostAccessTokenIsNotAskedForTwiceAndLeavesNoSession(t *testing.T
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
 			fault.Route = askToken
-			c.fault(fault)
+			c.Disturb(fault)
 			config := c.config()
 			config.MaxRetries = 3
 			conn, err := New().Open(config)
@@ -34,7 +34,7 @@ func TestIssue_ALostAccessTokenIsNotAskedForTwiceAndLeavesNoSession(t *testing.T
 			defer conn.Abandon()
 			_, err = conn.Issue(t.Context(), asked)
 			requireClass(t, provider.ClassUnavailable, err)
-			require.Equal(t, []string{askToken}, c.operations())
+			require.Equal(t, []string{askToken}, c.Operations())
 		})
 	}
 }
@@ -56,7 +56,7 @@ func TestIssue_ALostSessionIsAmbiguousAndNotAskedForTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
 			fault.Route = logIn
-			c.fault(fault)
+			c.Disturb(fault)
 			config := c.config()
 			config.MaxRetries = 3
 			conn, err := New().Open(config)
@@ -64,7 +64,7 @@ func TestIssue_ALostSessionIsAmbiguousAndNotAskedForTwice(t *testing.T) {
 			defer conn.Abandon()
 			_, err = conn.Issue(t.Context(), asked)
 			requireClass(t, provider.ClassAmbiguous, err)
-			require.Equal(t, []string{askToken, logIn, revokeToken}, c.operations())
+			require.Equal(t, []string{askToken, logIn, revokeToken}, c.Operations())
 		})
 	}
 }
@@ -80,10 +80,10 @@ func TestIssue_ARefusedPasswordHasADefiniteClassAndAPause(t *testing.T) {
 				_, err := c.open(fieldPassword, "mistyped-password").Issue(t.Context(), asked)
 				failure := requireClass(t, provider.ClassUnauthenticated, err)
 				require.Contains(t, failure.Message, "invalid credentials given")
-				require.Contains(t, failure.Remedy, "config/faz")
+				require.Contains(t, failure.Remedy, "config/edge")
 				require.Equal(t, refusalPause, failure.RetryAfter)
 				require.NotContains(t, err.Error(), "mistyped-password")
-				require.Equal(t, []string{askToken}, c.operations())
+				require.Equal(t, []string{askToken}, c.Operations())
 			})
 		}
 	}
@@ -105,10 +105,10 @@ func TestIssue_ClassesOfTheOAuthServersAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
 			test.fault.Route = askToken
-			c.fault(test.fault)
+			c.Disturb(test.fault)
 			_, err := c.open().Issue(t.Context(), asked)
 			require.Equal(t, test.field, requireClass(t, test.class, err).Field)
-			require.Zero(t, c.count(logIn))
+			require.Zero(t, c.Requested(logIn))
 		})
 	}
 }
@@ -126,7 +126,7 @@ func TestIssue_AnOAuthServerThatCannotBeTrustedIsAboutAuthAddress(t *testing.T) 
 func TestIssue_TheRemedyForTheOAuthServersNameIsNotTLSServerName(t *testing.T) {
 	failure := &provider.Error{Class: provider.ClassInvalid, Remedy: "set tls_server_name", Err: x509.HostnameError{}}
 	require.ErrorAs(t, newCloud(t).open().api.authAddressed(failure), &failure)
-	require.Equal(t, "correct auth_address in config/faz", failure.Remedy)
+	require.Equal(t, "correct auth_address in config/edge", failure.Remedy)
 }
 
 func TestIssue_TLSServerNameIsTheInstancesOnly(t *testing.T) {
@@ -138,7 +138,7 @@ func TestIssue_TLSServerNameIsTheInstancesOnly(t *testing.T) {
 	defer conn.Abandon()
 	_, err = conn.Issue(t.Context(), asked)
 	require.Equal(t, opLogin, requireClass(t, provider.ClassInvalid, err).Op)
-	require.Zero(t, c.live(emulator.KindLogin), "the access token is revoked")
+	require.Zero(t, c.Live(emulator.KindLogin), "the access token is revoked")
 }
 
 func TestIssue_ARefusedLoginHasADefiniteClass(t *testing.T) {
@@ -164,7 +164,7 @@ func TestIssue_ARefusedLoginHasADefiniteClass(t *testing.T) {
 			require.True(t, failure.Class.Definite())
 			require.Contains(t, failure.Remedy, "login-max")
 			require.Equal(t, 1, c.sessions())
-			require.Zero(t, c.live(emulator.KindLogin), "the access token is revoked all the same")
+			require.Zero(t, c.Live(emulator.KindLogin), "the access token is revoked all the same")
 		})
 	}
 }
@@ -189,7 +189,7 @@ func TestIssue_ClassesOfTheLoginsAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
 			test.fault.Route = logIn
-			c.fault(test.fault)
+			c.Disturb(test.fault)
 			_, err := c.open().Issue(t.Context(), asked)
 			require.Equal(t, test.field, requireClass(t, test.class, err).Field)
 		})

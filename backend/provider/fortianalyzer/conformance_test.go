@@ -11,7 +11,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
 	twin "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortianalyzer"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
@@ -32,33 +32,9 @@ func (s suited) Open(config provider.Config) (provider.Connection, error) {
 	return s.Provider.Open(config)
 }
 
-// longIdle is the twin with that idle timeout from the start.
-func longIdle() emulator.Vendor {
-	described := twin.New()
-	for i := range described.Switches {
-		if described.Switches[i].Name == "idle_timeout" {
-			described.Switches[i].Default = suiteIdleTimeout.String()
-		}
-	}
-	return described
-}
-
-// switched is a variant of switches, given as name and value in turn.
-func switched(nameAndValue ...string) providertest.Variant {
-	variant := providertest.Variant{Switches: map[string]string{}}
-	for i := 0; i < len(nameAndValue); i += 2 {
-		variant.Switches[nameAndValue[i]] = nameAndValue[i+1]
-		if variant.Name != "" {
-			variant.Name += ", "
-		}
-		variant.Name += nameAndValue[i] + " " + nameAndValue[i+1]
-	}
-	return variant
-}
-
 // refusing is a variant in which a refused root credential has another class.
 func refusing(class provider.Class, nameAndValue ...string) providertest.Variant {
-	variant := switched(nameAndValue...)
+	variant := providertest.Switched(nameAndValue...)
 	variant.RefusedRoot = class
 	return variant
 }
@@ -69,39 +45,39 @@ func TestConformance(t *testing.T) { suite().Run(t) }
 func suite() providertest.Suite {
 	return providertest.Suite{
 		New:       func() provider.Provider { return suited{New()} },
-		Twin:      longIdle(),
+		Twin:      emulatortest.WithDefaults(twin.New(), "idle_timeout", suiteIdleTimeout.String()),
 		Create:    logIn,
 		Required:  []string{fieldUsername, fieldPassword},
 		WrongRoot: map[string]any{fieldPassword: "not-the-password-of-the-api-user"},
 		Use:       use,
 		Unlimited: map[string]string{"login_max": "0"},
 		Variants: []providertest.Variant{
-			switched("client_id_case", "ignored"),
-			switched("bad_credentials_status", "400"),
-			switched("bad_credentials_status", "200"),
-			switched("oauth_error_shape", "oauth"),
-			switched("oauth_error_shape", "plain"),
+			providertest.Switched("client_id_case", "ignored"),
+			providertest.Switched("bad_credentials_status", "400"),
+			providertest.Switched("bad_credentials_status", "200"),
+			providertest.Switched("oauth_error_shape", "oauth"),
+			providertest.Switched("oauth_error_shape", "plain"),
 			// An answer that promises success and cannot be read is no refusal.
 			refusing(provider.ClassUnavailable, "oauth_error_shape", "plain", "bad_credentials_status", "200"),
-			switched("token_expires_in", "14400"),
-			switched("single_active_token", "no"),
-			switched("login_failure_status", "403"),
-			switched("login_failure_status", "400"),
-			switched("login_failure_status", "200"),
-			switched("login_error_shape", "oauth"),
-			switched("login_error_shape", "oauth", "login_failure_status", "200"),
-			switched("login_error_shape", "empty_session"),
-			switched("login_error_shape", "empty_session", "login_failure_status", "200"),
-			switched("login_error_shape", "html"),
-			switched("login_error_shape", "html", "login_failure_status", "200"),
-			switched("permission_checked_at", "login"),
-			switched("at_login_max", "evict_oldest"),
-			switched("absolute_life", "24h"),
-			switched("failing_calls_refresh", "yes"),
-			switched("logout_needs_permission", "yes"),
-			switched("status_data", "absent"),
-			switched("settings_readable", "no"),
-			switched("portal_change_ends_sessions", "yes"),
+			providertest.Switched("token_expires_in", "14400"),
+			providertest.Switched("single_active_token", "no"),
+			providertest.Switched("login_failure_status", "403"),
+			providertest.Switched("login_failure_status", "400"),
+			providertest.Switched("login_failure_status", "200"),
+			providertest.Switched("login_error_shape", "oauth"),
+			providertest.Switched("login_error_shape", "oauth", "login_failure_status", "200"),
+			providertest.Switched("login_error_shape", "empty_session"),
+			providertest.Switched("login_error_shape", "empty_session", "login_failure_status", "200"),
+			providertest.Switched("login_error_shape", "html"),
+			providertest.Switched("login_error_shape", "html", "login_failure_status", "200"),
+			providertest.Switched("permission_checked_at", "login"),
+			providertest.Switched("at_login_max", "evict_oldest"),
+			providertest.Switched("absolute_life", "24h"),
+			providertest.Switched("failing_calls_refresh", "yes"),
+			providertest.Switched("logout_needs_permission", "yes"),
+			providertest.Switched("status_data", "absent"),
+			providertest.Switched("settings_readable", "no"),
+			providertest.Switched("portal_change_ends_sessions", "yes"),
 		},
 	}
 }

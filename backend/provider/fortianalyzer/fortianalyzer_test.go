@@ -39,7 +39,7 @@ func TestOpen_RefusesByField(t *testing.T) {
 	config.Address = "http://1234567.us-west-1.fortianalyzer.forticloud.com"
 	_, err := New().Open(config)
 	require.Equal(t, "address", requireClass(t, provider.ClassInvalid, err).Field)
-	require.Empty(t, c.operations(), "opening makes no call")
+	require.Empty(t, c.Operations(), "opening makes no call")
 }
 
 func TestOpen_DefaultsAreFortiCloudAndTheDocumentedIdleTimeout(t *testing.T) {
@@ -67,16 +67,16 @@ func TestOpen_IdleTimeoutAsItComesBackFromStorage(t *testing.T) {
 func TestIssue_LeasesTheSessionAndRevokesItsAccessToken(t *testing.T) {
 	c := newCloud(t)
 	credential := c.issue(c.open())
-	require.Equal(t, []string{askToken, logIn, revokeToken, readStatus}, c.operations())
+	require.Equal(t, []string{askToken, logIn, revokeToken, readStatus}, c.Operations())
 	require.Equal(t, 1, c.sessions())
-	require.Zero(t, c.live(emulator.KindLogin), "the access token is revoked")
+	require.Zero(t, c.Live(emulator.KindLogin), "the access token is revoked")
 
 	require.Equal(t, "session", credential.TokenType)
-	require.Equal(t, c.srv.URL("fortianalyzer"), credential.Address)
+	require.Equal(t, c.Address(), credential.Address)
 	require.Equal(t, map[string]any{
-		"session": credential.Token, "url": c.srv.URL("fortianalyzer") + "/jsonrpc",
+		"session": credential.Token, "url": c.Address() + "/jsonrpc",
 	}, credential.Data)
-	require.Equal(t, c.clock.Now().Add(15*time.Minute), credential.ExpiresAt)
+	require.Equal(t, c.Clock.Now().Add(15*time.Minute), credential.ExpiresAt)
 	require.Equal(t, map[string]any{"v": 1.0, "session": credential.Token}, decode(t, credential.Handle))
 	require.Empty(t, credential.Warnings)
 }
@@ -91,7 +91,7 @@ func TestIssue_FortiManagerIsAnotherClientID(t *testing.T) {
 func TestIssue_AnAccessTokenThatCannotBeRevokedIsAWarning(t *testing.T) {
 	for _, status := range []int{400, 401, 500} {
 		c := newCloud(t)
-		c.fault(emulator.Fault{Route: revokeToken, Status: status})
+		c.Disturb(emulator.Fault{Route: revokeToken, Status: status})
 		credential := c.issue(c.open())
 		require.Len(t, credential.Warnings, 1)
 		require.Contains(t, credential.Warnings[0], "access token")
@@ -100,10 +100,10 @@ func TestIssue_AnAccessTokenThatCannotBeRevokedIsAWarning(t *testing.T) {
 
 func TestIssue_ASessionThatMayDoNothingIsLoggedOutAgain(t *testing.T) {
 	c := newCloud(t)
-	c.act("set_permission", "permission", "no")
+	c.Act("set_permission", "permission", "no")
 	_, err := c.open().Issue(t.Context(), asked)
 	require.Equal(t, remedyProfile, requireClass(t, provider.ClassForbidden, err).Remedy)
-	require.Equal(t, []string{askToken, logIn, revokeToken, readStatus, logOut}, c.operations())
+	require.Equal(t, []string{askToken, logIn, revokeToken, readStatus, logOut}, c.Operations())
 	require.Zero(t, c.sessions())
 }
 
@@ -121,11 +121,11 @@ func TestIssue_ASessionThatCannotBeVerifiedIsLoggedOutAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
 			fault.Route = readStatus
-			c.fault(fault)
+			c.Disturb(fault)
 			_, err := c.open().Issue(t.Context(), asked)
 			require.True(t, provider.ClassOf(err).Definite(), err)
 			require.Zero(t, c.sessions())
-			require.Equal(t, 1, c.count(logOut))
+			require.Equal(t, 1, c.Requested(logOut))
 		})
 	}
 }
@@ -133,21 +133,21 @@ func TestIssue_ASessionThatCannotBeVerifiedIsLoggedOutAgain(t *testing.T) {
 func TestIssue_AUselessSessionThatCannotBeLoggedOutIsAmbiguous(t *testing.T) {
 	t.Run("answers lost", func(t *testing.T) {
 		c := newCloud(t)
-		c.fault(emulator.Fault{Route: "/jsonrpc", DropBefore: true})
+		c.Disturb(emulator.Fault{Route: "/jsonrpc", DropBefore: true})
 		_, err := c.open().Issue(t.Context(), asked)
 		requireClass(t, provider.ClassAmbiguous, err)
 		require.Equal(t, 1, c.sessions())
 	})
 	t.Run("not permitted", func(t *testing.T) {
 		c := newCloud(t, "logout_needs_permission", "yes")
-		c.act("set_permission", "permission", "no")
+		c.Act("set_permission", "permission", "no")
 		_, err := c.open().Issue(t.Context(), asked)
 		require.Equal(t, remedyProfile, requireClass(t, provider.ClassAmbiguous, err).Remedy)
 		require.Equal(t, 1, c.sessions())
 	})
 	t.Run("other code", func(t *testing.T) {
 		c := newCloud(t)
-		c.fault(emulator.Fault{Route: "/jsonrpc", Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
+		c.Disturb(emulator.Fault{Route: "/jsonrpc", Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
 		_, err := c.open().Issue(t.Context(), asked)
 		requireClass(t, provider.ClassAmbiguous, err)
 	})
@@ -164,7 +164,7 @@ func TestIssue_ACallerWhoGivesUpLeavesNothingThatIsKnown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
-			c.fault(emulator.Fault{Route: test.route, Delay: time.Hour})
+			c.Disturb(emulator.Fault{Route: test.route, Delay: time.Hour})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			// The requests of this issue, in order; the caller leaves once the delayed one is written.
@@ -180,7 +180,7 @@ func TestIssue_ACallerWhoGivesUpLeavesNothingThatIsKnown(t *testing.T) {
 			requireClass(t, test.class, err)
 			require.ErrorIs(t, err, context.Canceled)
 			require.Zero(t, c.sessions())
-			require.Zero(t, c.live(emulator.KindLogin))
+			require.Zero(t, c.Live(emulator.KindLogin))
 		})
 	}
 }
@@ -192,9 +192,9 @@ func TestIssue_LifetimeIsAtMostTheIdleTimeout(t *testing.T) {
 		_, err := conn.Issue(t.Context(), provider.IssueRequest{Lifetime: lifetime})
 		require.Equal(t, "ttl", requireClass(t, provider.ClassInvalid, err).Field)
 	}
-	require.Empty(t, c.operations())
+	require.Empty(t, c.Operations())
 	credential := c.issue(conn)
-	require.Equal(t, c.clock.Now().Add(10*time.Minute), credential.ExpiresAt, "even if less was asked for")
+	require.Equal(t, c.Clock.Now().Add(10*time.Minute), credential.ExpiresAt, "even if less was asked for")
 }
 
 func TestRenew_IsAUseThatStartsTheIdleTimeAnew(t *testing.T) {
@@ -202,13 +202,13 @@ func TestRenew_IsAUseThatStartsTheIdleTimeAnew(t *testing.T) {
 	conn := c.open()
 	credential := c.issue(conn)
 	for range 5 {
-		c.clock.Advance(14 * time.Minute)
+		c.Clock.Advance(14 * time.Minute)
 		end, err := conn.Renew(t.Context(), credential.Handle, time.Minute)
 		require.NoError(t, err)
-		require.Equal(t, c.clock.Now().Add(15*time.Minute), end)
+		require.Equal(t, c.Clock.Now().Add(15*time.Minute), end)
 	}
-	require.Equal(t, 1, c.count(logIn))
-	c.clock.Advance(15 * time.Minute)
+	require.Equal(t, 1, c.Requested(logIn))
+	c.Clock.Advance(15 * time.Minute)
 	_, err := conn.Renew(t.Context(), credential.Handle, time.Minute)
 	requireClass(t, provider.ClassNotFound, err)
 }
@@ -217,10 +217,10 @@ func TestRenew_AnAbsoluteEndThatNobodyDocumentsIsFoundOut(t *testing.T) {
 	c := newCloud(t, "absolute_life", "20m")
 	conn := c.open()
 	credential := c.issue(conn)
-	c.clock.Advance(14 * time.Minute)
+	c.Clock.Advance(14 * time.Minute)
 	_, err := conn.Renew(t.Context(), credential.Handle, time.Minute)
 	require.NoError(t, err)
-	c.clock.Advance(6 * time.Minute)
+	c.Clock.Advance(6 * time.Minute)
 	_, err = conn.Renew(t.Context(), credential.Handle, time.Minute)
 	requireClass(t, provider.ClassNotFound, err)
 }
@@ -237,7 +237,7 @@ func TestRenew_OnlyTheDocumentedCodeEndsALease(t *testing.T) {
 			conn := c.open()
 			credential := c.issue(conn)
 			fault.Route, fault.Times = readStatus, 1
-			c.fault(fault)
+			c.Disturb(fault)
 			_, err := conn.Renew(t.Context(), credential.Handle, time.Minute)
 			requireClass(t, provider.ClassUnavailable, err)
 			_, err = conn.Renew(t.Context(), credential.Handle, time.Minute)

@@ -14,18 +14,18 @@ func TestRevoke_LogsTheSessionOutWithoutThePassword(t *testing.T) {
 	c := newCloud(t)
 	conn := c.open()
 	credential := c.issue(conn)
-	c.act("download_credentials") // the stored password is wrong from now on
+	c.Act("download_credentials") // the stored password is wrong from now on
 	require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
 	require.Zero(t, c.sessions())
-	require.Equal(t, 1, c.count(askToken))
+	require.Equal(t, 1, c.Requested(askToken))
 }
 
 func TestRevoke_SessionAlreadyGone_SucceedsOnceANewOneProvesIt(t *testing.T) {
 	for name, end := range map[string]func(*cloud, *connection, *provider.Credential){
-		"by an administrator": func(c *cloud, _ *connection, _ *provider.Credential) { c.act("end_sessions") },
-		"by its idle timeout": func(c *cloud, conn *connection, _ *provider.Credential) { c.clock.Advance(conn.idle) },
+		"by an administrator": func(c *cloud, _ *connection, _ *provider.Credential) { c.Act("end_sessions") },
+		"by its idle timeout": func(c *cloud, conn *connection, _ *provider.Credential) { c.Clock.Advance(conn.idle) },
 		"by ourselves": func(c *cloud, conn *connection, credential *provider.Credential) {
-			require.NoError(c.t, conn.Revoke(c.t.Context(), credential.Handle))
+			require.NoError(c.T, conn.Revoke(c.T.Context(), credential.Handle))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -33,9 +33,9 @@ func TestRevoke_SessionAlreadyGone_SucceedsOnceANewOneProvesIt(t *testing.T) {
 			conn := c.open()
 			credential := c.issue(conn)
 			end(c, conn, credential)
-			before := len(c.operations())
+			before := len(c.Operations())
 			require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
-			require.Equal(t, []string{logOut, readStatus, askToken, logIn, revokeToken, readStatus, logOut}, c.operations()[before:])
+			require.Equal(t, []string{logOut, readStatus, askToken, logIn, revokeToken, readStatus, logOut}, c.Operations()[before:])
 			require.Zero(t, c.sessions(), "the session that proved it is gone too")
 		})
 	}
@@ -45,15 +45,15 @@ func TestRevoke_UserLostItsPermission_IsNotTakenForGone(t *testing.T) {
 	c := newCloud(t, "logout_needs_permission", "yes")
 	conn := c.open()
 	credential := c.issue(conn)
-	c.act("set_permission", "permission", "no")
+	c.Act("set_permission", "permission", "no")
 	failure := requireClass(t, provider.ClassForbidden, conn.Revoke(t.Context(), credential.Handle))
 	require.Equal(t, opLogout, failure.Op)
 	require.Equal(t, remedyProfile, failure.Remedy)
 
-	c.act("set_permission", "permission", "yes")
+	c.Act("set_permission", "permission", "yes")
 	require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
 	require.Equal(t, 1, c.sessions(), "the session that could prove nothing could not be logged out either")
-	c.clock.Advance(conn.idle)
+	c.Clock.Advance(conn.idle)
 	require.Zero(t, c.sessions())
 }
 
@@ -61,9 +61,9 @@ func TestRevoke_SessionThatWorksButMayNotLogOut_IsNotTakenForGone(t *testing.T) 
 	c := newCloud(t)
 	conn := c.open()
 	credential := c.issue(conn)
-	c.fault(emulator.Fault{Route: logOut, Body: body(denial)})
+	c.Disturb(emulator.Fault{Route: logOut, Body: body(denial)})
 	requireClass(t, provider.ClassForbidden, conn.Revoke(t.Context(), credential.Handle))
-	require.Equal(t, 1, c.count(logIn), "no new session is needed to see that")
+	require.Equal(t, 1, c.Requested(logIn), "no new session is needed to see that")
 	require.Equal(t, 1, c.sessions())
 }
 
@@ -72,29 +72,29 @@ func TestRevoke_WhatCannotBeConfirmedIsAFailure(t *testing.T) {
 		spoil func(*cloud)
 		class provider.Class
 	}{
-		"wrong password": {func(c *cloud) { c.act("download_credentials") }, provider.ClassUnauthenticated},
+		"wrong password": {func(c *cloud) { c.Act("download_credentials") }, provider.ClassUnauthenticated},
 		"login refused": {func(c *cloud) {
-			c.fault(emulator.Fault{Route: logIn, Status: 403})
+			c.Disturb(emulator.Fault{Route: logIn, Status: 403})
 		}, provider.ClassForbidden},
-		"login lost": {func(c *cloud) { c.fault(emulator.Fault{Route: logIn, DropAfter: true}) }, provider.ClassAmbiguous},
+		"login lost": {func(c *cloud) { c.Disturb(emulator.Fault{Route: logIn, DropAfter: true}) }, provider.ClassAmbiguous},
 		"status of the old session lost": {func(c *cloud) {
-			c.fault(emulator.Fault{Route: readStatus, DropAfter: true})
+			c.Disturb(emulator.Fault{Route: readStatus, DropAfter: true})
 		}, provider.ClassUnavailable},
 		"status of the new session lost": {func(c *cloud) {
-			c.fault(emulator.Fault{Route: readStatus, Skip: 1, DropAfter: true})
+			c.Disturb(emulator.Fault{Route: readStatus, Skip: 1, DropAfter: true})
 		}, provider.ClassUnavailable},
 		"strange status of the old session": {func(c *cloud) {
-			c.fault(emulator.Fault{Route: readStatus, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
+			c.Disturb(emulator.Fault{Route: readStatus, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
 		}, provider.ClassUnavailable},
 		"strange status of the new session": {func(c *cloud) {
-			c.fault(emulator.Fault{Route: readStatus, Skip: 1, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
+			c.Disturb(emulator.Fault{Route: readStatus, Skip: 1, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
 		}, provider.ClassUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
 			conn := c.open()
 			credential := c.issue(conn)
-			c.act("end_sessions")
+			c.Act("end_sessions")
 			test.spoil(c)
 			requireClass(t, test.class, conn.Revoke(t.Context(), credential.Handle))
 		})
@@ -110,7 +110,7 @@ func TestRevoke_ALostLogoutIsRepeatedAndConfirmed(t *testing.T) {
 	defer opened.Abandon()
 	conn := opened.(*connection)
 	credential := c.issue(conn)
-	c.fault(emulator.Fault{Route: logOut, DropAfter: true, Times: 1})
+	c.Disturb(emulator.Fault{Route: logOut, DropAfter: true, Times: 1})
 	require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
 	require.Zero(t, c.sessions())
 }
@@ -131,7 +131,7 @@ func TestRevoke_AnythingElseIsAFailure(t *testing.T) {
 			conn := c.open()
 			credential := c.issue(conn)
 			test.fault.Route = logOut
-			c.fault(test.fault)
+			c.Disturb(test.fault)
 			requireClass(t, test.class, conn.Revoke(t.Context(), credential.Handle))
 			require.Equal(t, 1, c.sessions())
 		})
@@ -145,8 +145,8 @@ func TestRevoke_ConfirmationsTakeOneSessionAtATime(t *testing.T) {
 	for range 8 {
 		leased = append(leased, c.issue(conn))
 	}
-	c.act("end_sessions")
-	c.set("login_max", "1")
+	c.Act("end_sessions")
+	c.Set("login_max", "1")
 	var group errgroup.Group
 	for _, credential := range leased {
 		group.Go(func() error { return conn.Revoke(t.Context(), credential.Handle) })

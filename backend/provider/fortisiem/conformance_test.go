@@ -8,7 +8,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
 	twin "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortisiem"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/fortisiem"
@@ -82,37 +82,13 @@ func (p unhooked) Open(config provider.Config) (provider.Connection, error) {
 	return struct{ provider.Connection }{connection}, nil
 }
 
-// newTwin is the emulator with other defaults: no request can choose a token's life, so the GUI's choice must
-// be the suite's; and the suite opens connections in quick succession that stand for different configs, whose
-// waits would move the clock that it measures by. What the interval does is tested beside this suite.
-func newTwin(defaults map[string]string) emulator.Vendor {
-	vendor := twin.New()
-	for i := range vendor.Switches {
-		if value, ok := defaults[vendor.Switches[i].Name]; ok {
-			vendor.Switches[i].Default = value
-		}
-	}
-	return vendor
-}
-
-func switched(switches ...string) providertest.Variant {
-	variant := providertest.Variant{Switches: map[string]string{}}
-	for i := 0; i < len(switches); i += 2 {
-		if i > 0 {
-			variant.Name += ", "
-		}
-		variant.Name += switches[i] + " " + switches[i+1]
-		variant.Switches[switches[i]] = switches[i+1]
-	}
-	return variant
-}
-
-// suite describes the vendor to the conformance suite.
+// suite describes the vendor to the conformance suite. No request can choose a token's life, so the GUI's choice must be
+// the suite's; and the suite opens connections in quick succession that stand for different configs, whose waits would
+// move the clock that it measures by. What the interval does is tested beside this suite.
 func suite() providertest.Suite {
-	defaults := map[string]string{"access_token_expiry": "3h", "token_interval": "0s", "revoke_route": "yes"}
 	return providertest.Suite{
 		New:       func() provider.Provider { return hooked{patient{fortisiem.New()}} },
-		Twin:      newTwin(defaults),
+		Twin:      emulatortest.WithDefaults(twin.New(), "access_token_expiry", "3h", "token_interval", "0s", "revoke_route", "yes"),
 		Create:    "oauth_token",
 		Required:  []string{"client_id", "client_secret"},
 		WrongRoot: map[string]any{"client_secret": "not-the-secret-of-this-client"},
@@ -120,21 +96,21 @@ func suite() providertest.Suite {
 		// Documented for resources: the bearer has expired or was revoked.
 		Gone: []int{http.StatusUnauthorized},
 		Variants: []providertest.Variant{
-			switched("expires_in_unit", "seconds"),
-			switched("expires_in_unit", "mismatch"),
-			switched("token_has_iat", "yes"),
-			switched("token_form", "opaque", "expires_in_unit", "seconds"),
-			switched("token_form", "jwt_without_exp", "expires_in_unit", "seconds"),
-			switched("not_a_form_status", "415"),
-			switched("token_interval_from", "admitted_request"),
-			switched("early_request_is_failure", "no"),
-			switched("failure_threshold", "1"),
-			switched("failure_threshold", "0"),
-			switched("json_content_type", "text/plain"),
-			switched("error_shape", "plain_as_json"),
-			switched("unauthorized_body", "plain"),
-			switched("unauthorized_body", "empty"),
-			switched("refresh_grant", "accepted"),
+			providertest.Switched("expires_in_unit", "seconds"),
+			providertest.Switched("expires_in_unit", "mismatch"),
+			providertest.Switched("token_has_iat", "yes"),
+			providertest.Switched("token_form", "opaque", "expires_in_unit", "seconds"),
+			providertest.Switched("token_form", "jwt_without_exp", "expires_in_unit", "seconds"),
+			providertest.Switched("not_a_form_status", "415"),
+			providertest.Switched("token_interval_from", "admitted_request"),
+			providertest.Switched("early_request_is_failure", "no"),
+			providertest.Switched("failure_threshold", "1"),
+			providertest.Switched("failure_threshold", "0"),
+			providertest.Switched("json_content_type", "text/plain"),
+			providertest.Switched("error_shape", "plain_as_json"),
+			providertest.Switched("unauthorized_body", "plain"),
+			providertest.Switched("unauthorized_body", "empty"),
+			providertest.Switched("refresh_grant", "accepted"),
 		},
 	}
 }
@@ -145,13 +121,13 @@ func TestConformance(t *testing.T) {
 	t.Run("without revoke_url", without.Run)
 	with := suite()
 	with.Variants = []providertest.Variant{
-		switched("token_form", "opaque", "expires_in_unit", "seconds"),
-		switched("json_content_type", "text/plain"),
-		switched("error_shape", "plain_as_json"),
-		switched("revoke_unknown_status", "200"),
-		switched("revoke_unknown_status", "401"),
-		switched("revoke_unknown_status", "401", "unauthorized_body", "plain"),
-		switched("revoke_unknown_status", "401", "unauthorized_body", "empty"),
+		providertest.Switched("token_form", "opaque", "expires_in_unit", "seconds"),
+		providertest.Switched("json_content_type", "text/plain"),
+		providertest.Switched("error_shape", "plain_as_json"),
+		providertest.Switched("revoke_unknown_status", "200"),
+		providertest.Switched("revoke_unknown_status", "401"),
+		providertest.Switched("revoke_unknown_status", "401", "unauthorized_body", "plain"),
+		providertest.Switched("revoke_unknown_status", "401", "unauthorized_body", "empty"),
 	}
 	t.Run("with revoke_url", with.Run)
 }

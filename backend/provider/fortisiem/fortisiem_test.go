@@ -95,10 +95,10 @@ func TestIssue_Expiry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := newAppliance(t, c.switches...)
 			credential := a.issue(a.open(map[string]any{"expires_in_unit": c.unit}))
-			require.Equal(t, c.want-time.Second, credential.ExpiresAt.Sub(a.clock.Now()))
-			require.False(t, credential.ExpiresAt.After(*a.srv.Credentials("fortisiem")[0].ExpiresAt), "never late")
+			require.Equal(t, c.want-time.Second, credential.ExpiresAt.Sub(a.Clock.Now()))
+			require.False(t, credential.ExpiresAt.After(*a.Issued()[0].ExpiresAt), "never late")
 			require.Equal(t, "Bearer", credential.TokenType)
-			require.Equal(t, a.srv.URL("fortisiem"), credential.Address)
+			require.Equal(t, a.Address(), credential.Address)
 			if c.want < request.Lifetime {
 				require.Len(t, credential.Warnings, 1)
 				require.Contains(t, credential.Warnings[0], "Access Token Expiry")
@@ -145,11 +145,11 @@ func TestIssue_OddAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAppliance(t)
-			a.fault(emulator.Fault{Route: "oauth_token", Body: &c.body})
+			a.Disturb(emulator.Fault{Route: "oauth_token", Body: &c.body})
 			credential, err := a.open(nil).Issue(t.Context(), request)
 			if c.class == never {
 				require.NoError(t, err)
-				require.Equal(t, c.life-time.Second, credential.ExpiresAt.Sub(a.clock.Now()))
+				require.Equal(t, c.life-time.Second, credential.ExpiresAt.Sub(a.Clock.Now()))
 				return
 			}
 			require.Equal(t, c.class, refusal(t, err).Class)
@@ -165,7 +165,7 @@ func TestIssue_LostAnswer_IsAmbiguousAndNotSentAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAppliance(t)
-			a.fault(fault)
+			a.Disturb(fault)
 			require.Equal(t, provider.ClassAmbiguous, a.refused(a.open(nil)).Class)
 			require.Len(t, a.statuses("oauth_token"), 1)
 		})
@@ -174,17 +174,17 @@ func TestIssue_LostAnswer_IsAmbiguousAndNotSentAgain(t *testing.T) {
 
 func TestIssue_RefreshGrant(t *testing.T) {
 	a := newAppliance(t, "refresh_grant", "accepted")
-	config := map[string]any{"grant": "refresh_token", "refresh_token": a.act("make_refresh_token")["refresh_token"]}
+	config := map[string]any{"grant": "refresh_token", "refresh_token": a.Act("make_refresh_token")["refresh_token"]}
 	connection := a.open(config)
 	require.Empty(t, a.issue(connection).Warnings)
-	a.set("refresh_token_rotates", "yes")
+	a.Set("refresh_token_rotates", "yes")
 	rotated := a.issue(connection)
 	require.Len(t, rotated.Warnings, 1)
 	require.Contains(t, rotated.Warnings[0], "refresh token")
 	require.Equal(t, provider.ClassInvalid, a.refused(connection).Class, "the stored refresh token is used up")
 
 	a = newAppliance(t)
-	config["refresh_token"] = a.act("make_refresh_token")["refresh_token"]
+	config["refresh_token"] = a.Act("make_refresh_token")["refresh_token"]
 	require.Equal(t, provider.ClassInvalid, a.refused(a.open(config)).Class, "release 7.5.1 takes client_credentials only")
 }
 
@@ -202,7 +202,7 @@ func TestCheck_TellsWhoWeAreAndHowLongTokensLive(t *testing.T) {
 			a := newAppliance(t, c.switches...)
 			result, err := a.open(nil).Check(t.Context())
 			require.NoError(t, err)
-			id := a.srv.State().Vendors["fortisiem"].Credentials["client_id"]
+			id := a.Root()["client_id"]
 			if c.identity == "" {
 				c.identity = id
 			}
@@ -222,7 +222,7 @@ func TestCheck_EndsItsTokenWhereItCan(t *testing.T) {
 	result, err := a.hooked(nil).Check(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, result.Warnings)
-	require.Zero(t, a.live())
+	require.Zero(t, a.Live(emulator.KindLeased))
 
 	a = newAppliance(t)
 	result, err = a.hooked(nil).Check(t.Context())
@@ -245,12 +245,12 @@ func TestCheck_WhatTheVerifyPathProves(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAppliance(t, "revoke_route", "yes")
-			a.fault(emulator.Fault{Route: "health_summary", Status: c.status})
+			a.Disturb(emulator.Fault{Route: "health_summary", Status: c.status})
 			_, err := a.hooked(nil).Check(t.Context())
 			failure := refusal(t, err)
 			require.Equal(t, c.class, failure.Class)
 			require.Equal(t, c.field, failure.Field)
-			require.Zero(t, a.live(), "the token of a failed check is ended too")
+			require.Zero(t, a.Live(emulator.KindLeased), "the token of a failed check is ended too")
 		})
 	}
 }
@@ -272,14 +272,14 @@ func TestClose_LeavesTheCredentialsAlive(t *testing.T) {
 		a.issue(connection)
 		require.NoError(t, connection.Close(t.Context()))
 	}
-	require.Equal(t, 2, a.live())
+	require.Equal(t, 2, a.Live(emulator.KindLeased))
 }
 
 func TestErrors_HoldNoSecret(t *testing.T) {
 	a := newAppliance(t)
-	secret := a.srv.State().Vendors["fortisiem"].Credentials["client_secret"]
+	secret := a.Root()["client_secret"]
 	body := `{"error":"BAD_REQUEST","message":"no client ` + secret + ` of ` + strings.ToUpper(secret) + `"}`
-	a.fault(emulator.Fault{Route: "oauth_token", Status: http.StatusBadRequest, Body: &body})
+	a.Disturb(emulator.Fault{Route: "oauth_token", Status: http.StatusBadRequest, Body: &body})
 	failure := a.refused(a.open(nil))
 	require.Equal(t, provider.ClassInvalid, failure.Class)
 	require.NotContains(t, failure.Error(), secret)

@@ -34,10 +34,10 @@ func TestRevoke_ByTheOperatorsCall(t *testing.T) {
 			connection := a.hooked(fields)
 			gone, other := a.issue(connection), a.issue(connection)
 			require.NoError(t, revoke(t, connection, gone))
-			require.Equal(t, 1, a.live())
-			require.Equal(t, emulator.EndedRevoked, a.srv.Credentials("fortisiem")[0].EndedBy)
+			require.Equal(t, 1, a.Live(emulator.KindLeased))
+			require.Equal(t, emulator.EndedRevoked, a.Endings()[0])
 			require.NoError(t, revoke(t, connection, other))
-			require.Zero(t, a.live())
+			require.Zero(t, a.Live(emulator.KindLeased))
 		})
 	}
 }
@@ -52,7 +52,7 @@ func TestRevoke_TokenAlreadyGone_Succeeds(t *testing.T) {
 				require.NoError(t, revoke(t, connection, credential))
 			}
 			expired := a.issue(connection)
-			a.clock.Set(expired.ExpiresAt.Add(1e9))
+			a.Clock.Set(expired.ExpiresAt.Add(1e9))
 			require.NoError(t, revoke(t, connection, expired))
 		})
 	}
@@ -72,12 +72,12 @@ func TestRevoke_NotFoundButAlive_Fails(t *testing.T) {
 			a := newAppliance(t, "revoke_route", "yes")
 			connection := a.hooked(nil)
 			credential := a.issue(connection)
-			a.fault(emulator.Fault{Route: "oauth_revoke", Status: c.status})
+			a.Disturb(emulator.Fault{Route: "oauth_revoke", Status: c.status})
 			failure := refusal(t, revoke(t, connection, credential))
 			require.Equal(t, c.class, failure.Class)
 			require.Equal(t, "revoke_url", failure.Field)
 			require.Contains(t, failure.Message, "still works")
-			require.Equal(t, 1, a.live())
+			require.Equal(t, 1, a.Live(emulator.KindLeased))
 		})
 	}
 }
@@ -100,10 +100,10 @@ func TestRevoke_WhatIsNoSuccess(t *testing.T) {
 			connection := a.hooked(nil)
 			credential := a.issue(connection)
 			for _, fault := range c.faults {
-				a.fault(fault)
+				a.Disturb(fault)
 			}
 			require.Equal(t, c.class, refusal(t, revoke(t, connection, credential)).Class)
-			a.srv.ClearFaults("fortisiem")
+			a.EndFaults()
 			require.NoError(t, revoke(t, connection, credential))
 		})
 	}
@@ -113,11 +113,11 @@ func TestRevoke_WithoutURL_FailsWithoutARequest(t *testing.T) {
 	a := newAppliance(t, "revoke_route", "yes")
 	connection := a.open(nil)
 	credential := a.issue(connection)
-	before := len(a.srv.Requests("fortisiem"))
+	before := a.Requested()
 	failure := refusal(t, revoke(t, connection, credential))
 	require.Equal(t, provider.ClassInvalid, failure.Class)
 	require.Equal(t, "revoke_url", failure.Field)
-	require.Len(t, a.srv.Requests("fortisiem"), before)
+	require.Equal(t, before, a.Requested())
 	require.NoError(t, revoke(t, a.hooked(nil), credential), "a revoke_url that is set later serves what is out")
 }
 
@@ -134,7 +134,7 @@ func TestHandle_HoldsTheTokenAndNotTheRootCredential(t *testing.T) {
 	a := newAppliance(t)
 	credential := a.issue(a.open(nil))
 	require.JSONEq(t, `{"v":1,"token":"`+credential.Token+`"}`, string(credential.Handle))
-	require.NotContains(t, string(credential.Handle), a.srv.State().Vendors["fortisiem"].Credentials["client_secret"])
+	require.NotContains(t, string(credential.Handle), a.Root()["client_secret"])
 }
 
 // A broker of the operator's, on another host, gets the token where the template says, escaped for its
@@ -154,9 +154,9 @@ func TestRevoke_OnAnotherHost_FillsTheTemplate(t *testing.T) {
 	t.Cleanup(broker.Close)
 	a := newAppliance(t)
 	odd := `{"access_token":"a\"b&c=d +{{client_id}}","expires_in":3600}`
-	a.fault(emulator.Fault{Route: "oauth_token", Body: &odd})
+	a.Disturb(emulator.Fault{Route: "oauth_token", Body: &odd})
 	const token = `a"b&c=d +{{client_id}}`
-	id := a.srv.State().Vendors["fortisiem"].Credentials["client_id"]
+	id := a.Root()["client_id"]
 
 	for template, check := range map[string]func(t *testing.T, got seen){
 		"": func(t *testing.T, got seen) {

@@ -25,53 +25,53 @@ func TestExchange_RefusalsAreToldApart(t *testing.T) {
 		remedy  string
 	}{
 		"wrong pair": {
-			func(a *appliance) { a.act("reset_secret") },
-			provider.ClassUnauthenticated, 0, "check client_id and client_secret in config/siem",
+			func(a *appliance) { a.Act("reset_secret") },
+			provider.ClassUnauthenticated, 0, "check client_id and client_secret in config/edge",
 		},
 		"owner without the right": {
-			func(a *appliance) { a.act("deny_owner") },
+			func(a *appliance) { a.Act("deny_owner") },
 			provider.ClassForbidden, 0, "the right to ask for tokens",
 		},
 		"expired secret": {
-			func(a *appliance) { a.act("expire_secret") },
+			func(a *appliance) { a.Act("expire_secret") },
 			provider.ClassUnauthenticated, 0, "reset the secret",
 		},
 		"revoked client": {
-			func(a *appliance) { a.act("revoke_client") },
+			func(a *appliance) { a.Act("revoke_client") },
 			provider.ClassUnauthenticated, 0, "make a new API token",
 		},
 		"blocked": {
 			func(a *appliance) {
-				a.fault(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("FAILURE threshold exceeded.")})
+				a.Disturb(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("FAILURE threshold exceeded.")})
 			},
 			provider.ClassRateLimited, 5 * time.Minute, "nothing is sent",
 		},
 		"one token only": {
-			func(a *appliance) { a.set("single_issue", "yes"); a.issue(a.open(nil)) },
+			func(a *appliance) { a.Set("single_issue", "yes"); a.issue(a.open(nil)) },
 			provider.ClassInvalid, 0, "sharing=shared",
 		},
 		"an unknown 400": {
 			func(a *appliance) {
-				a.fault(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("Teapot")})
+				a.Disturb(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("Teapot")})
 			},
 			provider.ClassInvalid, 0, "",
 		},
 		"an undocumented 401": {
-			func(a *appliance) { a.fault(emulator.Fault{Route: "oauth_token", Status: 401}) },
-			provider.ClassUnauthenticated, 0, "check client_id and client_secret in config/siem",
+			func(a *appliance) { a.Disturb(emulator.Fault{Route: "oauth_token", Status: 401}) },
+			provider.ClassUnauthenticated, 0, "check client_id and client_secret in config/edge",
 		},
 		"an undocumented 429": {
-			func(a *appliance) { a.fault(emulator.Fault{Route: "oauth_token", Status: 429}) },
+			func(a *appliance) { a.Disturb(emulator.Fault{Route: "oauth_token", Status: 429}) },
 			provider.ClassRateLimited, 0, "",
 		},
 		"a 429 with its own wish": {
 			func(a *appliance) {
-				a.fault(emulator.Fault{Route: "oauth_token", Status: 429, Header: map[string]string{"Retry-After": "60"}})
+				a.Disturb(emulator.Fault{Route: "oauth_token", Status: 429, Header: map[string]string{"Retry-After": "60"}})
 			},
 			provider.ClassRateLimited, time.Minute, "",
 		},
 		"unavailable": {
-			func(a *appliance) { a.fault(emulator.Fault{Route: "oauth_token", Status: 503}) },
+			func(a *appliance) { a.Disturb(emulator.Fault{Route: "oauth_token", Status: 503}) },
 			provider.ClassUnavailable, 0, "",
 		},
 	} {
@@ -93,7 +93,7 @@ func TestIssue_ManyReadersOfAWrongPair_SendOneRequest(t *testing.T) {
 	for name, action := range map[string]string{"wrong pair": "reset_secret", "owner without the right": "deny_owner"} {
 		t.Run(name, func(t *testing.T) {
 			a := newAppliance(t)
-			a.act(action)
+			a.Act(action)
 			connection := a.open(nil)
 			first := a.refused(connection)
 			for range 20 {
@@ -103,7 +103,7 @@ func TestIssue_ManyReadersOfAWrongPair_SendOneRequest(t *testing.T) {
 				require.Contains(t, again.Message, "remembered")
 			}
 			require.Len(t, a.statuses("oauth_token"), 1)
-			a.clock.Advance(30 * time.Second)
+			a.Clock.Advance(30 * time.Second)
 			require.NotContains(t, a.refused(connection).Message, "remembered")
 			require.Len(t, a.statuses("oauth_token"), 2)
 		})
@@ -112,29 +112,29 @@ func TestIssue_ManyReadersOfAWrongPair_SendOneRequest(t *testing.T) {
 
 func TestIssue_Blocked_NothingIsSentUntilItHasPassed(t *testing.T) {
 	a := newAppliance(t, "failure_threshold", "1")
-	a.act("deny_owner")
+	a.Act("deny_owner")
 	require.Equal(t, provider.ClassForbidden, a.refused(a.open(nil)).Class)
-	a.act("allow_owner")
-	a.clock.Advance(10 * time.Second)
+	a.Act("allow_owner")
+	a.Clock.Advance(10 * time.Second)
 
 	connection := a.open(nil)
 	require.Equal(t, 5*time.Minute, a.refused(connection).RetryAfter)
 	sent := len(a.statuses("oauth_token"))
-	a.clock.Advance(time.Minute)
+	a.Clock.Advance(time.Minute)
 	again := a.refused(connection)
 	require.Equal(t, provider.ClassRateLimited, again.Class)
 	require.Equal(t, 4*time.Minute, again.RetryAfter)
 	_, err := connection.Check(t.Context())
 	require.Equal(t, provider.ClassRateLimited, refusal(t, err).Class)
 	require.Len(t, a.statuses("oauth_token"), sent)
-	a.clock.Advance(4 * time.Minute)
+	a.Clock.Advance(4 * time.Minute)
 	a.issue(connection)
 }
 
 func TestIssue_OtherFailuresAreNotRemembered(t *testing.T) {
 	for _, status := range []int{http.StatusServiceUnavailable, http.StatusInternalServerError, http.StatusNotFound} {
 		a := newAppliance(t)
-		a.fault(emulator.Fault{Route: "oauth_token", Status: status, Times: 1})
+		a.Disturb(emulator.Fault{Route: "oauth_token", Status: status, Times: 1})
 		connection := a.open(nil)
 		require.NotContains(t, a.refused(connection).Message, "remembered")
 		a.issue(connection)
@@ -150,26 +150,26 @@ func TestIssue_WaitsForItsTurn(t *testing.T) {
 	_, err := connection.Check(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []int{200, 200, 200, 200, 200}, a.statuses("oauth_token"))
-	a.clock.Advance(time.Hour)
-	before := a.clock.Now()
+	a.Clock.Advance(time.Hour)
+	before := a.Clock.Now()
 	a.issue(connection)
-	require.Equal(t, before, a.clock.Now(), "nobody waits after a pause")
+	require.Equal(t, before, a.Clock.Now(), "nobody waits after a pause")
 }
 
 func TestIssue_TooEarlyAfterSomebodyElse_WaitsAndAsksOnceMore(t *testing.T) {
 	for _, from := range []string{"any_request", "admitted_request"} {
 		a := newAppliance(t, "token_interval_from", from)
 		a.issue(a.open(nil))
-		before := a.clock.Now()
+		before := a.Clock.Now()
 		a.issue(a.open(nil)) // another config or node, with the same client id
 		require.Equal(t, []int{200, 400, 200}, a.statuses("oauth_token"))
-		require.GreaterOrEqual(t, a.clock.Now().Sub(before), 5*time.Second)
+		require.GreaterOrEqual(t, a.Clock.Now().Sub(before), 5*time.Second)
 	}
 }
 
 func TestIssue_TooEarlyTwice_IsRateLimitedAndNotRemembered(t *testing.T) {
 	a := newAppliance(t)
-	a.fault(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("Rate limit exceeded."), Times: 2})
+	a.Disturb(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("Rate limit exceeded."), Times: 2})
 	connection := a.open(nil)
 	failure := a.refused(connection)
 	require.Equal(t, provider.ClassRateLimited, failure.Class)

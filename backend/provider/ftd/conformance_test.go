@@ -13,19 +13,15 @@ import (
 
 func TestMain(m *testing.M) { providertest.Main(m) }
 
-func switched(name, value string) providertest.Variant {
-	return providertest.Variant{Name: name + " " + value, Switches: map[string]string{name: value}}
-}
-
 func TestConformance(t *testing.T) { suite().Run(t) }
 
 // suite describes the vendor to the conformance suite.
 func suite() providertest.Suite {
-	parentOwns := switched("parent_revoke_kills_custom", "yes")
+	parentOwns := providertest.Switched("parent_revoke_kills_custom", "yes")
 	parentOwns.LoginOwnsCredentials = true
-	lists := switched("custom_tokens_in_sessions", "yes")
+	lists := providertest.Switched("custom_tokens_in_sessions", "yes")
 	lists.SeesLimit = true
-	names := switched("custom_tokens_in_sessions", "yes")
+	names := providertest.Switched("custom_tokens_in_sessions", "yes")
 	names.Name, names.SeesLimit, names.FindsAll = "custom_tokens_in_sessions yes, by subject", true, true
 	names.Switches["custom_token_session_name"] = "subject"
 	return providertest.Suite{
@@ -42,26 +38,26 @@ func suite() providertest.Suite {
 			parentOwns,
 			lists,
 			names,
-			switched("ended_token_status", "408"),
-			switched("forbidden_status", "401"),
-			switched("session_scope", "user"),
-			switched("oldest_by", "refresh"),
-			switched("oldest_by", "use"),
-			switched("slot_held_until", "access"),
-			switched("custom_tokens_count", "no"),
-			switched("above_maximum", "clamp"),
-			switched("no_refresh_members", "null"),
-			switched("no_refresh_members", "empty"),
-			switched("password_grant_honours_desired", "yes"),
-			switched("failed_refresh_status", "401"),
-			switched("refresh_kills_old_access", "no"),
-			switched("used_refresh_token", "accept"),
-			switched("revoke_unknown_token", "ok"),
-			switched("revoke_unknown_subject", "ok"),
-			switched("revoke_subject", "all"),
-			switched("revoke_token", "token"),
-			switched("password_change_ends", "logins"),
-			switched("password_change_ends", "own_session"),
+			providertest.Switched("ended_token_status", "408"),
+			providertest.Switched("forbidden_status", "401"),
+			providertest.Switched("session_scope", "user"),
+			providertest.Switched("oldest_by", "refresh"),
+			providertest.Switched("oldest_by", "use"),
+			providertest.Switched("slot_held_until", "access"),
+			providertest.Switched("custom_tokens_count", "no"),
+			providertest.Switched("above_maximum", "clamp"),
+			providertest.Switched("no_refresh_members", "null"),
+			providertest.Switched("no_refresh_members", "empty"),
+			providertest.Switched("password_grant_honours_desired", "yes"),
+			providertest.Switched("failed_refresh_status", "401"),
+			providertest.Switched("refresh_kills_old_access", "no"),
+			providertest.Switched("used_refresh_token", "accept"),
+			providertest.Switched("revoke_unknown_token", "ok"),
+			providertest.Switched("revoke_unknown_subject", "ok"),
+			providertest.Switched("revoke_subject", "all"),
+			providertest.Switched("revoke_token", "token"),
+			providertest.Switched("password_change_ends", "logins"),
+			providertest.Switched("password_change_ends", "own_session"),
 		},
 	}
 }

@@ -40,7 +40,7 @@ func TestPanicWhileLoggingIn_IsAnError(t *testing.T) {
 			d := newDevice(t)
 			driver := ftd.New()
 			opened, err := driver.Open(provider.Config{
-				Name: "edge", Address: d.URL("ftd"), Sessions: c.store, Clock: d.clock,
+				Name: "edge", Address: d.Address(), Sessions: c.store, Clock: d.clock,
 				Fields: &framework.FieldData{Raw: d.fields, Schema: driver.ConfigFields()},
 			})
 			require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestPanicWhileLoggingIn_IsAnError(t *testing.T) {
 			var reason *provider.PanicError
 			require.ErrorAs(t, err, &reason)
 			assert.Equal(t, "index out of range", reason.Reason)
-			assert.Equal(t, c.logins, d.live(emulator.KindLogin))
+			assert.Equal(t, c.logins, d.Live(emulator.KindLogin))
 			if c.logins == 0 {
 				_, err = opened.Check(t.Context())
 				requireClass(t, provider.ClassAmbiguous, err)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
 	"io"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
 	twin "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/ftd"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/ftd"
@@ -33,8 +33,7 @@ type connection interface {
 
 // device is an emulated device, and what a connection to it is opened with.
 type device struct {
-	*emulator.Server
-	t        testing.TB
+	*emulatortest.Server
 	address  string
 	clock    *providertest.Clock
 	sessions *providertest.Sessions
@@ -46,15 +45,13 @@ type device struct {
 
 func newDevice(t testing.TB) *device {
 	t.Helper()
+	clock := providertest.NewClock()
 	d := &device{
-		t: t, clock: providertest.NewClock(), sessions: &providertest.Sessions{},
-		fields: map[string]any{}, random: rand.Reader, timeout: 10 * time.Second,
+		Server: emulatortest.StartWith(t, emulator.Config{Seed: 1, Now: clock.Now, PlainHTTP: true}, twin.New()),
+		clock:  clock, sessions: &providertest.Sessions{}, fields: map[string]any{}, random: rand.Reader, timeout: 10 * time.Second,
 	}
-	server, err := emulator.Start(emulator.Config{Seed: 1, Now: d.clock.Now, PlainHTTP: true}, twin.New())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, server.Close()) })
-	d.Server, d.address = server, server.URL("ftd")
-	for name, value := range server.State().Vendors["ftd"].Credentials {
+	d.address = d.Address()
+	for name, value := range d.Root() {
 		d.fields[name] = value
 	}
 	return d
@@ -62,7 +59,7 @@ func newDevice(t testing.TB) *device {
 
 // open returns a new connection over the device's one session store.
 func (d *device) open() connection {
-	d.t.Helper()
+	d.T.Helper()
 	driver := ftd.NewWithRandom(d.random)
 	opened, err := driver.Open(provider.Config{
 		Name: "edge", Address: d.address, RequestTimeout: d.timeout,
@@ -70,60 +67,23 @@ func (d *device) open() connection {
 		Sessions: d.sessions, Clock: d.clock,
 		Logger: hclog.New(&hclog.LoggerOptions{Output: &d.log, Level: hclog.Trace}),
 	})
-	require.NoError(d.t, err)
-	d.t.Cleanup(opened.Abandon)
+	require.NoError(d.T, err)
+	d.T.Cleanup(opened.Abandon)
 	return opened.(connection)
-}
-
-func (d *device) set(name, value string) {
-	d.t.Helper()
-	require.NoError(d.t, d.SetSwitch("ftd", name, value))
-}
-
-func (d *device) fault(fault emulator.Fault) {
-	d.t.Helper()
-	fault.Vendor = "ftd"
-	require.NoError(d.t, d.AddFault(fault))
-}
-
-func (d *device) do(action string, arguments map[string]string) map[string]string {
-	d.t.Helper()
-	answer, err := d.Do("ftd", action, arguments)
-	require.NoError(d.t, err)
-	return answer
-}
-
-// requests counts requests by operation.
-func (d *device) requests(operation string) int {
-	count := 0
-	for _, request := range d.Requests("ftd") {
-		if request.Operation == operation {
-			count++
-		}
-	}
-	return count
-}
-
-func (d *device) live(kind string) int {
-	count := 0
-	for _, credential := range d.Credentials("ftd") {
-		if credential.Kind == kind && credential.Live {
-			count++
-		}
-	}
-	return count
 }
 
 // evictLogin makes five people log in to the web interface, which ends every session of ours. Three of them
 // leave again.
 func (d *device) evictLogin() {
 	for i := range 5 {
-		answer := d.do("ui_login", nil)
+		answer := d.Act("ui_login")
 		if i > 1 {
-			defer d.do("ui_logout", answer)
+			defer d.Act("ui_logout", "id", answer["id"])
 		}
 	}
 }
+
+var requireClass = providertest.RequireClass
 
 func request(marker string) provider.IssueRequest {
 	return provider.IssueRequest{Marker: marker, Lifetime: time.Hour}
@@ -134,14 +94,6 @@ func issue(t *testing.T, from provider.Connection, marker string) *provider.Cred
 	credential, err := from.Issue(t.Context(), request(marker))
 	require.NoError(t, err)
 	return credential
-}
-
-func requireClass(t *testing.T, want provider.Class, err error) *provider.Error {
-	t.Helper()
-	failure, ok := errors.AsType[*provider.Error](err)
-	require.True(t, ok, "an *Error, not: %v", err)
-	require.Equal(t, want, failure.Class, failure.Error())
-	return failure
 }
 
 func TestOpen_APIVersion(t *testing.T) {
@@ -165,13 +117,13 @@ func TestIssue_TellsTheSubjectAndTheVersionedAddress(t *testing.T) {
 	d.fields["api_version"] = "v6"
 	credential := issue(t, d.open(), "va-edge-reader-1")
 	assert.Equal(t, map[string]any{"subject": "va-edge-reader-1"}, credential.Data)
-	assert.Equal(t, d.URL("ftd")+"/api/fdm/v6", credential.Address)
+	assert.Equal(t, d.Address()+"/api/fdm/v6", credential.Address)
 	assert.Equal(t, d.clock.Now().Add(time.Hour), credential.ExpiresAt)
 }
 
 func TestIssue_RefreshTokenIsNeverHandedOut(t *testing.T) {
 	d := newDevice(t)
-	d.fault(emulator.Fault{Route: "custom_token", Body: new(
+	d.Disturb(emulator.Fault{Route: "custom_token", Body: new(
 		`{"access_token":"acc","expires_in":3600,"token_type":"Bearer","refresh_token":"hunter2","refresh_expires_in":7200}`)})
 	credential := issue(t, d.open(), "va-1")
 	assert.NotContains(t, string(credential.Handle), "hunter2")
@@ -187,16 +139,16 @@ func TestIssue_WithoutALifetimeTheTokenIsEndedAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(t)
-			d.set("revoke_unknown_token", "ok")
-			d.fault(emulator.Fault{Route: "custom_token", Body: &body})
+			d.Set("revoke_unknown_token", "ok")
+			d.Disturb(emulator.Fault{Route: "custom_token", Body: &body})
 			_, err := d.open().Issue(t.Context(), request("va-1"))
 			requireClass(t, provider.ClassInvalid, err)
-			assert.Equal(t, 1, d.requests("revoke_token"))
+			assert.Equal(t, 1, d.Requested("revoke_token"))
 		})
 		t.Run(name+", and cannot be ended", func(t *testing.T) {
 			d := newDevice(t)
-			d.fault(emulator.Fault{Route: "custom_token", Body: &body})
-			d.fault(emulator.Fault{Route: "revoke_token", Status: 500})
+			d.Disturb(emulator.Fault{Route: "custom_token", Body: &body})
+			d.Disturb(emulator.Fault{Route: "revoke_token", Status: 500})
 			_, err := d.open().Issue(t.Context(), request("va-1"))
 			requireClass(t, provider.ClassAmbiguous, err)
 		})
@@ -206,35 +158,35 @@ func TestIssue_WithoutALifetimeTheTokenIsEndedAgain(t *testing.T) {
 func TestIssue_DeviceStates(t *testing.T) {
 	t.Run("booting", func(t *testing.T) {
 		d := newDevice(t)
-		d.set("device_state", "booting")
+		d.Set("device_state", "booting")
 		_, err := d.open().Issue(t.Context(), request("va-1"))
 		assert.Contains(t, requireClass(t, provider.ClassUnavailable, err).Message, "starting")
 	})
 	t.Run("locked", func(t *testing.T) {
 		d := newDevice(t)
-		d.fault(emulator.Fault{Route: "custom_token", Status: 423})
+		d.Disturb(emulator.Fault{Route: "custom_token", Status: 423})
 		_, err := d.open().Issue(t.Context(), request("va-1"))
 		assert.Equal(t, 10*time.Second, requireClass(t, provider.ClassUnavailable, err).RetryAfter)
 	})
 	t.Run("locked, and says for how long", func(t *testing.T) {
 		d := newDevice(t)
-		d.fault(emulator.Fault{Route: "custom_token", Status: 423, Header: map[string]string{"Retry-After": "3"}})
+		d.Disturb(emulator.Fault{Route: "custom_token", Status: 423, Header: map[string]string{"Retry-After": "3"}})
 		_, err := d.open().Issue(t.Context(), request("va-1"))
 		assert.Equal(t, 3*time.Second, requireClass(t, provider.ClassUnavailable, err).RetryAfter)
 	})
 	t.Run("setup wizard", func(t *testing.T) {
 		d := newDevice(t)
-		d.fault(emulator.Fault{Route: "custom_token", Status: 403})
+		d.Disturb(emulator.Fault{Route: "custom_token", Status: 403})
 		_, err := d.open().Issue(t.Context(), request("va-1"))
 		assert.Contains(t, requireClass(t, provider.ClassForbidden, err).Remedy, "setup wizard")
 	})
 	t.Run("user too weak", func(t *testing.T) {
 		d := newDevice(t)
-		root := d.do("add_external_user", map[string]string{"name": "reader", "role": "ro"})
+		root := d.Act("add_external_user", "name", "reader", "role", "ro")
 		d.fields["username"], d.fields["password"] = root["username"], root["password"]
 		_, err := d.open().Issue(t.Context(), request("va-1"))
 		assert.Contains(t, requireClass(t, provider.ClassInvalid, err).Message, "permission")
-		assert.Equal(t, 1, d.requests("password"), "our login is alive, so there is no other")
+		assert.Equal(t, 1, d.Requested("password"), "our login is alive, so there is no other")
 	})
 }
 
@@ -256,7 +208,7 @@ func TestUnknownAPIVersion(t *testing.T) {
 		requireClass(t, provider.ClassUnauthenticated, err)
 		requireClass(t, provider.ClassUnauthenticated, misled.Revoke(t.Context(), credential.Handle))
 		requireClass(t, provider.ClassUnauthenticated, misled.RevokeMarker(t.Context(), "va-1"))
-		assert.Equal(t, 1, d.live(emulator.KindLeased))
+		assert.Equal(t, 1, d.Live(emulator.KindLeased))
 	})
 }
 
@@ -272,7 +224,7 @@ func TestCheck_TellsRoleAndVersions(t *testing.T) {
 
 func TestCheck_ExternalUserHasAWarning(t *testing.T) {
 	d := newDevice(t)
-	root := d.do("add_external_user", map[string]string{"name": "reader", "role": "ro"})
+	root := d.Act("add_external_user", "name", "reader", "role", "ro")
 	d.fields["username"], d.fields["password"] = root["username"], root["password"]
 	result, err := d.open().Check(t.Context())
 	require.NoError(t, err)
@@ -282,8 +234,8 @@ func TestCheck_ExternalUserHasAWarning(t *testing.T) {
 
 func TestCheck_ToleratesWhatOldReleasesLack(t *testing.T) {
 	d := newDevice(t)
-	d.fault(emulator.Fault{Route: "/api/versions", Status: 404})
-	d.fault(emulator.Fault{Route: "object/users", Status: 403})
+	d.Disturb(emulator.Fault{Route: "/api/versions", Status: 404})
+	d.Disturb(emulator.Fault{Route: "object/users", Status: 403})
 	result, err := d.open().Check(t.Context())
 	require.NoError(t, err)
 	assert.NotContains(t, result.Details, "supported_versions")
@@ -300,13 +252,13 @@ func TestCheck_WithARememberedRefusalEndsNothing(t *testing.T) {
 	requireClass(t, provider.ClassUnauthenticated, err)
 	_, err = d.open().Check(t.Context())
 	requireClass(t, provider.ClassUnauthenticated, err)
-	logins := d.requests("password")
-	revocations := d.requests("revoke_token")
+	logins := d.Requested("password")
+	revocations := d.Requested("revoke_token")
 	_, err = asking.Check(t.Context())
 	failure := requireClass(t, provider.ClassUnauthenticated, err)
 	assert.Positive(t, failure.RetryAfter)
-	assert.Equal(t, logins, d.requests("password"))
-	assert.Equal(t, revocations, d.requests("revoke_token"))
+	assert.Equal(t, logins, d.Requested("password"))
+	assert.Equal(t, revocations, d.Requested("revoke_token"))
 }
 
 func TestRenew_EvictedTokenIsNotFound(t *testing.T) {
@@ -322,7 +274,7 @@ func TestRenew_BusyDeviceIsUnavailable(t *testing.T) {
 	d := newDevice(t)
 	c := d.open()
 	credential := issue(t, c, "va-1")
-	d.set("device_state", "busy")
+	d.Set("device_state", "busy")
 	_, err := c.Renew(t.Context(), credential.Handle, time.Hour)
 	assert.Equal(t, 10*time.Second, requireClass(t, provider.ClassUnavailable, err).RetryAfter)
 }
@@ -331,7 +283,7 @@ func TestRenew_ForbiddenIsAlive(t *testing.T) {
 	d := newDevice(t)
 	c := d.open()
 	credential := issue(t, c, "va-1")
-	d.fault(emulator.Fault{Route: "object/users", Status: 403})
+	d.Disturb(emulator.Fault{Route: "object/users", Status: 403})
 	end, err := c.Renew(t.Context(), credential.Handle, time.Hour)
 	require.NoError(t, err)
 	assert.True(t, end.Equal(credential.ExpiresAt))
@@ -357,7 +309,7 @@ func TestEvictedLogin_IsReplacedOnce(t *testing.T) {
 			credential := issue(t, c, "va-1")
 			d.evictLogin()
 			require.NoError(t, call(c, credential))
-			assert.Equal(t, 2, d.requests("password"))
+			assert.Equal(t, 2, d.Requested("password"))
 		})
 	}
 }
@@ -367,28 +319,28 @@ func TestEvictedLogin_RefusedAgainIsTheAnswer(t *testing.T) {
 	c := d.open()
 	issue(t, c, "va-1")
 	d.evictLogin()
-	d.fault(emulator.Fault{Route: listing, Status: 403}) // or the listing would notice
-	d.fault(emulator.Fault{Route: "custom_token", Status: 400})
+	d.Disturb(emulator.Fault{Route: listing, Status: 403}) // or the listing would notice
+	d.Disturb(emulator.Fault{Route: "custom_token", Status: 400})
 	_, err := c.Issue(t.Context(), request("va-2"))
 	requireClass(t, provider.ClassInvalid, err)
-	assert.Equal(t, 2, d.requests("password"))
-	assert.Equal(t, 3, d.requests("custom_token"), "one that worked, two that were refused")
+	assert.Equal(t, 2, d.Requested("password"))
+	assert.Equal(t, 3, d.Requested("custom_token"), "one that worked, two that were refused")
 }
 
 func TestLoginThatDiesAtOnce_IsNotReplacedForEver(t *testing.T) {
 	d := newDevice(t)
-	d.fault(emulator.Fault{Route: "custom_token", Status: 401})
-	d.fault(emulator.Fault{Route: "object/users", Status: 401})
-	d.fault(emulator.Fault{Route: listing, Status: 401})
+	d.Disturb(emulator.Fault{Route: "custom_token", Status: 401})
+	d.Disturb(emulator.Fault{Route: "object/users", Status: 401})
+	d.Disturb(emulator.Fault{Route: listing, Status: 401})
 	_, err := d.open().Issue(t.Context(), request("va-1"))
 	assert.Contains(t, requireClass(t, provider.ClassUnavailable, err).Message, "right after it was made")
-	assert.Equal(t, 1, d.requests("password"))
+	assert.Equal(t, 1, d.Requested("password"))
 }
 
 func TestRefusalWithALoginThatLives_IsNotAboutTheRootCredential(t *testing.T) {
 	d := newDevice(t)
-	d.fault(emulator.Fault{Route: "custom_token", Status: 401})
+	d.Disturb(emulator.Fault{Route: "custom_token", Status: 401})
 	_, err := d.open().Issue(t.Context(), request("va-1"))
 	requireClass(t, provider.ClassForbidden, err)
-	assert.Equal(t, 1, d.requests("custom_token"))
+	assert.Equal(t, 1, d.Requested("custom_token"))
 }

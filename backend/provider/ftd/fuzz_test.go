@@ -54,15 +54,15 @@ func FuzzStoredSession(f *testing.F) {
 	d := newDevice(f)
 	f.Fuzz(func(t *testing.T, stored []byte, issues bool) {
 		d.Reset()
-		d.t = t
-		d.sessions.Put(bytes.ReplaceAll(stored, []byte("§"), []byte(d.URL("ftd"))))
+		d.T = t
+		d.sessions.Put(bytes.ReplaceAll(stored, []byte("§"), []byte(d.Address())))
 		c := d.open()
 		if !issues {
 			require.NoError(t, c.Close(t.Context()), "what cannot be used needs no end")
 			return
 		}
 		issue(t, c, "va-1")
-		require.LessOrEqual(t, d.requests("password"), 1)
+		require.LessOrEqual(t, d.Requested("password"), 1)
 	})
 }
 
@@ -77,7 +77,7 @@ func FuzzHandle(f *testing.F) {
 	d := newDevice(f)
 	f.Fuzz(func(t *testing.T, handle []byte) {
 		d.Reset()
-		d.t = t
+		d.T = t
 		d.sessions.Put(nil)
 		c := d.open()
 		_, err := c.Renew(t.Context(), handle, time.Hour)
@@ -107,13 +107,13 @@ func FuzzRotateRoot(f *testing.F) {
 	d := newDevice(f)
 	f.Fuzz(func(t *testing.T, listed string, status uint16, answered string) {
 		d.Reset()
-		d.t = t
+		d.T = t
 		d.sessions.Put(nil)
 		d.log.Reset()
 		both := d.fields["password"].(string) + nextPassword
 		listed, answered = strings.ReplaceAll(listed, "§", both), strings.ReplaceAll(answered, "§", both)
-		d.fault(emulator.Fault{Route: readUsers, Times: 1, Body: &listed})
-		d.fault(emulator.Fault{Route: "PUT *", Status: 200 + int(status%400), Body: &answered})
+		d.Disturb(emulator.Fault{Route: readUsers, Times: 1, Body: &listed})
+		d.Disturb(emulator.Fault{Route: "PUT *", Status: 200 + int(status%400), Body: &answered})
 		_, err := rotate(t, d, d.open())
 		class := provider.ClassOf(err)
 		switch changes := d.changes(); {

@@ -22,7 +22,7 @@ const listing = "action/activeusersessions"
 // evicted counts sessions that the device ended for a new one.
 func (d *device) evicted() int {
 	count := 0
-	for _, credential := range d.Credentials("ftd") {
+	for _, credential := range d.Issued() {
 		if credential.EndedBy == emulator.EndedEvicted {
 			count++
 		}
@@ -42,9 +42,9 @@ func TestIssue_FullDevice_IsRefusedAndNobodyIsEvicted(t *testing.T) {
 		for people, room := range map[int]int{0: 4, 1: 3, 3: 1, 4: 0} {
 			t.Run(fmt.Sprintf("lists custom tokens %s, %d people", lists, people), func(t *testing.T) {
 				d := newDevice(t)
-				d.set("custom_tokens_in_sessions", lists)
+				d.Set("custom_tokens_in_sessions", lists)
 				for range people {
-					d.do("ui_login", nil)
+					d.Act("ui_login")
 				}
 				c := d.open()
 				for live := range room {
@@ -57,7 +57,7 @@ func TestIssue_FullDevice_IsRefusedAndNobodyIsEvicted(t *testing.T) {
 				for _, remedy := range []string{"log somebody off", "max_credentials in config/edge", "sharing=shared"} {
 					assert.Contains(t, failure.Remedy, remedy)
 				}
-				assert.Equal(t, room, d.requests("custom_token"), "nothing was asked for")
+				assert.Equal(t, room, d.Requested("custom_token"), "nothing was asked for")
 				assert.Zero(t, d.evicted())
 			})
 		}
@@ -69,12 +69,12 @@ func TestIssue_FullDevice_HasRoomAgainWhenSomebodyLeaves(t *testing.T) {
 	c := d.open()
 	var person map[string]string
 	for range 3 {
-		person = d.do("ui_login", nil)
+		person = d.Act("ui_login")
 	}
 	issue(t, c, "va-1")
 	_, err := c.Issue(t.Context(), holding(1))
 	requireClass(t, provider.ClassCapacity, err)
-	d.do("ui_logout", person)
+	d.Act("ui_logout", "id", person["id"])
 	_, err = c.Issue(t.Context(), holding(1))
 	require.NoError(t, err)
 	assert.Zero(t, d.evicted())
@@ -84,9 +84,9 @@ func TestIssue_TokensMadeAtOnce_LeaveNobodyEvicted(t *testing.T) {
 	for _, lists := range []string{"no", "yes"} {
 		t.Run("lists custom tokens "+lists, func(t *testing.T) {
 			d := newDevice(t)
-			d.set("custom_tokens_in_sessions", lists)
-			d.do("ui_login", nil)
-			d.do("ui_login", nil)
+			d.Set("custom_tokens_in_sessions", lists)
+			d.Act("ui_login")
+			d.Act("ui_login")
 			c := d.open()
 			var group errgroup.Group
 			for live := range 10 { // the engine has reserved a slot for each
@@ -100,7 +100,7 @@ func TestIssue_TokensMadeAtOnce_LeaveNobodyEvicted(t *testing.T) {
 			}
 			require.NoError(t, group.Wait())
 			assert.Zero(t, d.evicted())
-			assert.LessOrEqual(t, d.live(emulator.KindLeased), 2)
+			assert.LessOrEqual(t, d.Live(emulator.KindLeased), 2)
 		})
 	}
 }
@@ -114,7 +114,7 @@ func TestIssue_AfterRestart_CountsTokensThatAreNotListed(t *testing.T) {
 		require.NoError(t, err)
 	}
 	first.Abandon()
-	d.do("ui_login", nil)
+	d.Act("ui_login")
 	_, err := d.open().Issue(t.Context(), holding(3))
 	requireClass(t, provider.ClassCapacity, err)
 	assert.Zero(t, d.evicted())
@@ -127,7 +127,7 @@ func TestIssue_SessionsAreLearnedAboutOnce(t *testing.T) {
 		_, err := c.Issue(t.Context(), holding(live))
 		require.NoError(t, err)
 	}
-	assert.Equal(t, 4, d.requests(listing), "before each token, and after the first")
+	assert.Equal(t, 4, d.Requested(listing), "before each token, and after the first")
 }
 
 func TestIssue_DeviceThatDoesNotTellItsSessions_MakesTokensAllTheSame(t *testing.T) {
@@ -146,9 +146,9 @@ func TestIssue_DeviceThatDoesNotTellItsSessions_MakesTokensAllTheSame(t *testing
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(t)
 			fault.Route = listing
-			d.fault(fault)
+			d.Disturb(fault)
 			issue(t, d.open(), "va-1")
-			assert.Equal(t, 1, d.requests("password"))
+			assert.Equal(t, 1, d.Requested("password"))
 		})
 	}
 }
@@ -164,10 +164,10 @@ func TestIssue_SessionsThatCannotBeReadNow_MakeNoToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(t)
 			fault.Route = listing
-			d.fault(fault)
+			d.Disturb(fault)
 			_, err := d.open().Issue(t.Context(), request("va-1"))
 			requireClass(t, provider.ClassUnavailable, err)
-			assert.Zero(t, d.requests("custom_token"))
+			assert.Zero(t, d.Requested("custom_token"))
 		})
 	}
 }
@@ -175,14 +175,14 @@ func TestIssue_SessionsThatCannotBeReadNow_MakeNoToken(t *testing.T) {
 func TestIssue_CallerWhoseTurnDoesNotCome_GivesUpWithNothingSent(t *testing.T) {
 	d := newDevice(t)
 	c := d.open()
-	d.fault(emulator.Fault{Route: "custom_token", Delay: time.Hour, Times: 1})
+	d.Disturb(emulator.Fault{Route: "custom_token", Delay: time.Hour, Times: 1})
 	slow, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
 		_, err := c.Issue(slow, request("va-1"))
 		done <- err
 	}()
-	require.Eventually(t, func() bool { return d.requests("custom_token") == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return d.Requested("custom_token") == 1 }, 5*time.Second, time.Millisecond)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := c.Issue(ctx, request("va-2"))
@@ -209,11 +209,11 @@ func TestFind_ReadsAllPages(t *testing.T) {
 		"count that is too high": {page(0, 2, 3), page(0, 0, 3)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d.ClearFaults("ftd")
+			d.EndFaults()
 			total := 0
 			for _, body := range pages {
 				total += strings.Count(*body, "userName")
-				d.fault(emulator.Fault{Route: listing, Body: body, Times: 1})
+				d.Disturb(emulator.Fault{Route: listing, Body: body, Times: 1})
 			}
 			found, err := d.open().Find(t.Context(), "va-")
 			require.NoError(t, err)
@@ -243,8 +243,8 @@ func TestFind_ExpiryInAnyUnit(t *testing.T) {
 		"with an unread Date": {"1767328445", "yesterday", time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d.ClearFaults("ftd")
-			d.fault(emulator.Fault{
+			d.EndFaults()
+			d.Disturb(emulator.Fault{
 				Route: listing, Body: new(`{"items":[{"id":"1","userName":"va-1","expiresAt":` + c.shown + `}]}`),
 				Header: map[string]string{"Date": c.date},
 			})
@@ -257,7 +257,7 @@ func TestFind_ExpiryInAnyUnit(t *testing.T) {
 
 func TestFind_OwnNameIsNotListed(t *testing.T) {
 	d := newDevice(t)
-	d.do("ui_login", nil)
+	d.Act("ui_login")
 	found, err := d.open().Find(t.Context(), "adm")
 	require.NoError(t, err)
 	assert.Empty(t, found)
@@ -272,7 +272,7 @@ func TestFind_RefusalsAreExplained(t *testing.T) {
 		http.StatusNotFound:  {provider.ClassInvalid, "may not list sessions"},
 	} {
 		d := newDevice(t)
-		d.fault(emulator.Fault{Route: listing, Status: status})
+		d.Disturb(emulator.Fault{Route: listing, Status: status})
 		_, err := d.open().Find(t.Context(), "va-")
 		assert.Contains(t, requireClass(t, want.class, err).Remedy, want.remedy)
 	}

@@ -22,17 +22,17 @@ func TestRotateRoot_CostsNoneOfTheDevicesSessions(t *testing.T) {
 	for extent, leased := range map[string]int{"everything": 0, "logins": 1, "own_session": 1} {
 		t.Run(extent, func(t *testing.T) {
 			d := newDevice(t)
-			d.set("password_change_ends", extent)
+			d.Set("password_change_ends", extent)
 			c := d.open()
 			issue(t, c, "va-1")
 			_, err := rotate(t, d, c)
 			require.NoError(t, err)
-			assert.Zero(t, d.live(emulator.KindLogin))
-			assert.Equal(t, leased, d.live(emulator.KindLeased))
-			assert.Equal(t, 1, d.requests("password"))
+			assert.Zero(t, d.Live(emulator.KindLogin))
+			assert.Equal(t, leased, d.Live(emulator.KindLeased))
+			assert.Equal(t, 1, d.Requested("password"))
 			assert.Empty(t, d.sessions.Saved())
 			require.NoError(t, c.Close(t.Context()), "there is nothing left to end")
-			assert.Equal(t, 1, d.requests("password"))
+			assert.Equal(t, 1, d.Requested("password"))
 		})
 	}
 }
@@ -48,16 +48,16 @@ func TestRotateRoot_LoginThatSurvives_IsEnded(t *testing.T) {
 		return nil
 	})
 	user = `{"type":"user","id":"x"}`
-	d.fault(emulator.Fault{Route: readUsers, Times: 1, Body: new(`{"items":[{"name":"admin","type":"user","id":"x"}]}`)})
+	d.Disturb(emulator.Fault{Route: readUsers, Times: 1, Body: new(`{"items":[{"name":"admin","type":"user","id":"x"}]}`)})
 	_, err := rotate(t, d, d.open())
 	require.NoError(t, err)
-	assert.Zero(t, d.live(emulator.KindLogin))
+	assert.Zero(t, d.Live(emulator.KindLogin))
 	assert.Empty(t, d.sessions.Saved())
 }
 
 func TestRotateRoot_LoginThatCannotBeEnded_IsNoReasonToFail(t *testing.T) {
 	d := newDevice(t)
-	d.fault(emulator.Fault{Route: readUsers, Skip: 1, Status: 500})
+	d.Disturb(emulator.Fault{Route: readUsers, Skip: 1, Status: 500})
 	rotated, err := rotate(t, d, d.open())
 	require.NoError(t, err)
 	assert.NotNil(t, rotated)
@@ -89,11 +89,11 @@ func TestRotateRoot_WithoutALogin_SendsNothing(t *testing.T) {
 	}{
 		"refused": {func(d *device) { d.fields["password"] = "wrong-Passw0rd" }, provider.ClassUnauthenticated},
 		"answer lost": {
-			func(d *device) { d.fault(emulator.Fault{Route: "password", DropAfter: true}) }, provider.ClassUnavailable,
+			func(d *device) { d.Disturb(emulator.Fault{Route: "password", DropAfter: true}) }, provider.ClassUnavailable,
 		},
 		"storage that cannot be read": {func(d *device) { d.sessions.Fail(errors.New("sealed")) }, provider.ClassUnavailable},
 		"ended at once": {
-			func(d *device) { d.fault(emulator.Fault{Route: readUsers, Status: 401}) }, provider.ClassUnavailable,
+			func(d *device) { d.Disturb(emulator.Fault{Route: readUsers, Status: 401}) }, provider.ClassUnavailable,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestRotateRoot_EvictedLogin_IsReplacedBeforeTheChange(t *testing.T) {
 	d.evictLogin()
 	_, err := rotate(t, d, c)
 	require.NoError(t, err)
-	assert.Equal(t, 2, d.requests("password"))
+	assert.Equal(t, 2, d.Requested("password"))
 	d.requirePassword(nextPassword)
 }
 
@@ -123,7 +123,7 @@ func TestRotateRoot_PanicWhileLoggingIn_SendsNothing(t *testing.T) {
 		d := newDevice(t)
 		driver := ftd.New()
 		opened, err := driver.Open(provider.Config{
-			Name: "edge", Address: d.URL("ftd"), Sessions: store, Clock: d.clock,
+			Name: "edge", Address: d.Address(), Sessions: store, Clock: d.clock,
 			Fields: &framework.FieldData{Raw: d.fields, Schema: driver.ConfigFields()},
 		})
 		require.NoError(t, err)

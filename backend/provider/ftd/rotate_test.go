@@ -58,30 +58,30 @@ func (d *device) changes() int {
 
 // requirePassword demands that the password is in force.
 func (d *device) requirePassword(password any) {
-	d.t.Helper()
-	d.ClearFaults("ftd")
+	d.T.Helper()
+	d.EndFaults()
 	d.fields["password"] = password
-	_, err := d.open().Check(d.t.Context())
-	require.NoError(d.t, err)
+	_, err := d.open().Check(d.T.Context())
+	require.NoError(d.T, err)
 }
 
 // passBy puts a proxy before the device that shows requests and answers to the functions, of which either may
 // be nil.
 func (d *device) passBy(asked func(*http.Request, []byte), answered func(*http.Response) error) {
-	d.t.Helper()
-	target, err := url.Parse(d.URL("ftd"))
-	require.NoError(d.t, err)
+	d.T.Helper()
+	target, err := url.Parse(d.Address())
+	require.NoError(d.T, err)
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, ModifyResponse: answered}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		assert.NoError(d.t, err)
+		assert.NoError(d.T, err)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		if asked != nil {
 			asked(r, body)
 		}
 		proxy.ServeHTTP(w, r)
 	}))
-	d.t.Cleanup(server.Close)
+	d.T.Cleanup(server.Close)
 	d.address = server.URL
 }
 
@@ -153,7 +153,7 @@ func TestRotateRoot_TheIDIsOneSegmentOfThePath(t *testing.T) {
 			paths = append(paths, r.URL.EscapedPath())
 		}
 	}, nil)
-	d.fault(emulator.Fault{Route: readUsers, Times: 1, Body: new(`{"items":[{"name":"admin","type":"user","id":"../a b?c#d"}]}`)})
+	d.Disturb(emulator.Fault{Route: readUsers, Times: 1, Body: new(`{"items":[{"name":"admin","type":"user","id":"../a b?c#d"}]}`)})
 	_, err := rotate(t, d, d.open())
 	require.Error(t, err)
 	assert.Equal(t, []string{"/api/fdm/latest/object/users/..%2Fa%20b%3Fc%23d"}, paths)
@@ -161,7 +161,7 @@ func TestRotateRoot_TheIDIsOneSegmentOfThePath(t *testing.T) {
 
 func TestRotateRoot_ExternalUser_IsInvalid(t *testing.T) {
 	d := newDevice(t)
-	root := d.do("add_external_user", map[string]string{"name": "keeper", "role": "admin"})
+	root := d.Act("add_external_user", "name", "keeper", "role", "admin")
 	d.fields["username"], d.fields["password"] = root["username"], root["password"]
 	_, err := rotate(t, d, d.open())
 	failure := requireClass(t, provider.ClassInvalid, err)
@@ -193,7 +193,7 @@ func TestRotateRoot_UserThatIsNotCertain_IsNotChanged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(t)
-			d.fault(emulator.Fault{Route: readUsers, Body: &test.listed})
+			d.Disturb(emulator.Fault{Route: readUsers, Body: &test.listed})
 			_, err := rotate(t, d, d.open())
 			requireClass(t, test.want, err)
 			assert.Zero(t, d.changes())
@@ -240,7 +240,7 @@ func TestRotateRoot_Refused_LeavesThePasswordInForce(t *testing.T) {
 			d := newDevice(t)
 			former := d.fields["password"].(string)
 			for name, value := range test.switches {
-				d.set(name, value)
+				d.Set(name, value)
 			}
 			if test.fault.Status != 0 {
 				if test.fault.Body != nil {
@@ -248,7 +248,7 @@ func TestRotateRoot_Refused_LeavesThePasswordInForce(t *testing.T) {
 					test.fault.Body = &body
 				}
 				test.fault.Route = changeUser
-				d.fault(test.fault)
+				d.Disturb(test.fault)
 			}
 			var err error
 			if c := d.open(); test.proposed == "" {
@@ -288,7 +288,7 @@ func TestRotateRoot_AnswerThatDoesNotTell_IsAmbiguous(t *testing.T) {
 			d := newDevice(t)
 			former := d.fields["password"]
 			test.fault.Route = changeUser
-			d.fault(test.fault)
+			d.Disturb(test.fault)
 			_, err := rotate(t, d, d.open())
 			requireClass(t, provider.ClassAmbiguous, err)
 			assert.Equal(t, 1, d.changes())
@@ -320,8 +320,8 @@ func TestRotateRoot_LoginEndedMeanwhile_IsAmbiguous(t *testing.T) {
 			}, nil)
 		},
 		"and it cannot be found out": func(d *device) {
-			d.fault(emulator.Fault{Route: changeUser, Status: 401})
-			d.fault(emulator.Fault{Route: readUsers, Skip: 1, Status: 500})
+			d.Disturb(emulator.Fault{Route: changeUser, Status: 401})
+			d.Disturb(emulator.Fault{Route: readUsers, Skip: 1, Status: 500})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -330,7 +330,7 @@ func TestRotateRoot_LoginEndedMeanwhile_IsAmbiguous(t *testing.T) {
 			_, err := rotate(t, d, d.open())
 			assert.Contains(t, requireClass(t, provider.ClassAmbiguous, err).Message, "ended our login")
 			assert.Equal(t, 1, d.changes())
-			assert.Equal(t, 1, d.requests("password"), "a login with a wrong password could lock the account")
+			assert.Equal(t, 1, d.Requested("password"), "a login with a wrong password could lock the account")
 		})
 	}
 }
@@ -340,7 +340,7 @@ func TestRotateRoot_WithoutAProposedPassword_IsInvalid(t *testing.T) {
 		d := newDevice(t)
 		_, err := d.open().RotateRoot(t.Context(), "va-edge-1", proposed)
 		assert.Equal(t, "password", requireClass(t, provider.ClassInvalid, err).Field)
-		assert.Empty(t, d.Requests("ftd"))
+		assert.Zero(t, d.Requested())
 	}
 }
 
@@ -354,7 +354,7 @@ func TestProposeRoot_UsesThePasswordPolicy(t *testing.T) {
 		})
 		require.NoError(t, err)
 		assert.Equal(t, map[string]any{"password": nextPassword}, proposed)
-		assert.Empty(t, d.Requests("ftd"))
+		assert.Zero(t, d.Requested())
 	}
 }
 

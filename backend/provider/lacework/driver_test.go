@@ -1,7 +1,6 @@
 package lacework_test
 
 import (
-	"errors"
 	"net/http"
 	"testing"
 	"time"
@@ -19,41 +18,17 @@ import (
 
 // product is an emulated account and a connection to it.
 type product struct {
-	*emulator.Server
+	*providertest.Twin
 	provider.Connection
-	clock *providertest.Clock
 }
 
 func newProduct(t *testing.T) product {
 	t.Helper()
-	clock := providertest.NewClock()
-	server, err := emulator.Start(emulator.Config{Seed: 1, Now: clock.Now, PlainHTTP: true}, twin.New())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, server.Close()) })
-	connection := open(t, server, clock, server.State().Vendors["lacework"].Credentials)
-	return product{server, connection, clock}
-}
-
-func open(t *testing.T, server *emulator.Server, clock *providertest.Clock, root map[string]string) provider.Connection {
-	t.Helper()
-	raw := map[string]any{}
-	for name, value := range root {
-		raw[name] = value
-	}
-	driver := lacework.New()
-	connection, err := driver.Open(provider.Config{
-		Name: "edge", Address: server.URL("lacework"), Clock: clock,
-		Fields: &framework.FieldData{Raw: raw, Schema: driver.ConfigFields()},
-	})
+	served := providertest.StartTwin(t, twin.New())
+	connection, err := lacework.New().Open(served.Config(lacework.New(), nil))
 	require.NoError(t, err)
 	t.Cleanup(connection.Abandon)
-	return connection
-}
-
-func (p product) fault(t *testing.T, fault emulator.Fault) {
-	t.Helper()
-	fault.Vendor = "lacework"
-	require.NoError(t, p.AddFault(fault))
+	return product{served, connection}
 }
 
 func request(role map[string]any) provider.IssueRequest {
@@ -76,15 +51,15 @@ func TestIssue_HintsAreTheHeadersToSend(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, test.data, credential.Data)
 			assert.Equal(t, "Bearer", credential.TokenType)
-			assert.Equal(t, product.URL("lacework"), credential.Address)
+			assert.Equal(t, product.Address(), credential.Address)
 		})
 	}
 }
 
 func TestIssue_RateLimitReadsTheVendorsHeader(t *testing.T) {
 	product := newProduct(t)
-	require.NoError(t, product.SetSwitch("lacework", "rate_limit", "1"))
-	require.NoError(t, product.SetSwitch("lacework", "rate_limit_reset", "next"))
+	product.Set("rate_limit", "1")
+	product.Set("rate_limit_reset", "next")
 	_, err := product.Issue(t.Context(), request(nil))
 	require.NoError(t, err)
 	_, err = product.Issue(t.Context(), request(nil))
@@ -107,26 +82,22 @@ func TestIssue_RefusedKeys(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			product := newProduct(t)
 			for name, value := range test.switches {
-				require.NoError(t, product.SetSwitch("lacework", name, value))
+				product.Set(name, value)
 			}
 			if test.status == http.StatusNotFound {
-				product.fault(t, emulator.Fault{Route: "access_token", Status: test.status})
+				product.Disturb(emulator.Fault{Route: "access_token", Status: test.status})
 			} else {
-				_, err := product.Do("lacework", "disable_key", nil)
-				require.NoError(t, err)
+				product.Act("disable_key")
 			}
 			_, err := product.Issue(t.Context(), request(nil))
-			failure, ok := errors.AsType[*provider.Error](err)
-			require.True(t, ok, "%v", err)
-			assert.Equal(t, test.class, failure.Class)
-			assert.Contains(t, failure.Remedy, test.remedy)
+			assert.Contains(t, providertest.RequireClass(t, test.class, err).Remedy, test.remedy)
 		})
 	}
 }
 
 func TestIssue_TokenThatHasEndedAlreadyIsNotHandedOut(t *testing.T) {
 	product := newProduct(t)
-	product.fault(t, emulator.Fault{Route: "access_token", Status: 201, Body: new(`{"token":"_x","expiresAt":"2001-01-01T00:00:00.000Z"}`)})
+	product.Disturb(emulator.Fault{Route: "access_token", Status: 201, Body: new(`{"token":"_x","expiresAt":"2001-01-01T00:00:00.000Z"}`)})
 	_, err := product.Issue(t.Context(), request(nil))
 	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
 }
@@ -139,14 +110,14 @@ func TestCheck_MintsTheShortestTokenAndSaysSo(t *testing.T) {
 	assert.Equal(t, true, result.Details["org_admin"])
 	require.Len(t, result.Warnings, 1)
 	assert.Contains(t, result.Warnings[0], "1m0s")
-	minted := product.Credentials("lacework")
+	minted := product.Issued()
 	require.Len(t, minted, 1)
 	assert.Equal(t, time.Minute, minted[0].ExpiresAt.Sub(minted[0].IssuedAt))
 }
 
 func TestCheck_FallsBackToTheDefaultLife(t *testing.T) {
 	product := newProduct(t)
-	require.NoError(t, product.SetSwitch("lacework", "minimum_expiry", "300"))
+	product.Set("minimum_expiry", "300")
 	result, err := product.Check(t.Context())
 	require.NoError(t, err)
 	assert.Contains(t, result.Warnings[0], "1h0m0s")
@@ -155,21 +126,21 @@ func TestCheck_FallsBackToTheDefaultLife(t *testing.T) {
 func TestCheck_ProfileIsACourtesy(t *testing.T) {
 	t.Run("no content", func(t *testing.T) {
 		product := newProduct(t)
-		require.NoError(t, product.SetSwitch("lacework", "user_profile", "no_content"))
+		product.Set("user_profile", "no_content")
 		result, err := product.Check(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, product.State().Vendors["lacework"].Credentials["key_id"], result.Identity)
+		assert.Equal(t, product.Root()["key_id"], result.Identity)
 	})
 	t.Run("forbidden", func(t *testing.T) {
 		product := newProduct(t)
-		product.fault(t, emulator.Fault{Route: "user_profile", Status: http.StatusForbidden})
+		product.Disturb(emulator.Fault{Route: "user_profile", Status: http.StatusForbidden})
 		result, err := product.Check(t.Context())
 		require.NoError(t, err)
 		assert.Len(t, result.Warnings, 2)
 	})
 	t.Run("token refused", func(t *testing.T) {
 		product := newProduct(t)
-		product.fault(t, emulator.Fault{Route: "user_profile", Status: http.StatusUnauthorized})
+		product.Disturb(emulator.Fault{Route: "user_profile", Status: http.StatusUnauthorized})
 		_, err := product.Check(t.Context())
 		assert.Equal(t, provider.ClassUnauthenticated, provider.ClassOf(err), "%v", err)
 	})
@@ -183,8 +154,6 @@ func TestOpen_KeysThatCannotStandInAHeaderAreRefused(t *testing.T) {
 		_, err := driver.Open(provider.Config{
 			Address: "acme", Fields: &framework.FieldData{Raw: raw, Schema: driver.ConfigFields()},
 		})
-		failure, ok := errors.AsType[*provider.Error](err)
-		require.True(t, ok, "%v", err)
-		assert.Equal(t, field, failure.Field)
+		assert.Equal(t, field, providertest.Refusal(t, err).Field)
 	}
 }

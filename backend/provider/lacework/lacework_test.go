@@ -13,10 +13,6 @@ import (
 
 func TestMain(m *testing.M) { providertest.Main(m) }
 
-func switched(name, value string) providertest.Variant {
-	return providertest.Variant{Name: name + " " + value, Switches: map[string]string{name: value}}
-}
-
 func TestConformance(t *testing.T) { suite().Run(t) }
 
 // suite describes the vendor to the conformance suite.
@@ -38,19 +34,19 @@ func suite() providertest.Suite {
 		},
 		Use: use,
 		Variants: []providertest.Variant{
-			switched("above_maximum", "clamp"),
-			switched("minimum_expiry", "300"),
-			switched("strict_openapi", "yes"),
-			switched("success_status", "200"),
-			refusedAs(switched("wrong_key_status", "403"), provider.ClassForbidden),
-			refusedAs(switched("wrong_key_status", "400"), provider.ClassInvalid),
-			switched("bad_token_status", "403"),
-			switched("token_form", "jwt"),
-			switched("rate_limit_reset", "next"),
-			switched("retry_after", "present"),
-			switched("error_shape", "legacy"),
-			switched("error_shape", "plain"),
-			switched("user_profile", "no_content"),
+			providertest.Switched("above_maximum", "clamp"),
+			providertest.Switched("minimum_expiry", "300"),
+			providertest.Switched("strict_openapi", "yes"),
+			providertest.Switched("success_status", "200"),
+			refusedAs(providertest.Switched("wrong_key_status", "403"), provider.ClassForbidden),
+			refusedAs(providertest.Switched("wrong_key_status", "400"), provider.ClassInvalid),
+			providertest.Switched("bad_token_status", "403"),
+			providertest.Switched("token_form", "jwt"),
+			providertest.Switched("rate_limit_reset", "next"),
+			providertest.Switched("retry_after", "present"),
+			providertest.Switched("error_shape", "legacy"),
+			providertest.Switched("error_shape", "plain"),
+			providertest.Switched("user_profile", "no_content"),
 		},
 	}
 }

@@ -21,7 +21,12 @@ func (e *env) refusedRoot() provider.Class {
 }
 
 // rootRequests counts the requests that carry the root credential: without a login, all do.
-func (e *env) rootRequests() int { return e.requests(e.suite.Login) }
+func (e *env) rootRequests() int {
+	if e.suite.Login == "" {
+		return e.Requested()
+	}
+	return e.Requested(e.suite.Login)
+}
 
 // openWrong returns a connection whose root credential the vendor refuses.
 func (e *env) openWrong() provider.Connection {
@@ -46,11 +51,11 @@ var checkTests = []test{
 		for range 3 {
 			_, err := connection.Check(t.Context())
 			require.NoError(t, e.watch(err))
-			assert.Equal(t, 1, e.live(emulator.KindLogin))
+			assert.Equal(t, 1, e.Live(emulator.KindLogin))
 		}
-		assert.Equal(t, 3, e.requests(e.suite.Login), "each check logs in for real")
+		assert.Equal(t, 3, e.Requested(e.suite.Login), "each check logs in for real")
 		e.issue(connection)
-		assert.Equal(t, 3, e.requests(e.suite.Login), "and the login is used")
+		assert.Equal(t, 3, e.Requested(e.suite.Login), "and the login is used")
 	}},
 	{name: "Check_LeavesCredentialsAlone", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		if e.variant.LoginOwnsCredentials {

@@ -69,7 +69,7 @@ var openTests = []test{
 	{name: "Open_MakesNoCallAndReadsNoSession", once: true, run: func(t *testing.T, e *env) {
 		e.open()
 		loads, saves := e.sessions.Calls()
-		assert.Zero(t, e.requests(""))
+		assert.Zero(t, e.Requested())
 		assert.Zero(t, loads+saves)
 	}},
 	{name: "Open_RefusalNamesTheField", once: true, run: func(t *testing.T, e *env) {
@@ -113,10 +113,10 @@ var openTests = []test{
 			assert.Positive(t, life)
 			assert.LessOrEqual(t, life, limit)
 		}
-		assert.Zero(t, e.requests(""))
+		assert.Zero(t, e.Requested())
 	}},
 	{name: "Close_WithoutUseMakesNoCall", once: true, run: func(t *testing.T, e *env) {
 		require.NoError(t, e.open().Close(t.Context()))
-		assert.Zero(t, e.requests(""))
+		assert.Zero(t, e.Requested())
 	}},
 }

@@ -21,14 +21,14 @@ var renewTests = []test{
 		connection := e.open()
 		credential := e.issue(connection)
 		for range 3 {
-			e.clock.Advance(10 * time.Minute)
+			e.Clock.Advance(10 * time.Minute)
 			end, err := e.renew(connection, credential.Handle)
 			require.NoError(t, err)
-			assert.True(t, end.After(e.clock.Now()))
-			assert.False(t, end.After(*e.latest().ExpiresAt), "never later than the vendor's")
+			assert.True(t, end.After(e.Clock.Now()))
+			assert.False(t, end.After(*e.LastIssued(emulator.KindLeased).ExpiresAt), "never later than the vendor's")
 			switch e.provider.Capabilities().Renewal {
 			case provider.RenewalExtends:
-				assert.False(t, end.Before(e.clock.Now().Add(lifetime)), "moved to at least now plus lifetime")
+				assert.False(t, end.Before(e.Clock.Now().Add(lifetime)), "moved to at least now plus lifetime")
 			case provider.RenewalWithinLife:
 				assert.True(t, end.Equal(credential.ExpiresAt), "fixed since the issue")
 			case provider.RenewalNone:
@@ -46,7 +46,7 @@ var renewTests = []test{
 	{name: "Renew_ExpiredCredentialIsNotFound", needs: needsRenewer, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
-		e.clock.Advance(2 * lifetime)
+		e.Clock.Advance(2 * lifetime)
 		_, err := e.renew(connection, credential.Handle)
 		assert.Equal(t, provider.ClassNotFound, provider.ClassOf(err), "%v", err)
 	}},
@@ -54,9 +54,9 @@ var renewTests = []test{
 		connection := e.open()
 		credential := e.issue(connection)
 		for _, fault := range unreachable {
-			e.fault(fault)
+			e.Disturb(fault)
 			_, err := e.renew(connection, credential.Handle)
-			e.server.ClearFaults(e.vendor())
+			e.EndFaults()
 			require.Error(t, err)
 			assert.NotEqual(t, provider.ClassNotFound, provider.ClassOf(err), "%v", err)
 		}
@@ -83,7 +83,7 @@ var renewTests = []test{
 			require.Error(t, err)
 			assert.NotEqual(t, provider.ClassNotFound, provider.ClassOf(err), "it would be forgotten: %v", err)
 		}
-		assert.Zero(t, e.requests(""))
+		assert.Zero(t, e.Requested())
 	}},
 }
 
@@ -109,15 +109,15 @@ func (e *env) neverLies(credential *provider.Credential, act func(provider.Conne
 			continue
 		}
 		connection := e.open()
-		e.fault(emulator.Fault{Route: emulator.AnyRoute, Status: status})
+		e.Disturb(emulator.Fault{Route: emulator.AnyRoute, Status: status})
 		gone := act(connection)
-		e.server.ClearFaults(e.vendor())
+		e.EndFaults()
 		require.False(e.t, gone && e.works(credential), "status %d is no proof that the credential has ended", status)
 	}
 	connection := e.open()
-	e.fault(emulator.Fault{Route: emulator.AnyRoute, Body: new("<!DOCTYPE html><html><body>Log in here</body></html>")})
+	e.Disturb(emulator.Fault{Route: emulator.AnyRoute, Body: new("<!DOCTYPE html><html><body>Log in here</body></html>")})
 	gone := act(connection)
-	e.server.ClearFaults(e.vendor())
+	e.EndFaults()
 	require.False(e.t, gone && e.works(credential), "a login page is no proof that the credential has ended")
 	e.sessions = &Sessions{}
 	gone = act(e.openWrong())
@@ -139,7 +139,7 @@ var revokeTests = []test{
 		credential := e.issue(connection)
 		require.NoError(t, e.revoke(connection, credential.Handle))
 		assert.False(t, e.works(credential))
-		assert.Equal(t, emulator.EndedRevoked, e.latest().EndedBy)
+		assert.Equal(t, emulator.EndedRevoked, e.LastIssued(emulator.KindLeased).EndedBy)
 	}},
 	{name: "Revoke_LeavesOthersAlone", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		connection := e.open()
@@ -166,15 +166,15 @@ var revokeTests = []test{
 	{name: "Revoke_AfterExpiry_Succeeds", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
-		e.clock.Advance(2 * lifetime)
+		e.Clock.Advance(2 * lifetime)
 		require.NoError(t, e.revoke(connection, credential.Handle))
 	}},
 	{name: "Revoke_LostAnswer_ThenSucceeds", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
-		e.fault(emulator.Fault{Route: emulator.AnyRoute, DropAfter: true})
+		e.Disturb(emulator.Fault{Route: emulator.AnyRoute, DropAfter: true})
 		require.Error(t, e.revoke(connection, credential.Handle), "maybe does not count as revoked")
-		e.server.ClearFaults(e.vendor())
+		e.EndFaults()
 		require.NoError(t, e.revoke(connection, credential.Handle))
 		assert.False(t, e.works(credential))
 	}},
@@ -182,9 +182,9 @@ var revokeTests = []test{
 		connection := e.open()
 		credential := e.issue(connection)
 		for _, fault := range unreachable[:4] {
-			e.fault(fault)
+			e.Disturb(fault)
 			require.Error(t, e.revoke(connection, credential.Handle))
-			e.server.ClearFaults(e.vendor())
+			e.EndFaults()
 			require.True(t, e.works(credential), "nothing was revoked")
 		}
 		require.NoError(t, e.revoke(connection, credential.Handle))
@@ -204,11 +204,11 @@ var revokeTests = []test{
 		require.NoError(t, err)
 		var loaded map[string]json.RawMessage
 		require.NoError(t, json.Unmarshal(stored, &loaded))
-		logins := e.requests(e.suite.Login)
+		logins := e.Requested(e.suite.Login)
 		require.NoError(t, e.revoke(e.open(), loaded["handle"]))
 		assert.False(t, e.works(credential))
 		if e.suite.Login != "" {
-			assert.Equal(t, logins, e.requests(e.suite.Login), "the login was taken over, not made again")
+			assert.Equal(t, logins, e.Requested(e.suite.Login), "the login was taken over, not made again")
 		}
 	}},
 	{name: "Revoke_HonoursItsContext", needs: needsRevoker, run: func(t *testing.T, e *env) {
@@ -223,7 +223,7 @@ var revokeTests = []test{
 		for _, handle := range badHandles {
 			require.Error(t, e.revoke(connection, json.RawMessage(handle)))
 		}
-		assert.Zero(t, e.requests(""))
+		assert.Zero(t, e.Requested())
 	}},
 }
 
@@ -251,7 +251,7 @@ var markerTests = []test{
 		request := e.request()
 		_, err := e.tryIssue(connection, request)
 		require.NoError(t, err)
-		e.clock.Advance(2 * lifetime)
+		e.Clock.Advance(2 * lifetime)
 		require.NoError(t, e.revokeMarker(connection, request.Marker))
 	}},
 	{name: "RevokeMarker_Unreachable_IsAnError", needs: needsMarker, run: func(t *testing.T, e *env) {
@@ -260,9 +260,9 @@ var markerTests = []test{
 		credential, err := e.tryIssue(connection, request)
 		require.NoError(t, err)
 		for _, fault := range unreachable[:4] {
-			e.fault(fault)
+			e.Disturb(fault)
 			require.Error(t, e.revokeMarker(connection, request.Marker))
-			e.server.ClearFaults(e.vendor())
+			e.EndFaults()
 			require.True(t, e.works(credential))
 		}
 	}},
@@ -289,16 +289,16 @@ var loginTests = []test{
 			credential := e.issue(connection)
 			require.NoError(t, e.revoke(connection, credential.Handle))
 		}
-		assert.Equal(t, 1, e.requests(e.suite.Login))
+		assert.Equal(t, 1, e.Requested(e.suite.Login))
 	}},
 	{name: "Login_OutlivesItsOwnLife", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
 		for range 4 {
-			e.clock.Advance(40 * time.Minute)
+			e.Clock.Advance(40 * time.Minute)
 			other := e.issue(connection)
 			require.NoError(t, e.revoke(connection, other.Handle))
-			assert.LessOrEqual(t, e.live(emulator.KindLogin), 1)
+			assert.LessOrEqual(t, e.Live(emulator.KindLogin), 1)
 		}
 		require.NoError(t, e.revoke(connection, credential.Handle))
 	}},
@@ -306,7 +306,7 @@ var loginTests = []test{
 		connection := e.open()
 		credential := e.issue(connection)
 		require.NoError(t, e.watch(connection.Close(t.Context())))
-		assert.Zero(t, e.live(emulator.KindLogin))
+		assert.Zero(t, e.Live(emulator.KindLogin))
 		assert.Empty(t, e.sessions.Saved())
 		if !e.variant.LoginOwnsCredentials {
 			assert.True(t, e.works(credential), "what was issued lives on")
@@ -317,26 +317,26 @@ var loginTests = []test{
 		e.issue(first)
 		first.Abandon()
 		require.NoError(t, e.watch(e.open().Close(t.Context())))
-		assert.Zero(t, e.live(emulator.KindLogin))
-		assert.Equal(t, 1, e.requests(e.suite.Login))
+		assert.Zero(t, e.Live(emulator.KindLogin))
+		assert.Equal(t, 1, e.Requested(e.suite.Login))
 	}},
 	{name: "Close_Unreachable_IsAnErrorAndCanBeRepeated", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		e.issue(connection)
-		e.fault(emulator.Fault{Route: emulator.AnyRoute, DropBefore: true})
+		e.Disturb(emulator.Fault{Route: emulator.AnyRoute, DropBefore: true})
 		require.Error(t, e.watch(connection.Close(t.Context())))
-		e.server.ClearFaults(e.vendor())
+		e.EndFaults()
 		assert.NotEmpty(t, e.sessions.Saved(), "the login is not forgotten")
 		require.NoError(t, e.watch(e.open().Close(t.Context())))
-		assert.Zero(t, e.live(emulator.KindLogin))
+		assert.Zero(t, e.Live(emulator.KindLogin))
 	}},
 	{name: "Abandon_LeavesTheLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		e.issue(connection)
-		before := e.requests("")
+		before := e.Requested()
 		connection.Abandon()
-		assert.Equal(t, before, e.requests(""))
-		assert.Equal(t, 1, e.live(emulator.KindLogin))
+		assert.Equal(t, before, e.Requested())
+		assert.Equal(t, 1, e.Live(emulator.KindLogin))
 		assert.NotEmpty(t, e.sessions.Saved())
 	}},
 }

@@ -3,12 +3,9 @@ package providertest
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
@@ -30,15 +28,13 @@ const lifetime = 3 * time.Hour
 // env is what one test has: the twin, a clock that drives both sides, a session store, and a watch on
 // secrets, which at the test's end have not appeared in any error or log line.
 type env struct {
+	*Twin
 	t        *testing.T
 	suite    *Suite
 	variant  Variant
 	provider provider.Provider
-	server   *emulator.Server
-	clock    *Clock
 	sessions *Sessions
 	log      *lockedBuffer
-	client   *http.Client
 
 	mu      sync.Mutex
 	markers int
@@ -46,68 +42,32 @@ type env struct {
 	texts   []string
 }
 
-func newEnv(t *testing.T, suite *Suite, variant Variant, server *emulator.Server, clock *Clock) *env {
+func newEnv(t *testing.T, suite *Suite, variant Variant, running *emulator.Server, clock *Clock) *env {
 	e := &env{
-		t: t, suite: suite, variant: variant, provider: suite.New(),
-		server: server, clock: clock, sessions: &Sessions{}, log: &lockedBuffer{},
+		Twin: &Twin{emulatortest.Use(t, running, suite.Twin.Name), clock},
+		t:    t, suite: suite, variant: variant, provider: suite.New(), sessions: &Sessions{}, log: &lockedBuffer{},
 	}
 	for name, value := range variant.Switches {
-		require.NoError(t, server.SetSwitch(e.vendor(), name, value))
+		e.Set(name, value)
 	}
-	roots := x509.NewCertPool()
-	require.True(t, roots.AppendCertsFromPEM(server.CACertPEM()))
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
-	e.client = &http.Client{Transport: transport}
 	for name, schema := range e.provider.ConfigFields() {
 		if schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive {
-			e.secret(e.root()[name])
+			e.secret(e.Root()[name])
 		}
 	}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		e.checkSecrecy()
-	})
+	t.Cleanup(e.checkSecrecy)
 	return e
 }
 
 func (e *env) vendor() string { return e.provider.Name() }
 
-// root is the root credential, by config field.
-func (e *env) root() map[string]string { return e.server.State().Vendors[e.vendor()].Credentials }
-
-// set changes a switch of the twin for the rest of the test.
-func (e *env) set(name, value string) {
-	e.t.Helper()
-	require.NoError(e.t, e.server.SetSwitch(e.vendor(), name, value))
-}
-
-// fault disturbs requests of a route.
-func (e *env) fault(fault emulator.Fault) {
-	e.t.Helper()
-	fault.Vendor = e.vendor()
-	require.NoError(e.t, e.server.AddFault(fault))
-}
-
 // config is a configuration that works, with the given vendor fields on top.
 func (e *env) config(changes map[string]any) provider.Config {
-	raw := map[string]any{}
-	for name, value := range e.root() {
-		raw[name] = value
-	}
-	if url := e.server.AuthURL(e.vendor()); url != "" {
-		raw["auth_address"] = url
-	}
-	return provider.Config{
-		Name:           "edge",
-		Address:        e.server.URL(e.vendor()),
-		CACert:         string(e.server.CACertPEM()),
-		RequestTimeout: 10 * time.Second,
-		Fields:         &framework.FieldData{Raw: merged(raw, changes), Schema: e.provider.ConfigFields()},
-		Sessions:       e.sessions,
-		Logger:         hclog.New(&hclog.LoggerOptions{Output: e.log, Level: hclog.Trace}),
-		Clock:          e.clock,
-		UserAgent:      "vendorauth-test/1",
-	}
+	config := e.Config(e.provider, changes)
+	config.Sessions = e.sessions
+	config.Logger = hclog.New(&hclog.LoggerOptions{Output: e.log, Level: hclog.Trace})
+	config.UserAgent = "vendorauth-test/1"
+	return config
 }
 
 // open returns a connection that is abandoned at the test's end.
@@ -158,7 +118,7 @@ func (e *env) issue(connection provider.Connection) *provider.Credential {
 // works uses the credential.
 func (e *env) works(credential *provider.Credential) bool {
 	e.t.Helper()
-	works, err := e.suite.Use(e.t.Context(), e.client, credential)
+	works, err := e.suite.Use(e.t.Context(), e.Client, credential)
 	require.NoError(e.t, err)
 	return works
 }
@@ -193,41 +153,6 @@ func (e *env) leave(connection provider.Connection, credential *provider.Credent
 		require.NoError(e.t, e.revoke(connection, credential.Handle))
 	}
 	require.NoError(e.t, e.watch(connection.Close(e.t.Context())))
-}
-
-// requests counts the requests of one operation, or all when it is empty.
-func (e *env) requests(operation string) int {
-	count := 0
-	for _, request := range e.server.Requests(e.vendor()) {
-		if operation == "" || request.Operation == operation {
-			count++
-		}
-	}
-	return count
-}
-
-// live counts the live credentials of a kind.
-func (e *env) live(kind string) int {
-	count := 0
-	for _, credential := range e.server.Credentials(e.vendor()) {
-		if credential.Kind == kind && credential.Live {
-			count++
-		}
-	}
-	return count
-}
-
-// latest is what the vendor knows of the credential that was leased last.
-func (e *env) latest() emulator.Credential {
-	e.t.Helper()
-	var last *emulator.Credential
-	for _, credential := range e.server.Credentials(e.vendor()) {
-		if credential.Kind == emulator.KindLeased {
-			last = &credential
-		}
-	}
-	require.NotNil(e.t, last, "the vendor has issued something")
-	return *last
 }
 
 // secret adds to what must not appear.

@@ -40,7 +40,7 @@ func (e *env) requireFound(found []provider.Found, markers ...string) {
 	var names []string
 	for _, each := range found {
 		names = append(names, each.Marker)
-		for _, credential := range e.server.Credentials(e.vendor()) {
+		for _, credential := range e.Issued() {
 			if credential.Marker == each.Marker && credential.Live && credential.ExpiresAt != nil {
 				assert.False(e.t, each.ExpiresAt.After(*credential.ExpiresAt), "never later than the vendor's")
 			}
@@ -58,7 +58,7 @@ var findTests = []test{
 	finder("Find_ListsWhatWasIssued", func(_ *testing.T, e *env) {
 		connection := e.open()
 		for _, skew := range []string{"0s", "1h", "-1h"} {
-			e.set(emulator.SwitchClockSkew, skew)
+			e.Set(emulator.SwitchClockSkew, skew)
 			credential := e.issueMarked(connection, "va-edge-reader-1")
 			other := e.issueMarked(connection, "va-edge-writer-1")
 			found, err := e.find(connection, ours)
@@ -83,13 +83,13 @@ var findTests = []test{
 	finder("Find_ChangesNothing", func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issueMarked(connection, "va-edge-reader-1")
-		before, logins := e.server.Credentials(e.vendor()), e.rootRequests()
+		before, logins := e.Issued(), e.rootRequests()
 		for range 2 {
 			_, err := e.find(connection, ours)
 			require.NoError(t, err)
 		}
 		assert.True(t, e.works(credential))
-		assert.Equal(t, before, e.server.Credentials(e.vendor()))
+		assert.Equal(t, before, e.Issued())
 		if e.suite.Login != "" {
 			assert.Equal(t, logins, e.rootRequests(), "our login is used")
 		}
@@ -111,9 +111,9 @@ var findTests = []test{
 		connection := e.open()
 		e.issueMarked(connection, "va-edge-reader-1")
 		for _, fault := range unreachable {
-			e.fault(fault)
+			e.Disturb(fault)
 			_, err := e.find(connection, ours)
-			e.server.ClearFaults(e.vendor())
+			e.EndFaults()
 			require.Contains(t, []provider.Class{provider.ClassUnavailable, provider.ClassRateLimited}, provider.ClassOf(err), "%v", err)
 		}
 	}),
@@ -121,9 +121,9 @@ var findTests = []test{
 		connection := e.open()
 		e.issueMarked(connection, "va-edge-reader-1")
 		for _, status := range refusals {
-			e.fault(emulator.Fault{Route: emulator.AnyRoute, Status: status})
+			e.Disturb(emulator.Fault{Route: emulator.AnyRoute, Status: status})
 			_, err := e.find(connection, ours)
-			e.server.ClearFaults(e.vendor())
+			e.EndFaults()
 			require.Error(t, err, "status %d does not mean that there is none", status)
 			require.NotEqual(t, provider.ClassUnknown, provider.ClassOf(err), "%v", err)
 		}
@@ -142,6 +142,6 @@ var findTests = []test{
 			_, err := e.find(connection, prefix)
 			assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%q: %v", prefix, err)
 		}
-		assert.Zero(t, e.requests(""))
+		assert.Zero(t, e.Requested())
 	}),
 }

@@ -94,7 +94,7 @@ var steps = []func(f *fuzzed) error{
 			return nil
 		}
 		if provider.ClassOf(attempt.err).Definite() {
-			f.server.ClearFaults(f.vendor())
+			f.EndFaults()
 			require.NoError(f.t, f.logsIn(nil), "the present one is in force, as after: %v", attempt.err)
 		}
 		return attempt.err
@@ -204,7 +204,7 @@ func (f *fuzzed) usable(credential *provider.Credential) {
 // bounded demands that an end is no later than a vendor's longest, and can be stored.
 func (f *fuzzed) bounded(end time.Time) {
 	if longest := f.connection.MaxLifetime(); longest > 0 {
-		assert.False(f.t, end.After(f.clock.Now().Add(longest)), "%s is later than any life", end)
+		assert.False(f.t, end.After(f.Clock.Now().Add(longest)), "%s is later than any life", end)
 	}
 	_, err := end.MarshalJSON()
 	assert.NoError(f.t, err, "it can be stored")
@@ -212,10 +212,10 @@ func (f *fuzzed) bounded(end time.Time) {
 
 // truthful demands that a revocation that counts as done is done, by the vendor's book or by its word.
 func (f *fuzzed) truthful(err error) {
-	if err != nil || !f.latest().Live {
+	if err != nil || !f.LastIssued(emulator.KindLeased).Live {
 		return
 	}
-	for _, request := range f.server.Requests(f.vendor()) {
+	for _, request := range f.Requests(f.vendor()) {
 		if request.Status == f.fault.Status && f.fuzzing.Gone != nil && f.fuzzing.Gone(request.Operation, request.Status, *f.fault.Body) {
 			return
 		}

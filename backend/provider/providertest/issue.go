@@ -42,35 +42,35 @@ var issueTests = []test{
 		require.NoError(t, json.Unmarshal(credential.Handle, &handle))
 		assert.Positive(t, handle.Version, "handles carry a version")
 		for name, schema := range e.provider.ConfigFields() {
-			secret := e.root()[name] // empty for a secret that the suite's config does without
+			secret := e.Root()[name] // empty for a secret that the suite's config does without
 			if schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive && secret != "" {
 				assert.NotContains(t, string(credential.Handle), secret, "handles never hold the root credential")
 			}
 		}
 		for name, value := range credential.Data {
-			for field, secret := range e.root() {
+			for field, secret := range e.Root() {
 				if schema := e.provider.ConfigFields()[field]; schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive && secret != "" {
 					assert.NotEqual(t, secret, value, "Data %s; it may repeat the token, by the vendor's name for it, and no other secret", name)
 				}
 			}
 		}
 		if e.provider.Capabilities().Marker != "" {
-			assert.Equal(t, request.Marker, e.latest().Marker, "the marker travels")
+			assert.Equal(t, request.Marker, e.LastIssued(emulator.KindLeased).Marker, "the marker travels")
 		}
 	}},
 	{name: "Issue_EndIsNeverLate", run: func(t *testing.T, e *env) {
 		for _, skew := range []string{"0s", "1h", "-1h", "9000h"} {
 			t.Run("skew "+skew, func(t *testing.T) {
-				e.set(emulator.SwitchClockSkew, skew)
+				e.Set(emulator.SwitchClockSkew, skew)
 				for _, fraction := range []time.Duration{0, time.Millisecond, 999 * time.Millisecond} {
-					e.clock.Set(e.clock.Now().Truncate(time.Second).Add(fraction))
-					before := e.clock.Now()
+					e.Clock.Set(e.Clock.Now().Truncate(time.Second).Add(fraction))
+					before := e.Clock.Now()
 					connection := e.open(func(config *provider.Config) { config.Sessions = &Sessions{} })
 					credential, err := e.tryIssue(connection, e.request())
 					require.NoError(t, err)
-					require.NotNil(t, e.latest().ExpiresAt)
-					assert.False(t, credential.ExpiresAt.After(*e.latest().ExpiresAt),
-						"ours %s is not after the vendor's %s", credential.ExpiresAt, e.latest().ExpiresAt)
+					require.NotNil(t, e.LastIssued(emulator.KindLeased).ExpiresAt)
+					assert.False(t, credential.ExpiresAt.After(*e.LastIssued(emulator.KindLeased).ExpiresAt),
+						"ours %s is not after the vendor's %s", credential.ExpiresAt, e.LastIssued(emulator.KindLeased).ExpiresAt)
 					assert.False(t, credential.ExpiresAt.After(before.Add(lifetime)), "no longer than asked for")
 					assert.Greater(t, credential.ExpiresAt.Sub(before), lifetime-2*time.Second, "and hardly shorter")
 					e.leave(connection, credential)
@@ -90,7 +90,7 @@ var issueTests = []test{
 			_, err := e.tryIssue(connection, request)
 			assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%s: %v", life, err)
 		}
-		assert.Zero(t, e.requests(e.suite.Create))
+		assert.Zero(t, e.Requested(e.suite.Create))
 	}},
 	{name: "Issue_LongestLifetimeIsGranted", run: func(t *testing.T, e *env) {
 		connection := e.open()
@@ -101,24 +101,24 @@ var issueTests = []test{
 		request.Lifetime = connection.MaxLifetime()
 		credential, err := e.tryIssue(connection, request)
 		require.NoError(t, err)
-		assert.False(t, credential.ExpiresAt.After(*e.latest().ExpiresAt))
+		assert.False(t, credential.ExpiresAt.After(*e.LastIssued(emulator.KindLeased).ExpiresAt))
 	}},
 	{name: "Issue_CancelledBefore", run: func(t *testing.T, e *env) {
 		_, err := e.open().Issue(cancelled(t), e.request())
 		require.ErrorIs(t, e.watch(err), context.Canceled)
 		assert.True(t, provider.ClassOf(err).Definite(), "nothing was made: %v", err)
-		assert.Zero(t, e.requests(e.suite.Create))
+		assert.Zero(t, e.Requested(e.suite.Create))
 	}},
 	{name: "Issue_CancelledWhileWaiting", run: func(t *testing.T, e *env) {
 		connection := e.open()
-		e.fault(emulator.Fault{Route: e.suite.Create, Delay: time.Hour})
+		e.Disturb(emulator.Fault{Route: e.suite.Create, Delay: time.Hour})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
 			_, err := connection.Issue(ctx, e.request())
 			done <- err
 		}()
-		require.Eventually(t, func() bool { return e.requests(e.suite.Create) > 0 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return e.Requested(e.suite.Create) > 0 }, 5*time.Second, time.Millisecond)
 		cancel()
 		select {
 		case err := <-done:
@@ -142,11 +142,11 @@ var issueTests = []test{
 		_, err := e.tryIssue(connection, e.request())
 		assert.Equal(t, e.refusedRoot(), provider.ClassOf(err), "%v", err)
 		assert.Equal(t, 1, e.rootRequests())
-		assert.Zero(t, e.live(emulator.KindLeased))
+		assert.Zero(t, e.Live(emulator.KindLeased))
 	}},
 	{name: "Issue_ManyAtOnce", run: func(t *testing.T, e *env) {
 		for name, value := range e.suite.Unlimited {
-			e.set(name, value)
+			e.Set(name, value)
 		}
 		connection := e.open()
 		const callers = 50
@@ -176,7 +176,7 @@ var issueTests = []test{
 		assert.Len(t, distinct, callers-int(refused.Load()))
 		assert.NotEmpty(t, distinct)
 		if e.suite.Login != "" {
-			assert.Equal(t, 1, e.requests(e.suite.Login), "they share one login")
+			assert.Equal(t, 1, e.Requested(e.suite.Login), "they share one login")
 		}
 	}},
 }
@@ -202,24 +202,24 @@ var answerTests = []test{
 			t.Run(name, func(t *testing.T) {
 				// Retries are allowed, and must not happen.
 				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
-				before := e.requests(e.suite.Create)
+				before := e.Requested(e.suite.Create)
 				fault.Route = e.suite.Create
-				e.fault(fault)
+				e.Disturb(fault)
 				request := e.request()
 				_, err := e.tryIssue(connection, request)
-				e.server.ClearFaults(e.vendor())
+				e.EndFaults()
 				assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
-				assert.Equal(t, before+1, e.requests(e.suite.Create), "a create is sent once")
+				assert.Equal(t, before+1, e.Requested(e.suite.Create), "a create is sent once")
 				if finder, ok := connection.(provider.MarkerRevoker); ok {
 					require.NoError(t, e.watch(finder.RevokeMarker(t.Context(), request.Marker)))
-					assert.Zero(t, e.live(emulator.KindLeased), "what was made is found by its marker and ended")
+					assert.Zero(t, e.Live(emulator.KindLeased), "what was made is found by its marker and ended")
 				}
 			})
 		}
 	}},
 	{name: "Issue_StalledAnswerIsAmbiguous", once: true, run: func(t *testing.T, e *env) {
 		connection := e.open(func(config *provider.Config) { config.RequestTimeout = 2 * time.Second })
-		e.fault(emulator.Fault{Route: e.suite.Create, Stall: true})
+		e.Disturb(emulator.Fault{Route: e.suite.Create, Stall: true})
 		_, err := e.tryIssue(connection, e.request())
 		assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
 	}},
@@ -236,45 +236,45 @@ var answerTests = []test{
 		} {
 			t.Run(strconv.Itoa(status), func(t *testing.T) {
 				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
-				before := e.requests(e.suite.Create)
-				e.fault(emulator.Fault{Route: e.suite.Create, Status: status, Header: map[string]string{"Location": "https://elsewhere.example/login"}})
+				before := e.Requested(e.suite.Create)
+				e.Disturb(emulator.Fault{Route: e.suite.Create, Status: status, Header: map[string]string{"Location": "https://elsewhere.example/login"}})
 				_, err := e.tryIssue(connection, e.request())
-				e.server.ClearFaults(e.vendor())
+				e.EndFaults()
 				assert.Equal(t, want, provider.ClassOf(err), "%v", err)
-				assert.Equal(t, before+1, e.requests(e.suite.Create), "a create is sent once, whatever is answered")
+				assert.Equal(t, before+1, e.Requested(e.suite.Create), "a create is sent once, whatever is answered")
 			})
 		}
 	}},
 	{name: "Issue_RateLimitTellsWhenToComeBack", once: true, run: func(t *testing.T, e *env) {
 		connection := e.open()
-		e.fault(emulator.Fault{Route: e.suite.Create, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "7"}, Times: 1})
+		e.Disturb(emulator.Fault{Route: e.suite.Create, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "7"}, Times: 1})
 		_, err := e.tryIssue(connection, e.request())
 		assert.Equal(t, provider.ClassRateLimited, provider.ClassOf(err), "%v", err)
 		assert.Equal(t, 7*time.Second, provider.RetryAfterOf(err))
-		e.fault(emulator.Fault{Route: e.suite.Create, Status: http.StatusTooManyRequests, Times: 1})
+		e.Disturb(emulator.Fault{Route: e.suite.Create, Status: http.StatusTooManyRequests, Times: 1})
 		_, err = e.tryIssue(connection, e.request())
 		assert.Equal(t, provider.ClassRateLimited, provider.ClassOf(err), "%v", err)
 		assert.Equal(t, e.suite.RateLimitPause, provider.RetryAfterOf(err))
 	}},
 	{name: "Issue_WrongContentTypeIsForgiven", once: true, run: func(t *testing.T, e *env) {
 		connection := e.open()
-		e.fault(emulator.Fault{Route: e.suite.Create, Header: map[string]string{"Content-Type": "text/html"}})
+		e.Disturb(emulator.Fault{Route: e.suite.Create, Header: map[string]string{"Content-Type": "text/html"}})
 		e.issue(connection)
 	}},
 	{name: "Errors_EchoedSecretsAreRedacted", once: true, run: func(t *testing.T, e *env) {
 		for _, status := range []int{400, 401, 403, 404, 409, 422, 500, 503} {
-			for name, value := range e.root() {
+			for name, value := range e.Root() {
 				schema := e.provider.ConfigFields()[name]
 				if schema == nil || schema.DisplayAttrs == nil || !schema.DisplayAttrs.Sensitive {
 					continue
 				}
-				e.fault(emulator.Fault{Route: "*", Status: status, Body: new(`{"message":"` + value + ` is wrong, ` + value + `"}`)})
+				e.Disturb(emulator.Fault{Route: "*", Status: status, Body: new(`{"message":"` + value + ` is wrong, ` + value + `"}`)})
 				connection := e.open()
 				_, err := e.tryIssue(connection, e.request())
 				require.Error(t, err)
 				_, err = connection.Check(t.Context())
 				require.Error(t, e.watch(err)) // the test's end looks for the secret
-				e.server.ClearFaults(e.vendor())
+				e.EndFaults()
 			}
 		}
 	}},

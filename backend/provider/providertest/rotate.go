@@ -36,7 +36,7 @@ func (e *env) password(string) (string, error) {
 func (e *env) changes() int {
 	route := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(e.suite.RotateRoute), `\*`, ".*") + "$")
 	count := 0
-	for _, request := range e.server.Requests(e.vendor()) {
+	for _, request := range e.Requests(e.vendor()) {
 		if route.MatchString(request.Operation) || route.MatchString(request.Method+" "+request.Path) {
 			count++
 		}
@@ -121,7 +121,7 @@ func (e *env) requireRefused(fields map[string]any) {
 // requireNothingLeft demands that no live credential carries the marker.
 func (e *env) requireNothingLeft(marker string) {
 	e.t.Helper()
-	for _, credential := range e.server.Credentials(e.vendor()) {
+	for _, credential := range e.Issued() {
 		require.False(e.t, credential.Marker == marker && credential.Live, "%+v is left", credential)
 	}
 }
@@ -138,8 +138,8 @@ func (e *env) secretFields(fields map[string]any) {
 
 // again forgets what was done at the twin and returns an env for a subtest.
 func (e *env) again(t *testing.T) *env {
-	e.server.Reset()
-	return newEnv(t, e.suite, e.variant, e.server, e.clock)
+	e.Reset()
+	return newEnv(t, e.suite, e.variant, e.Server.Server, e.Clock)
 }
 
 // lostChanges are answers to the change of a root credential from which nobody knows what the vendor did.
@@ -162,7 +162,7 @@ var rotateTests = []test{
 				assert.Contains(t, e.provider.ConfigFields(), name)
 			}
 		}
-		assert.Zero(t, e.requests(""))
+		assert.Zero(t, e.Requested())
 	}),
 	rotator("ProposeRoot_NoPassword_IsAnError", true, func(t *testing.T, e *env) {
 		asked, refusal := false, provider.InvalidField("password_policy", "there is none of that name")
@@ -231,9 +231,9 @@ var rotateTests = []test{
 		if rotated.Undo == nil {
 			t.Skip("the new one has taken the place of the former")
 		}
-		e.fault(emulator.Fault{Route: emulator.AnyRoute, DropBefore: true})
+		e.Disturb(emulator.Fault{Route: emulator.AnyRoute, DropBefore: true})
 		require.Error(t, e.watch(rotated.Undo(t.Context())))
-		e.server.ClearFaults(e.vendor())
+		e.EndFaults()
 		for range 2 {
 			require.NoError(t, e.watch(rotated.Undo(t.Context())))
 			e.requireRefused(rotated.Fields)
@@ -247,9 +247,9 @@ var rotateTests = []test{
 				// Retries are allowed, and must not happen.
 				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
 				fault.Route = e.suite.RotateRoute
-				e.fault(fault)
+				e.Disturb(fault)
 				attempt := e.rotate(t.Context(), connection)
-				e.server.ClearFaults(e.vendor())
+				e.EndFaults()
 				connection.Abandon()
 				assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(attempt.err), "%v", attempt.err)
 				assert.Equal(t, 1, attempt.changes, "the change is sent once")
@@ -270,9 +270,9 @@ var rotateTests = []test{
 			t.Run(fmt.Sprint(status), func(t *testing.T) {
 				e := e.again(t)
 				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
-				e.fault(emulator.Fault{Route: e.suite.RotateRoute, Status: status})
+				e.Disturb(emulator.Fault{Route: e.suite.RotateRoute, Status: status})
 				attempt := e.rotate(t.Context(), connection)
-				e.server.ClearFaults(e.vendor())
+				e.EndFaults()
 				connection.Abandon()
 				require.Error(t, attempt.err)
 				assert.True(t, provider.ClassOf(attempt.err).Definite(), "%v", attempt.err)

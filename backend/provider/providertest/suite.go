@@ -2,14 +2,17 @@
 //
 // [Suite] describes a vendor and its emulated twin, and [Suite.Run] turns each sentence of the contract into
 // a subtest: first with the twin as it is by default, which is the reading that is hardest on a client, then
-// again for every choice that the vendor's documents leave open. [Clock] and [Sessions] are the stand-ins for
-// the time and for the engine's storage.
+// again for every choice that the vendor's documents leave open. [Acceptance] does the same in short at the real
+// product. [Twin] is for a driver's own tests; [Clock] and [Sessions] are the stand-ins for the time and for the
+// engine's storage.
 package providertest
 
 import (
 	"context"
 	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,6 +76,18 @@ type Variant struct {
 	// SeesLimit says that the connection can tell when the vendor's limit on live credentials is reached, and
 	// keeps it even where Suite.Unlimited lifts it.
 	SeesLimit bool
+}
+
+// Switched is a variant of switches, given as name and value in turn, and is named after them.
+func Switched(nameAndValue ...string) Variant {
+	variant := Variant{Switches: map[string]string{}}
+	var names []string
+	for pair := range slices.Chunk(nameAndValue, 2) {
+		variant.Switches[pair[0]] = pair[1]
+		names = append(names, pair[0]+" "+pair[1])
+	}
+	variant.Name = strings.Join(names, ", ")
+	return variant
 }
 
 // test is one sentence of the contract.

@@ -43,7 +43,7 @@ func TestBootstrap_MakesAKeyThatWorksAndForgetsTheLogin(t *testing.T) {
 			assert.Equal(t, 2, made.Fields["api_key_id"])
 			require.Len(t, made.Warnings, 1)
 			assert.Contains(t, made.Warnings[0], rootMarker)
-			line := m.Credentials("trend")[1]
+			line := m.Issued()[1]
 			assert.Equal(t, emulator.KindLogin, line.Kind)
 			assert.Equal(t, rootMarker, line.Marker)
 			assert.Nil(t, line.ExpiresAt)
@@ -56,7 +56,7 @@ func TestBootstrap_MakesAKeyThatWorksAndForgetsTheLogin(t *testing.T) {
 			assert.Empty(t, checked.Warnings)
 			credential := m.issue(conn)
 			require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
-			assert.Equal(t, []string{"createSession 200", "describeCurrentApiKey 200"}, []string{m.operations()[0], m.operations()[2]})
+			assert.Equal(t, []string{"createSession 200", "describeCurrentApiKey 200"}, []string{m.answered()[0], m.answered()[2]})
 		})
 	}
 }
@@ -73,11 +73,11 @@ func TestBootstrap_UndoDeletesTheKey(t *testing.T) {
 	m := newManager(t)
 	made, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 	require.NoError(t, err)
-	m.fault(emulator.Fault{Route: "deleteApiKey", DropBefore: true, Times: 1})
+	m.Disturb(emulator.Fault{Route: "deleteApiKey", DropBefore: true, Times: 1})
 	require.Error(t, made.Undo(t.Context()))
 	require.NoError(t, made.Undo(t.Context()))
 	require.NoError(t, made.Undo(t.Context()), "and again")
-	assert.Equal(t, 1, m.live(emulator.KindLogin))
+	assert.Equal(t, 1, m.Live(emulator.KindLogin))
 }
 
 func TestBootstrap_RefusedLogin(t *testing.T) {
@@ -88,13 +88,13 @@ func TestBootstrap_RefusedLogin(t *testing.T) {
 		assert.Equal(t, provider.ClassUnauthenticated, failure.Class)
 		assert.Contains(t, failure.Remedy, "mfa_code")
 		assert.NotContains(t, failure.Error(), "hunter2")
-		assert.Len(t, m.operations(), 1, "tried once")
+		assert.Len(t, m.answered(), 1, "tried once")
 	}
 }
 
 func TestBootstrap_EchoedSecretsAreRedacted(t *testing.T) {
 	m := newManager(t)
-	m.fault(emulator.Fault{Route: "createSession", Status: http.StatusBadRequest, Body: new(`{"message":"hunter2hunter2 and 112233 are wrong"}`)})
+	m.Disturb(emulator.Fault{Route: "createSession", Status: http.StatusBadRequest, Body: new(`{"message":"hunter2hunter2 and 112233 are wrong"}`)})
 	_, err := m.open(m.login(fields{"password": "hunter2hunter2", "mfa_code": "112233"})).Bootstrap(t.Context(), rootMarker)
 	assert.NotContains(t, err.Error(), "hunter2")
 	assert.NotContains(t, err.Error(), "112233")
@@ -141,17 +141,17 @@ func TestBootstrap_LostLogin_IsUnavailableAndNothingIsMade(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			fault.Route = "createSession"
-			m.fault(fault)
+			m.Disturb(fault)
 			_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 			assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
-			assert.Len(t, m.operations(), 1, "sent once")
+			assert.Len(t, m.answered(), 1, "sent once")
 		})
 	}
 }
 
 func TestBootstrap_WrongAddress_NamesTheField(t *testing.T) {
 	m := newManager(t)
-	m.fault(emulator.Fault{Route: "createSession", Status: http.StatusNotFound})
+	m.Disturb(emulator.Fault{Route: "createSession", Status: http.StatusNotFound})
 	_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassInvalid, failure.Class)
@@ -167,20 +167,20 @@ func TestBootstrap_LostCreate_IsAmbiguousAndFoundByItsMarker(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			fault.Route = "createApiKey"
-			m.fault(fault)
+			m.Disturb(fault)
 			_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 			failure := refusal(t, err)
 			assert.Equal(t, provider.ClassAmbiguous, failure.Class)
 			assert.Contains(t, failure.Message, "is gone")
-			assert.Equal(t, 1, m.live(emulator.KindLogin), "the root key only")
+			assert.Equal(t, 1, m.Live(emulator.KindLogin), "the root key only")
 		})
 	}
 }
 
 func TestBootstrap_LostCreateThatCannotBeFound_NamesTheKey(t *testing.T) {
 	m := newManager(t)
-	m.fault(emulator.Fault{Route: "createApiKey", DropAfter: true})
-	m.fault(emulator.Fault{Route: "searchApiKeys", DropBefore: true})
+	m.Disturb(emulator.Fault{Route: "createApiKey", DropAfter: true})
+	m.Disturb(emulator.Fault{Route: "searchApiKeys", DropBefore: true})
 	_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class)
@@ -195,7 +195,7 @@ func TestBootstrap_DefiniteRefusals(t *testing.T) {
 		http.StatusServiceUnavailable: provider.ClassUnavailable,
 	} {
 		m := newManager(t)
-		m.fault(emulator.Fault{Route: "createApiKey", Status: status})
+		m.Disturb(emulator.Fault{Route: "createApiKey", Status: status})
 		_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 		assert.Equal(t, class, provider.ClassOf(err), "%v", err)
 	}
@@ -216,18 +216,18 @@ func TestBootstrap_KeyThatDoesNotWork_IsDeleted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			test.fault.Route = "describeCurrentApiKey"
-			m.fault(test.fault)
+			m.Disturb(test.fault)
 			_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 			assert.Equal(t, test.class, provider.ClassOf(err), "%v", err)
-			assert.Equal(t, 1, m.live(emulator.KindLogin))
+			assert.Equal(t, 1, m.Live(emulator.KindLogin))
 		})
 	}
 }
 
 func TestBootstrap_KeyThatDoesNotWorkAndCannotBeDeleted_IsAmbiguous(t *testing.T) {
 	m := newManager(t)
-	m.fault(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusUnauthorized})
-	m.fault(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
+	m.Disturb(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusUnauthorized})
+	m.Disturb(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
 	_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class)
@@ -244,12 +244,12 @@ func TestBeforeBootstrap_NothingElseWorks(t *testing.T) {
 	for _, err := range []error{issued, renewed, checked, once.Revoke(t.Context(), handle), once.RevokeMarker(t.Context(), marker)} {
 		assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
 	}
-	assert.Empty(t, m.operations())
+	assert.Empty(t, m.answered())
 }
 
 func TestBootstrap_WithAKey_IsRefused(t *testing.T) {
 	m := newManager(t)
-	_, err := m.open(m.root()).Bootstrap(t.Context(), rootMarker)
+	_, err := m.open(m.rootKey()).Bootstrap(t.Context(), rootMarker)
 	assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
-	assert.Empty(t, m.operations())
+	assert.Empty(t, m.answered())
 }

@@ -15,7 +15,7 @@ import (
 
 func TestCheck_TellsWhatTheManagerSays(t *testing.T) {
 	m := newManager(t)
-	checked, err := m.open(m.root()).Check(t.Context())
+	checked, err := m.open(m.rootKey()).Check(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, "vault-management", checked.Identity)
 	assert.Zero(t, checked.RootExpiresAt)
@@ -30,10 +30,10 @@ func TestCheck_TellsWhatTheManagerSays(t *testing.T) {
 func TestCheck_WarnsBeforeTheRootExpires(t *testing.T) {
 	for left, warnings := range map[time.Duration]int{15 * 24 * time.Hour: 0, 13 * 24 * time.Hour: 1} {
 		m := newManager(t, emulator.SwitchClockSkew, "300h")
-		m.act("set_expiry", map[string]string{"in": left.String()})
-		checked, err := m.open(m.root()).Check(t.Context())
+		m.Act("set_expiry", "in", left.String())
+		checked, err := m.open(m.rootKey()).Check(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, m.clock.Now().Add(left-time.Second), checked.RootExpiresAt)
+		assert.Equal(t, m.Clock.Now().Add(left-time.Second), checked.RootExpiresAt)
 		assert.Len(t, checked.Warnings, warnings, left)
 	}
 }
@@ -41,7 +41,7 @@ func TestCheck_WarnsBeforeTheRootExpires(t *testing.T) {
 func TestCheck_WarnsOfAnotherKeysID(t *testing.T) {
 	m := newManager(t)
 	for id, warnings := range map[int]int{1: 0, 7: 1} {
-		raw := m.root()
+		raw := m.rootKey()
 		raw["api_key_id"] = id
 		checked, err := m.open(raw).Check(t.Context())
 		require.NoError(t, err)
@@ -52,14 +52,14 @@ func TestCheck_WarnsOfAnotherKeysID(t *testing.T) {
 func TestRefusedKey_IsRememberedForAWhile(t *testing.T) {
 	for _, status := range []string{"401", "403"} {
 		m := newManager(t, "bad_secret_status", status)
-		conn := m.open(m.root())
+		conn := m.open(m.rootKey())
 		credential := m.issue(conn)
-		m.act("lock_key", nil)
+		m.Act("lock_key")
 		_, err := conn.Issue(t.Context(), hour(nil))
 		failure := refusal(t, err)
 		assert.Equal(t, provider.ClassUnauthenticated, failure.Class)
 		assert.Contains(t, failure.Remedy, "locked out")
-		before := len(m.operations())
+		before := len(m.answered())
 
 		calls := []func() error{
 			func() error { _, err := conn.Issue(t.Context(), hour(nil)); return err },
@@ -72,23 +72,23 @@ func TestRefusedKey_IsRememberedForAWhile(t *testing.T) {
 			assert.Equal(t, provider.ClassUnauthenticated, failure.Class)
 			assert.Equal(t, 30*time.Second, failure.RetryAfter)
 		}
-		assert.Len(t, m.operations(), before, "the manager was left alone")
+		assert.Len(t, m.answered(), before, "the manager was left alone")
 
-		m.act("unlock_key", nil)
-		m.clock.Advance(30 * time.Second)
+		m.Act("unlock_key")
+		m.Clock.Advance(30 * time.Second)
 		require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
 	}
 }
 
 func TestRefusedKey_CheckAsksAnywayAndClearsTheMemory(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.root())
-	m.act("lock_key", nil)
+	conn := m.open(m.rootKey())
+	m.Act("lock_key")
 	for range 2 {
 		_, err := conn.Check(t.Context())
 		assert.Equal(t, provider.ClassUnauthenticated, provider.ClassOf(err), "%v", err)
 	}
-	m.act("unlock_key", nil)
+	m.Act("unlock_key")
 	_, err := conn.Check(t.Context())
 	require.NoError(t, err)
 	m.issue(conn)
@@ -97,7 +97,7 @@ func TestRefusedKey_CheckAsksAnywayAndClearsTheMemory(t *testing.T) {
 func TestRefusedKey_ManyAtOnceAtFirst_AskOnce(t *testing.T) {
 	m := newManager(t)
 	conn := m.open(fields{"api_key": "1:wrong"})
-	m.fault(emulator.Fault{Route: "describeCurrentApiKey", Delay: 200 * time.Millisecond})
+	m.Disturb(emulator.Fault{Route: "describeCurrentApiKey", Delay: 200 * time.Millisecond})
 	var group sync.WaitGroup
 	for range 20 {
 		group.Go(func() {
@@ -106,7 +106,7 @@ func TestRefusedKey_ManyAtOnceAtFirst_AskOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	assert.Equal(t, []string{"describeCurrentApiKey 401"}, m.operations())
+	assert.Equal(t, []string{"describeCurrentApiKey 401"}, m.answered())
 }
 
 func TestMissingRight_IsTold(t *testing.T) {
@@ -123,7 +123,7 @@ func TestMissingRight_IsTold(t *testing.T) {
 		},
 	} {
 		m := newManager(t)
-		conn := m.open(m.root())
+		conn := m.open(m.rootKey())
 		credential := m.issue(conn)
 		lacks(right)(m)
 		failure := refusal(t, call(conn, credential))
@@ -135,10 +135,10 @@ func TestMissingRight_IsTold(t *testing.T) {
 
 func TestMissingRight_OrRefusedKey_IsLeftOpenWhenItCannotBeTold(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.root())
+	conn := m.open(m.rootKey())
 	m.issue(conn)
-	m.fault(emulator.Fault{Route: "createApiKey", Status: http.StatusForbidden})
-	m.fault(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusServiceUnavailable})
+	m.Disturb(emulator.Fault{Route: "createApiKey", Status: http.StatusForbidden})
+	m.Disturb(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusServiceUnavailable})
 	_, err := conn.Issue(t.Context(), hour(nil))
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassForbidden, failure.Class)

@@ -14,10 +14,6 @@ import (
 
 func TestConformance(t *testing.T) { suite().Run(t) }
 
-func switched(name, value string) providertest.Variant {
-	return providertest.Variant{Name: name + " " + value, Switches: map[string]string{name: value}}
-}
-
 // suite describes the vendor to the conformance suite.
 //
 // The values of expiry_precision that are missing here keep another expiry than was asked for, and
@@ -42,29 +38,29 @@ func suite() providertest.Suite {
 		RotateRoute:    "createApiKey",
 		FindsAll:       true,
 		Variants: []providertest.Variant{
-			switched("missing_api_version", "404"),
-			switched("bad_secret_status", "403"),
-			switched("failed_attempts_until_lockout", "1"),
-			switched("secret_form", "tenant"),
-			switched("retry_after", "present"),
-			switched("create_status", "201"),
-			switched("delete_status", "200"),
-			switched("duplicate_name", "409"),
-			switched("duplicate_name", "accept"),
-			switched("rights_for_create", "apikey"),
-			switched("rights_for_create", "administrator"),
-			switched("unknown_role_status", "404"),
-			switched("expiry_precision", "second"),
-			switched("expiry_in_answer", "no"),
-			switched("past_expiry", "accept"),
-			switched("cleared_expiry", "clear"),
-			switched("shortened_expiry", "accept"),
-			switched("extend_expired_key", "ignore"),
-			switched("expired_keys", "purged"),
-			switched("search_without_match", "null"),
-			switched("search_without_match", "missing"),
-			switched("search_case", "sensitive"),
-			switched("search_maximum", "1"),
+			providertest.Switched("missing_api_version", "404"),
+			providertest.Switched("bad_secret_status", "403"),
+			providertest.Switched("failed_attempts_until_lockout", "1"),
+			providertest.Switched("secret_form", "tenant"),
+			providertest.Switched("retry_after", "present"),
+			providertest.Switched("create_status", "201"),
+			providertest.Switched("delete_status", "200"),
+			providertest.Switched("duplicate_name", "409"),
+			providertest.Switched("duplicate_name", "accept"),
+			providertest.Switched("rights_for_create", "apikey"),
+			providertest.Switched("rights_for_create", "administrator"),
+			providertest.Switched("unknown_role_status", "404"),
+			providertest.Switched("expiry_precision", "second"),
+			providertest.Switched("expiry_in_answer", "no"),
+			providertest.Switched("past_expiry", "accept"),
+			providertest.Switched("cleared_expiry", "clear"),
+			providertest.Switched("shortened_expiry", "accept"),
+			providertest.Switched("extend_expired_key", "ignore"),
+			providertest.Switched("expired_keys", "purged"),
+			providertest.Switched("search_without_match", "null"),
+			providertest.Switched("search_without_match", "missing"),
+			providertest.Switched("search_case", "sensitive"),
+			providertest.Switched("search_maximum", "1"),
 		},
 	}
 }

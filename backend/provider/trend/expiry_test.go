@@ -14,129 +14,129 @@ import (
 
 func TestIssue_ManagerKeepsTheDayOnly(t *testing.T) {
 	m := newManager(t, "expiry_precision", "day_start") // 2 January 2026, 03:04:05
-	conn := m.open(m.root())
+	conn := m.open(m.rootKey())
 	_, err := conn.Issue(t.Context(), hour(nil))
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassInvalid, failure.Class)
 	assert.Contains(t, failure.Remedy, "more than a day")
-	assert.Equal(t, "deleteApiKey 204", m.operations()[len(m.operations())-1])
+	assert.Equal(t, "deleteApiKey 204", m.answered()[len(m.answered())-1])
 
 	request := hour(nil)
 	request.Lifetime = 48 * time.Hour
 	credential, err := conn.Issue(t.Context(), request)
 	require.NoError(t, err)
-	assert.Equal(t, *m.leased().ExpiresAt, credential.ExpiresAt.Add(time.Second), "a second before midnight: Date has no fractions")
+	assert.Equal(t, *m.LastIssued(emulator.KindLeased).ExpiresAt, credential.ExpiresAt.Add(time.Second), "a second before midnight: Date has no fractions")
 	require.Len(t, credential.Warnings, 1)
 	assert.Contains(t, credential.Warnings[0], "earlier than was asked")
 }
 
 func TestIssue_ManagerKeepsTheEndOfTheDay(t *testing.T) {
 	m := newManager(t, "expiry_precision", "day_end")
-	credential := m.issue(m.open(m.root()))
-	assert.Equal(t, m.leased().ExpiresAt.Add(-time.Second), credential.ExpiresAt, "what the manager does is told, not what was asked")
+	credential := m.issue(m.open(m.rootKey()))
+	assert.Equal(t, m.LastIssued(emulator.KindLeased).ExpiresAt.Add(-time.Second), credential.ExpiresAt, "what the manager does is told, not what was asked")
 	assert.Empty(t, credential.Warnings)
 }
 
 func TestIssue_ManagerKeepsNoExpiry(t *testing.T) {
 	m := newManager(t, "expiry_precision", "nothing")
-	conn := m.open(m.root())
+	conn := m.open(m.rootKey())
 	credential := m.issue(conn)
-	assert.Equal(t, m.clock.Now().Add(time.Hour), credential.ExpiresAt)
+	assert.Equal(t, m.Clock.Now().Add(time.Hour), credential.ExpiresAt)
 	require.Len(t, credential.Warnings, 1)
 	assert.Contains(t, credential.Warnings[0], "not by itself")
-	assert.Nil(t, m.leased().ExpiresAt)
+	assert.Nil(t, m.LastIssued(emulator.KindLeased).ExpiresAt)
 
 	end, err := conn.Renew(t.Context(), credential.Handle, 2*time.Hour)
 	require.NoError(t, err)
-	assert.Equal(t, m.clock.Now().Add(2*time.Hour), end)
+	assert.Equal(t, m.Clock.Now().Add(2*time.Hour), end)
 }
 
 func TestIssue_ExpiryIsReadBackWhereTheAnswerOmitsIt(t *testing.T) {
 	m := newManager(t, "expiry_in_answer", "no")
-	credential := m.issue(m.open(m.root()))
+	credential := m.issue(m.open(m.rootKey()))
 	assert.Empty(t, credential.Warnings)
-	assert.Equal(t, "describeApiKey 200", m.operations()[2])
+	assert.Equal(t, "describeApiKey 200", m.answered()[2])
 }
 
 func TestIssue_ExpiryThatCannotBeReadBack_IsAWarning(t *testing.T) {
 	m := newManager(t, "expiry_in_answer", "no")
 	lacks("canViewApiKeys")(m)
-	credential := m.issue(m.open(m.root()))
+	credential := m.issue(m.open(m.rootKey()))
 	require.Len(t, credential.Warnings, 1)
 	assert.Contains(t, credential.Warnings[0], "could not be read")
 }
 
 func TestIssue_MadeExpiredAndPurgedAlready_IsRefused(t *testing.T) {
 	m := newManager(t, "expiry_precision", "day_start", "expiry_in_answer", "no", "expired_keys", "purged")
-	_, err := m.open(m.root()).Issue(t.Context(), hour(nil))
+	_, err := m.open(m.rootKey()).Issue(t.Context(), hour(nil))
 	assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
 }
 
 func TestIssue_MadeExpiredAndNoWayToDelete_IsAmbiguous(t *testing.T) {
 	m := newManager(t, "expiry_precision", "day_start")
-	m.fault(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
-	_, err := m.open(m.root()).Issue(t.Context(), hour(nil))
+	m.Disturb(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
+	_, err := m.open(m.rootKey()).Issue(t.Context(), hour(nil))
 	assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
 }
 
 func TestRenew_MovesTheExpiryAtTheManager(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.root())
+	conn := m.open(m.rootKey())
 	credential := m.issue(conn)
-	m.clock.Advance(30 * time.Minute)
+	m.Clock.Advance(30 * time.Minute)
 	end, err := conn.Renew(t.Context(), credential.Handle, time.Hour)
 	require.NoError(t, err)
-	assert.Equal(t, m.clock.Now().Add(time.Hour), end)
+	assert.Equal(t, m.Clock.Now().Add(time.Hour), end)
 	assert.Equal(t, "2:", credential.Token[:2], "the same key")
-	m.clock.Advance(45 * time.Minute)
-	assert.True(t, m.leased().Live)
+	m.Clock.Advance(45 * time.Minute)
+	assert.True(t, m.LastIssued(emulator.KindLeased).Live)
 }
 
 func TestRenew_AfterRestartUnderAWrongClock(t *testing.T) {
 	for _, skew := range []string{"6h", "-6h"} {
 		m := newManager(t, emulator.SwitchClockSkew, skew)
-		credential := m.issue(m.open(m.root()))
-		end, err := m.open(m.root()).Renew(t.Context(), credential.Handle, 2*time.Hour)
+		credential := m.issue(m.open(m.rootKey()))
+		end, err := m.open(m.rootKey()).Renew(t.Context(), credential.Handle, 2*time.Hour)
 		require.NoError(t, err)
-		assert.Equal(t, m.clock.Now().Add(2*time.Hour), end, skew)
-		assert.False(t, end.After(*m.leased().ExpiresAt))
+		assert.Equal(t, m.Clock.Now().Add(2*time.Hour), end, skew)
+		assert.False(t, end.After(*m.LastIssued(emulator.KindLeased).ExpiresAt))
 	}
 }
 
 func TestRenew_ToAnEarlierEnd(t *testing.T) {
 	for rule, want := range map[string]time.Duration{"accept": time.Minute, "reject": time.Hour} {
 		m := newManager(t, "shortened_expiry", rule)
-		conn := m.open(m.root())
+		conn := m.open(m.rootKey())
 		credential := m.issue(conn)
 		end, err := conn.Renew(t.Context(), credential.Handle, time.Minute)
 		require.NoError(t, err, rule)
-		assert.Equal(t, m.clock.Now().Add(want), end, rule)
+		assert.Equal(t, m.Clock.Now().Add(want), end, rule)
 	}
 }
 
 func TestRenew_EndThatDidNotMoveFarEnough_IsTold(t *testing.T) {
 	m := newManager(t, "expiry_precision", "day_start")
-	conn := m.open(m.root())
+	conn := m.open(m.rootKey())
 	request := hour(nil)
 	request.Lifetime = 48 * time.Hour
 	credential, err := conn.Issue(t.Context(), request)
 	require.NoError(t, err)
 	end, err := conn.Renew(t.Context(), credential.Handle, 49*time.Hour)
 	require.NoError(t, err)
-	assert.Equal(t, m.leased().ExpiresAt.Add(-time.Second), end)
+	assert.Equal(t, m.LastIssued(emulator.KindLeased).ExpiresAt.Add(-time.Second), end)
 }
 
 func TestRenew_ExpiredKey(t *testing.T) {
 	for rule, revived := range map[string]bool{"reject": false, "ignore": false, "revive": true} {
 		m := newManager(t, "extend_expired_key", rule)
-		conn := m.open(m.root())
+		conn := m.open(m.rootKey())
 		credential := m.issue(conn)
-		m.clock.Advance(2 * time.Hour)
+		m.Clock.Advance(2 * time.Hour)
 		end, err := conn.Renew(t.Context(), credential.Handle, time.Hour)
 		if revived {
 			require.NoError(t, err)
-			assert.Equal(t, m.clock.Now().Add(time.Hour), end)
-			assert.True(t, m.leased().Live)
+			assert.Equal(t, m.Clock.Now().Add(time.Hour), end)
+			assert.True(t, m.LastIssued(emulator.KindLeased).Live)
 			continue
 		}
 		assert.Equal(t, provider.ClassNotFound, provider.ClassOf(err), "%s: %v", rule, err)
@@ -146,9 +146,9 @@ func TestRenew_ExpiredKey(t *testing.T) {
 func TestRenew_KeyThatAPersonEnded_IsNotFound(t *testing.T) {
 	for action, message := range map[string]string{"lock_key": "locked out", "delete_key": "does not exist"} {
 		m := newManager(t)
-		conn := m.open(m.root())
+		conn := m.open(m.rootKey())
 		credential := m.issue(conn)
-		m.act(action, map[string]string{"id": "2"})
+		m.Act(action, "id", "2")
 		_, err := conn.Renew(t.Context(), credential.Handle, time.Hour)
 		failure := refusal(t, err)
 		assert.Equal(t, provider.ClassNotFound, failure.Class)
@@ -159,12 +159,12 @@ func TestRenew_KeyThatAPersonEnded_IsNotFound(t *testing.T) {
 
 func TestRenew_RefusalOfAKeyThatLives_IsPassedOn(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.root())
+	conn := m.open(m.rootKey())
 	credential := m.issue(conn)
-	m.fault(emulator.Fault{Route: "modifyApiKey", Status: http.StatusBadRequest})
+	m.Disturb(emulator.Fault{Route: "modifyApiKey", Status: http.StatusBadRequest})
 	_, err := conn.Renew(t.Context(), credential.Handle, 2*time.Hour)
 	assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
-	m.fault(emulator.Fault{Route: "describeApiKey", DropBefore: true})
+	m.Disturb(emulator.Fault{Route: "describeApiKey", DropBefore: true})
 	_, err = conn.Renew(t.Context(), credential.Handle, 2*time.Hour)
 	assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -43,31 +42,31 @@ func markersOf(found []provider.Found) []string {
 func TestFind_WildcardsAndCaseListNobodyElse(t *testing.T) {
 	for _, searchCase := range []string{"insensitive", "sensitive"} {
 		m := newManager(t, "search_case", searchCase)
-		conn := m.open(m.root())
+		conn := m.open(m.rootKey())
 		for _, name := range []string{"vault-ab-1", "VAULT-ab-2", "vault_ab_3", "vault-abc", "my vault-ab-4", "vault-a"} {
 			named(t, conn, name)
 		}
 		found, err := conn.Find(t.Context(), "vault-ab-")
 		require.NoError(t, err)
 		assert.Equal(t, []string{"vault-ab-1"}, markersOf(found))
-		assert.Equal(t, m.clock.Now().Add(time.Hour), found[0].ExpiresAt)
+		assert.Equal(t, m.Clock.Now().Add(time.Hour), found[0].ExpiresAt)
 	}
 }
 
 func TestFind_ReadsPagesUntilOneIsEmpty(t *testing.T) {
 	for most, searches := range map[string]int{"0": 2, "1": 6, "2": 4, "5": 2, "100": 2} {
 		m := newManager(t, "search_maximum", most)
-		conn := m.open(m.root())
+		conn := m.open(m.rootKey())
 		var want []string
 		for i := range 5 {
 			want = append(want, fmt.Sprintf("vault-ab-%d", i))
 			named(t, conn, want[i])
 		}
-		before := len(m.operations())
+		before := len(m.answered())
 		found, err := conn.Find(t.Context(), "vault-ab-")
 		require.NoError(t, err)
 		assert.Equal(t, want, markersOf(found), "at most %s a page", most)
-		asked := slices.DeleteFunc(m.operations()[before:], func(operation string) bool { return operation != search+" 200" })
+		asked := slices.DeleteFunc(m.answered()[before:], func(operation string) bool { return operation != search+" 200" })
 		assert.Len(t, asked, searches)
 	}
 }
@@ -88,9 +87,9 @@ func TestFind_ManagementKeyIsNotListed(t *testing.T) {
 func TestFind_ExpiredKeysThatAreStillListed(t *testing.T) {
 	for kept, want := range map[string]int{"kept": 1, "purged": 0} {
 		m := newManager(t, "expired_keys", kept)
-		conn := m.open(m.root())
+		conn := m.open(m.rootKey())
 		credential := m.issue(conn)
-		m.clock.Advance(2 * time.Hour)
+		m.Clock.Advance(2 * time.Hour)
 		found, err := conn.Find(t.Context(), "vault-")
 		require.NoError(t, err)
 		require.Len(t, found, want)
@@ -103,7 +102,7 @@ func TestFind_ExpiredKeysThatAreStillListed(t *testing.T) {
 
 func TestFind_KeyWithoutAnExpiry(t *testing.T) {
 	m := newManager(t, "expiry_precision", "nothing")
-	conn := m.open(m.root())
+	conn := m.open(m.rootKey())
 	m.issue(conn)
 	found, err := conn.Find(t.Context(), "vault-")
 	require.NoError(t, err)
@@ -121,8 +120,8 @@ func TestFind_AnswerThatIsNotThePageThatWasAskedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
-			m.fault(emulator.Fault{Route: search, Body: &body})
-			_, err := m.open(m.root()).Find(t.Context(), "vault-")
+			m.Disturb(emulator.Fault{Route: search, Body: &body})
+			_, err := m.open(m.rootKey()).Find(t.Context(), "vault-")
 			require.Equal(t, provider.ClassUnavailable, refusal(t, err).Class)
 		})
 	}
@@ -130,8 +129,8 @@ func TestFind_AnswerThatIsNotThePageThatWasAskedFor(t *testing.T) {
 
 func TestFind_MissingRightIsNamed(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.root())
-	m.fault(emulator.Fault{Route: search, Status: http.StatusForbidden})
+	conn := m.open(m.rootKey())
+	m.Disturb(emulator.Fault{Route: search, Status: http.StatusForbidden})
 	_, err := conn.Find(t.Context(), "vault-")
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassForbidden, failure.Class)
@@ -142,7 +141,7 @@ func TestFind_BeforeTheBootstrap_IsRefusedHere(t *testing.T) {
 	m := newManager(t)
 	_, err := m.open(m.login(nil)).Find(t.Context(), "vault-")
 	assert.Equal(t, provider.ClassInvalid, refusal(t, err).Class)
-	assert.Empty(t, m.operations())
+	assert.Empty(t, m.answered())
 }
 
 // brokenWriter is a log with a programming error.
@@ -154,11 +153,9 @@ func (brokenWriter) Write([]byte) (int, error) { panic("index out of range") }
 // The first request of a connection is made in a goroutine, where a panic would end the process.
 func TestPanicInTheFirstRequest_IsAnError(t *testing.T) {
 	m := newManager(t)
-	opened, err := trend.New().Open(provider.Config{
-		Name: "dsm", Address: m.URL("trend"), CACert: string(m.CACertPEM()), Clock: m.clock,
-		Logger: hclog.New(&hclog.LoggerOptions{Output: brokenWriter{}, Level: hclog.Trace}),
-		Fields: &framework.FieldData{Raw: m.root(), Schema: trend.New().ConfigFields()},
-	})
+	config := m.Config(trend.New(), nil)
+	config.Logger = hclog.New(&hclog.LoggerOptions{Output: brokenWriter{}, Level: hclog.Trace})
+	opened, err := trend.New().Open(config)
 	require.NoError(t, err)
 	t.Cleanup(opened.Abandon)
 	_, err = opened.Issue(t.Context(), hour(nil))

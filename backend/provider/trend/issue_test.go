@@ -20,13 +20,13 @@ import (
 
 func TestIssue_TellsEverythingThatIsNeededToUseTheKey(t *testing.T) {
 	m := newManager(t)
-	credential := m.issue(m.open(m.root()))
+	credential := m.issue(m.open(m.rootKey()))
 	assert.Regexp(t, `^2:`, credential.Token)
 	assert.Equal(t, "api-secret-key", credential.TokenType)
-	assert.Equal(t, m.URL("trend"), credential.Address)
+	assert.Equal(t, m.Address(), credential.Address)
 	assert.Equal(t, map[string]any{"api_key_id": 2, "key_name": marker, "api_version": "v1"}, credential.Data)
 	assert.JSONEq(t, `{"v":1,"id":2,"name":"vault-test-reader-1"}`, string(credential.Handle))
-	assert.Equal(t, m.clock.Now().Add(time.Hour), credential.ExpiresAt)
+	assert.Equal(t, m.Clock.Now().Add(time.Hour), credential.ExpiresAt)
 	assert.Empty(t, credential.Warnings)
 }
 
@@ -56,20 +56,20 @@ func TestIssue_SendsTheRolesSettings(t *testing.T) {
 
 func TestIssue_AsksForTheTimeOnceAConnection(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.root())
+	conn := m.open(m.rootKey())
 	m.issue(conn)
 	require.NoError(t, conn.RevokeMarker(t.Context(), marker))
-	before := len(m.operations())
+	before := len(m.answered())
 	m.issue(conn)
-	assert.Equal(t, []string{"createApiKey 200"}, m.operations()[before:])
-	assert.Equal(t, []string{"describeCurrentApiKey 200", "createApiKey 200"}, m.operations()[:2])
+	assert.Equal(t, []string{"createApiKey 200"}, m.answered()[before:])
+	assert.Equal(t, []string{"describeCurrentApiKey 200", "createApiKey 200"}, m.answered()[:2])
 }
 
 func TestIssue_WithoutADateHeader_GoesByOurClock(t *testing.T) {
 	m := newManager(t)
-	m.fault(emulator.Fault{Route: emulator.AnyRoute, Header: map[string]string{"Date": "none"}})
-	credential := m.issue(m.open(m.root()))
-	assert.Equal(t, m.clock.Now().Add(time.Hour), credential.ExpiresAt)
+	m.Disturb(emulator.Fault{Route: emulator.AnyRoute, Header: map[string]string{"Date": "none"}})
+	credential := m.issue(m.open(m.rootKey()))
+	assert.Equal(t, m.Clock.Now().Add(time.Hour), credential.ExpiresAt)
 }
 
 func TestIssue_RoleNameIsLookedUp(t *testing.T) {
@@ -87,9 +87,9 @@ func TestIssue_RoleNameIsLookedUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			for _, other := range test.roles {
-				m.act("create_role", map[string]string{"name": other})
+				m.Act("create_role", "name", other)
 			}
-			credential, err := m.open(m.root()).Issue(t.Context(), hour(fields{"role_id": nil, "role_name": test.roleName}))
+			credential, err := m.open(m.rootKey()).Issue(t.Context(), hour(fields{"role_id": nil, "role_name": test.roleName}))
 			if test.failure == "" {
 				require.NoError(t, err)
 				assert.NotEmpty(t, credential.Token)
@@ -114,7 +114,7 @@ func TestIssue_DefiniteRefusals(t *testing.T) {
 		"unknown role, 400": {nil, nil, fields{"role_id": 99}, provider.ClassInvalid, "role"},
 		"unknown role, 404": {[]string{"unknown_role_status", "404"}, nil, fields{"role_id": 99}, provider.ClassInvalid, "role"},
 		"unknown role, 422": {[]string{"unknown_role_status", "422"}, nil, fields{"role_id": 99}, provider.ClassInvalid, "role"},
-		"duplicate name": {nil, func(m *manager) { m.act("create_key", map[string]string{"name": marker}) },
+		"duplicate name": {nil, func(m *manager) { m.Act("create_key", "name", marker) },
 			nil, provider.ClassInvalid, ""},
 		"long name":         {[]string{"maximum_name_length", "5"}, nil, nil, provider.ClassInvalid, ""},
 		"no right for keys": {nil, lacks("canCreateNewApiKeys"), nil, provider.ClassForbidden, "canCreateNewApiKeys"},
@@ -129,11 +129,11 @@ func TestIssue_DefiniteRefusals(t *testing.T) {
 			if test.prepare != nil {
 				test.prepare(m)
 			}
-			_, err := m.open(m.root()).Issue(t.Context(), hour(test.role))
+			_, err := m.open(m.rootKey()).Issue(t.Context(), hour(test.role))
 			failure := refusal(t, err)
 			assert.Equal(t, test.class, failure.Class, failure.Error())
 			assert.Contains(t, failure.Remedy, test.remedy)
-			assert.Zero(t, m.live(emulator.KindLeased))
+			assert.Zero(t, m.Live(emulator.KindLeased))
 		})
 	}
 }
@@ -141,8 +141,8 @@ func TestIssue_DefiniteRefusals(t *testing.T) {
 // lacks takes a right away from the management key.
 func lacks(right string) func(*manager) {
 	return func(m *manager) {
-		id := m.act("create_role", map[string]string{"name": "lesser", "lacks": right})["role_id"]
-		m.act("set_role", map[string]string{"role_id": id})
+		id := m.Act("create_role", "name", "lesser", "lacks", right)["role_id"]
+		m.Act("set_role", "role_id", id)
 	}
 }
 
@@ -155,22 +155,22 @@ func TestIssue_AnswerWithoutSecret_DeletesTheKeyAndIsAmbiguous(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			// What the manager makes of the request is what somebody else made of the same name.
-			m.act("create_key", map[string]string{"name": marker})
-			m.fault(emulator.Fault{Route: "createApiKey", Body: new(body), Times: 1})
-			_, err := m.open(m.root()).Issue(t.Context(), hour(nil))
+			m.Act("create_key", "name", marker)
+			m.Disturb(emulator.Fault{Route: "createApiKey", Body: new(body), Times: 1})
+			_, err := m.open(m.rootKey()).Issue(t.Context(), hour(nil))
 			failure := refusal(t, err)
 			assert.Equal(t, provider.ClassAmbiguous, failure.Class)
 			assert.Contains(t, failure.Message, "was deleted")
-			assert.Equal(t, 1, m.live(emulator.KindLogin), "the root key only")
+			assert.Equal(t, 1, m.Live(emulator.KindLogin), "the root key only")
 		})
 	}
 }
 
 func TestIssue_AnswerWithoutSecretAndNoWayToDelete_IsAmbiguous(t *testing.T) {
 	m := newManager(t)
-	m.fault(emulator.Fault{Route: "createApiKey", Body: new("{}"), Times: 1})
-	m.fault(emulator.Fault{Route: "searchApiKeys", DropBefore: true})
-	_, err := m.open(m.root()).Issue(t.Context(), hour(nil))
+	m.Disturb(emulator.Fault{Route: "createApiKey", Body: new("{}"), Times: 1})
+	m.Disturb(emulator.Fault{Route: "searchApiKeys", DropBefore: true})
+	_, err := m.open(m.rootKey()).Issue(t.Context(), hour(nil))
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class)
 	assert.Contains(t, failure.Message, "could not be deleted yet")
@@ -180,43 +180,43 @@ func TestRevokeMarker_LeavesLookalikesAlone(t *testing.T) {
 	m := newManager(t)
 	lookalikes := []string{strings.ToUpper(marker), marker + "0", strings.ReplaceAll(marker, "-", "x")}
 	for _, name := range append(lookalikes, marker) {
-		m.act("create_key", map[string]string{"name": name})
+		m.Act("create_key", "name", name)
 	}
-	require.NoError(t, m.open(m.root()).RevokeMarker(t.Context(), marker))
-	for _, credential := range m.Credentials("trend") {
+	require.NoError(t, m.open(m.rootKey()).RevokeMarker(t.Context(), marker))
+	for _, credential := range m.Issued() {
 		assert.Equal(t, credential.Marker != marker, credential.Live, credential.Marker)
 	}
 	// Were wildcards on, these would match.
-	require.NoError(t, m.open(m.root()).RevokeMarker(t.Context(), "vault_test_reader_1"))
-	require.NoError(t, m.open(m.root()).RevokeMarker(t.Context(), "%"))
-	assert.Equal(t, 1+len(lookalikes), m.live(emulator.KindLogin))
+	require.NoError(t, m.open(m.rootKey()).RevokeMarker(t.Context(), "vault_test_reader_1"))
+	require.NoError(t, m.open(m.rootKey()).RevokeMarker(t.Context(), "%"))
+	assert.Equal(t, 1+len(lookalikes), m.Live(emulator.KindLogin))
 }
 
 func TestRevokeMarker_SeveralOfTheName_EndsAll(t *testing.T) {
 	m := newManager(t, "duplicate_name", "accept")
 	for range 3 {
-		m.act("create_key", map[string]string{"name": marker})
+		m.Act("create_key", "name", marker)
 	}
-	require.NoError(t, m.open(m.root()).RevokeMarker(t.Context(), marker))
-	assert.Equal(t, 1, m.live(emulator.KindLogin))
+	require.NoError(t, m.open(m.rootKey()).RevokeMarker(t.Context(), marker))
+	assert.Equal(t, 1, m.Live(emulator.KindLogin))
 }
 
 func TestRevokeMarker_StillListedAfterwards_IsAnError(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.root())
+	conn := m.open(m.rootKey())
 	m.issue(conn)
-	m.fault(emulator.Fault{Route: "deleteApiKey", Status: http.StatusNoContent, Body: new("")})
+	m.Disturb(emulator.Fault{Route: "deleteApiKey", Status: http.StatusNoContent, Body: new("")})
 	err := conn.RevokeMarker(t.Context(), marker)
 	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
 }
 
 func TestRevoke_404OfAProxy_IsNotTakenForTheKeys(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.root())
+	conn := m.open(m.rootKey())
 	credential := m.issue(conn)
-	m.fault(emulator.Fault{Route: emulator.AnyRoute, Status: http.StatusNotFound, Body: new("<html>no such page</html>")})
+	m.Disturb(emulator.Fault{Route: emulator.AnyRoute, Status: http.StatusNotFound, Body: new("<html>no such page</html>")})
 	failure := refusal(t, conn.Revoke(t.Context(), credential.Handle))
 	assert.Equal(t, provider.ClassInvalid, failure.Class)
 	assert.Equal(t, "address", failure.Field)
-	assert.True(t, m.leased().Live)
+	assert.True(t, m.LastIssued(emulator.KindLeased).Live)
 }

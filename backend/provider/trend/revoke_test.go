@@ -15,19 +15,19 @@ import (
 // Ids are small numbers, and each tenant has its own: the management key may belong to another one now.
 func TestRevoke_IDBelongsToAnotherKey_DeletesNothing(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.root())
+	conn := m.open(m.rootKey())
 	strangers := m.issue(conn)
-	live := m.live("leased")
+	live := m.Live("leased")
 	ours := json.RawMessage(fmt.Sprintf(`{"v":1,"id":%d,"name":"vault-ours"}`, strangers.Data["api_key_id"]))
 
 	failure := refusal(t, conn.Revoke(t.Context(), ours))
 	require.Equal(t, provider.ClassInvalid, failure.Class)
-	require.Equal(t, live, m.live("leased"))
+	require.Equal(t, live, m.Live("leased"))
 
 	_, err := conn.Renew(t.Context(), ours, hour(nil).Lifetime)
 	require.Equal(t, provider.ClassInvalid, refusal(t, err).Class)
 	require.NoError(t, conn.Revoke(t.Context(), strangers.Handle))
-	require.Equal(t, live-1, m.live("leased"))
+	require.Equal(t, live-1, m.Live("leased"))
 }
 
 // A proxy in front of the manager answers in its place.
@@ -41,12 +41,12 @@ func TestRevoke_ManagerNeverHeardIt_IsNotBelieved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
-			conn := m.open(m.root())
+			conn := m.open(m.rootKey())
 			issued := m.issue(conn)
-			fault.Vendor, fault.Route = "trend", "deleteApiKey"
-			m.fault(fault)
+			fault.Route = "deleteApiKey"
+			m.Disturb(fault)
 			require.Error(t, conn.Revoke(t.Context(), issued.Handle))
-			require.Equal(t, 1, m.live("leased"))
+			require.Equal(t, 1, m.Live("leased"))
 		})
 	}
 }

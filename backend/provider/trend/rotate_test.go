@@ -22,16 +22,16 @@ const nextMarker = "vault-test-config-2"
 
 // rotate rotates the root key, which has to succeed.
 func (m *manager) rotate(conn connection) *provider.RotatedRoot {
-	m.t.Helper()
-	rotated, err := conn.RotateRoot(m.t.Context(), nextMarker, nil)
-	require.NoError(m.t, err)
+	m.T.Helper()
+	rotated, err := conn.RotateRoot(m.T.Context(), nextMarker, nil)
+	require.NoError(m.T, err)
 	return rotated
 }
 
 // liveNamed counts the live keys of a name.
 func (m *manager) liveNamed(name string) int {
 	count := 0
-	for _, credential := range m.Credentials("trend") {
+	for _, credential := range m.Issued() {
 		if credential.Marker == name && credential.Live {
 			count++
 		}
@@ -41,17 +41,17 @@ func (m *manager) liveNamed(name string) int {
 
 // requireRootOnly demands that the present root key works and that no other was left.
 func (m *manager) requireRootOnly() {
-	m.t.Helper()
-	_, err := m.open(m.root()).Check(m.t.Context())
-	require.NoError(m.t, err)
-	require.Zero(m.t, m.liveNamed(nextMarker))
-	require.Equal(m.t, 1, m.liveNamed("vault-management"))
+	m.T.Helper()
+	_, err := m.open(m.rootKey()).Check(m.T.Context())
+	require.NoError(m.T, err)
+	require.Zero(m.T, m.liveNamed(nextMarker))
+	require.Equal(m.T, 1, m.liveNamed("vault-management"))
 }
 
 // created counts the keys that were asked for.
 func (m *manager) created() int {
 	count := 0
-	for _, operation := range m.operations() {
+	for _, operation := range m.answered() {
 		if strings.HasPrefix(operation, "createApiKey ") {
 			count++
 		}
@@ -74,11 +74,11 @@ func TestRotateRoot_NewKeyIsLikeTheFormer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t, test.switches...)
-			m.act("set_expiry", map[string]string{"in": test.expires})
-			before, err := m.open(m.root()).Check(t.Context())
+			m.Act("set_expiry", "in", test.expires)
+			before, err := m.open(m.rootKey()).Check(t.Context())
 			require.NoError(t, err)
 
-			rotated := m.rotate(m.open(m.root()))
+			rotated := m.rotate(m.open(m.rootKey()))
 			assert.ElementsMatch(t, []string{"api_key", "api_key_id"}, keysOf(rotated.Fields))
 			assert.Equal(t, 2, rotated.Fields["api_key_id"])
 			assert.False(t, rotated.MayEndCredentials)
@@ -103,9 +103,9 @@ func TestRotateRoot_NewKeyIsLikeTheFormer(t *testing.T) {
 func TestRotateRoot_ExpiryIsNotKept_IsTold(t *testing.T) {
 	for precision, told := range map[string]string{"nothing": "expiry to never", "day_start": "expiry to 20"} {
 		m := newManager(t)
-		m.act("set_expiry", map[string]string{"in": "720h30m"})
-		m.set("expiry_precision", precision)
-		rotated := m.rotate(m.open(m.root()))
+		m.Act("set_expiry", "in", "720h30m")
+		m.Set("expiry_precision", precision)
+		rotated := m.rotate(m.open(m.rootKey()))
 		require.Len(t, rotated.Warnings, 2)
 		assert.Contains(t, rotated.Warnings[1], told)
 	}
@@ -113,9 +113,9 @@ func TestRotateRoot_ExpiryIsNotKept_IsTold(t *testing.T) {
 
 func TestRotateRoot_FormerIsDeletedWithTheNewKey_AndNothingElse(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.root())
+	conn := m.open(m.rootKey())
 	credential := m.issue(conn)
-	other := m.act("create_key", map[string]string{"name": "a person's"})
+	other := m.Act("create_key", "name", "a person's")
 	rotated := m.rotate(conn)
 	successor := m.open(rotated.Fields)
 	for range 2 {
@@ -126,7 +126,7 @@ func TestRotateRoot_FormerIsDeletedWithTheNewKey_AndNothingElse(t *testing.T) {
 	assert.Equal(t, 1, m.liveNamed("a person's"))
 	_, err := m.open(fields{"api_key": other["api_key"]}).Check(t.Context())
 	require.NoError(t, err)
-	_, err = m.open(m.root()).Check(t.Context())
+	_, err = m.open(m.rootKey()).Check(t.Context())
 	assert.Equal(t, provider.ClassUnauthenticated, provider.ClassOf(err), "%v", err)
 
 	_, err = successor.Renew(t.Context(), credential.Handle, time.Hour)
@@ -147,12 +147,12 @@ func TestRotateRoot_AnswerLost_NothingIsLeft(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			fault.Route = "createApiKey"
-			m.fault(fault)
-			_, err := m.open(m.root()).RotateRoot(t.Context(), nextMarker, nil)
+			m.Disturb(fault)
+			_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 			failure := refusal(t, err)
 			assert.Equal(t, provider.ClassAmbiguous, failure.Class)
 			assert.Contains(t, failure.Message, "is gone")
-			assert.Contains(t, failure.Remedy, "config/dsm/rotate-root")
+			assert.Contains(t, failure.Remedy, "config/edge/rotate-root")
 			assert.Equal(t, 1, m.created(), "sent once")
 			m.requireRootOnly()
 		})
@@ -163,19 +163,19 @@ func TestRotateRoot_AnswerLostAndCannotBeFound_NamesTheKey(t *testing.T) {
 	for name, route := range map[string]string{"not searched": "searchApiKeys", "not deleted": "deleteApiKey"} {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
-			m.fault(emulator.Fault{Route: "createApiKey", DropAfter: true})
-			m.fault(emulator.Fault{Route: route, DropBefore: true})
-			_, err := m.open(m.root()).RotateRoot(t.Context(), nextMarker, nil)
+			m.Disturb(emulator.Fault{Route: "createApiKey", DropAfter: true})
+			m.Disturb(emulator.Fault{Route: route, DropBefore: true})
+			_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 			failure := refusal(t, err)
 			assert.Equal(t, provider.ClassAmbiguous, failure.Class)
 			assert.NotContains(t, failure.Message, "is gone")
 			assert.Contains(t, failure.Remedy, nextMarker)
 			assert.Contains(t, failure.Remedy, "goes on looking")
-			assert.NotContains(t, failure.Error(), m.root()["api_key"])
+			assert.NotContains(t, failure.Error(), m.rootKey()["api_key"])
 			assert.Equal(t, 1, m.liveNamed(nextMarker))
 
-			m.ClearFaults("trend")
-			require.NoError(t, m.open(m.root()).RevokeMarker(t.Context(), nextMarker), "as the engine does later")
+			m.EndFaults()
+			require.NoError(t, m.open(m.rootKey()).RevokeMarker(t.Context(), nextMarker), "as the engine does later")
 			m.requireRootOnly()
 		})
 	}
@@ -185,27 +185,27 @@ func TestRotateRoot_CallerGivesUp_NothingIsLeft(t *testing.T) {
 	for _, route := range []string{"createApiKey", "describeCurrentApiKey"} {
 		t.Run(route, func(t *testing.T) {
 			m := newManager(t)
-			conn := m.open(m.root())
+			conn := m.open(m.rootKey())
 			_, err := conn.Check(t.Context())
 			require.NoError(t, err)
-			seen := len(m.operations())
+			seen := len(m.answered())
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			fault := emulator.Fault{Route: route, Delay: time.Minute}
 			if route == "describeCurrentApiKey" {
 				fault.Skip = 1 // the one that asks who the present key is
 			}
-			m.fault(fault)
+			m.Disturb(fault)
 			done := make(chan error, 1)
 			go func() {
 				_, err := conn.RotateRoot(ctx, nextMarker, nil)
 				done <- err
 			}()
 			awaited := map[string]int{"createApiKey": 2, "describeCurrentApiKey": 3}[route]
-			require.Eventually(t, func() bool { return len(m.operations()) >= seen+awaited }, 5*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return len(m.answered()) >= seen+awaited }, 5*time.Second, time.Millisecond)
 			cancel()
 			require.ErrorIs(t, <-done, context.Canceled)
-			m.ClearFaults("trend")
+			m.EndFaults()
 			m.requireRootOnly()
 		})
 	}
@@ -215,11 +215,11 @@ func TestRotateRoot_MayNotCreate_IsForbidden(t *testing.T) {
 	for _, switches := range [][]string{nil, {"bad_secret_status", "403"}} {
 		m := newManager(t, switches...)
 		lacks("canCreateNewApiKeys")(m)
-		_, err := m.open(m.root()).RotateRoot(t.Context(), nextMarker, nil)
+		_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 		failure := refusal(t, err)
 		assert.Equal(t, provider.ClassForbidden, failure.Class)
 		assert.Contains(t, failure.Remedy, "canCreateNewApiKeys")
-		assert.Contains(t, failure.Remedy, "config/dsm")
+		assert.Contains(t, failure.Remedy, "config/edge")
 		m.requireRootOnly()
 	}
 }
@@ -236,8 +236,8 @@ func TestRotateRoot_Refused_IsDefinite(t *testing.T) {
 		http.StatusServiceUnavailable:  provider.ClassUnavailable,
 	} {
 		m := newManager(t)
-		m.fault(emulator.Fault{Route: "createApiKey", Status: status})
-		_, err := m.open(m.root()).RotateRoot(t.Context(), nextMarker, nil)
+		m.Disturb(emulator.Fault{Route: "createApiKey", Status: status})
+		_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 		failure := refusal(t, err)
 		assert.Equal(t, class, failure.Class, "%v", err)
 		assert.Equal(t, 1, m.created(), "sent once")
@@ -263,10 +263,10 @@ func TestRotateRoot_NewKeyDoesNotWork_IsDeleted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			test.fault.Route, test.fault.Skip = "describeCurrentApiKey", 1
-			m.fault(test.fault)
-			_, err := m.open(m.root()).RotateRoot(t.Context(), nextMarker, nil)
+			m.Disturb(test.fault)
+			_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 			assert.Equal(t, test.class, provider.ClassOf(err), "%v", err)
-			m.ClearFaults("trend")
+			m.EndFaults()
 			m.requireRootOnly()
 		})
 	}
@@ -274,9 +274,9 @@ func TestRotateRoot_NewKeyDoesNotWork_IsDeleted(t *testing.T) {
 
 func TestRotateRoot_NewKeyDoesNotWorkAndCannotBeDeleted_IsAmbiguous(t *testing.T) {
 	m := newManager(t)
-	m.fault(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusUnauthorized, Skip: 1, Times: 1})
-	m.fault(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
-	_, err := m.open(m.root()).RotateRoot(t.Context(), nextMarker, nil)
+	m.Disturb(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusUnauthorized, Skip: 1, Times: 1})
+	m.Disturb(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
+	_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class)
 	assert.Contains(t, failure.Remedy, nextMarker)
@@ -285,8 +285,8 @@ func TestRotateRoot_NewKeyDoesNotWorkAndCannotBeDeleted_IsAmbiguous(t *testing.T
 
 func TestRotateRoot_UndoEndsTheNewKey(t *testing.T) {
 	m := newManager(t)
-	rotated := m.rotate(m.open(m.root()))
-	m.fault(emulator.Fault{Route: "deleteApiKey", DropBefore: true, Times: 1})
+	rotated := m.rotate(m.open(m.rootKey()))
+	m.Disturb(emulator.Fault{Route: "deleteApiKey", DropBefore: true, Times: 1})
 	require.Error(t, rotated.Undo(t.Context()))
 	require.NoError(t, rotated.Undo(t.Context()))
 	require.NoError(t, rotated.Undo(t.Context()), "and again")
@@ -304,8 +304,8 @@ func TestRotateRoot_PresentKeyIsNotUnderstood_NothingIsMade(t *testing.T) {
 		`{"ID":1,"keyName":"x","roleID":3,"expiryDate":"soon"}`: provider.ClassUnavailable,
 	} {
 		m := newManager(t)
-		m.fault(emulator.Fault{Route: "describeCurrentApiKey", Body: &answer, Times: 1})
-		_, err := m.open(m.root()).RotateRoot(t.Context(), nextMarker, nil)
+		m.Disturb(emulator.Fault{Route: "describeCurrentApiKey", Body: &answer, Times: 1})
+		_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 		assert.Equal(t, class, provider.ClassOf(err), "%s: %v", answer, err)
 		assert.Zero(t, m.created())
 		m.requireRootOnly()
@@ -314,13 +314,13 @@ func TestRotateRoot_PresentKeyIsNotUnderstood_NothingIsMade(t *testing.T) {
 
 func TestRotateRoot_PresentKeyIsRefused_IsRememberedForAWhile(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.root())
-	m.act("lock_key", nil)
+	conn := m.open(m.rootKey())
+	m.Act("lock_key")
 	for range 2 {
 		_, err := conn.RotateRoot(t.Context(), nextMarker, nil)
 		assert.Equal(t, provider.ClassUnauthenticated, provider.ClassOf(err), "%v", err)
 	}
-	assert.Len(t, m.operations(), 1, "the manager was left alone")
+	assert.Len(t, m.answered(), 1, "the manager was left alone")
 }
 
 func TestRotateRoot_BeforeBootstrap_IsRefused(t *testing.T) {
@@ -331,7 +331,7 @@ func TestRotateRoot_BeforeBootstrap_IsRefused(t *testing.T) {
 	assert.Nil(t, proposed, "the manager makes the secret")
 	_, err = once.RotateRoot(t.Context(), nextMarker, nil)
 	assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
-	assert.Empty(t, m.operations())
+	assert.Empty(t, m.answered())
 }
 
 func TestRotateRoot_OfABootstrappedKey(t *testing.T) {

@@ -46,11 +46,10 @@ func TestOpen_RefusesHalfALoginAndBothKindsOfRoot(t *testing.T) {
 
 func TestOpen_AddressWithoutPathGetsTheAPIs(t *testing.T) {
 	m := newManager(t)
-	for _, address := range []string{m.URL("trend"), m.URL("trend") + "/", m.URL("trend")[:len(m.URL("trend"))-len("/api")]} {
-		conn, err := trend.New().Open(provider.Config{
-			Address: address, CACert: string(m.CACertPEM()), Clock: m.clock,
-			Fields: &framework.FieldData{Raw: m.root(), Schema: trend.New().ConfigFields()},
-		})
+	for _, address := range []string{m.Address(), m.Address() + "/", m.Address()[:len(m.Address())-len("/api")]} {
+		config := m.Config(trend.New(), nil)
+		config.Address = address
+		conn, err := trend.New().Open(config)
 		require.NoError(t, err)
 		defer conn.Abandon()
 		checked, err := conn.Check(t.Context())
@@ -61,17 +60,16 @@ func TestOpen_AddressWithoutPathGetsTheAPIs(t *testing.T) {
 
 func TestOpen_KeepsAnotherPath(t *testing.T) {
 	m := newManager(t)
-	conn, err := trend.New().Open(provider.Config{
-		Name: "dsm", Address: m.URL("trend") + "/v2", CACert: string(m.CACertPEM()),
-		Fields: &framework.FieldData{Raw: m.root(), Schema: trend.New().ConfigFields()},
-	})
+	config := m.Config(trend.New(), nil)
+	config.Address += "/v2"
+	conn, err := trend.New().Open(config)
 	require.NoError(t, err)
 	defer conn.Abandon()
 	_, err = conn.Check(t.Context())
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassInvalid, failure.Class)
 	assert.Equal(t, "address", failure.Field)
-	assert.Contains(t, failure.Remedy, "config/dsm")
+	assert.Contains(t, failure.Remedy, "config/edge")
 }
 
 func TestValidateRole_RefusalNamesTheField(t *testing.T) {
