@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -29,10 +30,10 @@ type bootstrapAttempt struct {
 
 // bootstrap makes a root credential from a login that is used once. It changes entry to what is to be stored
 // and returns a connection opened with that, in place of the given one. The returned function must be called
-// once it is known whether the config was stored; it returns warnings for the operator.
+// once it is known whether the config was stored, with the error if it was not; it returns warnings for the operator.
 func (b *backend) bootstrap(ctx context.Context, storage logical.Storage, name string, entry *configEntry,
 	login provider.Connection, once provider.Bootstrapper,
-) (provider.Connection, func(context.Context, bool) []string, error) {
+) (provider.Connection, func(context.Context, error) []string, error) {
 	id, err := newID(b.random)
 	if err != nil {
 		return nil, nil, err
@@ -62,9 +63,13 @@ func (b *backend) bootstrap(ctx context.Context, storage logical.Storage, name s
 		login.Abandon()
 		return nil, nil, err
 	}
-	return conn, func(ctx context.Context, stored bool) []string {
+	return conn, func(ctx context.Context, err error) []string {
 		defer login.Abandon()
-		if !stored {
+		switch {
+		case errors.Is(err, errMayBeStored):
+			// Ended by the next write, or by the periodic run, if it is not the stored one.
+			return nil
+		case err != nil:
 			b.undoBootstrap(ctx, storage, name, marker, made)
 			return nil
 		}

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -27,6 +28,8 @@ type configEntry struct {
 	Incarnation string `json:"incarnation"`
 	// Generation is made at every change of what a connection is opened with.
 	Generation string `json:"generation"`
+	// ShareGeneration is the generation since which readers share credentials, if rotations have made others since.
+	ShareGeneration string `json:"share_generation,omitempty"`
 	// Revision is made at every change, to detect that two were made at once.
 	Revision string `json:"revision"`
 	// RootMarker names the root credential at the vendor, if the engine has made it itself.
@@ -79,10 +82,14 @@ func (b *backend) putConfig(ctx context.Context, storage logical.Storage, name s
 	stored.SealWrap = true
 	defer b.configs.forget(name)
 	if err := storage.Put(ctx, stored); err != nil {
-		return fmt.Errorf("storing config %q: %w", name, err)
+		return fmt.Errorf("storing config %q: %w: %w", name, errMayBeStored, err)
 	}
 	return nil
 }
+
+// errMayBeStored is in the chain of an error of a write, which may have taken place all the same: a leader that is
+// deposed while it writes cannot tell.
+var errMayBeStored = errors.New("it may be stored all the same")
 
 // openConnection opens a connection for a config. It makes no network call.
 func (b *backend) openConnection(storage logical.Storage, name string, entry *configEntry) (provider.Connection, error) {
@@ -131,11 +138,14 @@ func (b *backend) configInUse(ctx context.Context, storage logical.Storage, name
 			return nil, nil, err
 		}
 		if conn != nil {
-			if proposed := entry.Root.Proposed; proposed == nil || proposed.Refused && !conn.wasRefused() {
+			if len(entry.Root.Others) == 0 || !entry.Root.inDoubt() && !conn.wasRefused() {
+				return entry, conn, nil
+			}
+			if rests, err := b.rootSettlements.rests(name, entry.Revision, b.clock.Now()); rests && err == nil {
 				return entry, conn, nil
 			}
 			conn.release()
-			if err := b.settleProposed(ctx, storage, name); err != nil {
+			if err := b.settleRootInForce(ctx, storage, name); err != nil {
 				return nil, nil, err
 			}
 			continue

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -23,18 +25,18 @@ func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *
 	if err != nil || entry == nil {
 		return nil, err
 	}
-	if entry.Root.Former != nil && !data.Get("abandon").(bool) {
-		// Nobody could end it without the config.
-		if err := b.finishRotation(ctx, req.Storage, name); err != nil && !data.Get("force").(bool) {
-			return fail(fmt.Sprintf("config %q", name), fmt.Errorf(
-				"%w; the root credential before this one is still alive at the vendor: end it there, and delete with force=true", err))
-		}
-		if entry, err = readConfig(ctx, req.Storage, name); err != nil || entry == nil {
-			return nil, err
-		}
-	}
 	if data.Get("abandon").(bool) {
 		return b.abandonConfig(ctx, req.Storage, name, entry)
+	}
+	left, err := b.settleBeforeDelete(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(left) > 0 && !data.Get("force").(bool) {
+		return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf("config %q: %s; or delete with force=true", name, strings.Join(left, "; ")))
+	}
+	if entry, err = readConfig(ctx, req.Storage, name); err != nil || entry == nil {
+		return nil, err
 	}
 	err = b.deleteConfig(ctx, req.Storage, name, entry)
 	if inUse, busy := errors.AsType[*ledger.InUseError](err); busy {
@@ -44,7 +46,42 @@ func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *
 		}
 		return b.retireConfig(ctx, req.Storage, name, inUse.Used)
 	}
-	return nil, err
+	if err != nil || len(left) == 0 {
+		return nil, err
+	}
+	return &logical.Response{Warnings: left}, nil
+}
+
+// settleBeforeDelete ends the root credentials that nobody could end without the config, and tells what is lost with
+// it or left at the vendor.
+func (b *backend) settleBeforeDelete(ctx context.Context, storage logical.Storage, name string) (left []string, err error) {
+	if err := b.endFormer(ctx, storage, name); err != nil {
+		left = append(left, "what a rotation of the root credential has left could not be settled: "+err.Error())
+	}
+	entry, err := readConfig(ctx, storage, name)
+	if err != nil || entry == nil {
+		return nil, err
+	}
+	noted, err := storage.List(ctx, bootstrapPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("listing the intents of root credentials: %w", err)
+	}
+	if slices.Contains(noted, name) {
+		config, conn, err := b.configInUse(ctx, storage, name)
+		if err != nil {
+			return append(left, "root credentials that may be left of earlier attempts could not be looked for: "+err.Error()), nil
+		}
+		defer conn.release()
+		left = append(left, b.endStaleRoots(ctx, storage, name, config.RootMarker, conn.Connection)...)
+		var noted bootstrapEntry
+		if found, err := readRecord(ctx, storage, bootstrapPrefix+name, &noted); err != nil || found && len(left) == 0 {
+			left = append(left, "an attempt to make a root credential has just begun or been lost; what it may have made is ended two minutes after it")
+		}
+	}
+	if entry.Root.OnlyHere {
+		left = append(left, "nobody but Vault knows the root credential, and it is lost with the config: set another at the vendor first, and write it here")
+	}
+	return left, nil
 }
 
 // deleteConfig removes a config that has no entries in the ledger, and the engine's login with it.
@@ -55,18 +92,33 @@ func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, nam
 	if conn, err := b.connections.acquire(storage, name, entry); err == nil {
 		conn.release()
 	}
+	if err := b.deleteUnchanged(ctx, storage, name, entry); err != nil {
+		b.ledger.Reopen(name)
+		return err
+	}
 	b.connections.remove(ctx, name, func(err error) {
 		b.Logger().Warn("the engine's login could not be ended; it ends by itself", "config", name, "error", err)
 	})
+	if err := logical.ClearView(ctx, logical.NewStorageView(storage, sessionPrefix+name+"/")); err != nil {
+		return fmt.Errorf("deleting the sessions of config %q: %w", name, err)
+	}
+	return nil
+}
+
+// deleteUnchanged deletes a config unless it was changed since entry was read: a rotation may have stored a root
+// credential that nobody else knows.
+func (b *backend) deleteUnchanged(ctx context.Context, storage logical.Storage, name string, entry *configEntry) error {
 	b.writeMutex.Lock()
 	defer b.writeMutex.Unlock()
 	defer b.configs.forget(name)
-	err := storage.Delete(ctx, configPrefix+name)
-	if err == nil {
-		err = logical.ClearView(ctx, logical.NewStorageView(storage, sessionPrefix+name+"/"))
-	}
+	current, err := readConfig(ctx, storage, name)
 	if err != nil {
-		b.ledger.Reopen(name)
+		return err
+	}
+	if current != nil && current.Revision != entry.Revision {
+		return errConfigChanged(name)
+	}
+	if err := storage.Delete(ctx, configPrefix+name); err != nil {
 		return fmt.Errorf("deleting config %q: %w", name, err)
 	}
 	return nil

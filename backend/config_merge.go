@@ -37,7 +37,7 @@ func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*con
 	}
 	if b.givesRoot(entry, data) {
 		entry.RootMarker = "" // whatever root credential this is, it is not the one that we made
-		entry.Root.SetAt, entry.Root.Proposed = b.clock.Now(), nil
+		entry.Root.writtenByHand(old, data.Raw, vendor, b.clock.Now())
 	}
 	entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.ConfigFields())
 	if err != nil {
@@ -50,7 +50,10 @@ func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*con
 		return nil, err
 	}
 	if old == nil || connectionChanged(old, entry) {
-		entry.Generation = rand.Text()
+		entry.Generation, entry.ShareGeneration = rand.Text(), ""
+	}
+	if old != nil && old.RotationPeriod == 0 && entry.RotationPeriod > 0 && entry.Root.SetAt.IsZero() {
+		entry.Root.SetAt = b.clock.Now() // stored by a version that did not write it down
 	}
 	return entry, nil
 }

@@ -72,6 +72,7 @@ func (c *connection) retire(closeWith func(provider.Connection)) {
 		return
 	}
 	c.retired, c.close = true, closeWith
+	c.demandLocked() // who waits for a credential would meet a login that is over
 	unused := c.users == 0
 	c.mu.Unlock()
 	if unused {

@@ -160,8 +160,8 @@ func (m *mount) learn(config string) {
 	entry, err := readConfig(m.t.Context(), m.storage, config)
 	require.NoError(m.t, err)
 	sets := []map[string]any{entry.Fields}
-	if entry.Root.Proposed != nil {
-		sets = append(sets, entry.Root.Proposed.Fields)
+	for _, other := range entry.Root.Others {
+		sets = append(sets, other.Fields)
 	}
 	m.madeMu.Lock()
 	defer m.madeMu.Unlock()

@@ -167,12 +167,17 @@ func (b *backend) reserve(ctx context.Context, storage logical.Storage, o order,
 }
 
 // shareKey names what readers share: one credential for each revision of the role and each generation of the
-// config, so that a new root credential or address is in effect at once. Empty when they share none.
+// config, so that a root credential or address that a person writes is in effect at once. Empty when they share none.
 func (o *order) shareKey() string {
 	if !o.role.isShared() {
 		return ""
 	}
-	return o.roleName + "/" + o.role.Revision + "/" + o.config.Generation
+	generation := o.config.Generation
+	if o.config.ShareGeneration != "" && !o.config.Root.LookAtCredentials {
+		// Rotations since have left what readers share alone, or it was found dead and struck out.
+		generation = o.config.ShareGeneration
+	}
+	return o.roleName + "/" + o.role.Revision + "/" + generation
 }
 
 // mintedLifetime is how long the credential shall live at the vendor.

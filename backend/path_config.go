@@ -143,13 +143,11 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 	if old == nil && req.Operation == logical.PatchOperation {
 		return nil, logical.CodedError(http.StatusNotFound, where+" does not exist")
 	}
-	if old != nil && old.Root.inDoubt() && !b.givesRoot(old, data) {
-		if err := b.settleProposed(ctx, req.Storage, name); err != nil {
-			return fail(where, err)
-		}
-		if old, err = readConfig(ctx, req.Storage, name); err != nil {
-			return nil, err
-		}
+	verify, given := given[bool](data, "verify_connection")
+	verify = verify || !given
+	var warnings []string
+	if old, warnings, err = b.settleBeforeWrite(ctx, req.Storage, name, old, data, verify); err != nil {
+		return fail(where, err)
 	}
 	entry, err := b.mergeConfig(old, data)
 	if err != nil {
@@ -165,12 +163,11 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 		return fail(where, err)
 	}
 
-	var warnings []string
 	// Called whenever the connection's last user has left, which can be after this request.
 	report := func(err error) {
 		b.Logger().Warn("the engine's login could not be ended; it ends by itself", "config", name, "error", err)
 	}
-	settled := func(context.Context, bool) []string { return nil }
+	settled := func(context.Context, error) []string { return nil }
 	if once, ok := conn.(provider.Bootstrapper); ok && once.NeedsBootstrap() {
 		conn, settled, err = b.bootstrap(ctx, req.Storage, name, entry, conn, once)
 		if err != nil {
@@ -178,23 +175,26 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 		}
 	}
 	changed := old == nil || old.Generation != entry.Generation
-	if verify, given := given[bool](data, "verify_connection"); changed && (verify || !given) {
+	if changed && verify {
 		checked, err := provider.Contain(entry.Vendor+": check", func() (*provider.CheckResult, error) { return conn.Check(ctx) })
 		if err != nil {
 			logOut(ctx, report)(conn)
-			settled(ctx, false)
+			settled(ctx, err)
 			return fail(where+" was not stored, verifying the connection failed", err)
+		}
+		if b.givesRoot(entry, data) {
+			entry.Root.verified()
 		}
 		warnings = append(warnings, checked.Warnings...)
 	}
 	if err := b.storeConfig(ctx, req.Storage, name, old, entry); err != nil {
 		logOut(ctx, report)(conn)
-		settled(ctx, false)
+		settled(ctx, err)
 		return nil, err
 	}
 	if changed {
 		b.adopt(ctx, req.Storage, name, old, entry, conn, report)
-		warnings = append(warnings, settled(ctx, true)...)
+		warnings = append(warnings, settled(ctx, nil)...)
 		warnings = append(warnings, b.endStaleRoots(ctx, req.Storage, name, entry.RootMarker, conn)...)
 	} else {
 		conn.Abandon()
@@ -206,6 +206,41 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 		return nil, nil
 	}
 	return &logical.Response{Warnings: warnings}, nil
+}
+
+// settleBeforeWrite settles what a rotation has left, since a write can make that impossible: which root credential is
+// in force, unless the write brings another, and the end of the former, which the present one alone can end where the
+// config points now.
+func (b *backend) settleBeforeWrite(ctx context.Context, storage logical.Storage, name string, old *configEntry, data *framework.FieldData,
+	verify bool,
+) (*configEntry, []string, error) {
+	if old == nil {
+		return nil, nil, nil
+	}
+	givesRoot := b.givesRoot(old, data)
+	var warnings []string
+	switch {
+	case old.Root.inDoubt() && !givesRoot:
+		if err := b.settleRootInForce(ctx, storage, name); err != nil && verify {
+			return nil, nil, fmt.Errorf("%w; verify_connection=false stores a setting before that is known", err)
+		}
+	case old.Root.Former != nil && givesRoot:
+		err := b.endFormer(ctx, storage, name)
+		switch {
+		case err != nil && data.Get("force").(bool):
+			warnings = append(warnings, "the root credential before the present one is forgotten, end it at the vendor: "+err.Error())
+		case err != nil:
+			return nil, nil, fmt.Errorf("%w; only the present root credential can do that, so the config keeps it: try again, or end the former "+
+				"at the vendor and write with force=true", err)
+		}
+	default:
+		return old, nil, nil
+	}
+	current, err := readConfig(ctx, storage, name)
+	if current != nil && len(warnings) > 0 {
+		current.Root.Former = nil
+	}
+	return current, warnings, err
 }
 
 // mayMove refuses to point a config elsewhere while credentials are alive where it points now: nobody could end

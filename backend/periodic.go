@@ -34,6 +34,9 @@ func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, periodicBudget)
 	defer cancel()
+	if err := b.settleRoots(ctx, req.Storage); err != nil {
+		b.Logger().Warn("the root credentials could not be settled", "error", err)
+	}
 	names, err := b.ledger.Configs(ctx, req.Storage)
 	if err != nil {
 		return err
@@ -51,9 +54,6 @@ func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-	}
-	if err := b.settleRoots(ctx, req.Storage); err != nil {
-		return err
 	}
 	return b.compareAll(ctx, req.Storage)
 }

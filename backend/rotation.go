@@ -4,10 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"time"
 
@@ -27,55 +26,24 @@ const (
 // errSeized refuses what cannot happen beside a rotation.
 var errSeized = logical.CodedError(http.StatusConflict, "the root credential of this config is being rotated at the moment; try again")
 
-// rootState is what a config keeps of the rotation of its root credential.
-type rootState struct {
-	// SetAt is when the root credential was stored.
-	SetAt time.Time `json:"set_at,omitzero"`
-	// Proposed may be in force at the vendor in place of the stored one.
-	Proposed *proposedRoot `json:"proposed,omitempty"`
-	// Former is the handle of the root credential before this one, which is to be ended.
-	Former json.RawMessage `json:"former,omitempty"`
-	// LookAtCredentials is set after a rotation that may have ended credentials, until they have been looked at.
-	LookAtCredentials bool `json:"look_at_credentials,omitempty"`
-}
-
-// proposedRoot is a root credential that was written down before the vendor was asked to change to it.
-type proposedRoot struct {
-	// Fields are the vendor's config fields that change with it.
-	Fields map[string]any `json:"fields"`
-	// Refused is true once the vendor has refused it and taken the stored one. It is kept all the same: a process
-	// that has stalled may ask for the change even then.
-	Refused bool `json:"refused,omitempty"`
-}
-
-// inDoubt reports whether nobody knows which root credential is in force.
-func (r *rootState) inDoubt() bool { return r.Proposed != nil && !r.Proposed.Refused }
-
-// String tells where a rotation stands, for people.
-func (r *rootState) String() string {
-	switch {
-	case r.inDoubt():
-		return "in doubt"
-	case r.Former != nil:
-		return "former not ended"
-	}
-	return "settled"
-}
-
-// withRoot returns the config with another root credential.
-func (c *configEntry) withRoot(changed map[string]any, now time.Time) *configEntry {
-	other := *c
-	other.Fields = maps.Clone(c.Fields)
-	maps.Copy(other.Fields, changed)
-	other.Generation = rand.Text()
-	other.Root = rootState{SetAt: now}
-	return &other
-}
-
 // rotateRoot replaces a config's root credential by another, and returns warnings for the operator. No request uses
 // the config meanwhile: its login may end with the change, and a second attempt with the former password can lock a
 // vendor's account.
 func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name string) ([]string, error) {
+	warnings, err := b.rotate(ctx, storage, name)
+	if err != nil {
+		return nil, err
+	}
+	b.Logger().Info("root credential rotated", "config", name)
+	b.event(ctx, eventRotated, "config", name)
+	if err := b.finishRotation(context.WithoutCancel(ctx), storage, name); err != nil {
+		warnings = append(warnings, "the root credential is rotated; what is left to do will be tried again: "+err.Error())
+	}
+	return warnings, nil
+}
+
+// rotate is rotateRoot but for what follows it.
+func (b *backend) rotate(ctx context.Context, storage logical.Storage, name string) ([]string, error) {
 	// What an earlier rotation has left open is settled first. Its former root credential would be forgotten otherwise.
 	if err := b.endFormer(ctx, storage, name); err != nil {
 		return nil, err
@@ -95,6 +63,9 @@ func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name 
 	case seen.Retired:
 		return nil, &provider.Error{Class: provider.ClassInvalid, Message: "the config is retired"}
 	}
+	if err := b.aloneWithRoot(ctx, storage, name, seen); err != nil {
+		return nil, err
+	}
 	waiting, cancel := context.WithTimeout(ctx, seizeTimeout)
 	defer cancel()
 	conn, free, err := b.connections.seize(waiting, storage, name, seen)
@@ -106,26 +77,42 @@ func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name 
 	if err != nil {
 		return nil, err
 	}
-	if entry == nil || entry.Revision != seen.Revision {
+	// One that another rotation has left meanwhile would be forgotten.
+	if entry == nil || entry.Revision != seen.Revision || entry.Root.Former != nil {
 		return nil, errConfigChanged(name)
 	}
 	rotator, ok := conn.Connection.(provider.RootRotator)
 	if !ok {
 		return nil, fmt.Errorf("the vendor's connection %T cannot rotate although another one could", conn.Connection)
 	}
-	warnings, err := b.replaceRoot(ctx, storage, name, entry, conn, rotator)
-	free()
+	return b.replaceRoot(ctx, storage, name, entry, conn, rotator)
+}
+
+// aloneWithRoot refuses to replace a root credential that another config of the mount uses too: that one would be
+// locked out, and could not even revoke what it has issued.
+func (b *backend) aloneWithRoot(ctx context.Context, storage logical.Storage, name string, entry *configEntry) error {
+	names, err := storage.List(ctx, configPrefix)
 	if err != nil {
-		b.Logger().Warn("root credential not rotated", "config", name, "error", err)
-		b.event(ctx, eventRotationFailed, "config", name)
-		return nil, err
+		return fmt.Errorf("listing the configs: %w", err)
 	}
-	b.Logger().Info("root credential rotated", "config", name)
-	b.event(ctx, eventRotated, "config", name)
-	if err := b.finishRotation(context.WithoutCancel(ctx), storage, name); err != nil {
-		warnings = append(warnings, "the root credential is rotated; what is left to do will be tried again: "+err.Error())
+	for _, other := range names {
+		config, err := b.config(ctx, storage, other)
+		if err != nil {
+			return err
+		}
+		if other == name || config == nil || config.Vendor != entry.Vendor || config.Address != entry.Address {
+			continue
+		}
+		for field, schema := range b.providers[entry.Vendor].ConfigFields() {
+			if isSensitive(schema) && entry.Fields[field] != nil && entry.Fields[field] == config.Fields[field] {
+				return &provider.Error{
+					Class: provider.ClassInvalid, Message: fmt.Sprintf("config %q has the same root credential, and would be locked out", other),
+					Remedy: "give each its own first",
+				}
+			}
+		}
 	}
-	return warnings, nil
+	return nil
 }
 
 // replaceRoot writes down what the next root credential will be, or by which marker it can be found, has the vendor
@@ -133,7 +120,7 @@ func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name 
 func (b *backend) replaceRoot(ctx context.Context, storage logical.Storage, name string, entry *configEntry, conn *connection,
 	rotator provider.RootRotator,
 ) ([]string, error) {
-	proposed, err := rotator.ProposeRoot(func(policy string) (string, error) { return b.newPassword(ctx, policy) })
+	fresh, err := rotator.ProposeRoot(func(policy string) (string, error) { return b.newPassword(ctx, policy) })
 	if err != nil {
 		return nil, err
 	}
@@ -145,9 +132,11 @@ func (b *backend) replaceRoot(ctx context.Context, storage logical.Storage, name
 	if err != nil {
 		return nil, err
 	}
-	intended := *entry
-	if proposed != nil {
-		intended.Root.Proposed = &proposedRoot{Fields: proposed}
+	intended, inPlace := *entry, fresh != nil
+	proposed := otherRoot{Generation: rand.Text()}
+	if inPlace {
+		proposed = entry.Root.proposal(fresh)
+		intended.Root.keep(proposed)
 		err = b.storeConfig(ctx, storage, name, entry, &intended)
 	} else {
 		err = b.noteRoot(ctx, storage, name, marker)
@@ -158,12 +147,12 @@ func (b *backend) replaceRoot(ctx context.Context, storage logical.Storage, name
 	faultPoint("rotate.noted")
 	var rotated *provider.RotatedRoot
 	err = b.callVendor(conn, entry.Vendor, operationRotate, func() (err error) {
-		rotated, err = rotator.RotateRoot(ctx, marker, proposed)
+		rotated, err = rotator.RotateRoot(ctx, marker, proposed.Fields)
 		return err
 	})
 	if err != nil {
-		if provider.ClassOf(err).Definite() {
-			b.withdraw(ctx, storage, name, marker, &intended)
+		if class := provider.ClassOf(err); class.Definite() {
+			b.withdraw(ctx, storage, name, marker, &intended, class)
 		}
 		return nil, err
 	}
@@ -172,16 +161,19 @@ func (b *backend) replaceRoot(ctx context.Context, storage logical.Storage, name
 	// What was changed at the vendor has to be stored, whether or not somebody waits for it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	next := intended.withRoot(rotated.Fields, b.clock.Now())
-	next.Root.Former, next.Root.LookAtCredentials = rotated.Former, rotated.MayEndCredentials
-	if proposed == nil {
+	proposed.Fields = rotated.Fields
+	next := intended.with(proposed, b.clock.Now())
+	if inPlace {
+		next = intended.inPlace(proposed, b.clock.Now())
+	} else {
 		next.RootMarker = marker
 	}
+	next.Root.Former, next.Root.LookAtCredentials = rotated.Former, rotated.MayEndCredentials
 	if err := b.takeIntoUse(ctx, storage, name, &intended, next); err != nil {
 		return nil, b.notTaken(ctx, storage, name, marker, rotated, err)
 	}
 	faultPoint("rotate.stored")
-	if proposed == nil {
+	if !inPlace {
 		b.bootstrapSettled(ctx, storage, name, marker)
 	}
 	if dead, err := b.lookAtCredentials(ctx, storage, name, next); err == nil && dead > 0 {
@@ -213,13 +205,17 @@ func (b *backend) takeIntoUse(ctx context.Context, storage logical.Storage, name
 }
 
 // withdraw is for a change that the vendor has refused.
-func (b *backend) withdraw(ctx context.Context, storage logical.Storage, name, marker string, intended *configEntry) {
-	if intended.Root.Proposed == nil {
+func (b *backend) withdraw(ctx context.Context, storage logical.Storage, name, marker string, intended *configEntry, class provider.Class) {
+	if !intended.Root.inDoubt() {
 		b.bootstrapSettled(ctx, storage, name, marker)
 		return
 	}
 	refused := *intended
-	refused.Root.Proposed = &proposedRoot{Fields: intended.Root.Proposed.Fields, Refused: true}
+	state := otherRefused
+	if class == provider.ClassInvalid {
+		state = otherUnacceptable
+	}
+	refused.Root.judged(state)
 	if err := b.storeConfig(context.WithoutCancel(ctx), storage, name, intended, &refused); err != nil {
 		b.Logger().Warn("a refused rotation could not be struck out; the next request finds out which root credential is in force",
 			"config", name, "error", err)
@@ -234,6 +230,13 @@ func (b *backend) notTaken(ctx context.Context, storage logical.Storage, name, m
 			Class: provider.ClassAmbiguous, Err: cause,
 			Message: "the vendor has changed the root credential, and the new one could not be taken into use: " + cause.Error(),
 			Remedy:  "both are kept, and the next request finds out which is in force",
+		}
+	}
+	if errors.Is(cause, errMayBeStored) {
+		return &provider.Error{
+			Class: provider.ClassAmbiguous, Err: cause,
+			Message: "the vendor has made a new root credential, and whether it is stored is not known: " + cause.Error(),
+			Remedy:  "whichever is not stored is ended by the periodic run",
 		}
 	}
 	if err := rotated.Undo(ctx); err != nil {

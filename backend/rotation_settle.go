@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 	"golang.org/x/sync/singleflight"
 
@@ -16,45 +14,48 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
+// unansweredRest is how long a vendor that does not answer is not asked which root credential is in force.
+const unansweredRest = 15 * time.Second
+
 // rootSettlements find out which root credential is in force after a rotation whose end nobody knows.
 type rootSettlements struct {
 	flights singleflight.Group
 
-	mu sync.Mutex
-	// resting are configs at which neither was, until when they are left alone, and why.
+	mu      sync.Mutex
 	resting map[string]restingRoot
 }
 
-// restingRoot remembers that a vendor has refused both root credentials: asking again and again could lock an account.
+// restingRoot is a config at which it could not be found out: asking again and again could lock an account.
 type restingRoot struct {
 	revision string
 	until    time.Time
-	err      error
+	// err is why requests cannot go on; nil when they can, with the stored root credential.
+	err error
 }
 
-// remembered returns why a config is left alone now, or nil.
-func (r *rootSettlements) remembered(name, revision string, now time.Time) error {
+// rests reports whether a config is left alone now, and why.
+func (r *rootSettlements) rests(name, revision string, now time.Time) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if rest, ok := r.resting[name]; ok && rest.revision == revision && now.Before(rest.until) {
-		return rest.err
+		return true, rest.err
 	}
 	delete(r.resting, name)
-	return nil
+	return false, nil
 }
 
-func (r *rootSettlements) remember(name string, rest restingRoot) {
+func (r *rootSettlements) rest(name string, rest restingRoot) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.resting[name] = rest
 }
 
-// settleProposed finds out which root credential is in force, once for all requests that come at the same time.
-func (b *backend) settleProposed(ctx context.Context, storage logical.Storage, name string) error {
+// settleRootInForce finds out which root credential is in force, once for all requests that come at the same time.
+func (b *backend) settleRootInForce(ctx context.Context, storage logical.Storage, name string) error {
 	landed := b.rootSettlements.flights.DoChan(name, func() (any, error) {
 		ctx, cancel := context.WithTimeout(b.lifetime, mintTimeout)
 		defer cancel()
-		return provider.Contain("settling a rotation", func() (any, error) { return nil, b.tryProposed(ctx, storage, name) })
+		return provider.Contain("settling a rotation", func() (any, error) { return nil, b.tryRoots(ctx, storage, name) })
 	})
 	select {
 	case result := <-landed:
@@ -66,27 +67,33 @@ func (b *backend) settleProposed(ctx context.Context, storage logical.Storage, n
 	}
 }
 
-// tryProposed logs in with the proposed root credential, and with the stored one if the vendor refuses that.
-func (b *backend) tryProposed(ctx context.Context, storage logical.Storage, name string) error {
+// tryRoots logs in with the root credentials that may be in force in place of the stored one, and with that if the
+// vendor refuses the others. A nil error means that requests can go on.
+func (b *backend) tryRoots(ctx context.Context, storage logical.Storage, name string) error {
 	entry, err := readConfig(ctx, storage, name)
-	if err != nil || entry == nil || entry.Root.Proposed == nil {
+	if err != nil || entry == nil || len(entry.Root.Others) == 0 {
 		return err
 	}
-	if err := b.rootSettlements.remembered(name, entry.Revision, b.clock.Now()); err != nil {
+	if rests, err := b.rootSettlements.rests(name, entry.Revision, b.clock.Now()); rests {
 		return err
 	}
-	next := entry.withRoot(entry.Root.Proposed.Fields, b.clock.Now())
-	next.Root.Former, next.Root.LookAtCredentials = entry.Root.Former, true
-	proposedErr := b.takeIntoUse(ctx, storage, name, entry, next)
-	switch {
-	case proposedErr == nil:
-		b.Logger().Info("a rotation whose end was not known has succeeded", "config", name)
-		if _, err := b.lookAtCredentials(ctx, storage, name, next); err != nil {
-			b.Logger().Warn("credentials that were issued before a rotation could not be looked at yet", "config", name, "error", err)
+	rest := func(d time.Duration, err error) error {
+		b.rootSettlements.rest(name, restingRoot{entry.Revision, b.clock.Now().Add(d), err})
+		return err
+	}
+	for _, other := range entry.Root.candidates() {
+		next := entry.inPlace(other, b.clock.Now())
+		err := b.takeIntoUse(ctx, storage, name, entry, next)
+		if err == nil {
+			b.Logger().Info("another root credential than the stored one is in force and was taken into use", "config", name, "was", other.State)
+			if _, err := b.lookAtCredentials(ctx, storage, name, next); err != nil {
+				b.Logger().Warn("credentials that were issued before a rotation could not be looked at yet", "config", name, "error", err)
+			}
+			return nil
 		}
-		return nil
-	case provider.ClassOf(proposedErr) != provider.ClassUnauthenticated:
-		return proposedErr
+		if provider.ClassOf(err) != provider.ClassUnauthenticated {
+			return rest(unansweredRest, err)
+		}
 	}
 	conn, err := b.connections.acquire(storage, name, entry)
 	if err != nil {
@@ -96,22 +103,21 @@ func (b *backend) tryProposed(ctx context.Context, storage logical.Storage, name
 	_, err = provider.Contain(entry.Vendor+": check", func() (*provider.CheckResult, error) { return conn.Check(ctx) })
 	switch {
 	case provider.ClassOf(err) == provider.ClassUnauthenticated:
-		err = &provider.Error{
+		return rest(refusedRootRest, &provider.Error{
 			Class: provider.ClassUnauthenticated, Err: err,
-			Message: "a rotation of the root credential was interrupted, and the vendor takes neither the stored one nor the new one: " + err.Error(),
+			Message: "the vendor takes neither the stored root credential nor another one that it was to be changed to or from: " + err.Error(),
 			Remedy:  fmt.Sprintf("write a root credential that works to config/%s", name),
-		}
-		b.rootSettlements.remember(name, restingRoot{entry.Revision, b.clock.Now().Add(refusedRootRest), err})
-		return err
+		})
 	case err != nil:
-		return err
-	case entry.Root.Proposed.Refused:
+		b.Logger().Warn("whether a rotation has taken place is not known yet; requests go on with the stored root credential", "config", name, "error", err)
+		return rest(refusedRootRest, nil)
+	case !entry.Root.inDoubt():
 		return nil
 	}
 	b.Logger().Info("a rotation whose end was not known has not taken place", "config", name)
-	refused := *entry
-	refused.Root.Proposed = &proposedRoot{Fields: entry.Root.Proposed.Fields, Refused: true}
-	return b.storeConfig(ctx, storage, name, entry, &refused)
+	settled := *entry
+	settled.Root.judged(otherRefused)
+	return b.storeConfig(ctx, storage, name, entry, &settled)
 }
 
 // lookAtCredentials finds the credentials that the vendor has ended with the former root credential. They are given to
@@ -205,64 +211,4 @@ func (b *backend) endFormer(ctx context.Context, storage logical.Storage, name s
 	finished := *entry
 	finished.Root.Former, finished.Root.LookAtCredentials = nil, false
 	return b.storeConfig(ctx, storage, name, entry, &finished)
-}
-
-// settleRoots is the periodic run's part in rotations: it finishes those that were interrupted, ends root credentials
-// that were made and never stored, and begins what is due by rotation_period.
-func (b *backend) settleRoots(ctx context.Context, storage logical.Storage) error {
-	if b.System().ReplicationState().HasState(consts.ReplicationPerformanceSecondary) && !b.System().LocalMount() {
-		return nil // configs are the primary's to change
-	}
-	names, err := storage.List(ctx, configPrefix)
-	if err != nil {
-		return fmt.Errorf("listing the configs: %w", err)
-	}
-	noted, err := storage.List(ctx, bootstrapPrefix)
-	if err != nil {
-		return fmt.Errorf("listing the intents of root credentials: %w", err)
-	}
-	for _, name := range names {
-		if b.clock.Now().Before(b.restingRoots[name]) || ctx.Err() != nil {
-			continue
-		}
-		if err := b.settleRoot(ctx, storage, name, slices.Contains(noted, name)); err != nil {
-			b.Logger().Warn("the root credential of a config could not be settled", "config", name, "error", err)
-			b.restingRoots[name] = b.clock.Now().Add(refusedRootRest)
-		}
-	}
-	return nil
-}
-
-// settleRoot is settleRoots for one config. Noted says that root credentials may be left of earlier attempts.
-func (b *backend) settleRoot(ctx context.Context, storage logical.Storage, name string, noted bool) error {
-	entry, err := b.config(ctx, storage, name)
-	if err != nil || entry == nil {
-		return err
-	}
-	if entry.Root.inDoubt() || noted || entry.Root.Former != nil || entry.Root.LookAtCredentials {
-		config, conn, err := b.configInUse(ctx, storage, name) // which settles a proposed one
-		if err != nil {
-			return err
-		}
-		if noted {
-			for _, warning := range b.endStaleRoots(ctx, storage, name, config.RootMarker, conn.Connection) {
-				b.Logger().Warn(warning, "config", name)
-			}
-		}
-		conn.release()
-		if err := b.finishRotation(ctx, storage, name); err != nil {
-			return err
-		}
-		if config.Retired {
-			b.deleteRetired(ctx, storage, name)
-		}
-	}
-	if entry.RotationPeriod == 0 || entry.Retired || b.clock.Now().Before(entry.Root.SetAt.Add(entry.RotationPeriod)) {
-		return nil
-	}
-	warnings, err := b.rotateRoot(ctx, storage, name)
-	for _, warning := range warnings {
-		b.Logger().Warn(warning, "config", name)
-	}
-	return err
 }

@@ -53,9 +53,9 @@ func (c *connections) seize(ctx context.Context, storage logical.Storage, name s
 	}
 	conn.demand()
 	free = sync.OnceFunc(func() {
+		defer unmark() // also when a driver panics while it is closed
 		conn.leave()
 		conn.release()
-		unmark()
 	})
 	if err := conn.alone(ctx); err != nil {
 		free()
@@ -68,7 +68,7 @@ func (c *connections) seize(ctx context.Context, storage logical.Storage, name s
 // credentials could not return them meanwhile. It is to begin again.
 var errGaveWay = errors.New("the request gave way to a rotation of the root credential")
 
-// isWanted returns a channel that is closed while somebody wants the connection to himself.
+// isWanted returns a channel that is closed while somebody wants the connection to himself, or when it is retired.
 func (c *connection) isWanted() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,13 +78,24 @@ func (c *connection) isWanted() <-chan struct{} {
 func (c *connection) demand() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	close(c.wanted)
+	c.demandLocked()
+}
+
+// demandLocked is demand with the lock held. A retired connection stays wanted.
+func (c *connection) demandLocked() {
+	select {
+	case <-c.wanted:
+	default:
+		close(c.wanted)
+	}
 }
 
 func (c *connection) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.wanted = make(chan struct{})
+	if !c.retired {
+		c.wanted = make(chan struct{})
+	}
 }
 
 // alone waits until the connection has one user, who is the caller.

@@ -20,6 +20,12 @@ func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error 
 	if err := c.ready(opDelete); err != nil {
 		return err
 	}
+	if leased.ID == c.root.apiKeyID {
+		return &provider.Error{
+			Class: provider.ClassInvalid, Op: opDelete,
+			Message: fmt.Sprintf("the API key %d is the management key in config/%s itself, which is not deleted with its own authority", leased.ID, c.api.config),
+		}
+	}
 	gone, err := c.keyIsGone(ctx, leased)
 	if err != nil || gone {
 		return err

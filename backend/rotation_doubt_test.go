@@ -1,0 +1,502 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// nthActsAndFails is a storage whose n-th write takes place and reports a failure, as that of a leader which is
+// deposed while it writes.
+type nthActsAndFails struct {
+	logical.Storage
+	left int
+}
+
+func (s *nthActsAndFails) Put(ctx context.Context, entry *logical.StorageEntry) error {
+	err := s.Storage.Put(ctx, entry)
+	if s.left--; s.left == 0 {
+		return errStorage
+	}
+	return err
+}
+
+func (s *nthActsAndFails) Delete(ctx context.Context, key string) error {
+	err := s.Storage.Delete(ctx, key)
+	if s.left--; s.left == 0 {
+		return errStorage
+	}
+	return err
+}
+
+func (m *mount) rotateOn(storage logical.Storage, vendor string) (int, error) {
+	_, status, err := m.send(m.t.Context(), &logical.Request{
+		Operation: logical.UpdateOperation, Path: "config/" + vendor + "/rotate-root", Storage: storage, MountPoint: "vendorauth/",
+	})
+	return status, err
+}
+
+// refusedRotation is a rotation that fails for a fault of the vendor's.
+func (m *mount) refusedRotation(fault emulator.Fault) {
+	m.t.Helper()
+	fault.Times = 1
+	m.fault(fault)
+	m.refused(logical.UpdateOperation, "config/"+fault.Vendor+"/rotate-root", nil)
+}
+
+// proposed is the password that the device was asked to change to last.
+func (m *mount) proposed() string {
+	m.t.Helper()
+	entry, err := readConfig(m.t.Context(), m.storage, "ftd")
+	require.NoError(m.t, err)
+	return entry.Root.Others[len(entry.Root.Others)-1].Fields["password"].(string)
+}
+
+func (m *mount) changePassword(password string) {
+	m.t.Helper()
+	_, err := m.vendors.Do("ftd", "change_password", map[string]string{"password": password})
+	require.NoError(m.t, err)
+}
+
+// requireHeals demands that reads work again, once one has found the root credential refused.
+func (m *mount) requireHeals(vendor string) {
+	m.t.Helper()
+	for range 2 {
+		if _, _, err := m.request(logical.ReadOperation, "creds/"+vendor, nil); err == nil {
+			break
+		}
+		m.clock.advance(time.Minute) // the device may wish to be left alone, and a refused login is remembered
+	}
+	require.NoError(m.t, m.revoke(m.read(vendor)))
+	m.learn(vendor)
+}
+
+// wrongPasswords counts logins that the device has refused.
+func (m *mount) wrongPasswords() (count int) {
+	for _, request := range m.vendors.Requests("ftd") {
+		if request.Operation == "password" && request.Status == http.StatusBadRequest {
+			count++
+		}
+	}
+	return count
+}
+
+func TestRotateRoot_WriteTookPlaceAndReportedAFailure_StoredRootIsTheOneThatLives(t *testing.T) {
+	for _, r := range rotations {
+		for n := 1; ; n++ {
+			over := false
+			t.Run(fmt.Sprintf("%s/%d", r.vendor, n), func(t *testing.T) {
+				m := newMount(t)
+				m.configure(r.vendor, r.role)
+				m.rotate(r.vendor) // from now on, nobody but Vault knows one that works
+				storage := &nthActsAndFails{Storage: m.storage, left: n}
+				_, err := m.rotateOn(storage, r.vendor)
+				over = storage.left > 0
+				m.restart()
+				require.NoError(t, m.revoke(m.read(r.vendor)), "after: %v", err)
+				m.clock.advance(time.Hour)
+				m.tick()
+				m.requireSettled(r, true)
+			})
+			if over || t.Failed() {
+				require.Greater(t, n, 2, "a run without a failure that came too early")
+				break
+			}
+		}
+	}
+}
+
+func TestBootstrap_WriteTookPlaceAndReportedAFailure_StoredRootIsNotEnded(t *testing.T) {
+	m := newMount(t)
+	_, _, err := m.send(t.Context(), &logical.Request{
+		Operation: logical.CreateOperation, Path: "config/trend", Data: m.bootstrapData(nil), MountPoint: "vendorauth/",
+		Storage: &nthActsAndFails{Storage: m.storage, left: 2},
+	})
+	require.Error(t, err)
+	m.restart()
+	m.clock.advance(issueDeadline + time.Second)
+	m.tick()
+	m.must(logical.ReadOperation, "config/trend/check", nil)
+	require.Len(t, m.bootstrapped(), 1)
+}
+
+// Whatever the engine makes of the vendor's answer, the change may take place later.
+func TestRotateRoot_ChangeComesLateAndRotationsFollow_NoPasswordIsForgotten(t *testing.T) {
+	refusal := emulator.Fault{Vendor: "ftd", Route: "PUT *", Status: http.StatusLocked}
+	lost := emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true}
+	for name, then := range map[string]func(*mount){
+		"the operator tries again": func(m *mount) { _, _ = m.rotateOn(m.storage, "ftd") },
+		"another is refused first": func(m *mount) { _, _ = m.rotateOn(m.storage, "ftd"); m.tick() },
+		"rotation_period tries again": func(m *mount) {
+			m.clock.advance(25 * time.Hour)
+			m.tick()
+		},
+		"nobody does anything": func(*mount) {},
+	} {
+		for _, first := range []emulator.Fault{refusal, lost} {
+			t.Run(fmt.Sprintf("%s/lost=%t", name, first.DropBefore), func(t *testing.T) {
+				m := newMount(t)
+				m.configure("ftd", nil)
+				m.must(logical.UpdateOperation, "config/ftd", map[string]any{"rotation_period": "24h"})
+				m.refusedRotation(first)
+				_, _, _ = m.request(logical.ReadOperation, "creds/ftd", nil)
+				m.changePassword(m.proposed())
+				then(m)
+				m.requireHeals("ftd")
+			})
+		}
+	}
+}
+
+func TestRotateRoot_UnacceptablePassword_IsNotProposedAgain(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", Status: http.StatusUnprocessableEntity})
+	unacceptable := m.proposed()
+	m.rotate("ftd")
+	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	require.NoError(t, err)
+	require.NotEqual(t, unacceptable, entry.Fields["password"])
+}
+
+// Whether a new password outlives a restart before the next deployment is not documented.
+func TestRotateRoot_DeviceComesBackWithTheFormerPassword_IsFoundOut(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.rotate("ftd")
+	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	require.NoError(t, err)
+	m.rotate("ftd")
+	m.changePassword(entry.Fields["password"].(string))
+	m.requireHeals("ftd")
+	m.tick()
+	m.requireSettled(rotations[0], true)
+}
+
+func TestInDoubt_DeviceDoesNotAnswerEverything_ReadsGoOnAndWrongPasswordsAreFew(t *testing.T) {
+	for name, fault := range map[string]emulator.Fault{
+		"users cannot be read":    {Vendor: "ftd", Route: "GET *users*", Status: http.StatusServiceUnavailable},
+		"logins cannot be ended":  {Vendor: "ftd", Route: "revoke_token", Status: http.StatusLocked},
+		"nothing but logins work": {Vendor: "ftd", Route: "GET *", Status: http.StatusServiceUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMount(t)
+			m.configure("ftd", nil)
+			m.must(logical.UpdateOperation, "config/ftd", map[string]any{"max_retries": 0})
+			m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true})
+			m.fault(fault)
+			for range 20 {
+				_, _, _ = m.request(logical.ReadOperation, "creds/ftd", nil)
+			}
+			require.LessOrEqual(t, m.wrongPasswords(), 2)
+		})
+	}
+}
+
+func TestInDoubt_LoginsDoNotPileUp(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"max_retries": 0})
+	require.NoError(t, m.vendors.SetSwitch("ftd", "password_change_ends", "own_session"))
+	for range 3 {
+		m.read("ftd")
+	}
+	m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true})
+	m.fault(emulator.Fault{Vendor: "ftd", Route: "GET *", Status: http.StatusServiceUnavailable})
+	m.fault(emulator.Fault{Vendor: "ftd", Route: "revoke_token", Status: http.StatusServiceUnavailable})
+	for range 6 {
+		_, _, _ = m.request(logical.ReadOperation, "creds/ftd", nil)
+		m.clock.advance(unansweredRest)
+	}
+	require.Len(t, m.leased("ftd"), 3, "nobody is logged out for a login of ours")
+}
+
+func TestInDoubt_SettingWasWrong_IsCorrectedWithoutVerifying(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"api_version": "v6"})
+	m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true})
+	m.fault(emulator.Fault{Vendor: "ftd", Route: "* /api/fdm/v6/*", Status: http.StatusUnauthorized}) // upgraded since
+	_, text := m.refused(logical.UpdateOperation, "config/ftd", map[string]any{"api_version": "latest"})
+	require.Contains(t, text, "verify_connection=false")
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"api_version": "latest", "verify_connection": false})
+	require.NoError(t, m.revoke(m.read("ftd")))
+	m.learn("ftd")
+}
+
+// A root credential that was typed in wrongly, and not tried, does not cost the one that works.
+func TestConfigWrite_UnverifiedRoot_KeepsTheOneThatOnlyVaultKnows(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.rotate("ftd")
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": "a typing mistake", "verify_connection": false})
+	m.requireHeals("ftd")
+
+	m.must(logical.UpdateOperation, "config/other", m.configData("trend", nil))
+	entry, err := readConfig(t.Context(), m.storage, "other")
+	require.NoError(t, err)
+	require.Empty(t, entry.Root.Others)
+}
+
+func TestConfigWrite_VerifiedRoot_MakesVaultForgetTheOthers(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.rotate("ftd")
+	m.changePassword("An0ther-password")
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": "An0ther-password"})
+	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	require.NoError(t, err)
+	require.Empty(t, entry.Root.Others)
+	require.False(t, entry.Root.OnlyHere)
+	m.must(logical.DeleteOperation, "config/ftd", nil)
+}
+
+func TestConfigDelete_RootThatOnlyVaultKnows_NeedsForce(t *testing.T) {
+	for name, prepare := range map[string]func(*mount){
+		"rotated":  func(m *mount) { m.rotate("ftd") },
+		"in doubt": func(m *mount) { m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMount(t)
+			m.configure("ftd", nil)
+			prepare(m)
+			status, text := m.refused(logical.DeleteOperation, "config/ftd", nil)
+			require.Equal(t, http.StatusConflict, status)
+			require.Contains(t, text, "nobody but Vault knows")
+			m.learn("ftd")
+			response := m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
+			require.Contains(t, strings.Join(response.Warnings, "\n"), "nobody but Vault knows")
+		})
+	}
+}
+
+func TestConfigDelete_RotatedMeanwhile_IsRefused(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	before, err := readConfig(t.Context(), m.storage, "ftd")
+	require.NoError(t, err)
+	m.rotate("ftd")
+	require.ErrorContains(t, m.backend.deleteConfig(t.Context(), m.storage, "ftd", before), "changed by another request")
+	require.NoError(t, m.revoke(m.read("ftd")))
+}
+
+func TestConfigDelete_RootMayBeLeftOfALostAnswer_NeedsForceUntilItIsEnded(t *testing.T) {
+	m := newMount(t)
+	r := rotations[1]
+	m.configure(r.vendor, r.role)
+	m.fault(emulator.Fault{Vendor: "trend", Route: "searchApiKeys", Status: http.StatusServiceUnavailable})
+	m.refusedRotation(emulator.Fault{Vendor: "trend", Route: "createApiKey", DropAfter: true})
+	m.vendors.ClearFaults("trend")
+	require.Len(t, m.logins("trend"), 2)
+	status, _ := m.refused(logical.DeleteOperation, "config/trend", nil)
+	require.Equal(t, http.StatusConflict, status)
+	m.clock.advance(issueDeadline + time.Second)
+	m.must(logical.DeleteOperation, "config/trend", nil)
+	require.Len(t, m.logins("trend"), 1)
+}
+
+// The former root credential can be ended by the present one alone, where the config points now.
+func TestConfigWrite_FormerRootIsStillAlive_IsEndedFirstOrTheWriteIsRefused(t *testing.T) {
+	m := newMount(t)
+	r := rotations[1]
+	m.configure(r.vendor, r.role)
+	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
+	m.rotate("trend")
+	written := map[string]any{"api_key": m.configData("trend", nil)["api_key"]}
+	_, text := m.refused(logical.UpdateOperation, "config/trend", written)
+	require.Contains(t, text, "only the present root credential can do that")
+	require.Len(t, m.logins("trend"), 2)
+
+	response := m.must(logical.UpdateOperation, "config/trend", map[string]any{"api_key": written["api_key"], "force": true})
+	require.Contains(t, strings.Join(response.Warnings, "\n"), "end it at the vendor")
+	m.vendors.ClearFaults("trend")
+	m.clock.advance(refusedRootRest + time.Second)
+	m.tick()
+	m.must(logical.ReadOperation, "config/trend/check", nil)
+}
+
+// Two rotations at once: the second has ended the former root credential of one before, and then finds another.
+func TestRotateRoot_AnotherRotationHasLeftAFormerRoot_IsRefused(t *testing.T) {
+	m := newMount(t)
+	r := rotations[1]
+	m.configure(r.vendor, r.role)
+	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
+	m.rotate("trend")
+	m.vendors.ClearFaults("trend")
+	slow := &blocksGet{Storage: m.storage, key: "config/trend", nth: 2, reached: make(chan struct{}), goOn: make(chan struct{})}
+	done := make(chan error)
+	go func() { _, err := m.rotateOn(slow, "trend"); done <- err }()
+	<-slow.reached
+	require.Len(t, m.logins("trend"), 1)
+	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
+	m.rotate("trend")
+	m.vendors.ClearFaults("trend")
+	close(slow.goOn)
+	require.Error(t, <-done)
+	m.clock.advance(refusedRootRest + time.Second)
+	m.tick()
+	m.requireSettled(r, true)
+}
+
+// blocksGet is a storage in which the n-th read of a key waits.
+type blocksGet struct {
+	logical.Storage
+	key           string
+	nth           int
+	reached, goOn chan struct{}
+}
+
+func (s *blocksGet) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
+	if key == s.key {
+		if s.nth--; s.nth == 0 {
+			close(s.reached)
+			<-s.goOn
+		}
+	}
+	return s.Storage.Get(ctx, key)
+}
+
+func TestRotateRoot_SharedCredential_IsSharedOn(t *testing.T) {
+	forRotations(t, func(t *testing.T, m *mount, r rotation) {
+		m.must(logical.UpdateOperation, "roles/"+r.vendor, map[string]any{"sharing": "shared"})
+		m.must(logical.UpdateOperation, "config/"+r.vendor, map[string]any{"max_credentials": 1})
+		if r.vendor == "ftd" {
+			require.NoError(t, m.vendors.SetSwitch("ftd", "password_change_ends", "logins"))
+		}
+		held := m.read(r.vendor)
+		m.rotate(r.vendor)
+		require.Equal(t, held.data["token"], m.read(r.vendor).data["token"])
+		m.restart()
+		require.Equal(t, held.data["token"], m.read(r.vendor).data["token"])
+	})
+}
+
+func TestRotateRoot_ReaderWaitsForASlotOnAFormerConnection_MeetsNoChange(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	require.NoError(t, m.vendors.SetSwitch("ftd", "password_change_ends", "logins"))
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"max_credentials": 1})
+	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"max_wait": "30s"})
+	held := m.read("ftd")
+	entry, conn, err := m.backend.configInUse(t.Context(), m.storage, "ftd")
+	require.NoError(t, err)
+	conn.release()
+	require.NotNil(t, entry)
+	read := make(chan error)
+	go func() {
+		response, _, err := m.send(t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: "creds/ftd", Storage: m.storage, MountPoint: "vendorauth/"})
+		if err == nil {
+			err = m.revoke(m.leaseOf(response))
+		}
+		read <- err
+	}()
+	require.Eventually(t, func() bool {
+		conn.mu.Lock()
+		defer conn.mu.Unlock()
+		return conn.users > 0
+	}, time.Minute, time.Millisecond)
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"request_timeout": "20s"})
+	m.rotate("ftd")
+	require.NoError(t, m.revoke(held))
+	require.NoError(t, <-read)
+	require.Zero(t, m.wrongPasswords())
+}
+
+func TestRotateRoot_AnotherConfigHasTheSameRoot_IsRefused(t *testing.T) {
+	forRotations(t, func(t *testing.T, m *mount, r rotation) {
+		m.must(logical.UpdateOperation, "config/twin", m.configData(r.vendor, nil))
+		status, text := m.refused(logical.UpdateOperation, "config/"+r.vendor+"/rotate-root", nil)
+		require.Equal(t, http.StatusBadRequest, status)
+		require.Contains(t, text, `config "twin" has the same root credential`)
+		m.must(logical.ReadOperation, "config/twin/check", nil)
+	})
+}
+
+func TestRotationPeriod_LostAnswerThatHasActed_IsTheRotation(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"rotation_period": "24h"})
+	m.clock.advance(25 * time.Hour)
+	m.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true, Times: 1})
+	for range 3 {
+		m.tick()
+		m.clock.advance(refusedRootRest + time.Second)
+	}
+	changes := 0
+	for _, request := range m.vendors.Requests("ftd") {
+		if request.Method == http.MethodPut {
+			changes++
+		}
+	}
+	require.Equal(t, 1, changes)
+	m.requireSettled(rotations[0], true)
+}
+
+func TestRotationPeriod_CannotBegin_IsTold(t *testing.T) {
+	m := newMount(t)
+	r := rotations[1]
+	m.configure(r.vendor, r.role)
+	m.must(logical.UpdateOperation, "config/trend", map[string]any{"rotation_period": "24h"})
+	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
+	m.rotate("trend")
+	sent := m.watchEvents()
+	m.tick()
+	require.Empty(t, sent.kinds)
+	m.clock.advance(25 * time.Hour)
+	m.tick()
+	require.Equal(t, []string{eventRotationFailed}, sent.kinds)
+}
+
+func TestRotationPeriod_ClockAndFormerVersions(t *testing.T) {
+	for name, c := range map[string]struct {
+		setAt time.Duration // from now; the zero time if negative beyond a year
+		due   bool
+	}{
+		"just set":                                  {0, false},
+		"set a period ago":                          {-25 * time.Hour, true},
+		"set by a clock that was ahead":             {365 * 24 * time.Hour, true},
+		"not written down by the version before us": {-2 * 365 * 24 * time.Hour, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now()
+			entry := &configEntry{RotationPeriod: 24 * time.Hour, Root: rootState{SetAt: now.Add(c.setAt)}}
+			require.Equal(t, c.due, entry.rotationDue(now))
+			entry.Retired = true
+			require.False(t, entry.rotationDue(now))
+		})
+	}
+	m := newMount(t)
+	m.configure("ftd", nil)
+	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	require.NoError(t, err)
+	entry.Root = rootState{} // as a version without rotation has stored it
+	require.NoError(t, m.backend.putConfig(t.Context(), m.storage, "ftd", entry))
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"rotation_period": "720h"})
+	sent := m.watchEvents()
+	m.tick()
+	require.Empty(t, sent.kinds, "the period begins when it is set")
+}
+
+// panicsOnClose is a connection whose driver panics while it is closed.
+type panicsOnClose struct{ provider.Connection }
+
+func (panicsOnClose) Close(context.Context) error { panic("driver") }
+func (panicsOnClose) Abandon()                    {}
+
+func TestSeize_DriverPanicsWhileItIsClosed_ConfigIsFreeAgain(t *testing.T) {
+	c := newConnections(func(logical.Storage, string, *configEntry) (provider.Connection, error) { return panicsOnClose{}, nil }, time.Second)
+	_, free, err := c.seize(t.Context(), nil, "x", &configEntry{Generation: "1"})
+	require.NoError(t, err)
+	c.replace(t.Context(), "x", "2", panicsOnClose{}, func(error) {})
+	require.Panics(t, free)
+	require.False(t, c.isSeized("x"))
+}
