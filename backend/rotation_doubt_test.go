@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
 // nthActsAndFails is a storage whose n-th write takes place and reports a failure, as that of a leader which is
@@ -233,97 +231,6 @@ func TestInDoubt_SettingWasWrong_IsCorrectedWithoutVerifying(t *testing.T) {
 	m.learn("ftd")
 }
 
-// A root credential that was typed in wrongly, and not tried, does not cost the one that works.
-func TestConfigWrite_UnverifiedRoot_KeepsTheOneThatOnlyVaultKnows(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	m.rotate("ftd")
-	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": "a typing mistake", "verify_connection": false})
-	m.requireHeals("ftd")
-
-	m.must(logical.UpdateOperation, "config/other", m.configData("trend", nil))
-	entry, err := readConfig(t.Context(), m.storage, "other")
-	require.NoError(t, err)
-	require.Empty(t, entry.Root.Others)
-}
-
-func TestConfigWrite_VerifiedRoot_MakesVaultForgetTheOthers(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	m.rotate("ftd")
-	m.changePassword("An0ther-password")
-	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": "An0ther-password"})
-	entry, err := readConfig(t.Context(), m.storage, "ftd")
-	require.NoError(t, err)
-	require.Empty(t, entry.Root.Others)
-	require.False(t, entry.Root.OnlyHere)
-	m.must(logical.DeleteOperation, "config/ftd", nil)
-}
-
-func TestConfigDelete_RootThatOnlyVaultKnows_NeedsForce(t *testing.T) {
-	for name, prepare := range map[string]func(*mount){
-		"rotated":  func(m *mount) { m.rotate("ftd") },
-		"in doubt": func(m *mount) { m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true}) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			m := newMount(t)
-			m.configure("ftd", nil)
-			prepare(m)
-			status, text := m.refused(logical.DeleteOperation, "config/ftd", nil)
-			require.Equal(t, http.StatusConflict, status)
-			require.Contains(t, text, "nobody but Vault knows")
-			m.learn("ftd")
-			response := m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
-			require.Contains(t, strings.Join(response.Warnings, "\n"), "nobody but Vault knows")
-		})
-	}
-}
-
-func TestConfigDelete_RotatedMeanwhile_IsRefused(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	before, err := readConfig(t.Context(), m.storage, "ftd")
-	require.NoError(t, err)
-	m.rotate("ftd")
-	require.ErrorContains(t, m.backend.deleteConfig(t.Context(), m.storage, "ftd", before), "changed by another request")
-	require.NoError(t, m.revoke(m.read("ftd")))
-}
-
-func TestConfigDelete_RootMayBeLeftOfALostAnswer_NeedsForceUntilItIsEnded(t *testing.T) {
-	m := newMount(t)
-	r := rotations[1]
-	m.configure(r.vendor, r.role)
-	m.fault(emulator.Fault{Vendor: "trend", Route: "searchApiKeys", Status: http.StatusServiceUnavailable})
-	m.refusedRotation(emulator.Fault{Vendor: "trend", Route: "createApiKey", DropAfter: true})
-	m.vendors.ClearFaults("trend")
-	require.Len(t, m.logins("trend"), 2)
-	status, _ := m.refused(logical.DeleteOperation, "config/trend", nil)
-	require.Equal(t, http.StatusConflict, status)
-	m.clock.advance(issueDeadline + time.Second)
-	m.must(logical.DeleteOperation, "config/trend", nil)
-	require.Len(t, m.logins("trend"), 1)
-}
-
-// The former root credential can be ended by the present one alone, where the config points now.
-func TestConfigWrite_FormerRootIsStillAlive_IsEndedFirstOrTheWriteIsRefused(t *testing.T) {
-	m := newMount(t)
-	r := rotations[1]
-	m.configure(r.vendor, r.role)
-	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
-	m.rotate("trend")
-	written := map[string]any{"api_key": m.configData("trend", nil)["api_key"]}
-	_, text := m.refused(logical.UpdateOperation, "config/trend", written)
-	require.Contains(t, text, "only the present root credential can do that")
-	require.Len(t, m.logins("trend"), 2)
-
-	response := m.must(logical.UpdateOperation, "config/trend", map[string]any{"api_key": written["api_key"], "force": true})
-	require.Contains(t, strings.Join(response.Warnings, "\n"), "end it at the vendor")
-	m.vendors.ClearFaults("trend")
-	m.clock.advance(refusedRootRest + time.Second)
-	m.tick()
-	m.must(logical.ReadOperation, "config/trend/check", nil)
-}
-
 // Two rotations at once: the second has ended the former root credential of one before, and then finds another.
 func TestRotateRoot_AnotherRotationHasLeftAFormerRoot_IsRefused(t *testing.T) {
 	m := newMount(t)
@@ -380,37 +287,6 @@ func TestRotateRoot_SharedCredential_IsSharedOn(t *testing.T) {
 	})
 }
 
-func TestRotateRoot_ReaderWaitsForASlotOnAFormerConnection_MeetsNoChange(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	require.NoError(t, m.vendors.SetSwitch("ftd", "password_change_ends", "logins"))
-	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"max_credentials": 1})
-	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"max_wait": "30s"})
-	held := m.read("ftd")
-	entry, conn, err := m.backend.configInUse(t.Context(), m.storage, "ftd")
-	require.NoError(t, err)
-	conn.release()
-	require.NotNil(t, entry)
-	read := make(chan error)
-	go func() {
-		response, _, err := m.send(t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: "creds/ftd", Storage: m.storage, MountPoint: "vendorauth/"})
-		if err == nil {
-			err = m.revoke(m.leaseOf(response))
-		}
-		read <- err
-	}()
-	require.Eventually(t, func() bool {
-		conn.mu.Lock()
-		defer conn.mu.Unlock()
-		return conn.users > 0
-	}, time.Minute, time.Millisecond)
-	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"request_timeout": "20s"})
-	m.rotate("ftd")
-	require.NoError(t, m.revoke(held))
-	require.NoError(t, <-read)
-	require.Zero(t, m.wrongPasswords())
-}
-
 func TestRotateRoot_AnotherConfigHasTheSameRoot_IsRefused(t *testing.T) {
 	forRotations(t, func(t *testing.T, m *mount, r rotation) {
 		m.must(logical.UpdateOperation, "config/twin", m.configData(r.vendor, nil))
@@ -419,84 +295,4 @@ func TestRotateRoot_AnotherConfigHasTheSameRoot_IsRefused(t *testing.T) {
 		require.Contains(t, text, `config "twin" has the same root credential`)
 		m.must(logical.ReadOperation, "config/twin/check", nil)
 	})
-}
-
-func TestRotationPeriod_LostAnswerThatHasActed_IsTheRotation(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"rotation_period": "24h"})
-	m.clock.advance(25 * time.Hour)
-	m.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true, Times: 1})
-	for range 3 {
-		m.tick()
-		m.clock.advance(refusedRootRest + time.Second)
-	}
-	changes := 0
-	for _, request := range m.vendors.Requests("ftd") {
-		if request.Method == http.MethodPut {
-			changes++
-		}
-	}
-	require.Equal(t, 1, changes)
-	m.requireSettled(rotations[0], true)
-}
-
-func TestRotationPeriod_CannotBegin_IsTold(t *testing.T) {
-	m := newMount(t)
-	r := rotations[1]
-	m.configure(r.vendor, r.role)
-	m.must(logical.UpdateOperation, "config/trend", map[string]any{"rotation_period": "24h"})
-	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
-	m.rotate("trend")
-	sent := m.watchEvents()
-	m.tick()
-	require.Empty(t, sent.kinds)
-	m.clock.advance(25 * time.Hour)
-	m.tick()
-	require.Equal(t, []string{eventRotationFailed}, sent.kinds)
-}
-
-func TestRotationPeriod_ClockAndFormerVersions(t *testing.T) {
-	for name, c := range map[string]struct {
-		setAt time.Duration // from now; the zero time if negative beyond a year
-		due   bool
-	}{
-		"just set":                                  {0, false},
-		"set a period ago":                          {-25 * time.Hour, true},
-		"set by a clock that was ahead":             {365 * 24 * time.Hour, true},
-		"not written down by the version before us": {-2 * 365 * 24 * time.Hour, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			now := time.Now()
-			entry := &configEntry{RotationPeriod: 24 * time.Hour, Root: rootState{SetAt: now.Add(c.setAt)}}
-			require.Equal(t, c.due, entry.rotationDue(now))
-			entry.Retired = true
-			require.False(t, entry.rotationDue(now))
-		})
-	}
-	m := newMount(t)
-	m.configure("ftd", nil)
-	entry, err := readConfig(t.Context(), m.storage, "ftd")
-	require.NoError(t, err)
-	entry.Root = rootState{} // as a version without rotation has stored it
-	require.NoError(t, m.backend.putConfig(t.Context(), m.storage, "ftd", entry))
-	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"rotation_period": "720h"})
-	sent := m.watchEvents()
-	m.tick()
-	require.Empty(t, sent.kinds, "the period begins when it is set")
-}
-
-// panicsOnClose is a connection whose driver panics while it is closed.
-type panicsOnClose struct{ provider.Connection }
-
-func (panicsOnClose) Close(context.Context) error { panic("driver") }
-func (panicsOnClose) Abandon()                    {}
-
-func TestSeize_DriverPanicsWhileItIsClosed_ConfigIsFreeAgain(t *testing.T) {
-	c := newConnections(func(logical.Storage, string, *configEntry) (provider.Connection, error) { return panicsOnClose{}, nil }, time.Second)
-	_, free, err := c.seize(t.Context(), nil, "x", &configEntry{Generation: "1"})
-	require.NoError(t, err)
-	c.replace(t.Context(), "x", "2", panicsOnClose{}, func(error) {})
-	require.Panics(t, free)
-	require.False(t, c.isSeized("x"))
 }

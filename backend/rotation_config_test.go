@@ -1,0 +1,115 @@
+package backend
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+)
+
+// A root credential that was typed in wrongly, and not tried, does not cost the one that works.
+func TestConfigWrite_UnverifiedRoot_KeepsTheOneThatOnlyVaultKnows(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.rotate("ftd")
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": "a typing mistake", "verify_connection": false})
+	m.requireHeals("ftd")
+
+	m.must(logical.UpdateOperation, "config/other", m.configData("trend", nil))
+	entry, err := readConfig(t.Context(), m.storage, "other")
+	require.NoError(t, err)
+	require.Empty(t, entry.Root.Others)
+}
+
+func TestConfigWrite_VerifiedRoot_MakesVaultForgetTheOthers(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.rotate("ftd")
+	m.changePassword("An0ther-password")
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": "An0ther-password"})
+	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	require.NoError(t, err)
+	require.Empty(t, entry.Root.Others)
+	require.False(t, entry.Root.OnlyHere)
+	m.must(logical.DeleteOperation, "config/ftd", nil)
+}
+
+func TestConfigDelete_RootThatOnlyVaultKnows_NeedsForce(t *testing.T) {
+	for name, prepare := range map[string]func(*mount){
+		"rotated":  func(m *mount) { m.rotate("ftd") },
+		"in doubt": func(m *mount) { m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMount(t)
+			m.configure("ftd", nil)
+			prepare(m)
+			status, text := m.refused(logical.DeleteOperation, "config/ftd", nil)
+			require.Equal(t, http.StatusConflict, status)
+			require.Contains(t, text, "nobody but Vault knows")
+			m.learn("ftd")
+			response := m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
+			require.Contains(t, strings.Join(response.Warnings, "\n"), "nobody but Vault knows")
+		})
+	}
+}
+
+func TestConfigDelete_RotatedMeanwhile_IsRefused(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	before, err := readConfig(t.Context(), m.storage, "ftd")
+	require.NoError(t, err)
+	m.rotate("ftd")
+	require.ErrorContains(t, m.backend.deleteConfig(t.Context(), m.storage, "ftd", before), "changed by another request")
+	require.NoError(t, m.revoke(m.read("ftd")))
+}
+
+func TestConfigDelete_RootMayBeLeftOfALostAnswer_NeedsForceUntilItIsEnded(t *testing.T) {
+	m := newMount(t)
+	r := rotations[1]
+	m.configure(r.vendor, r.role)
+	m.fault(emulator.Fault{Vendor: "trend", Route: "searchApiKeys", Status: http.StatusServiceUnavailable})
+	m.refusedRotation(emulator.Fault{Vendor: "trend", Route: "createApiKey", DropAfter: true})
+	m.vendors.ClearFaults("trend")
+	require.Len(t, m.logins("trend"), 2)
+	status, _ := m.refused(logical.DeleteOperation, "config/trend", nil)
+	require.Equal(t, http.StatusConflict, status)
+	m.clock.advance(issueDeadline + time.Second)
+	m.must(logical.DeleteOperation, "config/trend", nil)
+	require.Len(t, m.logins("trend"), 1)
+}
+
+// The former root credential can be ended by the present one alone, where the config points now.
+func TestConfigWrite_FormerRootIsStillAlive_IsEndedFirstOrTheWriteIsRefused(t *testing.T) {
+	m := newMount(t)
+	r := rotations[1]
+	m.configure(r.vendor, r.role)
+	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
+	m.rotate("trend")
+	written := map[string]any{"api_key": m.configData("trend", nil)["api_key"]}
+	_, text := m.refused(logical.UpdateOperation, "config/trend", written)
+	require.Contains(t, text, "only the present root credential can do that")
+	require.Len(t, m.logins("trend"), 2)
+
+	response := m.must(logical.UpdateOperation, "config/trend", map[string]any{"api_key": written["api_key"], "force": true})
+	require.Contains(t, strings.Join(response.Warnings, "\n"), "end it at the vendor")
+	m.vendors.ClearFaults("trend")
+	m.clock.advance(refusedRootRest + time.Second)
+	m.tick()
+	m.must(logical.ReadOperation, "config/trend/check", nil)
+}
+
+// Nobody has to know that a rotation was interrupted to change a setting, or has to know the password.
+func TestConfigWrite_RotationInDoubt_IsSettledFirst(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true, Times: 1})
+	m.refused(logical.UpdateOperation, "config/ftd/rotate-root", nil)
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"request_timeout": "20s"})
+	m.tick()
+	m.requireSettled(rotations[0], true)
+}
