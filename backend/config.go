@@ -138,10 +138,17 @@ func (b *backend) configInUse(ctx context.Context, storage logical.Storage, name
 			return nil, nil, err
 		}
 		if conn != nil {
-			if len(entry.Root.Others) == 0 || !entry.Root.inDoubt() && !conn.wasRefused() {
+			if len(entry.Root.Others) == 0 {
 				return entry, conn, nil
 			}
-			if rests, err := b.rootSettlements.rests(name, entry.Revision, b.clock.Now()); rests && err == nil {
+			if rests, err := b.rootSettlements.rests(name, entry.Revision, b.clock.Now()); rests {
+				if err != nil {
+					conn.release()
+					return nil, nil, err
+				}
+				return entry, conn, nil
+			}
+			if !entry.Root.inDoubt() && !conn.wasRefused() {
 				return entry, conn, nil
 			}
 			conn.release()

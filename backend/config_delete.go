@@ -44,7 +44,11 @@ func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *
 			return fail(fmt.Sprintf("config %q", name), fmt.Errorf(
 				"%w; revoke their leases first, or delete with force=true to retire the config until they have ended", inUse))
 		}
-		return b.retireConfig(ctx, req.Storage, name, inUse.Used)
+		response, err := b.retireConfig(ctx, req.Storage, name, inUse.Used)
+		if response != nil {
+			response.Warnings = append(response.Warnings, left...)
+		}
+		return response, err
 	}
 	if err != nil || len(left) == 0 {
 		return nil, err

@@ -49,7 +49,8 @@ func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*con
 	if err := demandSecrets(old, entry, data, vendor); err != nil {
 		return nil, err
 	}
-	if old == nil || connectionChanged(old, entry) {
+	if old == nil || connectionChanged(old, entry) ||
+		b.givesRoot(entry, data) && (entry.Root.OnlyHere || len(entry.Root.Others) > 0) {
 		entry.Generation, entry.ShareGeneration = rand.Text(), ""
 	}
 	if old != nil && old.RotationPeriod == 0 && entry.RotationPeriod > 0 && entry.Root.SetAt.IsZero() {
@@ -157,6 +158,10 @@ func demandSecrets(old, entry *configEntry, data *framework.FieldData, vendor pr
 	}
 	if changed == "" {
 		return nil
+	}
+	if verify, given := given[bool](data, "verify_connection"); given && !verify && (old.Root.OnlyHere || len(old.Root.Others) > 0) {
+		return provider.InvalidField("verify_connection",
+			"must be true when %s changes after a rotation: the root credentials that are kept would be tried there", changed)
 	}
 	schema := vendor.ConfigFields()
 	for _, field := range slices.Sorted(maps.Keys(schema)) {

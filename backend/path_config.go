@@ -214,8 +214,8 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 func (b *backend) settleBeforeWrite(ctx context.Context, storage logical.Storage, name string, old *configEntry, data *framework.FieldData,
 	verify bool,
 ) (*configEntry, []string, error) {
-	if old == nil {
-		return nil, nil, nil
+	if old == nil || b.providers[old.Vendor] == nil {
+		return old, nil, nil
 	}
 	givesRoot := b.givesRoot(old, data)
 	var warnings []string

@@ -74,7 +74,7 @@ func TestRecords_StoredLayoutIsPinned(t *testing.T) {
 			Fields: map[string]any{"username": "admin", "password": "secret"}, RotationPeriod: 24 * time.Hour,
 			Root: rootState{
 				SetAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), LookAtCredentials: true, Former: json.RawMessage(`{"v":1}`),
-				OnlyHere: true, Others: []otherRoot{{Fields: map[string]any{"password": "next"}, Generation: "N", State: otherRefused}},
+				OnlyHere: true, Untried: true, Others: []otherRoot{{Fields: map[string]any{"password": "next"}, Generation: "N", State: otherRefused}},
 			},
 		},
 		"role_v1.json": &roleEntry{

@@ -17,6 +17,8 @@ type rootState struct {
 	SetAt time.Time `json:"set_at,omitzero"`
 	// OnlyHere is true when the vendor was made to change to it: nobody but Vault knows it, and no other works.
 	OnlyHere bool `json:"only_here,omitempty"`
+	// Untried is true when a person has given it and the vendor has not been asked.
+	Untried bool `json:"untried,omitempty"`
 	// Others may be in force at the vendor in place of the stored one. The latest is the last.
 	Others []otherRoot `json:"others,omitempty"`
 	// Former is the handle of the root credential before this one, which is to be ended.
@@ -110,6 +112,16 @@ func (r *rootState) candidates() []otherRoot {
 	return others
 }
 
+// lastResort are those that are tried when the vendor has refused the candidates and the stored one too.
+func (r *rootState) lastResort() []otherRoot {
+	if !r.inDoubt() {
+		return nil // they were candidates
+	}
+	others := slices.DeleteFunc(slices.Clone(r.Others), func(o otherRoot) bool { return o.State == otherInDoubt })
+	slices.Reverse(others)
+	return others
+}
+
 // with returns the config with other vendor's fields as its root credential, as it would be opened.
 func (c *configEntry) with(root otherRoot, now time.Time) *configEntry {
 	other := *c
@@ -136,14 +148,18 @@ func (c *configEntry) inPlace(root otherRoot, now time.Time) *configEntry {
 		before.Fields[field] = c.Fields[field]
 	}
 	next.Root.judged(otherRefused)
-	next.Root.keep(before)
+	// What a person has typed in and nobody has tried does not take the place of one that was in force.
+	if !c.Root.Untried || !slices.ContainsFunc(next.Root.Others, func(o otherRoot) bool { return o.State == otherBefore }) {
+		next.Root.keep(before)
+	}
+	next.Root.Untried = false
 	return next
 }
 
 // writtenByHand is for a root credential that a person gives. Until the vendor has taken it, the ones that it may have
 // are kept, and the stored one if nobody else knows it.
 func (r *rootState) writtenByHand(old *configEntry, given map[string]any, vendor provider.Provider, now time.Time) {
-	if old != nil && r.OnlyHere {
+	if old != nil && r.OnlyHere && !r.Untried {
 		before := otherRoot{Fields: map[string]any{}, Generation: old.Generation, State: otherBefore}
 		for field := range vendor.ConfigFields() {
 			if _, changed := given[field]; changed {
@@ -153,8 +169,8 @@ func (r *rootState) writtenByHand(old *configEntry, given map[string]any, vendor
 		r.keep(before)
 	}
 	r.judged(otherRefused)
-	r.SetAt = now
+	r.SetAt, r.Untried = now, true
 }
 
 // verified is for a root credential that a person gave and the vendor has taken.
-func (r *rootState) verified() { r.Others, r.OnlyHere = nil, false }
+func (r *rootState) verified() { r.Others, r.OnlyHere, r.Untried = nil, false, false }

@@ -152,6 +152,13 @@ func (b *backend) replaceRoot(ctx context.Context, storage logical.Storage, name
 	})
 	if err != nil {
 		if class := provider.ClassOf(err); class.Definite() {
+			if inPlace && class == provider.ClassInvalid {
+				// Was it about the new one, or about the present one, which another may have replaced?
+				if _, checkErr := provider.Contain(entry.Vendor+": check", func() (*provider.CheckResult, error) { return conn.Check(ctx) }); checkErr != nil {
+					conn.noteRefusal(checkErr)
+					class = provider.ClassUnavailable
+				}
+			}
 			b.withdraw(ctx, storage, name, marker, &intended, class)
 		}
 		return nil, err

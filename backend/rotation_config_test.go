@@ -26,6 +26,61 @@ func TestConfigWrite_UnverifiedRoot_KeepsTheOneThatOnlyVaultKnows(t *testing.T) 
 	require.Empty(t, entry.Root.Others)
 }
 
+func TestConfigWrite_UnverifiedRootTwice_KeepsTheOneThatOnlyVaultKnows(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.rotate("ftd")
+	for _, mistake := range []string{"a typing mistake", "another mistake"} {
+		m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": mistake, "verify_connection": false})
+	}
+	m.requireHeals("ftd")
+}
+
+// The right to change an address is not the right to read the root credential, nor one that is kept beside it.
+func TestConfigWrite_MovedAfterARotation_IsVerified(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.rotate("ftd")
+	for field, value := range map[string]any{"address": "127.0.0.1:1", "tls_skip_verify": true} {
+		status, text := m.refused(logical.UpdateOperation, "config/ftd", map[string]any{field: value, "password": "x", "verify_connection": false})
+		require.Equal(t, http.StatusBadRequest, status)
+		require.Contains(t, text, "verify_connection")
+	}
+}
+
+func TestConfigWrite_VendorOfALaterVersion_IsRefusedPlainly(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	require.NoError(t, err)
+	entry.Vendor = "later"
+	require.NoError(t, m.backend.putConfig(t.Context(), m.storage, "ftd", entry))
+	status, _ := m.refused(logical.UpdateOperation, "config/ftd", map[string]any{"max_retries": 1})
+	require.Equal(t, http.StatusBadRequest, status)
+}
+
+func TestConfigWrite_WrittenAgainWithVerification_MakesVaultForgetTheOthers(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.rotate("ftd")
+	m.changePassword("An0ther-password")
+	for _, verify := range []bool{false, true} {
+		m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": "An0ther-password", "verify_connection": verify})
+		require.NoError(t, m.revoke(m.read("ftd")))
+	}
+	m.must(logical.DeleteOperation, "config/ftd", nil)
+}
+
+func TestConfigDelete_RetiredWithARootThatOnlyVaultKnows_IsTold(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.rotate("ftd")
+	held := m.read("ftd")
+	response := m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
+	require.Contains(t, strings.Join(response.Warnings, "\n"), "nobody but Vault knows")
+	require.NoError(t, m.revoke(held))
+}
+
 func TestConfigWrite_VerifiedRoot_MakesVaultForgetTheOthers(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)

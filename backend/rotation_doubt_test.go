@@ -180,6 +180,66 @@ func TestRotateRoot_DeviceComesBackWithTheFormerPassword_IsFoundOut(t *testing.T
 	m.requireSettled(rotations[0], true)
 }
 
+// The device restarts in the middle of a rotation, and has the password from before the last one again.
+func TestInDoubt_DeviceComesBackWithThePasswordBeforeTheStoredOne_IsFoundOut(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.rotate("ftd")
+	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	require.NoError(t, err)
+	m.rotate("ftd")
+	m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true})
+	m.learn("ftd")
+	m.changePassword(entry.Fields["password"].(string))
+	m.requireHeals("ftd")
+}
+
+// A refusal can be about the present password, which a change that came late has replaced while our login lives on.
+func TestRotateRoot_PresentPasswordIsCalledWrong_ProposedOneIsNotGivenUp(t *testing.T) {
+	for _, ends := range []string{"everything", "logins", "own_session"} {
+		t.Run(ends, func(t *testing.T) {
+			m := newMount(t)
+			m.configure("ftd", nil)
+			require.NoError(t, m.vendors.SetSwitch("ftd", "password_change_ends", ends))
+			m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true})
+			require.NoError(t, m.revoke(m.read("ftd")))
+			m.changePassword(m.proposed())
+			for range 3 {
+				_, _ = m.rotateOn(m.storage, "ftd")
+				m.clock.advance(refusedRootRest + time.Second)
+			}
+			m.clock.advance(24 * time.Hour)
+			m.requireHeals("ftd")
+		})
+	}
+}
+
+func TestRootRefused_NoOtherEither_IsNotAskedAgainAndAgain(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.rotate("ftd")
+	m.changePassword("somebody-elses-1A")
+	m.clock.advance(25 * time.Hour)
+	before := m.wrongPasswords()
+	for range 59 {
+		_, status, err := m.request(logical.ReadOperation, "creds/ftd", nil)
+		require.Error(t, err)
+		require.Equal(t, http.StatusBadRequest, status)
+		m.clock.advance(10 * time.Second)
+	}
+	require.LessOrEqual(t, m.wrongPasswords()-before, 4)
+}
+
+func TestInDoubt_RotationHadTakenPlace_IsTold(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	sent := m.watchEvents()
+	m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true})
+	m.tick()
+	m.learn("ftd")
+	require.Equal(t, []string{eventRotationFailed, eventRotated}, sent.kinds)
+}
+
 func TestInDoubt_DeviceDoesNotAnswerEverything_ReadsGoOnAndWrongPasswordsAreFew(t *testing.T) {
 	for name, fault := range map[string]emulator.Fault{
 		"users cannot be read":    {Vendor: "ftd", Route: "GET *users*", Status: http.StatusServiceUnavailable},

@@ -77,23 +77,8 @@ func (b *backend) tryRoots(ctx context.Context, storage logical.Storage, name st
 	if rests, err := b.rootSettlements.rests(name, entry.Revision, b.clock.Now()); rests {
 		return err
 	}
-	rest := func(d time.Duration, err error) error {
-		b.rootSettlements.rest(name, restingRoot{entry.Revision, b.clock.Now().Add(d), err})
+	if done, err := b.tryEach(ctx, storage, name, entry, entry.Root.candidates()); done {
 		return err
-	}
-	for _, other := range entry.Root.candidates() {
-		next := entry.inPlace(other, b.clock.Now())
-		err := b.takeIntoUse(ctx, storage, name, entry, next)
-		if err == nil {
-			b.Logger().Info("another root credential than the stored one is in force and was taken into use", "config", name, "was", other.State)
-			if _, err := b.lookAtCredentials(ctx, storage, name, next); err != nil {
-				b.Logger().Warn("credentials that were issued before a rotation could not be looked at yet", "config", name, "error", err)
-			}
-			return nil
-		}
-		if provider.ClassOf(err) != provider.ClassUnauthenticated {
-			return rest(unansweredRest, err)
-		}
 	}
 	conn, err := b.connections.acquire(storage, name, entry)
 	if err != nil {
@@ -103,14 +88,17 @@ func (b *backend) tryRoots(ctx context.Context, storage logical.Storage, name st
 	_, err = provider.Contain(entry.Vendor+": check", func() (*provider.CheckResult, error) { return conn.Check(ctx) })
 	switch {
 	case provider.ClassOf(err) == provider.ClassUnauthenticated:
-		return rest(refusedRootRest, &provider.Error{
+		if done, err := b.tryEach(ctx, storage, name, entry, entry.Root.lastResort()); done {
+			return err
+		}
+		return b.rest(name, entry, refusedRootRest, &provider.Error{
 			Class: provider.ClassUnauthenticated, Err: err,
 			Message: "the vendor takes neither the stored root credential nor another one that it was to be changed to or from: " + err.Error(),
 			Remedy:  fmt.Sprintf("write a root credential that works to config/%s", name),
 		})
 	case err != nil:
 		b.Logger().Warn("whether a rotation has taken place is not known yet; requests go on with the stored root credential", "config", name, "error", err)
-		return rest(refusedRootRest, nil)
+		return b.rest(name, entry, refusedRootRest, nil)
 	case !entry.Root.inDoubt():
 		return nil
 	}
@@ -118,6 +106,35 @@ func (b *backend) tryRoots(ctx context.Context, storage logical.Storage, name st
 	settled := *entry
 	settled.Root.judged(otherRefused)
 	return b.storeConfig(ctx, storage, name, entry, &settled)
+}
+
+// tryEach takes the first root credential into use that the vendor takes. It reports true when no other is to be tried:
+// one was taken, or the vendor does not say.
+func (b *backend) tryEach(ctx context.Context, storage logical.Storage, name string, entry *configEntry, others []otherRoot) (done bool, err error) {
+	for _, other := range others {
+		next := entry.inPlace(other, b.clock.Now())
+		err := b.takeIntoUse(ctx, storage, name, entry, next)
+		switch {
+		case err == nil:
+			b.Logger().Info("another root credential than the stored one is in force and was taken into use", "config", name, "was", other.State)
+			if other.State == otherInDoubt {
+				b.event(ctx, eventRotated, "config", name)
+			}
+			if _, err := b.lookAtCredentials(ctx, storage, name, next); err != nil {
+				b.Logger().Warn("credentials that were issued before a rotation could not be looked at yet", "config", name, "error", err)
+			}
+			return true, nil
+		case provider.ClassOf(err) != provider.ClassUnauthenticated:
+			return true, b.rest(name, entry, unansweredRest, err)
+		}
+	}
+	return false, nil
+}
+
+// rest leaves a config alone for a while, and returns err.
+func (b *backend) rest(name string, entry *configEntry, pause time.Duration, err error) error {
+	b.rootSettlements.rest(name, restingRoot{entry.Revision, b.clock.Now().Add(pause), err})
+	return err
 }
 
 // lookAtCredentials finds the credentials that the vendor has ended with the former root credential. They are given to
