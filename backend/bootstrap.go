@@ -95,8 +95,8 @@ func (b *backend) undoBootstrap(ctx context.Context, storage logical.Storage, na
 func (b *backend) endStaleRoots(ctx context.Context, storage logical.Storage, name, rootMarker string, conn provider.Connection) []string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	var noted bootstrapEntry
-	if _, err := readRecord(ctx, storage, bootstrapPrefix+name, &noted); err != nil {
+	attempts, err := notedRoots(ctx, storage, name)
+	if err != nil {
 		return []string{err.Error()}
 	}
 	revoker, ok := conn.(provider.MarkerRevoker)
@@ -104,7 +104,7 @@ func (b *backend) endStaleRoots(ctx context.Context, storage logical.Storage, na
 		return nil
 	}
 	var warnings []string
-	for _, attempt := range noted.Attempts {
+	for _, attempt := range attempts {
 		if attempt.Marker != rootMarker {
 			if b.clock.Now().Before(attempt.At.Add(issueDeadline)) {
 				continue // another request may be at it right now
@@ -118,6 +118,13 @@ func (b *backend) endStaleRoots(ctx context.Context, storage logical.Storage, na
 		b.bootstrapSettled(ctx, storage, name, attempt.Marker)
 	}
 	return warnings
+}
+
+// notedRoots are the root credentials that may exist at the vendor without being stored here.
+func notedRoots(ctx context.Context, storage logical.Storage, name string) ([]bootstrapAttempt, error) {
+	var noted bootstrapEntry
+	_, err := readRecord(ctx, storage, bootstrapPrefix+name, &noted)
+	return noted.Attempts, err
 }
 
 // noteRoot writes down the marker of a root credential that is about to be made.
@@ -142,18 +149,18 @@ func (b *backend) bootstrapSettled(ctx context.Context, storage logical.Storage,
 func (b *backend) noteBootstrap(ctx context.Context, storage logical.Storage, name string, change func([]bootstrapAttempt) []bootstrapAttempt) error {
 	b.writeMutex.Lock()
 	defer b.writeMutex.Unlock()
-	var noted bootstrapEntry
-	if _, err := readRecord(ctx, storage, bootstrapPrefix+name, &noted); err != nil {
+	attempts, err := notedRoots(ctx, storage, name)
+	if err != nil {
 		return err
 	}
-	noted.Attempts = change(noted.Attempts)
-	if len(noted.Attempts) == 0 {
+	attempts = change(attempts)
+	if len(attempts) == 0 {
 		if err := storage.Delete(ctx, bootstrapPrefix+name); err != nil {
 			return fmt.Errorf("deleting %s%s: %w", bootstrapPrefix, name, err)
 		}
 		return nil
 	}
-	stored, err := logical.StorageEntryJSON(bootstrapPrefix+name, noted)
+	stored, err := logical.StorageEntryJSON(bootstrapPrefix+name, bootstrapEntry{Attempts: attempts})
 	if err == nil {
 		err = storage.Put(ctx, stored)
 	}

@@ -117,6 +117,11 @@ func (b *backend) openConnection(storage logical.Storage, name string, entry *co
 	})
 }
 
+// checkRoot logs in for real. A driver's panic is an error.
+func checkRoot(ctx context.Context, vendor string, conn provider.Connection) (*provider.CheckResult, error) {
+	return provider.Contain(vendor+": check", func() (*provider.CheckResult, error) { return conn.Check(ctx) })
+}
+
 // configInUse returns the config and its connection for a request on behalf of a credential. The
 // caller must release the connection. It waits while the root credential is being rotated, and after a
 // rotation that was interrupted it first finds out which root credential is in force.

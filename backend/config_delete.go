@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -66,19 +65,18 @@ func (b *backend) settleBeforeDelete(ctx context.Context, storage logical.Storag
 	if err != nil || entry == nil {
 		return nil, err
 	}
-	noted, err := storage.List(ctx, bootstrapPrefix)
+	noted, err := notedRoots(ctx, storage, name)
 	if err != nil {
-		return nil, fmt.Errorf("listing the intents of root credentials: %w", err)
+		return nil, err
 	}
-	if slices.Contains(noted, name) {
+	if len(noted) > 0 {
 		config, conn, err := b.configInUse(ctx, storage, name)
 		if err != nil {
 			return append(left, "root credentials that may be left of earlier attempts could not be looked for: "+err.Error()), nil
 		}
 		defer conn.release()
 		left = append(left, b.endStaleRoots(ctx, storage, name, config.RootMarker, conn.Connection)...)
-		var noted bootstrapEntry
-		if found, err := readRecord(ctx, storage, bootstrapPrefix+name, &noted); err != nil || found && len(left) == 0 {
+		if noted, err := notedRoots(ctx, storage, name); err != nil || len(noted) > 0 && len(left) == 0 {
 			left = append(left, "an attempt to make a root credential has just begun or been lost; what it may have made is ended two minutes after it")
 		}
 	}
@@ -100,9 +98,7 @@ func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, nam
 		b.ledger.Reopen(name)
 		return err
 	}
-	b.connections.remove(ctx, name, func(err error) {
-		b.Logger().Warn("the engine's login could not be ended; it ends by itself", "config", name, "error", err)
-	})
+	b.connections.remove(ctx, name, b.reportLogout(name))
 	if err := logical.ClearView(ctx, logical.NewStorageView(storage, sessionPrefix+name+"/")); err != nil {
 		return fmt.Errorf("deleting the sessions of config %q: %w", name, err)
 	}

@@ -50,7 +50,7 @@ func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*con
 		return nil, err
 	}
 	if old == nil || connectionChanged(old, entry) ||
-		b.givesRoot(entry, data) && (entry.Root.OnlyHere || len(entry.Root.Others) > 0) {
+		b.givesRoot(entry, data) && entry.Root.holdsMore() {
 		entry.Generation, entry.ShareGeneration = rand.Text(), ""
 	}
 	if old != nil && old.RotationPeriod == 0 && entry.RotationPeriod > 0 && entry.Root.SetAt.IsZero() {
@@ -67,6 +67,12 @@ func (b *backend) givesRoot(entry *configEntry, data *framework.FieldData) bool 
 		}
 	}
 	return false
+}
+
+// verifies reports whether a write is to be tried before it is stored.
+func verifies(data *framework.FieldData) bool {
+	verify, given := given[bool](data, "verify_connection")
+	return verify || !given
 }
 
 func (b *backend) vendorOf(old *configEntry, data *framework.FieldData) (provider.Provider, error) {
@@ -159,7 +165,7 @@ func demandSecrets(old, entry *configEntry, data *framework.FieldData, vendor pr
 	if changed == "" {
 		return nil
 	}
-	if verify, given := given[bool](data, "verify_connection"); given && !verify && (old.Root.OnlyHere || len(old.Root.Others) > 0) {
+	if !verifies(data) && old.Root.holdsMore() {
 		return provider.InvalidField("verify_connection",
 			"must be true when %s changes after a rotation: the root credentials that are kept would be tried there", changed)
 	}

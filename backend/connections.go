@@ -93,8 +93,10 @@ func (c *connection) wait(now time.Time) error {
 	return &refusal
 }
 
-// heed remembers a vendor's wish to be left alone.
+// heed remembers what a failed call says about the next ones: that the vendor has refused the root credential, or
+// wishes to be left alone.
 func (c *connection) heed(err error, now time.Time) {
+	c.noteRefusal(err)
 	refusal, ok := errors.AsType[*provider.Error](err)
 	if !ok || refusal.RetryAfter <= 0 || !refusal.Class.Definite() {
 		return
@@ -102,6 +104,25 @@ func (c *connection) heed(err error, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.holdOff, c.until = refusal, now.Add(refusal.RetryAfter)
+}
+
+// noteRefusal remembers that the vendor has refused the root credential.
+func (c *connection) noteRefusal(err error) {
+	if provider.ClassOf(err) != provider.ClassUnauthenticated {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = true
+}
+
+// wasRefused reports whether the vendor has refused the root credential, and forgets it.
+func (c *connection) wasRefused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.refused
+	c.refused = false
+	return was
 }
 
 // opener opens a connection for a stored config.

@@ -143,8 +143,7 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 	if old == nil && req.Operation == logical.PatchOperation {
 		return nil, logical.CodedError(http.StatusNotFound, where+" does not exist")
 	}
-	verify, given := given[bool](data, "verify_connection")
-	verify = verify || !given
+	verify := verifies(data)
 	var warnings []string
 	if old, warnings, err = b.settleBeforeWrite(ctx, req.Storage, name, old, data, verify); err != nil {
 		return fail(where, err)
@@ -163,10 +162,7 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 		return fail(where, err)
 	}
 
-	// Called whenever the connection's last user has left, which can be after this request.
-	report := func(err error) {
-		b.Logger().Warn("the engine's login could not be ended; it ends by itself", "config", name, "error", err)
-	}
+	report := b.reportLogout(name)
 	settled := func(context.Context, error) []string { return nil }
 	if once, ok := conn.(provider.Bootstrapper); ok && once.NeedsBootstrap() {
 		conn, settled, err = b.bootstrap(ctx, req.Storage, name, entry, conn, once)
@@ -176,7 +172,7 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 	}
 	changed := old == nil || old.Generation != entry.Generation
 	if changed && verify {
-		checked, err := provider.Contain(entry.Vendor+": check", func() (*provider.CheckResult, error) { return conn.Check(ctx) })
+		checked, err := checkRoot(ctx, entry.Vendor, conn)
 		if err != nil {
 			logOut(ctx, report)(conn)
 			settled(ctx, err)
@@ -255,6 +251,14 @@ func (b *backend) mayMove(ctx context.Context, storage logical.Storage, name str
 	}
 	return fmt.Errorf("%w; they live at the present address, and could be neither renewed nor revoked: revoke their leases first, "+
 		"use another config, or write with force=true and wait until they have expired", &ledger.InUseError{Used: used})
+}
+
+// reportLogout returns what is told of a login of ours that could not be ended. It is called whenever the connection's
+// last user has left, which can be after the request.
+func (b *backend) reportLogout(name string) func(error) {
+	return func(err error) {
+		b.Logger().Warn("the engine's login could not be ended; it ends by itself", "config", name, "error", err)
+	}
 }
 
 // adopt makes conn the connection of a config that was just stored, and ends the login of the one before.

@@ -8,8 +8,6 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
-
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
 func (b *backend) pathConfigCheck(name *framework.FieldSchema) *framework.Path {
@@ -50,11 +48,10 @@ func (b *backend) configCheck(ctx context.Context, req *logical.Request, data *f
 	defer conn.release()
 	now := b.clock.Now()
 	// Not by way of the breaker: whoever asks wants to know how the vendor is now.
-	checked, err := provider.Contain(entry.Vendor+": check", func() (*provider.CheckResult, error) { return conn.Check(ctx) })
+	checked, err := checkRoot(ctx, entry.Vendor, conn)
 	b.metrics.called(entry.Vendor, operationCheck, b.clock.Now().Sub(now), err)
 	if err != nil {
 		conn.heed(err, b.clock.Now())
-		conn.noteRefusal(err)
 		return fail(fmt.Sprintf("config %q", name), err)
 	}
 	response := &logical.Response{

@@ -194,11 +194,11 @@ func (b *backend) knownIDs(ctx context.Context, storage logical.Storage) (map[st
 		return nil, fmt.Errorf("listing %s: %w", bootstrapPrefix, err)
 	}
 	for _, name := range attempts {
-		var noted bootstrapEntry
-		if _, err := readRecord(ctx, storage, bootstrapPrefix+name, &noted); err != nil {
+		noted, err := notedRoots(ctx, storage, name)
+		if err != nil {
 			return nil, err
 		}
-		for _, attempt := range noted.Attempts {
+		for _, attempt := range noted {
 			if id, whole := markerID(attempt.Marker, prefix); whole {
 				known[id] = true
 			}

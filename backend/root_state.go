@@ -101,26 +101,25 @@ func (r *rootState) proposal(fresh map[string]any) otherRoot {
 	return otherRoot{Fields: fresh, Generation: rand.Text(), State: otherInDoubt}
 }
 
-// candidates are the others in the order in which they are tried: what is in doubt, or, after the vendor has refused
-// the stored one, all of them, the latest first.
-func (r *rootState) candidates() []otherRoot {
-	others := slices.Clone(r.Others)
-	slices.Reverse(others)
-	if r.inDoubt() {
-		return slices.DeleteFunc(others, func(o otherRoot) bool { return o.State != otherInDoubt })
+// candidates are the others in the order in which they are tried, the latest first: before the stored one what is in
+// doubt, and the rest only when the vendor has refused that and the stored one too. Where nothing is in doubt, it was
+// the stored one's refusal that led here, and all are tried first.
+func (r *rootState) candidates() (first, last []otherRoot) {
+	for _, other := range slices.Backward(r.Others) {
+		if other.State == otherInDoubt {
+			first = append(first, other)
+		} else {
+			last = append(last, other)
+		}
 	}
-	return others
+	if len(first) == 0 {
+		return last, nil
+	}
+	return first, last
 }
 
-// lastResort are those that are tried when the vendor has refused the candidates and the stored one too.
-func (r *rootState) lastResort() []otherRoot {
-	if !r.inDoubt() {
-		return nil // they were candidates
-	}
-	others := slices.DeleteFunc(slices.Clone(r.Others), func(o otherRoot) bool { return o.State == otherInDoubt })
-	slices.Reverse(others)
-	return others
-}
+// holdsMore reports whether a write by hand has more to replace than the stored root credential.
+func (r *rootState) holdsMore() bool { return r.OnlyHere || len(r.Others) > 0 }
 
 // with returns the config with other vendor's fields as its root credential, as it would be opened.
 func (c *configEntry) with(root otherRoot, now time.Time) *configEntry {
@@ -137,20 +136,25 @@ func (c *configEntry) with(root otherRoot, now time.Time) *configEntry {
 	return &other
 }
 
+// before is the config's root credential as one that another takes the place of, which changes some fields.
+func (c *configEntry) before(changed []string) otherRoot {
+	before := otherRoot{Fields: map[string]any{}, Generation: c.Generation, State: otherBefore}
+	for _, field := range changed {
+		before.Fields[field] = c.Fields[field]
+	}
+	return before
+}
+
 // inPlace returns the config with another root credential that has taken the place of the stored one, which is kept
 // beside it.
 func (c *configEntry) inPlace(root otherRoot, now time.Time) *configEntry {
 	next := c.with(root, now)
 	next.Root.OnlyHere, next.Root.LookAtCredentials = true, true
 	next.Root.Others = slices.DeleteFunc(slices.Clone(c.Root.Others), func(o otherRoot) bool { return reflect.DeepEqual(o.Fields, root.Fields) })
-	before := otherRoot{Fields: make(map[string]any, len(root.Fields)), Generation: c.Generation, State: otherBefore}
-	for field := range root.Fields {
-		before.Fields[field] = c.Fields[field]
-	}
 	next.Root.judged(otherRefused)
 	// What a person has typed in and nobody has tried does not take the place of one that was in force.
 	if !c.Root.Untried || !slices.ContainsFunc(next.Root.Others, func(o otherRoot) bool { return o.State == otherBefore }) {
-		next.Root.keep(before)
+		next.Root.keep(c.before(slices.Collect(maps.Keys(root.Fields))))
 	}
 	next.Root.Untried = false
 	return next
@@ -160,13 +164,13 @@ func (c *configEntry) inPlace(root otherRoot, now time.Time) *configEntry {
 // are kept, and the stored one if nobody else knows it.
 func (r *rootState) writtenByHand(old *configEntry, given map[string]any, vendor provider.Provider, now time.Time) {
 	if old != nil && r.OnlyHere && !r.Untried {
-		before := otherRoot{Fields: map[string]any{}, Generation: old.Generation, State: otherBefore}
+		var changed []string
 		for field := range vendor.ConfigFields() {
-			if _, changed := given[field]; changed {
-				before.Fields[field] = old.Fields[field]
+			if _, is := given[field]; is {
+				changed = append(changed, field)
 			}
 		}
-		r.keep(before)
+		r.keep(old.before(changed))
 	}
 	r.judged(otherRefused)
 	r.SetAt, r.Untried = now, true

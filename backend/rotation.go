@@ -48,17 +48,18 @@ func (b *backend) rotate(ctx context.Context, storage logical.Storage, name stri
 	if err := b.endFormer(ctx, storage, name); err != nil {
 		return nil, err
 	}
-	seen, conn, err := b.configInUse(ctx, storage, name)
+	seen, err := b.config(ctx, storage, name)
 	if err != nil {
 		return nil, err
 	}
-	_, ok := conn.Connection.(provider.RootRotator)
-	conn.release()
-	switch {
-	case !ok:
+	if seen == nil {
+		return nil, errConfigChanged(name)
+	}
+	switch can := b.providers[seen.Vendor].Capabilities(); {
+	case !can.RotatesRoot:
 		return nil, &provider.Error{
 			Class: provider.ClassInvalid, Message: fmt.Sprintf("the API of vendor %q cannot replace the root credential", seen.Vendor),
-			Remedy: b.providers[seen.Vendor].Capabilities().RotationNote,
+			Remedy: can.RotationNote,
 		}
 	case seen.Retired:
 		return nil, &provider.Error{Class: provider.ClassInvalid, Message: "the config is retired"}
@@ -83,7 +84,7 @@ func (b *backend) rotate(ctx context.Context, storage logical.Storage, name stri
 	}
 	rotator, ok := conn.Connection.(provider.RootRotator)
 	if !ok {
-		return nil, fmt.Errorf("the vendor's connection %T cannot rotate although another one could", conn.Connection)
+		return nil, fmt.Errorf("the vendor's connection %T cannot rotate although its capabilities say so", conn.Connection)
 	}
 	return b.replaceRoot(ctx, storage, name, entry, conn, rotator)
 }
@@ -154,7 +155,7 @@ func (b *backend) replaceRoot(ctx context.Context, storage logical.Storage, name
 		if class := provider.ClassOf(err); class.Definite() {
 			if inPlace && class == provider.ClassInvalid {
 				// Was it about the new one, or about the present one, which another may have replaced?
-				if _, checkErr := provider.Contain(entry.Vendor+": check", func() (*provider.CheckResult, error) { return conn.Check(ctx) }); checkErr != nil {
+				if _, checkErr := checkRoot(ctx, entry.Vendor, conn); checkErr != nil {
 					conn.noteRefusal(checkErr)
 					class = provider.ClassUnavailable
 				}
@@ -192,14 +193,12 @@ func (b *backend) replaceRoot(ctx context.Context, storage logical.Storage, name
 
 // takeIntoUse proves that a config's next root credential works, stores it, and makes its connection the config's.
 func (b *backend) takeIntoUse(ctx context.Context, storage logical.Storage, name string, present, next *configEntry) error {
-	report := func(err error) {
-		b.Logger().Warn("the engine's login could not be ended; it ends by itself", "config", name, "error", err)
-	}
+	report := b.reportLogout(name)
 	fresh, err := b.openConnection(storage, name, next)
 	if err != nil {
 		return err
 	}
-	_, err = provider.Contain(next.Vendor+": check", func() (*provider.CheckResult, error) { return fresh.Check(ctx) })
+	_, err = checkRoot(ctx, next.Vendor, fresh)
 	if err == nil {
 		err = b.storeConfig(ctx, storage, name, present, next)
 	}

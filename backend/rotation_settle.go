@@ -77,7 +77,8 @@ func (b *backend) tryRoots(ctx context.Context, storage logical.Storage, name st
 	if rests, err := b.rootSettlements.rests(name, entry.Revision, b.clock.Now()); rests {
 		return err
 	}
-	if done, err := b.tryEach(ctx, storage, name, entry, entry.Root.candidates()); done {
+	first, last := entry.Root.candidates()
+	if done, err := b.tryEach(ctx, storage, name, entry, first); done {
 		return err
 	}
 	conn, err := b.connections.acquire(storage, name, entry)
@@ -85,10 +86,10 @@ func (b *backend) tryRoots(ctx context.Context, storage logical.Storage, name st
 		return err
 	}
 	defer conn.release()
-	_, err = provider.Contain(entry.Vendor+": check", func() (*provider.CheckResult, error) { return conn.Check(ctx) })
+	_, err = checkRoot(ctx, entry.Vendor, conn)
 	switch {
 	case provider.ClassOf(err) == provider.ClassUnauthenticated:
-		if done, err := b.tryEach(ctx, storage, name, entry, entry.Root.lastResort()); done {
+		if done, err := b.tryEach(ctx, storage, name, entry, last); done {
 			return err
 		}
 		return b.rest(name, entry, refusedRootRest, &provider.Error{

@@ -120,22 +120,3 @@ func (c *connection) alone(ctx context.Context) error {
 		}
 	}
 }
-
-// noteRefusal remembers that the vendor has refused the root credential.
-func (c *connection) noteRefusal(err error) {
-	if provider.ClassOf(err) != provider.ClassUnauthenticated {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.refused = true
-}
-
-// wasRefused reports whether the vendor has refused the root credential, and forgets it.
-func (c *connection) wasRefused() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	was := c.refused
-	c.refused = false
-	return was
-}

@@ -76,6 +76,5 @@ func (b *backend) callVendor(conn *connection, vendor, operation string, call fu
 		b.Logger().Error("a driver panicked", "vendor", vendor, "operation", operation, "reason", panicked.Reason, "stack", string(panicked.Stack))
 	}
 	conn.heed(err, b.clock.Now())
-	conn.noteRefusal(err)
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -48,17 +47,6 @@ func (m *manager) requireRootOnly() {
 	require.Equal(m.T, 1, m.liveNamed("vault-management"))
 }
 
-// created counts the keys that were asked for.
-func (m *manager) created() int {
-	count := 0
-	for _, operation := range m.answered() {
-		if strings.HasPrefix(operation, "createApiKey ") {
-			count++
-		}
-	}
-	return count
-}
-
 func TestRotateRoot_NewKeyIsLikeTheFormer(t *testing.T) {
 	for name, test := range map[string]struct {
 		expires  string
@@ -95,7 +83,7 @@ func TestRotateRoot_NewKeyIsLikeTheFormer(t *testing.T) {
 				assert.Contains(t, rotated.Warnings[1], after.RootExpiresAt.Format(time.RFC3339))
 			}
 			assert.Equal(t, 1, m.liveNamed("vault-management"), "the former is the engine's to end")
-			assert.Equal(t, 1, m.created())
+			assert.Equal(t, 1, m.Requested("createApiKey"))
 		})
 	}
 }
@@ -153,7 +141,7 @@ func TestRotateRoot_AnswerLost_NothingIsLeft(t *testing.T) {
 			assert.Equal(t, provider.ClassAmbiguous, failure.Class)
 			assert.Contains(t, failure.Message, "is gone")
 			assert.Contains(t, failure.Remedy, "config/edge/rotate-root")
-			assert.Equal(t, 1, m.created(), "sent once")
+			assert.Equal(t, 1, m.Requested("createApiKey"), "sent once")
 			m.requireRootOnly()
 		})
 	}
@@ -240,7 +228,7 @@ func TestRotateRoot_Refused_IsDefinite(t *testing.T) {
 		_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 		failure := refusal(t, err)
 		assert.Equal(t, class, failure.Class, "%v", err)
-		assert.Equal(t, 1, m.created(), "sent once")
+		assert.Equal(t, 1, m.Requested("createApiKey"), "sent once")
 		if class == provider.ClassInvalid {
 			assert.Contains(t, failure.Remedy, "make a key of the role 3")
 		}
@@ -307,7 +295,7 @@ func TestRotateRoot_PresentKeyIsNotUnderstood_NothingIsMade(t *testing.T) {
 		m.Disturb(emulator.Fault{Route: "describeCurrentApiKey", Body: &answer, Times: 1})
 		_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 		assert.Equal(t, class, provider.ClassOf(err), "%s: %v", answer, err)
-		assert.Zero(t, m.created())
+		assert.Zero(t, m.Requested("createApiKey"))
 		m.requireRootOnly()
 	}
 }
