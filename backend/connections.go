@@ -233,7 +233,7 @@ func logOut(ctx context.Context, report func(error)) func(provider.Connection) {
 	return func(conn provider.Connection) {
 		bounded, cancel := context.WithTimeout(detached, closeTimeout)
 		defer cancel()
-		if err := conn.Close(bounded); err != nil {
+		if err := conn.Logout(bounded); err != nil {
 			report(err)
 		}
 	}

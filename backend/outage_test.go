@@ -255,7 +255,7 @@ func (panickingConnection) MaxLifetime() time.Duration { return 0 }
 
 func (panickingConnection) Abandon() {}
 
-func (panickingConnection) Close(context.Context) error { return nil }
+func (panickingConnection) Logout(context.Context) error { return nil }
 
 func (panickingConnection) Issue(context.Context, provider.IssueRequest) (*provider.Credential, error) {
 	panic("a fault")

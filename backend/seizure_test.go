@@ -103,17 +103,17 @@ func TestRotateRoot_ReaderWaitsForASlotOnAFormerConnection_MeetsNoChange(t *test
 	require.Zero(t, m.wrongPasswords())
 }
 
-// panicsOnClose is a connection whose driver panics while it is closed.
-type panicsOnClose struct{ provider.Connection }
+// panicsOnLogout is a connection whose driver panics while it is closed.
+type panicsOnLogout struct{ provider.Connection }
 
-func (panicsOnClose) Close(context.Context) error { panic("driver") }
-func (panicsOnClose) Abandon()                    {}
+func (panicsOnLogout) Logout(context.Context) error { panic("driver") }
+func (panicsOnLogout) Abandon()                    {}
 
 func TestSeize_DriverPanicsWhileItIsClosed_ConfigIsFreeAgain(t *testing.T) {
-	c := newConnections(func(logical.Storage, string, *configEntry) (provider.Connection, error) { return panicsOnClose{}, nil }, time.Second)
+	c := newConnections(func(logical.Storage, string, *configEntry) (provider.Connection, error) { return panicsOnLogout{}, nil }, time.Second)
 	_, free, err := c.seize(t.Context(), nil, "x", &configEntry{Generation: "1"})
 	require.NoError(t, err)
-	c.replace(t.Context(), "x", "2", panicsOnClose{}, func(error) {})
+	c.replace(t.Context(), "x", "2", panicsOnLogout{}, func(error) {})
 	require.Panics(t, free)
 	require.False(t, c.isSeized("x"))
 }

@@ -245,8 +245,8 @@ func (c *connection) Renew(ctx context.Context, content json.RawMessage, _ time.
 	return answer.sentAt.Add(c.idle), nil
 }
 
-// Close frees the HTTP connections; there is no login of ours to be ended.
-func (c *connection) Close(context.Context) error {
+// Logout frees the HTTP connections; there is no login of ours to be ended.
+func (c *connection) Logout(context.Context) error {
 	c.api.close()
 	return nil
 }

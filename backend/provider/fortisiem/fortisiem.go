@@ -227,8 +227,8 @@ func (c *connection) Revoke(ctx context.Context, raw json.RawMessage) error {
 	return c.endToken(ctx, token)
 }
 
-// Close frees the HTTP connections; the product knows no login that could be ended.
-func (c *connection) Close(context.Context) error {
+// Logout frees the HTTP connections; the product knows no login that could be ended.
+func (c *connection) Logout(context.Context) error {
 	c.Abandon()
 	return nil
 }

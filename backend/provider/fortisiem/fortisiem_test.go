@@ -270,7 +270,7 @@ func TestClose_LeavesTheCredentialsAlive(t *testing.T) {
 	a := newAppliance(t)
 	for _, connection := range []provider.Connection{a.open(nil), a.open(map[string]any{"revoke_url": "https://127.0.0.1:1/"})} {
 		a.issue(connection)
-		require.NoError(t, connection.Close(t.Context()))
+		require.NoError(t, connection.Logout(t.Context()))
 	}
 	require.Equal(t, 2, a.Live(emulator.KindLeased))
 }

@@ -266,9 +266,9 @@ func (c *connection) Renew(ctx context.Context, content json.RawMessage, _ time.
 	}
 }
 
-// Close ends the connection's own login at the device. When it fails, the stored login is left for another
+// Logout ends the connection's own login at the device. When it fails, the stored login is left for another
 // attempt.
-func (c *connection) Close(ctx context.Context) error {
+func (c *connection) Logout(ctx context.Context) error {
 	defer c.api.http.Close()
 	return c.sessions.close(ctx)
 }

@@ -58,7 +58,7 @@ func FuzzStoredSession(f *testing.F) {
 		d.sessions.Put(bytes.ReplaceAll(stored, []byte("§"), []byte(d.Address())))
 		c := d.open()
 		if !issues {
-			require.NoError(t, c.Close(t.Context()), "what cannot be used needs no end")
+			require.NoError(t, c.Logout(t.Context()), "what cannot be used needs no end")
 			return
 		}
 		issue(t, c, "va-1")

@@ -115,7 +115,7 @@ func TestRevoke_AnswerThatDoesNotConfirm(t *testing.T) {
 			d.Disturb(emulator.Fault{Route: "revoke_token", Body: &body})
 			requireClass(t, provider.ClassUnavailable, c.Revoke(t.Context(), credential.Handle))
 			requireClass(t, provider.ClassUnavailable, c.RevokeMarker(t.Context(), "va-1"))
-			requireClass(t, provider.ClassUnavailable, c.Close(t.Context()))
+			requireClass(t, provider.ClassUnavailable, c.Logout(t.Context()))
 		})
 		t.Run(name+", and the token is gone", func(t *testing.T) {
 			d := newDevice(t)

@@ -31,7 +31,7 @@ func TestRotateRoot_CostsNoneOfTheDevicesSessions(t *testing.T) {
 			assert.Equal(t, leased, d.Live(emulator.KindLeased))
 			assert.Equal(t, 1, d.Requested("password"))
 			assert.Empty(t, d.sessions.Saved())
-			require.NoError(t, c.Close(t.Context()), "there is nothing left to end")
+			require.NoError(t, c.Logout(t.Context()), "there is nothing left to end")
 			assert.Equal(t, 1, d.Requested("password"))
 		})
 	}

@@ -242,7 +242,7 @@ func TestClose_EndsARefreshableLoginToo(t *testing.T) {
 	c := d.open()
 	issue(t, c, "va-1")
 	d.clock.Advance(2000 * time.Second) // the access token has ended, the refresh token has not
-	require.NoError(t, c.Close(t.Context()))
+	require.NoError(t, c.Logout(t.Context()))
 	assert.Zero(t, d.Live(emulator.KindLogin))
 	assert.Equal(t, 1, d.Requested("password"))
 }
@@ -261,7 +261,7 @@ func TestClose_OfALoginThatIsGone_Succeeds(t *testing.T) {
 			c := d.open()
 			issue(t, c, "va-1")
 			end(d)
-			require.NoError(t, c.Close(t.Context()))
+			require.NoError(t, c.Logout(t.Context()))
 			assert.Empty(t, d.sessions.Saved())
 			assert.Equal(t, 1, d.Requested("password"))
 		})
@@ -281,7 +281,7 @@ func TestClose_WaitsForALoginUnderWay(t *testing.T) {
 	require.Eventually(t, func() bool { return d.Requested("password") == 1 }, 5*time.Second, time.Millisecond)
 	cancel()
 	require.Error(t, <-done)
-	require.NoError(t, c.Close(t.Context()))
+	require.NoError(t, c.Logout(t.Context()))
 	assert.Equal(t, 1, d.Requested("password"))
 	assert.Zero(t, d.Live(emulator.KindLogin), "the login that nobody waited for is not left behind")
 	assert.Empty(t, d.sessions.Saved())
@@ -290,7 +290,7 @@ func TestClose_WaitsForALoginUnderWay(t *testing.T) {
 func TestClose_NoLoginAfterwards(t *testing.T) {
 	d := newDevice(t)
 	c := d.open()
-	require.NoError(t, c.Close(t.Context()))
+	require.NoError(t, c.Logout(t.Context()))
 	_, err := c.Issue(t.Context(), request("va-1"))
 	requireClass(t, provider.ClassUnavailable, err)
 	assert.Zero(t, d.Requested("password"))

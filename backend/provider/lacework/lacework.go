@@ -264,8 +264,8 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 	return credential, nil
 }
 
-// Close frees the HTTP connections; the product knows no login that could be ended.
-func (c *connection) Close(context.Context) error {
+// Logout frees the HTTP connections; the product knows no login that could be ended.
+func (c *connection) Logout(context.Context) error {
 	c.api.http.Close()
 	return nil
 }

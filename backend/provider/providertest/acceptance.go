@@ -35,7 +35,7 @@ func (a Acceptance) Run(t *testing.T) {
 		t.Skipf("needs the real product: set VENDORAUTH_ACC=1 and the variables in docs/vendors/%s.md", vendor.Name())
 	}
 	connection := a.open(t, vendor)
-	defer func() { require.NoError(t, connection.Close(t.Context())) }()
+	defer func() { require.NoError(t, connection.Logout(t.Context())) }()
 	checked, err := connection.Check(t.Context())
 	require.NoError(t, err)
 	t.Logf("%+v", *checked)

@@ -116,7 +116,7 @@ var openTests = []test{
 		assert.Zero(t, e.Requested())
 	}},
 	{name: "Close_WithoutUseMakesNoCall", once: true, run: func(t *testing.T, e *env) {
-		require.NoError(t, e.open().Close(t.Context()))
+		require.NoError(t, e.open().Logout(t.Context()))
 		assert.Zero(t, e.Requested())
 	}},
 }

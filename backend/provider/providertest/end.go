@@ -305,7 +305,7 @@ var loginTests = []test{
 	{name: "Close_EndsTheLoginAndNothingElse", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
-		require.NoError(t, e.watch(connection.Close(t.Context())))
+		require.NoError(t, e.watch(connection.Logout(t.Context())))
 		assert.Zero(t, e.Live(emulator.KindLogin))
 		assert.Empty(t, e.sessions.Saved())
 		if !e.variant.LoginOwnsCredentials {
@@ -316,7 +316,7 @@ var loginTests = []test{
 		first := e.open()
 		e.issue(first)
 		first.Abandon()
-		require.NoError(t, e.watch(e.open().Close(t.Context())))
+		require.NoError(t, e.watch(e.open().Logout(t.Context())))
 		assert.Zero(t, e.Live(emulator.KindLogin))
 		assert.Equal(t, 1, e.Requested(e.suite.Login))
 	}},
@@ -324,10 +324,10 @@ var loginTests = []test{
 		connection := e.open()
 		e.issue(connection)
 		e.Disturb(emulator.Fault{Route: emulator.AnyRoute, DropBefore: true})
-		require.Error(t, e.watch(connection.Close(t.Context())))
+		require.Error(t, e.watch(connection.Logout(t.Context())))
 		e.EndFaults()
 		assert.NotEmpty(t, e.sessions.Saved(), "the login is not forgotten")
-		require.NoError(t, e.watch(e.open().Close(t.Context())))
+		require.NoError(t, e.watch(e.open().Logout(t.Context())))
 		assert.Zero(t, e.Live(emulator.KindLogin))
 	}},
 	{name: "Abandon_LeavesTheLogin", needs: needsLogin, run: func(t *testing.T, e *env) {

@@ -152,7 +152,7 @@ func (e *env) leave(connection provider.Connection, credential *provider.Credent
 	if e.provider.Capabilities().Revokes {
 		require.NoError(e.t, e.revoke(connection, credential.Handle))
 	}
-	require.NoError(e.t, e.watch(connection.Close(e.t.Context())))
+	require.NoError(e.t, e.watch(connection.Logout(e.t.Context())))
 }
 
 // secret adds to what must not appear.

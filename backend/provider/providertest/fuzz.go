@@ -99,7 +99,7 @@ var steps = []func(f *fuzzed) error{
 		}
 		return attempt.err
 	},
-	func(f *fuzzed) error { return f.connection.Close(f.ctx) },
+	func(f *fuzzed) error { return f.connection.Logout(f.ctx) },
 }
 
 // fuzzed is one operation on a connection of which some answers are not the vendor's.

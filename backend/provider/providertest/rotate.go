@@ -106,7 +106,7 @@ func (e *env) logsIn(fields map[string]any) error {
 	connection := e.openWith(fields)
 	_, err := connection.Check(e.t.Context())
 	if e.watch(err) == nil {
-		require.NoError(e.t, e.watch(connection.Close(e.t.Context())))
+		require.NoError(e.t, e.watch(connection.Logout(e.t.Context())))
 	}
 	return err
 }

@@ -154,9 +154,9 @@ func gaveUp(cause error) error {
 	}
 }
 
-// Close frees the HTTP connections. There is nothing to log out: a key needs no login, and no call is
+// Logout frees the HTTP connections. There is nothing to log out: a key needs no login, and no call is
 // documented that ends the session of a bootstrap, which ends by the manager's idle timeout.
-func (c *connection) Close(context.Context) error {
+func (c *connection) Logout(context.Context) error {
 	c.api.http.Close()
 	return nil
 }
