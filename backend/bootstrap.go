@@ -48,7 +48,7 @@ func (b *backend) bootstrap(ctx context.Context, storage logical.Storage, name s
 	faultPoint("bootstrap.noted")
 	made, err := provider.Contain(entry.Vendor+": bootstrap", func() (*provider.Bootstrapped, error) { return once.Bootstrap(ctx, marker) })
 	if err != nil {
-		login.Abandon()
+		login.Close()
 		if provider.ClassOf(err).Definite() {
 			b.bootstrapSettled(ctx, storage, name, marker)
 		}
@@ -60,11 +60,11 @@ func (b *backend) bootstrap(ctx context.Context, storage logical.Storage, name s
 	if err != nil {
 		err = fmt.Errorf("opening a connection with the root credential that was just made: %w", err)
 		b.undoBootstrap(ctx, storage, name, marker, made)
-		login.Abandon()
+		login.Close()
 		return nil, nil, err
 	}
 	return conn, func(ctx context.Context, err error) []string {
-		defer login.Abandon()
+		defer login.Close()
 		switch {
 		case errors.Is(err, errMayBeStored):
 			// Ended by the next write, or by the periodic run, if it is not the stored one.

@@ -177,7 +177,7 @@ func (c *connections) acquireLocked(storage logical.Storage, name string, entry 
 	c.mu.Unlock()
 	if ok {
 		// The config was changed by another node, which has closed the old login or will.
-		current.retire(provider.Connection.Abandon)
+		current.retire(provider.Connection.Close)
 	}
 	return fresh, nil
 }
@@ -211,7 +211,7 @@ func (c *connections) abandon(name string) {
 	delete(c.open, name)
 	c.mu.Unlock()
 	if ok {
-		old.retire(provider.Connection.Abandon)
+		old.retire(provider.Connection.Close)
 	}
 }
 
@@ -222,7 +222,7 @@ func (c *connections) abandonAll() {
 	c.open = make(map[string]*connection)
 	c.mu.Unlock()
 	for _, old := range all {
-		old.retire(provider.Connection.Abandon)
+		old.retire(provider.Connection.Close)
 	}
 }
 

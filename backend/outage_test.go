@@ -253,7 +253,7 @@ type panickingConnection struct{ provider.Connection }
 
 func (panickingConnection) MaxLifetime() time.Duration { return 0 }
 
-func (panickingConnection) Abandon() {}
+func (panickingConnection) Close() {}
 
 func (panickingConnection) Logout(context.Context) error { return nil }
 

@@ -158,7 +158,7 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 	}
 
 	if err := b.mayMove(ctx, req.Storage, name, old, entry, data); err != nil {
-		conn.Abandon()
+		conn.Close()
 		return fail(where, err)
 	}
 
@@ -193,7 +193,7 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 		warnings = append(warnings, settled(ctx, nil)...)
 		warnings = append(warnings, b.endStaleRoots(ctx, req.Storage, name, entry.RootMarker, conn)...)
 	} else {
-		conn.Abandon()
+		conn.Close()
 	}
 	if entry.TLSSkipVerify {
 		warnings = append(warnings, "tls_skip_verify is set: whoever is on the network path can take the root credential; prefer ca_cert")

@@ -107,7 +107,7 @@ func TestRotateRoot_ReaderWaitsForASlotOnAFormerConnection_MeetsNoChange(t *test
 type panicsOnLogout struct{ provider.Connection }
 
 func (panicsOnLogout) Logout(context.Context) error { panic("driver") }
-func (panicsOnLogout) Abandon()                    {}
+func (panicsOnLogout) Close()                    {}
 
 func TestSeize_DriverPanicsWhileItIsClosed_ConfigIsFreeAgain(t *testing.T) {
 	c := newConnections(func(logical.Storage, string, *configEntry) (provider.Connection, error) { return panicsOnLogout{}, nil }, time.Second)

@@ -181,9 +181,9 @@ type Connection interface {
 	// resources. The credentials it has issued live on. The connection is not used afterwards.
 	Logout(ctx context.Context) error
 
-	// Abandon frees the connection's resources and leaves the login alone, for whoever uses the
+	// Close frees the connection's resources and leaves the login alone, for whoever uses the
 	// session store next.
-	Abandon()
+	Close()
 }
 
 // CheckResult is what a real login told.
@@ -294,7 +294,7 @@ type Found struct {
 type Bootstrapper interface {
 	// NeedsBootstrap reports whether the connection was opened with such a login. Then Bootstrap must be
 	// called, and what it returns stored and opened in place of the login; every other method but MaxLifetime,
-	// Logout and Abandon fails with ClassInvalid. It makes no network call.
+	// Logout and Close fails with ClassInvalid. It makes no network call.
 	NeedsBootstrap() bool
 
 	// Bootstrap logs in, makes a root credential that carries the marker at the vendor, and proves that it
@@ -329,7 +329,7 @@ type RootRotator interface {
 	// secret, by one that carries the marker, which is as in [IssueRequest]. It sends the change at most once. After an
 	// error of a definite class the present root credential is in force and nothing else is left at the vendor. After
 	// ClassAmbiguous the proposed one may be in force, or one that carries the marker may exist. The connection is
-	// not used afterwards, except for Undo, Logout and Abandon.
+	// not used afterwards, except for Undo, Logout and Close.
 	RotateRoot(ctx context.Context, marker string, proposed map[string]any) (*RotatedRoot, error)
 }
 

@@ -31,7 +31,7 @@ func TestIssue_ALostAccessTokenIsNotAskedForTwiceAndLeavesNoSession(t *testing.T
 			config.MaxRetries = 3
 			conn, err := New().Open(config)
 			require.NoError(t, err)
-			defer conn.Abandon()
+			defer conn.Close()
 			_, err = conn.Issue(t.Context(), asked)
 			requireClass(t, provider.ClassUnavailable, err)
 			require.Equal(t, []string{askToken}, c.Operations())
@@ -61,7 +61,7 @@ func TestIssue_ALostSessionIsAmbiguousAndNotAskedForTwice(t *testing.T) {
 			config.MaxRetries = 3
 			conn, err := New().Open(config)
 			require.NoError(t, err)
-			defer conn.Abandon()
+			defer conn.Close()
 			_, err = conn.Issue(t.Context(), asked)
 			requireClass(t, provider.ClassAmbiguous, err)
 			require.Equal(t, []string{askToken, logIn, revokeToken}, c.Operations())
@@ -135,7 +135,7 @@ func TestIssue_TLSServerNameIsTheInstancesOnly(t *testing.T) {
 	config.TLSServerName = "elsewhere.example"
 	conn, err := New().Open(config)
 	require.NoError(t, err)
-	defer conn.Abandon()
+	defer conn.Close()
 	_, err = conn.Issue(t.Context(), asked)
 	require.Equal(t, opLogin, requireClass(t, provider.ClassInvalid, err).Op)
 	require.Zero(t, c.Live(emulator.KindLogin), "the access token is revoked")

@@ -52,7 +52,7 @@ func (c *cloud) open(changes ...any) *connection {
 	c.T.Helper()
 	opened, err := New().Open(c.config(changes...))
 	require.NoError(c.T, err)
-	c.T.Cleanup(opened.Abandon)
+	c.T.Cleanup(opened.Close)
 	return opened.(*connection)
 }
 

@@ -251,5 +251,5 @@ func (c *connection) Logout(context.Context) error {
 	return nil
 }
 
-// Abandon frees the HTTP connections.
-func (c *connection) Abandon() { c.api.close() }
+// Close frees the HTTP connections.
+func (c *connection) Close() { c.api.close() }

@@ -50,7 +50,7 @@ func TestOpen_DefaultsAreFortiCloudAndTheDocumentedIdleTimeout(t *testing.T) {
 	}
 	opened, err := New().Open(config)
 	require.NoError(t, err)
-	defer opened.Abandon()
+	defer opened.Close()
 	conn := opened.(*connection)
 	require.Equal(t, "https://customerapiauth.fortinet.com", conn.api.oauth.BaseURL())
 	require.Equal(t, "FortiAnalyzer", conn.api.clientID)

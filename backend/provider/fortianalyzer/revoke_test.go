@@ -107,7 +107,7 @@ func TestRevoke_ALostLogoutIsRepeatedAndConfirmed(t *testing.T) {
 	config.MaxRetries = 1
 	opened, err := New().Open(config)
 	require.NoError(t, err)
-	defer opened.Abandon()
+	defer opened.Close()
 	conn := opened.(*connection)
 	credential := c.issue(conn)
 	c.Disturb(emulator.Fault{Route: logOut, DropAfter: true, Times: 1})

@@ -229,12 +229,12 @@ func (c *connection) Revoke(ctx context.Context, raw json.RawMessage) error {
 
 // Logout frees the HTTP connections; the product knows no login that could be ended.
 func (c *connection) Logout(context.Context) error {
-	c.Abandon()
+	c.Close()
 	return nil
 }
 
-// Abandon frees the HTTP connections.
-func (c *connection) Abandon() {
+// Close frees the HTTP connections.
+func (c *connection) Close() {
 	c.api.http.Close()
 	if c.revocation != nil {
 		c.revocation.http.Close()

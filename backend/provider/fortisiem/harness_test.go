@@ -47,7 +47,7 @@ func (a *appliance) open(changes map[string]any) provider.Connection {
 	a.T.Helper()
 	connection, err := a.tryOpen(changes)
 	require.NoError(a.T, err)
-	a.T.Cleanup(connection.Abandon)
+	a.T.Cleanup(connection.Close)
 	return connection
 }
 

@@ -44,7 +44,7 @@ func TestPanicWhileLoggingIn_IsAnError(t *testing.T) {
 				Fields: &framework.FieldData{Raw: d.fields, Schema: driver.ConfigFields()},
 			})
 			require.NoError(t, err)
-			t.Cleanup(opened.Abandon)
+			t.Cleanup(opened.Close)
 			_, err = opened.Issue(t.Context(), request("va-1"))
 			failure := requireClass(t, provider.ClassAmbiguous, err)
 			assert.NotContains(t, failure.Error(), "index out of range")

@@ -68,7 +68,7 @@ func (d *device) open() connection {
 		Logger: hclog.New(&hclog.LoggerOptions{Output: &d.log, Level: hclog.Trace}),
 	})
 	require.NoError(d.T, err)
-	d.T.Cleanup(opened.Abandon)
+	d.T.Cleanup(opened.Close)
 	return opened.(connection)
 }
 

@@ -273,8 +273,8 @@ func (c *connection) Logout(ctx context.Context) error {
 	return c.sessions.close(ctx)
 }
 
-// Abandon leaves the login to whoever uses the session store next.
-func (c *connection) Abandon() { c.api.http.Close() }
+// Close leaves the login to whoever uses the session store next.
+func (c *connection) Close() { c.api.http.Close() }
 
 // manage calls with the access token of our own login. When the device refuses, it is first found out
 // whether the login has died, evicted perhaps by a sixth session: then one new login is made and the call

@@ -113,7 +113,7 @@ func TestIssue_AfterRestart_CountsTokensThatAreNotListed(t *testing.T) {
 		_, err := first.Issue(t.Context(), holding(live))
 		require.NoError(t, err)
 	}
-	first.Abandon()
+	first.Close()
 	d.Act("ui_login")
 	_, err := d.open().Issue(t.Context(), holding(3))
 	requireClass(t, provider.ClassCapacity, err)

@@ -127,7 +127,7 @@ func TestRotateRoot_PanicWhileLoggingIn_SendsNothing(t *testing.T) {
 			Fields: &framework.FieldData{Raw: d.fields, Schema: driver.ConfigFields()},
 		})
 		require.NoError(t, err)
-		t.Cleanup(opened.Abandon)
+		t.Cleanup(opened.Close)
 		_, err = rotate(t, d, opened.(connection))
 		requireClass(t, provider.ClassUnavailable, err)
 		assert.Zero(t, d.changes())

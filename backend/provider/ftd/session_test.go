@@ -182,7 +182,7 @@ func TestSession_StoredOneIsUsedAfterARestart(t *testing.T) {
 	d := newDevice(t)
 	first := d.open()
 	issue(t, first, "va-1")
-	first.Abandon()
+	first.Close()
 	issue(t, d.open(), "va-2")
 	assert.Equal(t, 1, d.Requested("password"))
 

@@ -27,7 +27,7 @@ func newProduct(t *testing.T) product {
 	served := providertest.StartTwin(t, twin.New())
 	connection, err := lacework.New().Open(served.Config(lacework.New(), nil))
 	require.NoError(t, err)
-	t.Cleanup(connection.Abandon)
+	t.Cleanup(connection.Close)
 	return product{served, connection}
 }
 

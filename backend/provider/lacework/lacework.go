@@ -270,5 +270,5 @@ func (c *connection) Logout(context.Context) error {
 	return nil
 }
 
-// Abandon frees the HTTP connections.
-func (c *connection) Abandon() { c.api.http.Close() }
+// Close frees the HTTP connections.
+func (c *connection) Close() { c.api.http.Close() }

@@ -198,7 +198,7 @@ var revokeTests = []test{
 	{name: "Revoke_AfterRestart", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		first := e.open()
 		credential := e.issue(first)
-		first.Abandon()
+		first.Close()
 		// The handle has been through storage.
 		stored, err := json.Marshal(map[string]json.RawMessage{"handle": credential.Handle})
 		require.NoError(t, err)
@@ -315,7 +315,7 @@ var loginTests = []test{
 	{name: "Close_AfterRestartEndsTheStoredLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
 		first := e.open()
 		e.issue(first)
-		first.Abandon()
+		first.Close()
 		require.NoError(t, e.watch(e.open().Logout(t.Context())))
 		assert.Zero(t, e.Live(emulator.KindLogin))
 		assert.Equal(t, 1, e.Requested(e.suite.Login))
@@ -330,11 +330,11 @@ var loginTests = []test{
 		require.NoError(t, e.watch(e.open().Logout(t.Context())))
 		assert.Zero(t, e.Live(emulator.KindLogin))
 	}},
-	{name: "Abandon_LeavesTheLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
+	{name: "Close_LeavesTheLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		e.issue(connection)
 		before := e.Requested()
-		connection.Abandon()
+		connection.Close()
 		assert.Equal(t, before, e.Requested())
 		assert.Equal(t, 1, e.Live(emulator.KindLogin))
 		assert.NotEmpty(t, e.sessions.Saved())

@@ -79,7 +79,7 @@ func (e *env) open(change ...func(*provider.Config)) provider.Connection {
 	}
 	connection, err := e.provider.Open(config)
 	require.NoError(e.t, err)
-	e.t.Cleanup(connection.Abandon)
+	e.t.Cleanup(connection.Close)
 	return connection
 }
 

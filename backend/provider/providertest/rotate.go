@@ -177,7 +177,7 @@ var rotateTests = []test{
 	rotator("RotateRoot_NewRootWorksAndFormerIsEnded", false, func(t *testing.T, e *env) {
 		connection := e.open()
 		rotated := e.rotated(connection)
-		connection.Abandon()
+		connection.Close()
 		require.NoError(t, e.logsIn(rotated.Fields))
 		successor := e.openWith(rotated.Fields)
 		if rotated.Former != nil {
@@ -195,7 +195,7 @@ var rotateTests = []test{
 		for range 3 {
 			former := e.openWith(fields)
 			rotated := e.rotated(former)
-			former.Abandon()
+			former.Close()
 			before := fields
 			fields = merged(fields, rotated.Fields)
 			if rotated.Former != nil {
@@ -212,7 +212,7 @@ var rotateTests = []test{
 		connection := e.open()
 		credential := e.issue(connection)
 		rotated := e.rotated(connection)
-		connection.Abandon()
+		connection.Close()
 		successor := e.openWith(rotated.Fields)
 		if rotated.Former != nil {
 			require.NoError(t, e.revoke(successor, rotated.Former))
@@ -250,7 +250,7 @@ var rotateTests = []test{
 				e.Disturb(fault)
 				attempt := e.rotate(t.Context(), connection)
 				e.EndFaults()
-				connection.Abandon()
+				connection.Close()
 				assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(attempt.err), "%v", attempt.err)
 				assert.Equal(t, 1, attempt.changes, "the change is sent once")
 				if attempt.proposed == nil {
@@ -273,7 +273,7 @@ var rotateTests = []test{
 				e.Disturb(emulator.Fault{Route: e.suite.RotateRoute, Status: status})
 				attempt := e.rotate(t.Context(), connection)
 				e.EndFaults()
-				connection.Abandon()
+				connection.Close()
 				require.Error(t, attempt.err)
 				assert.True(t, provider.ClassOf(attempt.err).Definite(), "%v", attempt.err)
 				assert.Equal(t, 1, attempt.changes, "the change is sent once, whatever is answered")

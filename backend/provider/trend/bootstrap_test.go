@@ -121,7 +121,7 @@ func TestBootstrap_SessionIsASecretToo(t *testing.T) {
 		},
 	})
 	require.NoError(t, err)
-	defer conn.Abandon()
+	defer conn.Close()
 	_, err = conn.(provider.Bootstrapper).Bootstrap(t.Context(), rootMarker)
 	assert.NotContains(t, refusal(t, err).Error(), "secret")
 	assert.Equal(t, "AWSALB=balancer-secret; sID=session-secret", headers.Get("Cookie"), "a load balancer's cookie goes back too")

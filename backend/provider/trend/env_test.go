@@ -61,7 +61,7 @@ func (m *manager) open(raw fields) connection {
 	config.Fields.Raw = raw
 	opened, err := trend.New().Open(config)
 	require.NoError(m.T, err)
-	m.T.Cleanup(opened.Abandon)
+	m.T.Cleanup(opened.Close)
 	return opened.(connection)
 }
 

@@ -157,7 +157,7 @@ func TestPanicInTheFirstRequest_IsAnError(t *testing.T) {
 	config.Logger = hclog.New(&hclog.LoggerOptions{Output: brokenWriter{}, Level: hclog.Trace})
 	opened, err := trend.New().Open(config)
 	require.NoError(t, err)
-	t.Cleanup(opened.Abandon)
+	t.Cleanup(opened.Close)
 	_, err = opened.Issue(t.Context(), hour(nil))
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class)

@@ -44,7 +44,7 @@ func TestIssue_SendsTheRolesSettings(t *testing.T) {
 		Address: server.URL, Fields: &framework.FieldData{Raw: fields{"api_key": "1:x"}, Schema: trend.New().ConfigFields()},
 	})
 	require.NoError(t, err)
-	defer conn.Abandon()
+	defer conn.Close()
 	_, err = conn.Issue(t.Context(), hour(fields{"description": "billing", "locale": "ja-JP", "time_zone": "Asia/Tokyo"}))
 	require.NoError(t, err)
 	assert.NotZero(t, sent["expiryDate"])

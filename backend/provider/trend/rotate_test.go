@@ -351,7 +351,7 @@ func TestRotateRoot_EchoedSecretsAreRedacted(t *testing.T) {
 		Fields:  &framework.FieldData{Raw: fields{"api_key": "1:old-hush-hush"}, Schema: trend.New().ConfigFields()},
 	})
 	require.NoError(t, err)
-	defer conn.Abandon()
+	defer conn.Close()
 	_, err = conn.(provider.RootRotator).RotateRoot(t.Context(), nextMarker, nil)
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class, "it could not be deleted either")

@@ -51,7 +51,7 @@ func TestOpen_AddressWithoutPathGetsTheAPIs(t *testing.T) {
 		config.Address = address
 		conn, err := trend.New().Open(config)
 		require.NoError(t, err)
-		defer conn.Abandon()
+		defer conn.Close()
 		checked, err := conn.Check(t.Context())
 		require.NoError(t, err, address)
 		assert.Equal(t, "vault-management", checked.Identity)
@@ -64,7 +64,7 @@ func TestOpen_KeepsAnotherPath(t *testing.T) {
 	config.Address += "/v2"
 	conn, err := trend.New().Open(config)
 	require.NoError(t, err)
-	defer conn.Abandon()
+	defer conn.Close()
 	_, err = conn.Check(t.Context())
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassInvalid, failure.Class)
