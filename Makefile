@@ -37,7 +37,7 @@ bin/vault: ## Put a Vault server at bin/vault: from the PATH, or else built (min
 .PHONY: bin/faults
 bin/faults: ## Build the plugin that the fault tests kill at each step of its work
 	@mkdir -p $(BIN)/faults
-	@CGO_ENABLED=0 go build -tags faultpoints -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/faults/ \
+	@CGO_ENABLED=0 go build -tags failpoints -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/faults/ \
 		./cmd/vault-plugin-secrets-vendorauth
 
 ##@ Try

@@ -68,14 +68,14 @@ type backend struct {
 	// writeMutex serialises the read-merge-store of configs and roles. No vendor is called under it.
 	writeMutex sync.Mutex
 
-	// compared tells when each config was last compared with its vendor. Only the periodic run uses it.
-	compared map[string]time.Time
-	// resting tells until when the periodic run leaves a config alone. Only the periodic run uses it.
-	resting map[string]time.Time
+	// lastReconciled tells when each config was last compared with its vendor. Only the periodic run uses it.
+	lastReconciled map[string]time.Time
+	// backoffs tells until when the periodic run leaves a config alone. Only the periodic run uses it.
+	backoffUntil map[string]time.Time
 
-	// restingRoots tells until when the periodic run leaves a config's root credential alone. Only it uses this.
-	restingRoots    map[string]time.Time
-	rootSettlements rootSettlements
+	// rootBackoffUntil tells until when the periodic run leaves a config's root credential alone. Only it uses this.
+	rootBackoffUntil map[string]time.Time
+	roots            rootResolver
 
 	// inFlight holds the ledger ids that a request of this process is issuing right now, which the
 	// periodic run leaves alone.
@@ -84,24 +84,24 @@ type backend struct {
 	// sensitive holds the names of all secrets of all vendors.
 	sensitive map[string]bool
 
-	identity identity
-	metrics  *metrics
+	mountID mountID
+	metrics *metrics
 }
 
 func newBackend(opts options) *backend {
 	b := &backend{
-		providers: make(map[string]provider.Provider, len(opts.providers)),
-		clock:     opts.clock,
-		random:    opts.random,
-		ledger:    ledger.New(opts.clock.Now),
-		configs:   newCache[configEntry](),
-		roles:     newCache[roleEntry](),
-		metrics:   newMetrics(),
-		compared:  make(map[string]time.Time),
-		resting:   make(map[string]time.Time),
+		providers:      make(map[string]provider.Provider, len(opts.providers)),
+		clock:          opts.clock,
+		random:         opts.random,
+		ledger:         ledger.New(opts.clock.Now),
+		configs:        newCache[configEntry](),
+		roles:          newCache[roleEntry](),
+		metrics:        newMetrics(),
+		lastReconciled: make(map[string]time.Time),
+		backoffUntil:   make(map[string]time.Time),
 
-		restingRoots:    make(map[string]time.Time),
-		rootSettlements: rootSettlements{resting: make(map[string]restingRoot)},
+		rootBackoffUntil: make(map[string]time.Time),
+		roots:            rootResolver{backoffs: make(map[string]rootBackoff)},
 
 		shared: &sharedCredentials{byRole: make(map[string]*sharedCredential)},
 	}
@@ -117,7 +117,7 @@ func newBackend(opts options) *backend {
 		RunningVersion: Version,
 		PathsSpecial: &logical.Paths{
 			SealWrapStorage: []string{configPrefix, sessionPrefix},
-			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, sessionPrefix, identityKey},
+			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, sessionPrefix, mountIDKey},
 		},
 		Paths: framework.PathAppend(
 			b.pathInfo(),
@@ -139,9 +139,9 @@ func newBackend(opts options) *backend {
 // several mounts, it would otherwise end all of them.
 func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
 	if err := b.checkSecrets(req.Data); err != nil {
-		return fail(req.Path, err)
+		return errorResponse(req.Path, err)
 	}
-	response, err := provider.Contain("handling the request", func() (*logical.Response, error) { return b.Backend.HandleRequest(ctx, req) })
+	response, err := provider.CatchPanic("handling the request", func() (*logical.Response, error) { return b.Backend.HandleRequest(ctx, req) })
 	if panicked, ok := errors.AsType[*provider.PanicError](err); ok {
 		b.Logger().Error("a handler panicked", "operation", req.Operation, "path", req.Path, "reason", panicked.Reason, "stack", string(panicked.Stack))
 		return nil, logical.CodedError(http.StatusInternalServerError, "a fault in the plugin ended this request; report it with the plugin's log of this moment")
@@ -168,7 +168,7 @@ func (b *backend) initialize(context.Context, *logical.InitializationRequest) er
 func (b *backend) invalidate(_ context.Context, key string) {
 	if name, ok := strings.CutPrefix(key, configPrefix); ok {
 		b.configs.forget(name)
-		b.connections.abandon(name)
+		b.connections.detach(name)
 		return
 	}
 	if name, ok := strings.CutPrefix(key, rolePrefix); ok {
@@ -179,7 +179,7 @@ func (b *backend) invalidate(_ context.Context, key string) {
 	if rest, ok := strings.CutPrefix(key, sessionPrefix); ok {
 		// The connection has a login in memory that another node has replaced.
 		name, _, _ := strings.Cut(rest, "/")
-		b.connections.abandon(name)
+		b.connections.detach(name)
 		return
 	}
 	b.ledger.Invalidate(key)
@@ -187,11 +187,11 @@ func (b *backend) invalidate(_ context.Context, key string) {
 
 // clean runs when the mount goes away, at a seal, a step-down, a plugin reload or an unmount. The
 // engine's logins at the vendors are left in place: in the first three cases the next process goes on
-// with them from the session store, and after an unmount they end by themselves within the vendor's
+// withRoot them from the session store, and after an unmount they end by themselves within the vendor's
 // session life.
 func (b *backend) clean(context.Context) {
 	b.stop()
-	b.connections.abandonAll()
+	b.connections.detachAll()
 }
 
 const backendHelp = `

@@ -15,15 +15,15 @@ import (
 // bootstrapPrefix is where the intents of root credentials that are being made are stored, by config.
 const bootstrapPrefix = "bootstrap/"
 
-// bootstrapEntry holds the markers of root credentials that may exist at the vendor without being stored
+// rootIntentsEntry holds the markers of root credentials that may exist at the vendor without being stored
 // here: of attempts whose process died or whose answer was lost. A login that made them is not kept, so
 // they wait until there is a config of that name, whose root credential can end them.
-type bootstrapEntry struct {
-	Attempts []bootstrapAttempt `json:"attempts"`
+type rootIntentsEntry struct {
+	Attempts []rootIntent `json:"attempts"`
 }
 
-// bootstrapAttempt is one root credential that was begun.
-type bootstrapAttempt struct {
+// rootIntent is one root credential that was begun.
+type rootIntent struct {
 	Marker string    `json:"marker"`
 	At     time.Time `json:"at"`
 }
@@ -42,44 +42,44 @@ func (b *backend) bootstrap(ctx context.Context, storage logical.Storage, name s
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := b.noteRoot(ctx, storage, name, marker); err != nil {
+	if err := b.putRootIntent(ctx, storage, name, marker); err != nil {
 		return nil, nil, err
 	}
-	faultPoint("bootstrap.noted")
-	made, err := provider.Contain(entry.Vendor+": bootstrap", func() (*provider.Bootstrapped, error) { return once.Bootstrap(ctx, marker) })
+	failpoint("bootstrap.noted")
+	made, err := provider.CatchPanic(entry.Vendor+": bootstrap", func() (*provider.Bootstrapped, error) { return once.Bootstrap(ctx, marker) })
 	if err != nil {
 		login.Close()
 		if provider.ClassOf(err).Definite() {
-			b.bootstrapSettled(ctx, storage, name, marker)
+			b.clearRootIntent(ctx, storage, name, marker)
 		}
 		return nil, nil, err
 	}
-	faultPoint("bootstrap.made")
+	failpoint("bootstrap.made")
 	entry.Fields, entry.RootMarker = made.Fields, marker
 	conn, err := b.openConnection(storage, name, entry)
 	if err != nil {
 		err = fmt.Errorf("opening a connection with the root credential that was just made: %w", err)
-		b.undoBootstrap(ctx, storage, name, marker, made)
+		b.rollbackBootstrap(ctx, storage, name, marker, made)
 		login.Close()
 		return nil, nil, err
 	}
 	return conn, func(ctx context.Context, err error) []string {
 		defer login.Close()
 		switch {
-		case errors.Is(err, errMayBeStored):
+		case errors.Is(err, errIndeterminate):
 			// Ended by the next write, or by the periodic run, if it is not the stored one.
 			return nil
 		case err != nil:
-			b.undoBootstrap(ctx, storage, name, marker, made)
+			b.rollbackBootstrap(ctx, storage, name, marker, made)
 			return nil
 		}
-		b.bootstrapSettled(ctx, storage, name, marker)
+		b.clearRootIntent(ctx, storage, name, marker)
 		return made.Warnings
 	}, nil
 }
 
-// undoBootstrap ends a root credential that will not be stored.
-func (b *backend) undoBootstrap(ctx context.Context, storage logical.Storage, name, marker string, made *provider.Bootstrapped) {
+// rollbackBootstrap ends a root credential that will not be stored.
+func (b *backend) rollbackBootstrap(ctx context.Context, storage logical.Storage, name, marker string, made *provider.Bootstrapped) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	if err := made.Undo(ctx); err != nil {
@@ -87,15 +87,15 @@ func (b *backend) undoBootstrap(ctx context.Context, storage logical.Storage, na
 			"config", name, "marker", marker, "error", err)
 		return
 	}
-	b.bootstrapSettled(ctx, storage, name, marker)
+	b.clearRootIntent(ctx, storage, name, marker)
 }
 
-// endStaleRoots ends what earlier attempts may have left at the vendor. rootMarker names the config's own root
+// revokeOrphanedRoots ends what earlier attempts may have left at the vendor. rootMarker names the config's own root
 // credential: a process may have died between storing it and striking its note out.
-func (b *backend) endStaleRoots(ctx context.Context, storage logical.Storage, name, rootMarker string, conn provider.Connection) []string {
+func (b *backend) revokeOrphanedRoots(ctx context.Context, storage logical.Storage, name, rootMarker string, conn provider.Connection) []string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	attempts, err := notedRoots(ctx, storage, name)
+	attempts, err := rootIntents(ctx, storage, name)
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -109,35 +109,35 @@ func (b *backend) endStaleRoots(ctx context.Context, storage logical.Storage, na
 			if b.clock.Now().Before(attempt.At.Add(issueDeadline)) {
 				continue // another request may be at it right now
 			}
-			_, err := provider.Contain("ending a root credential", func() (struct{}, error) { return struct{}{}, revoker.RevokeMarker(ctx, attempt.Marker) })
+			_, err := provider.CatchPanic("ending a root credential", func() (struct{}, error) { return struct{}{}, revoker.RevokeMarker(ctx, attempt.Marker) })
 			if err != nil {
 				warnings = append(warnings, fmt.Sprintf("an earlier attempt may have left a root credential named %q, which could not be ended: %s", attempt.Marker, err))
 				continue
 			}
 		}
-		b.bootstrapSettled(ctx, storage, name, attempt.Marker)
+		b.clearRootIntent(ctx, storage, name, attempt.Marker)
 	}
 	return warnings
 }
 
-// notedRoots are the root credentials that may exist at the vendor without being stored here.
-func notedRoots(ctx context.Context, storage logical.Storage, name string) ([]bootstrapAttempt, error) {
-	var noted bootstrapEntry
+// rootIntents are the root credentials that may exist at the vendor without being stored here.
+func rootIntents(ctx context.Context, storage logical.Storage, name string) ([]rootIntent, error) {
+	var noted rootIntentsEntry
 	_, err := readRecord(ctx, storage, bootstrapPrefix+name, &noted)
 	return noted.Attempts, err
 }
 
-// noteRoot writes down the marker of a root credential that is about to be made.
-func (b *backend) noteRoot(ctx context.Context, storage logical.Storage, name, marker string) error {
-	return b.noteBootstrap(ctx, storage, name, func(attempts []bootstrapAttempt) []bootstrapAttempt {
-		return append(attempts, bootstrapAttempt{Marker: marker, At: b.clock.Now()})
+// putRootIntent writes down the marker of a root credential that is about to be made.
+func (b *backend) putRootIntent(ctx context.Context, storage logical.Storage, name, marker string) error {
+	return b.updateRootIntents(ctx, storage, name, func(attempts []rootIntent) []rootIntent {
+		return append(attempts, rootIntent{Marker: marker, At: b.clock.Now()})
 	})
 }
 
-// bootstrapSettled strikes a marker out.
-func (b *backend) bootstrapSettled(ctx context.Context, storage logical.Storage, name, marker string) {
-	err := b.noteBootstrap(context.WithoutCancel(ctx), storage, name, func(attempts []bootstrapAttempt) []bootstrapAttempt {
-		return slices.DeleteFunc(attempts, func(other bootstrapAttempt) bool { return other.Marker == marker })
+// clearRootIntent strikes a marker out.
+func (b *backend) clearRootIntent(ctx context.Context, storage logical.Storage, name, marker string) {
+	err := b.updateRootIntents(context.WithoutCancel(ctx), storage, name, func(attempts []rootIntent) []rootIntent {
+		return slices.DeleteFunc(attempts, func(other rootIntent) bool { return other.Marker == marker })
 	})
 	if err != nil {
 		b.Logger().Warn("an intent could not be struck out; its marker is looked for with the next write of the config",
@@ -145,11 +145,11 @@ func (b *backend) bootstrapSettled(ctx context.Context, storage logical.Storage,
 	}
 }
 
-// noteBootstrap changes the stored markers of a config.
-func (b *backend) noteBootstrap(ctx context.Context, storage logical.Storage, name string, change func([]bootstrapAttempt) []bootstrapAttempt) error {
+// updateRootIntents changes the stored markers of a config.
+func (b *backend) updateRootIntents(ctx context.Context, storage logical.Storage, name string, change func([]rootIntent) []rootIntent) error {
 	b.writeMutex.Lock()
 	defer b.writeMutex.Unlock()
-	attempts, err := notedRoots(ctx, storage, name)
+	attempts, err := rootIntents(ctx, storage, name)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (b *backend) noteBootstrap(ctx context.Context, storage logical.Storage, na
 		}
 		return nil
 	}
-	stored, err := logical.StorageEntryJSON(bootstrapPrefix+name, bootstrapEntry{Attempts: attempts})
+	stored, err := logical.StorageEntryJSON(bootstrapPrefix+name, rootIntentsEntry{Attempts: attempts})
 	if err == nil {
 		err = storage.Put(ctx, stored)
 	}

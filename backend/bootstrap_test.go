@@ -31,7 +31,7 @@ func (m *mount) bootstrapData(changes map[string]any) map[string]any {
 func (m *mount) bootstrapped() []emulator.Credential {
 	var made []emulator.Credential
 	for _, credential := range m.logins("trend") {
-		if strings.HasPrefix(credential.Marker, "vault-"+m.backend.identity.tag+"-config-") {
+		if strings.HasPrefix(credential.Marker, "vault-"+m.backend.mountID.id+"-config-") {
 			made = append(made, credential)
 		}
 	}
@@ -82,7 +82,7 @@ func TestBootstrap_ConfigMayNotBeStored_KeyEndsWithTheNextWrite(t *testing.T) {
 	require.ErrorContains(t, err, "storage is gone")
 	m.must(logical.UpdateOperation, "config/trend", m.bootstrapData(nil))
 	m.clock.advance(issueDeadline + time.Second)
-	m.tick()
+	m.runPeriodic()
 	require.Len(t, m.bootstrapped(), 1)
 	m.must(logical.ReadOperation, "config/trend/check", nil)
 }
@@ -116,8 +116,8 @@ func TestBootstrap_NoteLeftBehind_DoesNotEndTheConfigsOwnRoot(t *testing.T) {
 	m.must(logical.UpdateOperation, "config/trend", m.bootstrapData(nil))
 	made := m.bootstrapped()
 	require.Len(t, made, 1)
-	note, err := logical.StorageEntryJSON(bootstrapPrefix+"trend", bootstrapEntry{
-		Attempts: []bootstrapAttempt{{Marker: made[0].Marker, At: m.clock.Now()}},
+	note, err := logical.StorageEntryJSON(bootstrapPrefix+"trend", rootIntentsEntry{
+		Attempts: []rootIntent{{Marker: made[0].Marker, At: m.clock.Now()}},
 	})
 	require.NoError(t, err)
 	require.NoError(t, m.storage.Put(t.Context(), note))
@@ -137,7 +137,7 @@ func TestTidy_RootCredentialWasReplaced_FormerOneIsOwnerless(t *testing.T) {
 	m.must(logical.UpdateOperation, "config/trend", m.bootstrapData(nil))
 	m.must(logical.UpdateOperation, "config/trend", map[string]any{"api_key": m.vendors.State().Vendors["trend"].Credentials["api_key"]})
 	report := m.must(logical.UpdateOperation, "config/trend/tidy", nil).Data
-	require.Equal(t, 1, report["removed"])
+	require.Equal(t, 1, report["orphans_revoked"])
 	require.Empty(t, m.bootstrapped())
 }
 
@@ -150,11 +150,11 @@ func TestRevoke_VendorKeepsNoExpiry_IsTriedAgainBeyondIt(t *testing.T) {
 	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusServiceUnavailable})
 	require.Error(t, m.revoke(lease))
 	m.clock.advance(3 * time.Hour)
-	m.tick()
+	m.runPeriodic()
 	require.Len(t, m.ledgerOf("trend"), 1)
 	m.vendors.ClearFaults("trend")
 	m.clock.advance(lastRetry)
-	m.tick()
+	m.runPeriodic()
 	require.Empty(t, m.ledgerOf("trend"))
 	require.Empty(t, m.leased("trend"))
 }

@@ -23,13 +23,13 @@ const configVersion = 1
 type configEntry struct {
 	Version int    `json:"version"`
 	Vendor  string `json:"vendor"`
-	// Incarnation is made when the config is created: it tells a config from a later one of the same
+	// UID is made when the config is created: it tells a config from a later one of the same
 	// name.
-	Incarnation string `json:"incarnation"`
-	// Generation is made at every change of what a connection is opened with.
-	Generation string `json:"generation"`
-	// ShareGeneration is the generation since which readers share credentials, if rotations have made others since.
-	ShareGeneration string `json:"share_generation,omitempty"`
+	UID string `json:"uid"`
+	// ConnectionID is made at every change of what a connection is opened with.
+	ConnectionID string `json:"connection_id"`
+	// SharingEpoch is the generation since which readers share credentials, if rotations have made others since.
+	SharingEpoch string `json:"sharing_epoch,omitempty"`
 	// Revision is made at every change, to detect that two were made at once.
 	Revision string `json:"revision"`
 	// RootMarker names the root credential at the vendor, if the engine has made it itself.
@@ -82,14 +82,14 @@ func (b *backend) putConfig(ctx context.Context, storage logical.Storage, name s
 	stored.SealWrap = true
 	defer b.configs.forget(name)
 	if err := storage.Put(ctx, stored); err != nil {
-		return fmt.Errorf("storing config %q: %w: %w", name, errMayBeStored, err)
+		return fmt.Errorf("storing config %q: %w: %w", name, errIndeterminate, err)
 	}
 	return nil
 }
 
-// errMayBeStored is in the chain of an error of a write, which may have taken place all the same: a leader that is
+// errIndeterminate is in the chain of an error of a write, which may have taken place all the same: a leader that is
 // deposed while it writes cannot tell.
-var errMayBeStored = errors.New("it may be stored all the same")
+var errIndeterminate = errors.New("it may be stored all the same")
 
 // openConnection opens a connection for a config. It makes no network call.
 func (b *backend) openConnection(storage logical.Storage, name string, entry *configEntry) (provider.Connection, error) {
@@ -110,22 +110,22 @@ func (b *backend) openConnection(storage logical.Storage, name string, entry *co
 		RequestTimeout: entry.RequestTimeout,
 		MaxRetries:     entry.MaxRetries,
 		Fields:         &framework.FieldData{Raw: entry.Fields, Schema: vendor.ConfigFields()},
-		Sessions:       newSessionStore(storage, name, entry.Generation),
+		Sessions:       newSessionStore(storage, name, entry.ConnectionID),
 		Logger:         b.Logger().Named(entry.Vendor).With("config", name),
 		Clock:          b.clock,
 		UserAgent:      "vault-plugin-secrets-vendorauth/" + Version,
 	})
 }
 
-// checkRoot logs in for real. A driver's panic is an error.
-func checkRoot(ctx context.Context, vendor string, conn provider.Connection) (*provider.CheckResult, error) {
-	return provider.Contain(vendor+": check", func() (*provider.CheckResult, error) { return conn.Check(ctx) })
+// verifyRoot logs in for real. A driver's panic is an error.
+func verifyRoot(ctx context.Context, vendor string, conn provider.Connection) (*provider.CheckResult, error) {
+	return provider.CatchPanic(vendor+": check", func() (*provider.CheckResult, error) { return conn.Check(ctx) })
 }
 
-// configInUse returns the config and its connection for a request on behalf of a credential. The
+// acquireConfig returns the config and its connection for a request on behalf of a credential. The
 // caller must release the connection. It waits while the root credential is being rotated, and after a
 // rotation that was interrupted it first finds out which root credential is in force.
-func (b *backend) configInUse(ctx context.Context, storage logical.Storage, name string) (*configEntry, *connection, error) {
+func (b *backend) acquireConfig(ctx context.Context, storage logical.Storage, name string) (*configEntry, *connection, error) {
 	for {
 		entry, err := b.config(ctx, storage, name)
 		if err != nil {
@@ -138,26 +138,26 @@ func (b *backend) configInUse(ctx context.Context, storage logical.Storage, name
 				Remedy:  fmt.Sprintf("write it to config/%s", name),
 			}
 		}
-		conn, freed, err := b.connections.acquireFree(storage, name, entry)
+		conn, freed, err := b.connections.tryAcquire(storage, name, entry)
 		if err != nil {
 			return nil, nil, err
 		}
 		if conn != nil {
-			if len(entry.Root.Others) == 0 {
+			if len(entry.Root.Candidates) == 0 {
 				return entry, conn, nil
 			}
-			if rests, err := b.rootSettlements.rests(name, entry.Revision, b.clock.Now()); rests {
+			if rests, err := b.roots.backingOff(name, entry.Revision, b.clock.Now()); rests {
 				if err != nil {
 					conn.release()
 					return nil, nil, err
 				}
 				return entry, conn, nil
 			}
-			if !entry.Root.inDoubt() && !conn.wasRefused() {
+			if !entry.Root.inDoubt() && !conn.takeAuthFailure() {
 				return entry, conn, nil
 			}
 			conn.release()
-			if err := b.settleRootInForce(ctx, storage, name); err != nil {
+			if err := b.resolveRoot(ctx, storage, name); err != nil {
 				return nil, nil, err
 			}
 			continue

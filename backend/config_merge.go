@@ -26,7 +26,7 @@ func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*con
 		return nil, err
 	}
 	if old == nil {
-		entry.Version, entry.Vendor, entry.Incarnation = configVersion, vendor.Name(), rand.Text()
+		entry.Version, entry.Vendor, entry.UID = configVersion, vendor.Name(), rand.Text()
 		entry.RequestTimeout, entry.MaxRetries = defaultRequestTimeout, defaultMaxRetries
 		entry.MaxCredentials = vendor.Capabilities().DefaultMaxCredentials
 	} else if entry.Retired {
@@ -35,9 +35,9 @@ func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*con
 			Remedy: "it is deleted once its last credential has ended; use another name",
 		}
 	}
-	if b.givesRoot(entry, data) {
+	if b.suppliesRoot(entry, data) {
 		entry.RootMarker = "" // whatever root credential this is, it is not the one that we made
-		entry.Root.writtenByHand(old, data.Raw, vendor, b.clock.Now())
+		entry.Root.suppliedByOperator(old, data.Raw, vendor, b.clock.Now())
 	}
 	entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.ConfigFields())
 	if err != nil {
@@ -46,21 +46,21 @@ func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*con
 	if err := entry.mergeCommon(data, vendor); err != nil {
 		return nil, err
 	}
-	if err := demandSecrets(old, entry, data, vendor); err != nil {
+	if err := requireSecrets(old, entry, data, vendor); err != nil {
 		return nil, err
 	}
 	if old == nil || connectionChanged(old, entry) ||
-		b.givesRoot(entry, data) && entry.Root.holdsMore() {
-		entry.Generation, entry.ShareGeneration = rand.Text(), ""
+		b.suppliesRoot(entry, data) && entry.Root.hasKeptRoots() {
+		entry.ConnectionID, entry.SharingEpoch = rand.Text(), ""
 	}
-	if old != nil && old.RotationPeriod == 0 && entry.RotationPeriod > 0 && entry.Root.SetAt.IsZero() {
-		entry.Root.SetAt = b.clock.Now() // stored by a version that did not write it down
+	if old != nil && old.RotationPeriod == 0 && entry.RotationPeriod > 0 && entry.Root.UpdatedAt.IsZero() {
+		entry.Root.UpdatedAt = b.clock.Now() // stored by a version that did not write it down
 	}
 	return entry, nil
 }
 
-// givesRoot reports whether a write to a config carries a root credential, or a part of one.
-func (b *backend) givesRoot(entry *configEntry, data *framework.FieldData) bool {
+// suppliesRoot reports whether a write to a config carries a root credential, or a part of one.
+func (b *backend) suppliesRoot(entry *configEntry, data *framework.FieldData) bool {
 	for field, schema := range b.providers[entry.Vendor].ConfigFields() {
 		if _, given := data.Raw[field]; given && isSensitive(schema) {
 			return true
@@ -69,9 +69,9 @@ func (b *backend) givesRoot(entry *configEntry, data *framework.FieldData) bool 
 	return false
 }
 
-// verifies reports whether a write is to be tried before it is stored.
-func verifies(data *framework.FieldData) bool {
-	verify, given := given[bool](data, "verify_connection")
+// wantsVerification reports whether a write is to be tried before it is stored.
+func wantsVerification(data *framework.FieldData) bool {
+	verify, given := fieldValue[bool](data, "verify_connection")
 	return verify || !given
 }
 
@@ -95,14 +95,14 @@ func (b *backend) vendorOf(old *configEntry, data *framework.FieldData) (provide
 
 // mergeCommon overlays the fields that all vendors share.
 func (c *configEntry) mergeCommon(data *framework.FieldData, vendor provider.Provider) error {
-	overlay(data, "address", &c.Address)
-	overlay(data, "ca_cert", &c.CACert)
-	overlay(data, "tls_server_name", &c.TLSServerName)
-	overlay(data, "tls_skip_verify", &c.TLSSkipVerify)
-	overlaySeconds(data, "request_timeout", &c.RequestTimeout)
-	overlay(data, "max_retries", &c.MaxRetries)
-	overlay(data, "max_credentials", &c.MaxCredentials)
-	overlay(data, "custom_metadata", &c.CustomMetadata)
+	applyField(data, "address", &c.Address)
+	applyField(data, "ca_cert", &c.CACert)
+	applyField(data, "tls_server_name", &c.TLSServerName)
+	applyField(data, "tls_skip_verify", &c.TLSSkipVerify)
+	applySeconds(data, "request_timeout", &c.RequestTimeout)
+	applyField(data, "max_retries", &c.MaxRetries)
+	applyField(data, "max_credentials", &c.MaxCredentials)
+	applyField(data, "custom_metadata", &c.CustomMetadata)
 	if err := c.mergeRotation(data, vendor); err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (c *configEntry) mergeCommon(data *framework.FieldData, vendor provider.Pro
 
 // mergeRotation overlays how often the root credential is replaced.
 func (c *configEntry) mergeRotation(data *framework.FieldData, vendor provider.Provider) error {
-	overlaySeconds(data, "rotation_period", &c.RotationPeriod)
+	applySeconds(data, "rotation_period", &c.RotationPeriod)
 	can := vendor.Capabilities()
 	switch {
 	case c.RotationPeriod == 0:
@@ -138,10 +138,10 @@ func (c *configEntry) mergeRotation(data *framework.FieldData, vendor provider.P
 	return nil
 }
 
-// demandSecrets asks for the secrets again when they would go somewhere else, or be protected less,
+// requireSecrets asks for the secrets again when they would go somewhere else, or be protected less,
 // than the person who gave them agreed to: otherwise, the right to change an address would be the
 // right to read the root credential.
-func demandSecrets(old, entry *configEntry, data *framework.FieldData, vendor provider.Provider) error {
+func requireSecrets(old, entry *configEntry, data *framework.FieldData, vendor provider.Provider) error {
 	if old == nil {
 		return nil
 	}
@@ -156,7 +156,7 @@ func demandSecrets(old, entry *configEntry, data *framework.FieldData, vendor pr
 	case old.TLSSkipVerify != entry.TLSSkipVerify:
 		changed = "tls_skip_verify"
 	default:
-		for _, field := range vendor.Capabilities().TrustFields {
+		for _, field := range vendor.Capabilities().AddressFields {
 			if fmt.Sprint(old.Fields[field]) != fmt.Sprint(entry.Fields[field]) {
 				changed = field
 			}
@@ -165,7 +165,7 @@ func demandSecrets(old, entry *configEntry, data *framework.FieldData, vendor pr
 	if changed == "" {
 		return nil
 	}
-	if !verifies(data) && old.Root.holdsMore() {
+	if !wantsVerification(data) && old.Root.hasKeptRoots() {
 		return provider.InvalidField("verify_connection",
 			"must be true when %s changes after a rotation: the root credentials that are kept would be tried there", changed)
 	}

@@ -18,28 +18,28 @@ const closeTimeout = 30 * time.Second
 // connection is an open provider.Connection with a count of the requests that use it.
 type connection struct {
 	provider.Connection
-	generation string
-	breaker    *gobreaker.CircuitBreaker[struct{}]
+	connectionID string
+	breaker      *gobreaker.CircuitBreaker[struct{}]
 
 	mu      sync.Mutex
 	users   int
 	retired bool
 	close   func(provider.Connection)
 
-	// holdOff and until hold a vendor's wish to be left alone.
-	holdOff *provider.Error
-	until   time.Time
+	// retryError and until hold a vendor's wish to be left alone.
+	retryError *provider.Error
+	retryAt    time.Time
 
-	// left is closed when the next user leaves, if somebody waits for that.
-	left chan struct{}
-	// wanted is closed while somebody wants the connection to himself.
-	wanted chan struct{}
-	// refused is set once the vendor has refused the root credential.
-	refused bool
+	// idle is closed when the next user leaves, if somebody waits for that.
+	idle chan struct{}
+	// yield is closed while somebody wants the connection to himself.
+	yield chan struct{}
+	// authFailed is set once the vendor has refused the root credential.
+	authFailed bool
 }
 
-// use counts a user in. It fails once the connection is retired and unused, that is, closed.
-func (c *connection) use() bool {
+// retain counts a user in. It fails once the connection is retired and unused, that is, closed.
+func (c *connection) retain() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.retired {
@@ -53,9 +53,9 @@ func (c *connection) use() bool {
 func (c *connection) release() {
 	c.mu.Lock()
 	c.users--
-	if c.left != nil {
-		close(c.left)
-		c.left = nil
+	if c.idle != nil {
+		close(c.idle)
+		c.idle = nil
 	}
 	last := c.retired && c.users == 0
 	c.mu.Unlock()
@@ -72,7 +72,7 @@ func (c *connection) retire(closeWith func(provider.Connection)) {
 		return
 	}
 	c.retired, c.close = true, closeWith
-	c.demandLocked() // who waits for a credential would meet a login that is over
+	c.requestYieldLocked() // who waits for a credential would meet a login that is over
 	unused := c.users == 0
 	c.mu.Unlock()
 	if unused {
@@ -80,76 +80,76 @@ func (c *connection) retire(closeWith func(provider.Connection)) {
 	}
 }
 
-// wait returns the vendor's refusal while its wish to be left alone lasts.
-func (c *connection) wait(now time.Time) error {
+// backoffErr returns the vendor's refusal while its wish to be left alone lasts.
+func (c *connection) backoffErr(now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.holdOff == nil || !now.Before(c.until) {
+	if c.retryError == nil || !now.Before(c.retryAt) {
 		return nil
 	}
-	refusal := *c.holdOff
-	refusal.RetryAfter = c.until.Sub(now)
-	refusal.Err = errNotAsked
+	refusal := *c.retryError
+	refusal.RetryAfter = c.retryAt.Sub(now)
+	refusal.Err = errNotSent
 	return &refusal
 }
 
-// heed remembers what a failed call says about the next ones: that the vendor has refused the root credential, or
+// observe remembers what a failed call says about the next ones: that the vendor has refused the root credential, or
 // wishes to be left alone.
-func (c *connection) heed(err error, now time.Time) {
-	c.noteRefusal(err)
+func (c *connection) observe(err error, now time.Time) {
+	c.recordAuthFailure(err)
 	refusal, ok := errors.AsType[*provider.Error](err)
 	if !ok || refusal.RetryAfter <= 0 || !refusal.Class.Definite() {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.holdOff, c.until = refusal, now.Add(refusal.RetryAfter)
+	c.retryError, c.retryAt = refusal, now.Add(refusal.RetryAfter)
 }
 
-// noteRefusal remembers that the vendor has refused the root credential.
-func (c *connection) noteRefusal(err error) {
+// recordAuthFailure remembers that the vendor has refused the root credential.
+func (c *connection) recordAuthFailure(err error) {
 	if provider.ClassOf(err) != provider.ClassUnauthenticated {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.refused = true
+	c.authFailed = true
 }
 
-// wasRefused reports whether the vendor has refused the root credential, and forgets it.
-func (c *connection) wasRefused() bool {
+// takeAuthFailure reports whether the vendor has refused the root credential, and forgets it.
+func (c *connection) takeAuthFailure() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	was := c.refused
-	c.refused = false
+	was := c.authFailed
+	c.authFailed = false
 	return was
 }
 
-// opener opens a connection for a stored config.
-type opener func(storage logical.Storage, name string, entry *configEntry) (provider.Connection, error)
+// openFunc opens a connection for a stored config.
+type openFunc func(storage logical.Storage, name string, entry *configEntry) (provider.Connection, error)
 
 // connections keeps one connection per config. Opening makes no network call, so the lock may be
 // held across it.
 type connections struct {
-	openFunc     opener
+	openFunc     openFunc
 	breakerPause time.Duration
 
 	mu   sync.Mutex
 	open map[string]*connection
-	// seized are the configs whose connection one request has to itself; see seize.
-	seized map[string]chan struct{}
+	// exclusive are the configs whose connection one request has to itself; see seize.
+	exclusive map[string]chan struct{}
 }
 
-func newConnections(openFunc opener, breakerPause time.Duration) *connections {
+func newConnections(openFunc openFunc, breakerPause time.Duration) *connections {
 	return &connections{
 		openFunc: openFunc, breakerPause: breakerPause,
-		open: make(map[string]*connection), seized: make(map[string]chan struct{}),
+		open: make(map[string]*connection), exclusive: make(map[string]chan struct{}),
 	}
 }
 
 func (c *connections) wrap(opened provider.Connection, generation string, users int) *connection {
 	return &connection{
-		Connection: opened, generation: generation, users: users, breaker: newBreaker(c.breakerPause), wanted: make(chan struct{}),
+		Connection: opened, connectionID: generation, users: users, breaker: newBreaker(c.breakerPause), yield: make(chan struct{}),
 	}
 }
 
@@ -163,7 +163,7 @@ func (c *connections) acquire(storage logical.Storage, name string, entry *confi
 // acquireLocked is acquire with the lock held, which it releases.
 func (c *connections) acquireLocked(storage logical.Storage, name string, entry *configEntry) (*connection, error) {
 	current, ok := c.open[name]
-	if ok && current.generation == entry.Generation && current.use() {
+	if ok && current.connectionID == entry.ConnectionID && current.retain() {
 		c.mu.Unlock()
 		return current, nil
 	}
@@ -172,7 +172,7 @@ func (c *connections) acquireLocked(storage logical.Storage, name string, entry 
 		c.mu.Unlock()
 		return nil, err
 	}
-	fresh := c.wrap(opened, entry.Generation, 1)
+	fresh := c.wrap(opened, entry.ConnectionID, 1)
 	c.open[name] = fresh
 	c.mu.Unlock()
 	if ok {
@@ -182,14 +182,14 @@ func (c *connections) acquireLocked(storage logical.Storage, name string, entry 
 	return fresh, nil
 }
 
-// replace makes an already verified connection the one of its config, and logs the old one out.
-func (c *connections) replace(ctx context.Context, name, generation string, verified provider.Connection, report func(error)) {
+// swap makes an already verified connection the one of its config, and logs the old one out.
+func (c *connections) swap(ctx context.Context, name, generation string, verified provider.Connection, report func(error)) {
 	c.mu.Lock()
 	old, ok := c.open[name]
 	c.open[name] = c.wrap(verified, generation, 0)
 	c.mu.Unlock()
 	if ok {
-		old.retire(logOut(ctx, report))
+		old.retire(logout(ctx, report))
 	}
 }
 
@@ -200,12 +200,12 @@ func (c *connections) remove(ctx context.Context, name string, report func(error
 	delete(c.open, name)
 	c.mu.Unlock()
 	if ok {
-		old.retire(logOut(ctx, report))
+		old.retire(logout(ctx, report))
 	}
 }
 
-// abandon forgets a config's connection and leaves its login to whoever goes on with it.
-func (c *connections) abandon(name string) {
+// detach forgets a config's connection and leaves its login to whoever goes on with it.
+func (c *connections) detach(name string) {
 	c.mu.Lock()
 	old, ok := c.open[name]
 	delete(c.open, name)
@@ -215,8 +215,8 @@ func (c *connections) abandon(name string) {
 	}
 }
 
-// abandonAll forgets all connections.
-func (c *connections) abandonAll() {
+// detachAll forgets all connections.
+func (c *connections) detachAll() {
 	c.mu.Lock()
 	all := c.open
 	c.open = make(map[string]*connection)
@@ -226,9 +226,9 @@ func (c *connections) abandonAll() {
 	}
 }
 
-// logOut returns a closing function whose context is detached from the request's: a client that hangs
+// logout returns a closing function whose context is detached from the request's: a client that hangs
 // up must not leave a login behind.
-func logOut(ctx context.Context, report func(error)) func(provider.Connection) {
+func logout(ctx context.Context, report func(error)) func(provider.Connection) {
 	detached := context.WithoutCancel(ctx)
 	return func(conn provider.Connection) {
 		bounded, cancel := context.WithTimeout(detached, closeTimeout)

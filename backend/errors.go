@@ -16,7 +16,7 @@ import (
 // harm: for 429 the connection remembers the vendor's wish and answers without asking again. An
 // ambiguous create must not be repeated behind the caller's back and gets a 4xx of its own.
 func statusOf(err error) int {
-	if _, full := errors.AsType[*ledger.FullError](err); full {
+	if _, full := errors.AsType[*ledger.LimitError](err); full {
 		return http.StatusConflict
 	}
 	if _, inUse := errors.AsType[*ledger.InUseError](err); inUse {
@@ -41,9 +41,9 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// fail turns an error into what a handler returns. context names the config and step: vendors do not
+// errorResponse turns an error into what a handler returns. context names the config and step: vendors do not
 // know under which name they are configured.
-func fail(context string, err error) (*logical.Response, error) {
+func errorResponse(context string, err error) (*logical.Response, error) {
 	text := context + ": " + err.Error()
 	switch status := statusOf(err); status {
 	case http.StatusBadRequest:

@@ -11,18 +11,18 @@ import (
 // Types of the events that the engine sends, for whoever is to be woken. Metadata: config, role, id, and for
 // a failure attempts and next_attempt_at.
 const (
-	// eventRevocationFailed: a credential should have ended and has not.
-	eventRevocationFailed = "vendorauth/revocation-failed"
-	// eventRevocationSettled: a revocation that had failed has succeeded.
-	eventRevocationSettled = "vendorauth/revocation-settled"
-	// eventOwnerlessFound: the vendor lists credentials of this mount that are not in its books.
-	eventOwnerlessFound = "vendorauth/ownerless-found"
-	// eventAnswerLost: the vendor's answer to an issue was lost, and what it may have made is looked for.
-	eventAnswerLost = "vendorauth/answer-lost"
-	// eventRotated: the root credential of a config was replaced.
-	eventRotated = "vendorauth/root-rotated"
-	// eventRotationFailed: it should have been, and was not.
-	eventRotationFailed = "vendorauth/root-rotation-failed"
+	// eventRevokeFail: a credential should have ended and has not.
+	eventRevokeFail = "vendorauth/creds-revoke-fail"
+	// eventRevoke: a revocation that had failed has succeeded.
+	eventRevoke = "vendorauth/creds-revoke"
+	// eventOrphansFound: the vendor lists credentials of this mount that are not in its books.
+	eventOrphansFound = "vendorauth/orphans-found"
+	// eventCreateUnknown: the vendor's answer to an issue was lost, and what it may have made is looked for.
+	eventCreateUnknown = "vendorauth/creds-create-unknown"
+	// eventRootRotate: the root credential of a config was replaced.
+	eventRootRotate = "vendorauth/root-rotate"
+	// eventRootRotateFail: it should have been, and was not.
+	eventRootRotateFail = "vendorauth/root-rotate-fail"
 )
 
 // event sends an event. A failure to do so is only logged: nothing depends on events.

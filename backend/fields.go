@@ -13,12 +13,12 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// schemaOf picks one of a vendor's two sets of fields.
-type schemaOf func(provider.Provider) map[string]*framework.FieldSchema
+// schemaFunc picks one of a vendor's two sets of fields.
+type schemaFunc func(provider.Provider) map[string]*framework.FieldSchema
 
 // withVendorFields adds the fields of all vendors to those of a path. A field that several vendors
 // have is described once, with the vendors' names.
-func (b *backend) withVendorFields(fields map[string]*framework.FieldSchema, schema schemaOf) map[string]*framework.FieldSchema {
+func (b *backend) withVendorFields(fields map[string]*framework.FieldSchema, schema schemaFunc) map[string]*framework.FieldSchema {
 	owners := make(map[string][]string)
 	for _, name := range slices.Sorted(maps.Keys(b.providers)) {
 		for field, declared := range schema(b.providers[name]) {
@@ -37,7 +37,7 @@ func (b *backend) withVendorFields(fields map[string]*framework.FieldSchema, sch
 
 // rejectForeignFields fails on a field that belongs to another vendor than this one: ignored, it would
 // let the operator believe that it has an effect.
-func (b *backend) rejectForeignFields(vendor provider.Provider, data *framework.FieldData, schema schemaOf) error {
+func (b *backend) rejectForeignFields(vendor provider.Provider, data *framework.FieldData, schema schemaFunc) error {
 	own := schema(vendor)
 	for _, name := range slices.Sorted(maps.Keys(b.providers)) {
 		for field := range schema(b.providers[name]) {
@@ -112,9 +112,9 @@ func isSensitive(field *framework.FieldSchema) bool {
 	return field.DisplayAttrs != nil && field.DisplayAttrs.Sensitive
 }
 
-// given returns the value of a field that the request carries, typed as its schema says. A null (from a
+// fieldValue returns the value of a field that the request carries, typed as its schema says. A null (from a
 // patch) is the field's default.
-func given[T any](data *framework.FieldData, field string) (value T, ok bool) {
+func fieldValue[T any](data *framework.FieldData, field string) (value T, ok bool) {
 	raw, ok := data.Raw[field]
 	if !ok {
 		return value, false
@@ -127,16 +127,16 @@ func given[T any](data *framework.FieldData, field string) (value T, ok bool) {
 	return value, ok
 }
 
-// overlay replaces a setting by the value that the request carries, if it does.
-func overlay[T any](data *framework.FieldData, field string, target *T) {
-	if value, ok := given[T](data, field); ok {
+// applyField replaces a setting by the value that the request carries, if it does.
+func applyField[T any](data *framework.FieldData, field string, target *T) {
+	if value, ok := fieldValue[T](data, field); ok {
 		*target = value
 	}
 }
 
-// overlaySeconds is overlay for a duration, which requests carry in seconds.
-func overlaySeconds(data *framework.FieldData, field string, target *time.Duration) {
-	if seconds, ok := given[int](data, field); ok {
+// applySeconds is overlay for a duration, which requests carry in seconds.
+func applySeconds(data *framework.FieldData, field string, target *time.Duration) {
+	if seconds, ok := fieldValue[int](data, field); ok {
 		*target = time.Duration(seconds) * time.Second
 	}
 }

@@ -95,7 +95,7 @@ func (m *mount) start() {
 	})
 	require.NoError(m.t, err)
 	require.NoError(m.t, b.Initialize(m.t.Context(), &logical.InitializationRequest{Storage: m.storage}))
-	_, err = b.mountTag(m.t.Context(), m.storage)
+	_, err = b.loadMountID(m.t.Context(), m.storage)
 	require.NoError(m.t, err)
 	m.backend = b
 }
@@ -144,8 +144,8 @@ func (m *mount) secrets() []string {
 	return append(secrets, m.made...)
 }
 
-// forgetMade forgets them, and the log that was searched for them.
-func (m *mount) forgetMade() {
+// resetRotatedSecrets forgets them, and the log that was searched for them.
+func (m *mount) resetRotatedSecrets() {
 	m.madeMu.Lock()
 	defer m.madeMu.Unlock()
 	m.made = nil
@@ -154,13 +154,13 @@ func (m *mount) forgetMade() {
 	m.log.Reset()
 }
 
-// learn adds the root secrets that were made and stored since.
-func (m *mount) learn(config string) {
+// rememberRotatedSecrets adds the root secrets that were made and stored since.
+func (m *mount) rememberRotatedSecrets(config string) {
 	m.t.Helper()
 	entry, err := readConfig(m.t.Context(), m.storage, config)
 	require.NoError(m.t, err)
 	sets := []map[string]any{entry.Fields}
-	for _, other := range entry.Root.Others {
+	for _, other := range entry.Root.Candidates {
 		sets = append(sets, other.Fields)
 	}
 	m.madeMu.Lock()
@@ -226,7 +226,7 @@ func (m *mount) must(operation logical.Operation, path string, data map[string]a
 	return response
 }
 
-// refused sends a request that has to fail, and returns its status and text.
+// authFailed sends a request that has to fail, and returns its status and text.
 func (m *mount) refused(operation logical.Operation, path string, data map[string]any) (int, string) {
 	m.t.Helper()
 	_, status, err := m.request(operation, path, data)
@@ -308,8 +308,8 @@ func (m *mount) revoke(l *lease) error {
 	return err
 }
 
-// tick is Vault's periodic call.
-func (m *mount) tick() {
+// runPeriodic is Vault's periodic call.
+func (m *mount) runPeriodic() {
 	m.t.Helper()
 	_, err := m.backend.HandleRequest(m.t.Context(), &logical.Request{Operation: logical.RollbackOperation, Storage: m.storage})
 	if err != nil && !errors.Is(err, logical.ErrUnsupportedOperation) {

@@ -24,8 +24,8 @@ const (
 	cleanupTimeout = 30 * time.Second
 )
 
-// order is what one credential is issued by.
-type order struct {
+// issueParams is what one credential is issued by.
+type issueParams struct {
 	roleName    string
 	role        *roleEntry
 	config      *configEntry
@@ -35,8 +35,8 @@ type order struct {
 	description string
 }
 
-// issued is a credential and its account.
-type issued struct {
+// issueResult is a credential and its account.
+type issueResult struct {
 	credential *provider.Credential
 	entry      *ledger.Entry
 }
@@ -44,11 +44,11 @@ type issued struct {
 // issue makes a credential: intent, vendor, account. Two storage writes and one vendor call. After an
 // error, either the vendor made nothing and nothing is stored, or the ledger holds what the periodic
 // run needs to end it.
-func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (*issued, error) {
+func (b *backend) issue(ctx context.Context, storage logical.Storage, o issueParams) (*issueResult, error) {
 	now := b.clock.Now()
-	if err := o.conn.wait(now); err != nil {
+	if err := o.conn.backoffErr(now); err != nil {
 		// Courtesy: callVendor asks again. It saves the two storage writes of an intent.
-		b.metrics.refused(o.config.Vendor, operationIssue, err)
+		b.metrics.countRejection(o.config.Vendor, operationIssue, err)
 		return nil, err
 	}
 	id, err := newID(b.random)
@@ -58,7 +58,7 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 	b.inFlight.Store(id, struct{}{})
 	defer b.inFlight.Delete(id)
 
-	lifetime := o.mintedLifetime()
+	lifetime := o.vendorLifetime()
 	marker, err := b.marker(ctx, storage, o.roleName, id)
 	if err != nil {
 		return nil, err
@@ -75,24 +75,24 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 		bound = max(bound, b.System().MaxLeaseTTL())
 	}
 	entry, err := b.reserve(ctx, storage, o, ledger.Intent{
-		ID:          id,
-		Marker:      marker,
-		Config:      o.role.Config,
-		Role:        o.roleName,
-		Incarnation: o.config.Incarnation,
-		Binding:     o.config.binding(o.vendor),
-		ExpiresAt:   now.Add(issueDeadline + bound),
-		LeaseEndsAt: now.Add(issueDeadline + o.lifetimes.TTL),
-		ShareKey:    o.shareKey(),
-		Limit:       o.config.MaxCredentials,
+		ID:             id,
+		Marker:         marker,
+		Config:         o.role.Config,
+		Role:           o.roleName,
+		UID:            o.config.UID,
+		Origin:         o.config.origin(o.vendor),
+		ExpiresAt:      now.Add(issueDeadline + bound),
+		LeaseExpiresAt: now.Add(issueDeadline + o.lifetimes.TTL),
+		ShareKey:       o.shareKey(),
+		Limit:          o.config.MaxCredentials,
 	})
 	if err != nil {
-		if !errors.Is(err, errGaveWay) {
-			b.metrics.refused(o.config.Vendor, operationIssue, err)
+		if !errors.Is(err, errPreempted) {
+			b.metrics.countRejection(o.config.Vendor, operationIssue, err)
 		}
-		return nil, explainRefusal(err)
+		return nil, withRemedy(err)
 	}
-	faultPoint("issue.reserved")
+	failpoint("issue.reserved")
 	request := provider.IssueRequest{
 		Marker:      entry.Marker,
 		Lifetime:    lifetime,
@@ -102,9 +102,9 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 	if o.config.MaxCredentials > 0 {
 		used, err := b.ledger.Used(ctx, storage, o.role.Config)
 		if err != nil {
-			return nil, b.settleFailedIssue(ctx, storage, entry, o.vendor, &provider.Error{Class: provider.ClassUnavailable, Message: err.Error(), Err: err})
+			return nil, b.handleIssueError(ctx, storage, entry, o.vendor, &provider.Error{Class: provider.ClassUnavailable, Message: err.Error(), Err: err})
 		}
-		request.Live = used - 1 // without this one
+		request.ActiveCount = used - 1 // without this one
 	}
 	var credential *provider.Credential
 	err = b.callVendor(o.conn, o.config.Vendor, operationIssue, func() (err error) {
@@ -118,47 +118,47 @@ func (b *backend) issue(ctx context.Context, storage logical.Storage, o order) (
 		}
 	}
 	if err != nil {
-		return nil, b.settleFailedIssue(ctx, storage, entry, o.vendor, err)
+		return nil, b.handleIssueError(ctx, storage, entry, o.vendor, err)
 	}
-	faultPoint("issue.issued")
+	failpoint("issue.issued")
 
 	entry.State = ledger.StateLive
 	entry.Handle = credential.Handle
 	entry.ExpiresAt = credential.ExpiresAt
 	// Where renewals move the end, one whose answer was lost may have moved it beyond what is written down.
-	entry.OutlivesExpiry = credential.OutlivesExpiry || extends
-	entry.LeaseEndsAt = b.clock.Now().Add(o.lifetimes.TTL)
+	entry.ExpiryNotEnforced = credential.ExpiryNotEnforced || extends
+	entry.LeaseExpiresAt = b.clock.Now().Add(o.lifetimes.TTL)
 	if o.role.isShared() {
-		entry.LifeEndsAt = credential.ExpiresAt
+		entry.MaxExpiresAt = credential.ExpiresAt
 		if extends {
-			entry.LifeEndsAt = now.Add(o.lifetimes.MaxTTL)
+			entry.MaxExpiresAt = now.Add(o.lifetimes.MaxTTL)
 		}
 		if entry.Shared, err = encodeShared(credential); err != nil {
-			return nil, b.settleUnrecorded(ctx, storage, entry, o, err)
+			return nil, b.revokeUnrecorded(ctx, storage, entry, o, err)
 		}
 	}
 	if err := b.ledger.Update(ctx, storage, entry); err != nil {
-		return nil, b.settleUnrecorded(ctx, storage, entry, o, err)
+		return nil, b.revokeUnrecorded(ctx, storage, entry, o, err)
 	}
-	faultPoint("issue.recorded")
-	return &issued{credential: credential, entry: entry}, nil
+	failpoint("issue.recorded")
+	return &issueResult{credential: credential, entry: entry}, nil
 }
 
 // reserve takes a slot, waiting for one to become free if the role says so.
-func (b *backend) reserve(ctx context.Context, storage logical.Storage, o order, intent ledger.Intent) (*ledger.Entry, error) {
+func (b *backend) reserve(ctx context.Context, storage logical.Storage, o issueParams, intent ledger.Intent) (*ledger.Entry, error) {
 	giveUp := b.clock.Now().Add(o.role.MaxWait)
 	for {
-		freed := b.ledger.Freed(intent.Config)
+		freed := b.ledger.SlotFreed(intent.Config)
 		entry, err := b.ledger.Reserve(ctx, storage, intent)
-		full, isFull := errors.AsType[*ledger.FullError](err)
+		full, isFull := errors.AsType[*ledger.LimitError](err)
 		left := giveUp.Sub(b.clock.Now())
 		if !isFull || left <= 0 {
 			return entry, err
 		}
 		select {
 		case <-freed:
-		case <-o.conn.isWanted():
-			return nil, errGaveWay
+		case <-o.conn.yieldRequested():
+			return nil, errPreempted
 		case <-b.clock.After(min(left, max(full.NextExpiry.Sub(b.clock.Now()), time.Second))):
 		case <-ctx.Done():
 			return nil, err
@@ -168,20 +168,20 @@ func (b *backend) reserve(ctx context.Context, storage logical.Storage, o order,
 
 // shareKey names what readers share: one credential for each revision of the role and each generation of the
 // config, so that a root credential or address that a person writes is in effect at once. Empty when they share none.
-func (o *order) shareKey() string {
+func (o *issueParams) shareKey() string {
 	if !o.role.isShared() {
 		return ""
 	}
-	generation := o.config.Generation
-	if o.config.ShareGeneration != "" && !o.config.Root.LookAtCredentials {
+	generation := o.config.ConnectionID
+	if o.config.SharingEpoch != "" && !o.config.Root.RecheckCredentials {
 		// Rotations since have left what readers share alone, or it was found dead and struck out.
-		generation = o.config.ShareGeneration
+		generation = o.config.SharingEpoch
 	}
 	return o.roleName + "/" + o.role.Revision + "/" + generation
 }
 
-// mintedLifetime is how long the credential shall live at the vendor.
-func (o *order) mintedLifetime() time.Duration {
+// vendorLifetime is how long the credential shall live at the vendor.
+func (o *issueParams) vendorLifetime() time.Duration {
 	lifetime := o.lifetimes.TTL
 	if o.vendor.Capabilities().Renewal == provider.RenewalWithinLife || o.role.isShared() {
 		// Either the end cannot be moved later, so it must cover every renewal from the start; or other
@@ -195,9 +195,9 @@ func (o *order) mintedLifetime() time.Duration {
 	return lifetime.Truncate(time.Second)
 }
 
-// settleFailedIssue strikes the intent out when the vendor surely made nothing. Otherwise it stays:
+// handleIssueError strikes the intent out when the vendor surely made nothing. Otherwise it stays:
 // to be revoked by its marker where the vendor carries one, else until it must have expired.
-func (b *backend) settleFailedIssue(ctx context.Context, storage logical.Storage, entry *ledger.Entry, vendor provider.Provider, cause error) error {
+func (b *backend) handleIssueError(ctx context.Context, storage logical.Storage, entry *ledger.Entry, vendor provider.Provider, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	if provider.ClassOf(cause).Definite() {
@@ -220,13 +220,13 @@ func (b *backend) settleFailedIssue(ctx context.Context, storage logical.Storage
 		// The intent itself is stored; it becomes due by its age.
 		b.Logger().Warn("an intent could not be marked for revocation", "config", entry.Config, "id", entry.ID, "error", err)
 	}
-	b.event(ctx, eventAnswerLost, "config", entry.Config, "role", entry.Role, "id", entry.ID, "marker", entry.Marker)
+	b.event(ctx, eventCreateUnknown, "config", entry.Config, "role", entry.Role, "id", entry.ID, "marker", entry.Marker)
 	b.Logger().Warn("issue: the vendor's answer was lost", "config", entry.Config, "role", entry.Role, "marker", entry.Marker, "outcome", outcome)
 	return fmt.Errorf("%w; %s", cause, outcome)
 }
 
-// settleUnrecorded ends a credential whose account could not be completed.
-func (b *backend) settleUnrecorded(ctx context.Context, storage logical.Storage, entry *ledger.Entry, o order, cause error) error {
+// revokeUnrecorded ends a credential whose account could not be completed.
+func (b *backend) revokeUnrecorded(ctx context.Context, storage logical.Storage, entry *ledger.Entry, o issueParams, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	if !canRevoke(o.conn.Connection, o.vendor.Capabilities()) {
@@ -244,12 +244,12 @@ func (b *backend) settleUnrecorded(ctx context.Context, storage logical.Storage,
 	return cause
 }
 
-// explainRefusal adds the remedies to a refusal of the ledger's.
-func explainRefusal(err error) error {
-	if _, full := errors.AsType[*ledger.FullError](err); full {
+// withRemedy adds the remedies to a refusal of the ledger's.
+func withRemedy(err error) error {
+	if _, full := errors.AsType[*ledger.LimitError](err); full {
 		return fmt.Errorf("no credential is free: %w; revoke one, let readers share one with sharing=shared on the role, or raise max_credentials if the vendor allows more", err)
 	}
-	if errors.Is(err, ledger.ErrClosed) {
+	if errors.Is(err, ledger.ErrFrozen) {
 		return &provider.Error{Class: provider.ClassInvalid, Message: err.Error()}
 	}
 	return err

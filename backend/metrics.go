@@ -35,7 +35,7 @@ func newMetrics() *metrics {
 			Help: "Operations that were refused without asking the vendor, by the class of the error.",
 		}, []string{"vendor", "operation", "class"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "vendorauth_vendor_call_seconds",
+			Name:    "vendorauth_vendor_request_duration_seconds",
 			Help:    "How long operations at vendors took.",
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30},
 		}, []string{"vendor", "operation"}),
@@ -44,8 +44,8 @@ func newMetrics() *metrics {
 	return m
 }
 
-// called counts an operation at the vendor.
-func (m *metrics) called(vendor, operation string, took time.Duration, err error) {
+// observeCall counts an operation at the vendor.
+func (m *metrics) observeCall(vendor, operation string, took time.Duration, err error) {
 	outcome := "ok"
 	if err != nil {
 		outcome = provider.ClassOf(err).String()
@@ -54,8 +54,8 @@ func (m *metrics) called(vendor, operation string, took time.Duration, err error
 	m.seconds.WithLabelValues(vendor, operation).Observe(took.Seconds())
 }
 
-// refused counts an operation that the vendor was not asked for.
-func (m *metrics) refused(vendor, operation string, err error) {
+// authFailed counts an operation that the vendor was not asked for.
+func (m *metrics) countRejection(vendor, operation string, err error) {
 	class := provider.ClassOf(err).String()
 	if statusOf(err) == http.StatusConflict {
 		class = provider.ClassCapacity.String()

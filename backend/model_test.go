@@ -96,7 +96,7 @@ func (p *play) run() {
 	}
 	p.endAll()
 	p.requireNoSecretLogged()
-	p.forgetMade()
+	p.resetRotatedSecrets()
 }
 
 func (p *play) note(format string, args ...any) {
@@ -211,7 +211,7 @@ func (p *play) outageWhileRevoking() {
 	}
 	p.fault(fault)
 	p.endLease(l)
-	p.tick()
+	p.runPeriodic()
 	p.vendors.ClearFaults("ftd")
 }
 
@@ -249,8 +249,8 @@ func (p *play) rotateRoot() {
 	if disturbance == 2 {
 		p.restart()
 	}
-	p.learn("ftd")
-	p.tick() // which finds out what an interrupted one has done
+	p.rememberRotatedSecrets("ftd")
+	p.runPeriodic() // which finds out what an interrupted one has done
 	// What the device ends with the password is lost to its holders, who are told so when they renew.
 	alive := map[string]bool{}
 	for _, credential := range p.leased("ftd") {
@@ -270,7 +270,7 @@ func (p *play) killAndRestart() {
 
 func (p *play) tickOnce() {
 	p.note("tick")
-	p.tick()
+	p.runPeriodic()
 }
 
 func (p *play) passTime() {
@@ -337,7 +337,7 @@ func (p *play) endAll() {
 	}
 	for range 8 {
 		p.clock.advance(lostLeaseGrace)
-		p.tick()
+		p.runPeriodic()
 	}
 	if left := p.leased("ftd"); len(left) > 0 {
 		p.failf("in the end %d credentials are left", len(left))

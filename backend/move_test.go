@@ -63,7 +63,7 @@ func TestRevoke_ConfigCannotBeOpened_IsKept(t *testing.T) {
 	require.Equal(t, ledger.StateRevoking, entry.State)
 	m.backend.providers["ftd"] = vendor
 	m.clock.advance(2 * firstRetry)
-	m.tick()
+	m.runPeriodic()
 	require.Empty(t, m.leased("ftd"))
 }
 
@@ -78,7 +78,7 @@ func TestTidy_OneThatCannotBeEnded_DoesNotStopTheOthers(t *testing.T) {
 	m.vendors.ClearFaults("trend")
 	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusUnprocessableEntity, Times: 1})
 	response := m.must(logical.UpdateOperation, "config/trend/tidy", nil)
-	require.Equal(t, 2, response.Data["ended"])
+	require.Equal(t, 2, response.Data["revoked"])
 	require.NotEmpty(t, response.Warnings)
 	require.Len(t, m.leased("trend"), 1)
 }
@@ -106,9 +106,9 @@ func TestRetired_CrashBeforeItsDeletion_IsDeletedLater(t *testing.T) {
 	lease := m.read("ftd")
 	m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
 	require.NoError(t, m.backend.ledger.Remove(t.Context(), m.storage, "ftd", lease.secret.InternalData["id"].(string)))
-	m.tick()
-	m.clock.advance(compareInterval)
-	m.tick()
+	m.runPeriodic()
+	m.clock.advance(reconcileInterval)
+	m.runPeriodic()
 	left, err := m.storage.List(t.Context(), configPrefix)
 	require.NoError(t, err)
 	require.Empty(t, left)
@@ -223,12 +223,12 @@ func TestRevoke_RenewalWasNotHeard_IsTriedAgainBeyondTheRecordedEnd(t *testing.T
 	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", DropBefore: true})
 	require.Error(t, m.revoke(lease))
 	m.clock.advance(10 * time.Minute)
-	m.tick()
+	m.runPeriodic()
 	require.Len(t, m.leased("trend"), 1)
 	require.Len(t, m.ledgerOf("trend"), 1)
 	m.vendors.ClearFaults("trend")
 	m.clock.advance(lastRetry)
-	m.tick()
+	m.runPeriodic()
 	require.Empty(t, m.leased("trend"))
 	require.Empty(t, m.ledgerOf("trend"))
 }
@@ -243,7 +243,7 @@ func TestCreds_AnswerLostAndLifetimeUnknown_IsKeptInTheBooksForLong(t *testing.T
 	status, _ := m.refused(logical.ReadOperation, "creds/fortisiem", nil)
 	require.Equal(t, http.StatusFailedDependency, status)
 	m.clock.advance(12 * time.Hour)
-	m.tick()
+	m.runPeriodic()
 	require.Len(t, m.leased("fortisiem"), 1)
 	require.Len(t, m.ledgerOf("fortisiem"), 1)
 }

@@ -65,7 +65,7 @@ func TestPeriodic_RootCredentialRefused_RestsTheConfig(t *testing.T) {
 	m.clock.advance(15*time.Minute + lostLeaseGrace + time.Minute)
 	before := m.operations("ftd")["password"]
 	for range 9 {
-		m.tick()
+		m.runPeriodic()
 		m.clock.advance(time.Minute)
 	}
 	require.LessOrEqual(t, m.operations("ftd")["password"]-before, 1)
@@ -83,12 +83,12 @@ func TestPeriodic_LeaderThatHasBeenSucceeded_EndsNothing(t *testing.T) {
 			calls := len(m.vendors.Requests("trend"))
 			m.storage.Underlying().FailPut(true)
 			m.storage.Underlying().FailDelete(true)
-			m.tick()
+			m.runPeriodic()
 			require.Len(t, m.vendors.Requests("trend"), calls)
 
 			m.storage.Underlying().FailPut(false)
 			m.storage.Underlying().FailDelete(false)
-			m.tick()
+			m.runPeriodic()
 			require.Empty(t, m.leased("trend"))
 			require.Empty(t, m.ledgerOf("trend"))
 		})
@@ -104,12 +104,12 @@ func TestTidy_TriesOutstandingRevocationsAtOnce(t *testing.T) {
 	m.vendors.ClearFaults("ftd")
 
 	report := m.must(logical.UpdateOperation, "config/ftd/tidy", map[string]any{"dry_run": true}).Data
-	require.Len(t, report["due"], 1)
-	require.Equal(t, 0, report["ended"])
+	require.Len(t, report["pending"], 1)
+	require.Equal(t, 0, report["revoked"])
 	require.Len(t, m.leased("ftd"), 1)
 
 	report = m.must(logical.UpdateOperation, "config/ftd/tidy", nil).Data
-	require.Equal(t, 1, report["ended"])
+	require.Equal(t, 1, report["revoked"])
 	require.Empty(t, m.leased("ftd"))
 	require.Empty(t, m.ledgerOf("ftd"))
 }
@@ -122,8 +122,8 @@ func TestTidy_LeavesLiveLeasesAlone(t *testing.T) {
 	m.read("trend")
 	for _, config := range []string{"ftd", "trend"} {
 		report := m.must(logical.UpdateOperation, "config/"+config+"/tidy", nil).Data
-		require.Empty(t, report["due"])
-		require.Empty(t, report["ownerless"])
+		require.Empty(t, report["pending"])
+		require.Empty(t, report["orphans"])
 		require.Len(t, m.leased(config), 1)
 	}
 }
@@ -141,12 +141,12 @@ func TestTidy_CredentialThatIsNotInTheBooks_IsEndedAndOthersAreNot(t *testing.T)
 	m.restart()
 
 	report := m.must(logical.UpdateOperation, "config/trend/tidy", map[string]any{"dry_run": true}).Data
-	require.Equal(t, true, report["compared"])
-	require.Equal(t, []string{lost.data["key_name"].(string)}, report["ownerless"])
+	require.Equal(t, true, report["reconciled"])
+	require.Equal(t, []string{lost.data["key_name"].(string)}, report["orphans"])
 	require.Len(t, m.leased("trend"), 2)
 
 	report = m.must(logical.UpdateOperation, "config/trend/tidy", nil).Data
-	require.Equal(t, 1, report["removed"])
+	require.Equal(t, 1, report["orphans_revoked"])
 	left := m.leased("trend")
 	require.Len(t, left, 1)
 	require.Equal(t, kept.data["key_name"], left[0].Marker)
@@ -166,13 +166,13 @@ func TestPeriodic_LooksForOwnerlessEveryHourAndEndsNone(t *testing.T) {
 	lost := m.read("trend")
 	require.NoError(t, m.backend.ledger.Remove(t.Context(), m.storage, "trend", lost.secret.InternalData["id"].(string)))
 	sent := m.watchEvents()
-	m.tick()
-	m.clock.advance(compareInterval / 2)
-	m.tick()
+	m.runPeriodic()
+	m.clock.advance(reconcileInterval / 2)
+	m.runPeriodic()
 	require.Empty(t, sent.kinds, "not at each tick")
-	m.clock.advance(compareInterval / 2)
-	m.tick()
-	require.Equal(t, []string{eventOwnerlessFound}, sent.kinds)
+	m.clock.advance(reconcileInterval / 2)
+	m.runPeriodic()
+	require.Equal(t, []string{eventOrphansFound}, sent.kinds)
 	require.Len(t, m.leased("trend"), 1, "this Vault may be a copy whose original has issued it")
 }
 
@@ -195,7 +195,7 @@ func TestMetrics_CountWhatHappened(t *testing.T) {
 		`vendorauth_credentials{config="ftd",state="revoking",vendor="ftd"} 1`,
 		`vendorauth_credentials_limit{config="ftd",vendor="ftd"} 3`,
 		`vendorauth_failed_revocations{config="ftd",vendor="ftd"} 1`,
-		`vendorauth_vendor_call_seconds_count{operation="issue",vendor="ftd"} 3`,
+		`vendorauth_vendor_request_duration_seconds_count{operation="issue",vendor="ftd"} 3`,
 	} {
 		require.Contains(t, text, line)
 	}
@@ -231,7 +231,7 @@ func TestEvents_TellOfRevocationsThatFailAndSettle(t *testing.T) {
 	require.NoError(t, m.revoke(lease))
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "custom_token", DropAfter: true, Times: 1})
 	m.refused(logical.ReadOperation, "creds/ftd", nil)
-	require.Equal(t, []string{eventRevocationFailed, eventRevocationSettled, eventAnswerLost}, sent.kinds)
+	require.Equal(t, []string{eventRevokeFail, eventRevoke, eventCreateUnknown}, sent.kinds)
 }
 
 // panicking is a vendor whose driver has a fault.
@@ -275,7 +275,7 @@ func TestDriverPanics_IsAnErrorOfThatRequest(t *testing.T) {
 		require.Equal(t, http.StatusFailedDependency, status)
 		require.NotContains(t, text, "a fault\n")
 	}
-	m.tick()
+	m.runPeriodic()
 	require.Len(t, m.ledgerOf("broken"), 2, "still to be revoked")
 	m.configure("ftd", nil)
 	m.read("ftd")
@@ -302,7 +302,7 @@ func storageFailsAt(t *testing.T, sharing string, n int) (over bool) {
 	m := newMountOn(t, emulator.Config{Seed: 1, PlainHTTP: true})
 	m.must(logical.UpdateOperation, "config/ftd", m.configData("ftd", map[string]any{"ca_cert": nil}))
 	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"config": "ftd", "ttl": "15m", "max_ttl": "2h", "sharing": sharing})
-	m.restart() // nothing is cached
+	m.restart() // actionNone is cached
 	broken := &nthFails{Storage: m.storage, left: n}
 	var lease *lease
 	response, _, err := m.send(t.Context(), &logical.Request{
@@ -318,8 +318,8 @@ func storageFailsAt(t *testing.T, sharing string, n int) (over bool) {
 	}
 	m.requireBooked()
 	m.clock.advance(3 * time.Hour)
-	m.tick()
-	m.tick()
+	m.runPeriodic()
+	m.runPeriodic()
 	require.Empty(t, m.leased("ftd"))
 	require.Empty(t, m.ledgerOf("ftd"))
 	left, err := m.storage.List(t.Context(), ledger.HolderPrefix)

@@ -133,8 +133,8 @@ func (b *backend) configExists(ctx context.Context, req *logical.Request, data *
 func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
 	where := fmt.Sprintf("config %q", name)
-	if b.connections.isSeized(name) {
-		return nil, errSeized
+	if b.connections.isExclusive(name) {
+		return nil, errRotationInProgress
 	}
 	old, err := readConfig(ctx, req.Storage, name)
 	if err != nil {
@@ -143,55 +143,55 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 	if old == nil && req.Operation == logical.PatchOperation {
 		return nil, logical.CodedError(http.StatusNotFound, where+" does not exist")
 	}
-	verify := verifies(data)
+	verify := wantsVerification(data)
 	var warnings []string
-	if old, warnings, err = b.settleBeforeWrite(ctx, req.Storage, name, old, data, verify); err != nil {
-		return fail(where, err)
+	if old, warnings, err = b.resolveBeforeWrite(ctx, req.Storage, name, old, data, verify); err != nil {
+		return errorResponse(where, err)
 	}
 	entry, err := b.mergeConfig(old, data)
 	if err != nil {
-		return fail(where, err)
+		return errorResponse(where, err)
 	}
 	conn, err := b.openConnection(req.Storage, name, entry)
 	if err != nil {
-		return fail(where, err)
+		return errorResponse(where, err)
 	}
 
-	if err := b.mayMove(ctx, req.Storage, name, old, entry, data); err != nil {
+	if err := b.checkMovable(ctx, req.Storage, name, old, entry, data); err != nil {
 		conn.Close()
-		return fail(where, err)
+		return errorResponse(where, err)
 	}
 
-	report := b.reportLogout(name)
+	report := b.logoutWarning(name)
 	settled := func(context.Context, error) []string { return nil }
 	if once, ok := conn.(provider.Bootstrapper); ok && once.NeedsBootstrap() {
 		conn, settled, err = b.bootstrap(ctx, req.Storage, name, entry, conn, once)
 		if err != nil {
-			return fail(where+" was not stored, making its root credential failed", err)
+			return errorResponse(where+" was not stored, making its root credential failed", err)
 		}
 	}
-	changed := old == nil || old.Generation != entry.Generation
+	changed := old == nil || old.ConnectionID != entry.ConnectionID
 	if changed && verify {
-		checked, err := checkRoot(ctx, entry.Vendor, conn)
+		checked, err := verifyRoot(ctx, entry.Vendor, conn)
 		if err != nil {
-			logOut(ctx, report)(conn)
+			logout(ctx, report)(conn)
 			settled(ctx, err)
-			return fail(where+" was not stored, verifying the connection failed", err)
+			return errorResponse(where+" was not stored, verifying the connection failed", err)
 		}
-		if b.givesRoot(entry, data) {
-			entry.Root.verified()
+		if b.suppliesRoot(entry, data) {
+			entry.Root.markVerified()
 		}
 		warnings = append(warnings, checked.Warnings...)
 	}
-	if err := b.storeConfig(ctx, req.Storage, name, old, entry); err != nil {
-		logOut(ctx, report)(conn)
+	if err := b.compareAndSwapConfig(ctx, req.Storage, name, old, entry); err != nil {
+		logout(ctx, report)(conn)
 		settled(ctx, err)
 		return nil, err
 	}
 	if changed {
-		b.adopt(ctx, req.Storage, name, old, entry, conn, report)
+		b.swapConnection(ctx, req.Storage, name, old, entry, conn, report)
 		warnings = append(warnings, settled(ctx, nil)...)
-		warnings = append(warnings, b.endStaleRoots(ctx, req.Storage, name, entry.RootMarker, conn)...)
+		warnings = append(warnings, b.revokeOrphanedRoots(ctx, req.Storage, name, entry.RootMarker, conn)...)
 	} else {
 		conn.Close()
 	}
@@ -204,24 +204,24 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 	return &logical.Response{Warnings: warnings}, nil
 }
 
-// settleBeforeWrite settles what a rotation has left, since a write can make that impossible: which root credential is
+// resolveBeforeWrite settles what a rotation has left, since a write can make that impossible: which root credential is
 // in force, unless the write brings another, and the end of the former, which the present one alone can end where the
 // config points now.
-func (b *backend) settleBeforeWrite(ctx context.Context, storage logical.Storage, name string, old *configEntry, data *framework.FieldData,
+func (b *backend) resolveBeforeWrite(ctx context.Context, storage logical.Storage, name string, old *configEntry, data *framework.FieldData,
 	verify bool,
 ) (*configEntry, []string, error) {
 	if old == nil || b.providers[old.Vendor] == nil {
 		return old, nil, nil
 	}
-	givesRoot := b.givesRoot(old, data)
+	givesRoot := b.suppliesRoot(old, data)
 	var warnings []string
 	switch {
 	case old.Root.inDoubt() && !givesRoot:
-		if err := b.settleRootInForce(ctx, storage, name); err != nil && verify {
+		if err := b.resolveRoot(ctx, storage, name); err != nil && verify {
 			return nil, nil, fmt.Errorf("%w; verify_connection=false stores a setting before that is known", err)
 		}
-	case old.Root.Former != nil && givesRoot:
-		err := b.endFormer(ctx, storage, name)
+	case old.Root.Previous != nil && givesRoot:
+		err := b.revokePrevious(ctx, storage, name)
 		switch {
 		case err != nil && data.Get("force").(bool):
 			warnings = append(warnings, "the root credential before the present one is forgotten, end it at the vendor: "+err.Error())
@@ -234,15 +234,15 @@ func (b *backend) settleBeforeWrite(ctx context.Context, storage logical.Storage
 	}
 	current, err := readConfig(ctx, storage, name)
 	if current != nil && len(warnings) > 0 {
-		current.Root.Former = nil
+		current.Root.Previous = nil
 	}
 	return current, warnings, err
 }
 
-// mayMove refuses to point a config elsewhere while credentials are alive where it points now: nobody could end
+// checkMovable refuses to point a config elsewhere while credentials are alive where it points now: nobody could end
 // them there.
-func (b *backend) mayMove(ctx context.Context, storage logical.Storage, name string, old, entry *configEntry, data *framework.FieldData) error {
-	if vendor := b.providers[entry.Vendor]; old == nil || old.binding(vendor) == entry.binding(vendor) || data.Get("force").(bool) {
+func (b *backend) checkMovable(ctx context.Context, storage logical.Storage, name string, old, entry *configEntry, data *framework.FieldData) error {
+	if vendor := b.providers[entry.Vendor]; old == nil || old.origin(vendor) == entry.origin(vendor) || data.Get("force").(bool) {
 		return nil
 	}
 	used, err := b.ledger.Used(ctx, storage, name)
@@ -253,27 +253,27 @@ func (b *backend) mayMove(ctx context.Context, storage logical.Storage, name str
 		"use another config, or write with force=true and wait until they have expired", &ledger.InUseError{Used: used})
 }
 
-// reportLogout returns what is told of a login of ours that could not be ended. It is called whenever the connection's
+// logoutWarning returns what is told of a login of ours that could not be ended. It is called whenever the connection's
 // last user has left, which can be after the request.
-func (b *backend) reportLogout(name string) func(error) {
+func (b *backend) logoutWarning(name string) func(error) {
 	return func(err error) {
 		b.Logger().Warn("the engine's login could not be ended; it ends by itself", "config", name, "error", err)
 	}
 }
 
-// adopt makes conn the connection of a config that was just stored, and ends the login of the one before.
-func (b *backend) adopt(ctx context.Context, storage logical.Storage, name string, old, entry *configEntry, conn provider.Connection, report func(error)) {
+// swapConnection makes conn the connection of a config that was just stored, and ends the login of the one before.
+func (b *backend) swapConnection(ctx context.Context, storage logical.Storage, name string, old, entry *configEntry, conn provider.Connection, report func(error)) {
 	if old != nil {
 		// After a restart the old login is in the session store only; once opened, it can be ended.
 		if previous, err := b.connections.acquire(storage, name, old); err == nil {
 			previous.release()
 		}
 	}
-	b.connections.replace(ctx, name, entry.Generation, conn, report)
+	b.connections.swap(ctx, name, entry.ConnectionID, conn, report)
 }
 
-// storeConfig stores entry unless the config has changed since old was read.
-func (b *backend) storeConfig(ctx context.Context, storage logical.Storage, name string, old, entry *configEntry) error {
+// compareAndSwapConfig stores entry unless the config has changed since old was read.
+func (b *backend) compareAndSwapConfig(ctx context.Context, storage logical.Storage, name string, old, entry *configEntry) error {
 	b.writeMutex.Lock()
 	defer b.writeMutex.Unlock()
 	current, err := readConfig(ctx, storage, name)
@@ -281,7 +281,7 @@ func (b *backend) storeConfig(ctx context.Context, storage logical.Storage, name
 		return err
 	}
 	if (current == nil) != (old == nil) || (current != nil && current.Revision != old.Revision) {
-		return errConfigChanged(name)
+		return errConflict(name)
 	}
 	return b.putConfig(ctx, storage, name, entry)
 }
@@ -311,7 +311,7 @@ func (b *backend) describeConfig(entry *configEntry) map[string]any {
 		"max_retries":     entry.MaxRetries,
 		"max_credentials": entry.MaxCredentials,
 		"rotation_period": int64(entry.RotationPeriod.Seconds()),
-		"root_set_at":     formatTime(entry.Root.SetAt),
+		"root_updated_at": formatTime(entry.Root.UpdatedAt),
 		"root_state":      entry.Root.String(),
 		"custom_metadata": metadata,
 		"retired":         entry.Retired,

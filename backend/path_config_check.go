@@ -41,18 +41,18 @@ func (b *backend) pathConfigCheck(name *framework.FieldSchema) *framework.Path {
 
 func (b *backend) configCheck(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
-	entry, conn, err := b.configInUse(ctx, req.Storage, name)
+	entry, conn, err := b.acquireConfig(ctx, req.Storage, name)
 	if err != nil {
-		return fail(fmt.Sprintf("config %q", name), err)
+		return errorResponse(fmt.Sprintf("config %q", name), err)
 	}
 	defer conn.release()
 	now := b.clock.Now()
 	// Not by way of the breaker: whoever asks wants to know how the vendor is now.
-	checked, err := checkRoot(ctx, entry.Vendor, conn)
-	b.metrics.called(entry.Vendor, operationCheck, b.clock.Now().Sub(now), err)
+	checked, err := verifyRoot(ctx, entry.Vendor, conn)
+	b.metrics.observeCall(entry.Vendor, operationCheck, b.clock.Now().Sub(now), err)
 	if err != nil {
-		conn.heed(err, b.clock.Now())
-		return fail(fmt.Sprintf("config %q", name), err)
+		conn.observe(err, b.clock.Now())
+		return errorResponse(fmt.Sprintf("config %q", name), err)
 	}
 	response := &logical.Response{
 		Data: map[string]any{

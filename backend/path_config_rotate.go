@@ -34,8 +34,8 @@ func (b *backend) configRotateRoot(ctx context.Context, req *logical.Request, da
 	warnings, err := b.rotateRoot(ctx, req.Storage, name)
 	if err != nil {
 		b.Logger().Warn("root credential not rotated", "config", name, "error", err)
-		b.event(ctx, eventRotationFailed, "config", name)
-		return fail(fmt.Sprintf("config %q", name), err)
+		b.event(ctx, eventRootRotateFail, "config", name)
+		return errorResponse(fmt.Sprintf("config %q", name), err)
 	}
 	if len(warnings) == 0 {
 		return nil, nil

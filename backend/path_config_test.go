@@ -91,7 +91,7 @@ func TestConfigRead_TellsEverythingButSecrets(t *testing.T) {
 		"vendor": "ftd", "address": m.vendors.URL("ftd"), "ca_cert": string(m.vendors.CACertPEM()),
 		"tls_server_name": "", "tls_skip_verify": false, "request_timeout": int64(20), "max_retries": 1,
 		"max_credentials": 2, "custom_metadata": map[string]string{"owner": "netsec"}, "retired": false,
-		"rotation_period": int64(0), "root_set_at": formatTime(m.clock.Now()), "root_state": "settled", "password_policy": "",
+		"rotation_period": int64(0), "root_updated_at": formatTime(m.clock.Now()), "root_state": "current", "password_policy": "",
 		"username": "admin", "api_version": "latest", "sensitive_fields_set": []string{"password"},
 	}, read)
 }
@@ -237,7 +237,7 @@ func TestConfigDelete_WithLiveCredentials_IsRefusedUnlessForced(t *testing.T) {
 	require.NoError(t, m.revoke(lease))
 	require.Len(t, m.leased("ftd"), 1, "the second credential is still leased")
 	m.clock.advance(3 * 60 * 60 * 1e9)
-	m.tick()
+	m.runPeriodic()
 	stored, err := m.storage.List(t.Context(), "config/")
 	require.NoError(t, err)
 	require.Empty(t, stored, "the retired config went with its last credential")

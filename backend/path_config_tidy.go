@@ -30,11 +30,11 @@ func (b *backend) pathConfigTidy(name *framework.FieldSchema) *framework.Path {
 				Responses: map[int][]framework.Response{http.StatusOK: {{
 					Description: "What was found and done.",
 					Fields: map[string]*framework.FieldSchema{
-						"due":       {Type: framework.TypeStringSlice, Required: true, Description: "Markers of credentials in the books that should not be alive any more."},
-						"ended":     {Type: framework.TypeInt, Required: true, Description: "How many of them were ended, or had expired."},
-						"compared":  {Type: framework.TypeBool, Required: true, Description: "Whether the vendor can list what this mount has made."},
-						"ownerless": {Type: framework.TypeStringSlice, Required: true, Description: "Markers that the vendor listed and the books do not know."},
-						"removed":   {Type: framework.TypeInt, Required: true, Description: "How many of those were ended."},
+						"pending":         {Type: framework.TypeStringSlice, Required: true, Description: "Markers of credentials in the books that should not be alive any more."},
+						"revoked":         {Type: framework.TypeInt, Required: true, Description: "How many of them were ended, or had expired."},
+						"reconciled":      {Type: framework.TypeBool, Required: true, Description: "Whether the vendor can list what this mount has made."},
+						"orphans":         {Type: framework.TypeStringSlice, Required: true, Description: "Markers that the vendor listed and the books do not know."},
+						"orphans_revoked": {Type: framework.TypeInt, Required: true, Description: "How many of those were ended."},
 					},
 				}}},
 			},
@@ -47,55 +47,55 @@ func (b *backend) pathConfigTidy(name *framework.FieldSchema) *framework.Path {
 	}
 }
 
-// tidied is the result of a tidy.
-type tidied struct {
-	due, ownerless []string
-	ended, removed int
-	compared       bool
+// tidyResult is the result of a tidy.
+type tidyResult struct {
+	pending, orphans        []string
+	revoked, orphansRevoked int
+	reconciled              bool
 }
 
 func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
 	where := fmt.Sprintf("config %q", name)
 	dryRun := data.Get("dry_run").(bool)
-	var result tidied
+	var result tidyResult
 	var warnings []string
-	_, conn, err := b.configInUse(ctx, req.Storage, name)
+	_, conn, err := b.acquireConfig(ctx, req.Storage, name)
 	if err != nil {
-		return fail(where, err)
+		return errorResponse(where, err)
 	}
 	conn.release()
 	if !dryRun {
-		if err := b.endFormer(ctx, req.Storage, name); err != nil {
+		if err := b.revokePrevious(ctx, req.Storage, name); err != nil {
 			warnings = append(warnings, err.Error())
 		}
 	}
-	if result.due, result.ended, err = b.settle(ctx, req.Storage, name, settleOptions{urgent: true, dryRun: dryRun}); err != nil {
+	if result.pending, result.revoked, err = b.sweep(ctx, req.Storage, name, sweepOptions{ignoreBackoff: true, dryRun: dryRun}); err != nil {
 		warnings = append(warnings, err.Error())
 	}
-	config, conn, err := b.configInUse(ctx, req.Storage, name)
+	config, conn, err := b.acquireConfig(ctx, req.Storage, name)
 	if err != nil {
-		return fail(where, err)
+		return errorResponse(where, err)
 	}
 	defer conn.release()
 	if !dryRun {
-		warnings = append(warnings, b.endStaleRoots(ctx, req.Storage, name, config.RootMarker, conn.Connection)...)
+		warnings = append(warnings, b.revokeOrphanedRoots(ctx, req.Storage, name, config.RootMarker, conn.Connection)...)
 	}
-	if err := b.compare(ctx, req.Storage, config, conn, dryRun, &result); err != nil {
+	if err := b.reconcile(ctx, req.Storage, config, conn, dryRun, &result); err != nil {
 		warnings = append(warnings, "comparing with the vendor: "+err.Error())
 	}
 	return &logical.Response{
 		Data: map[string]any{
-			"due": result.due, "ended": result.ended, "compared": result.compared,
-			"ownerless": result.ownerless, "removed": result.removed,
+			"pending": result.pending, "revoked": result.revoked, "reconciled": result.reconciled,
+			"orphans": result.orphans, "orphans_revoked": result.orphansRevoked,
 		},
 		Warnings: warnings,
 	}, nil
 }
 
-// compare ends what the vendor lists under this mount's marker and the books do not know.
-func (b *backend) compare(ctx context.Context, storage logical.Storage, config *configEntry, conn *connection, dryRun bool, result *tidied) error {
-	finder, ok := conn.Connection.(provider.Finder)
+// reconcile ends what the vendor lists under this mount's marker and the books do not know.
+func (b *backend) reconcile(ctx context.Context, storage logical.Storage, config *configEntry, conn *connection, dryRun bool, result *tidyResult) error {
+	finder, ok := conn.Connection.(provider.Lister)
 	if !ok {
 		return nil
 	}
@@ -107,27 +107,27 @@ func (b *backend) compare(ctx context.Context, storage logical.Storage, config *
 	if err != nil {
 		return err
 	}
-	var found []provider.Found
-	err = b.callVendor(conn, config.Vendor, operationFind, func() (err error) {
-		found, err = finder.Find(ctx, prefix)
+	var found []provider.Listed
+	err = b.callVendor(conn, config.Vendor, operationList, func() (err error) {
+		found, err = finder.List(ctx, prefix)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	// The books are read after the vendor's list: an intent stands in them before its credential exists.
-	known, err := b.knownIDs(ctx, storage)
+	known, err := b.liveIDs(ctx, storage)
 	if err != nil {
 		return err
 	}
-	result.compared = true
+	result.reconciled = true
 	for _, credential := range found {
 		marker := credential.Marker
 		id, whole := markerID(marker, prefix)
-		if !whole || known[id] || slices.Contains(result.ownerless, marker) {
+		if !whole || known[id] || slices.Contains(result.orphans, marker) {
 			continue
 		}
-		result.ownerless = append(result.ownerless, marker)
+		result.orphans = append(result.orphans, marker)
 		if dryRun {
 			continue
 		}
@@ -136,7 +136,7 @@ func (b *backend) compare(ctx context.Context, storage logical.Storage, config *
 			return fmt.Errorf("ending %s: %w", marker, err)
 		}
 		b.Logger().Info("ended a credential that was not in the books", "vendor", config.Vendor, "marker", marker)
-		result.removed++
+		result.orphansRevoked++
 	}
 	return nil
 }
@@ -152,9 +152,9 @@ func markerID(marker, prefix string) (id string, whole bool) {
 	return rest[dash+1:], true
 }
 
-// knownIDs are the ids of everything that this mount has made and not ended, under any config: two of them may
+// liveIDs are the ids of everything that this mount has made and not ended, under any config: two of them may
 // have the same vendor account.
-func (b *backend) knownIDs(ctx context.Context, storage logical.Storage) (map[string]bool, error) {
+func (b *backend) liveIDs(ctx context.Context, storage logical.Storage) (map[string]bool, error) {
 	known := make(map[string]bool)
 	prefix, err := b.markerPrefix(ctx, storage)
 	if err != nil {
@@ -194,7 +194,7 @@ func (b *backend) knownIDs(ctx context.Context, storage logical.Storage) (map[st
 		return nil, fmt.Errorf("listing %s: %w", bootstrapPrefix, err)
 	}
 	for _, name := range attempts {
-		noted, err := notedRoots(ctx, storage, name)
+		noted, err := rootIntents(ctx, storage, name)
 		if err != nil {
 			return nil, err
 		}

@@ -47,13 +47,13 @@ func (b *backend) pathCreds() []*framework.Path {
 func (b *backend) credsRead(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	for {
 		response, err := b.readCredential(ctx, req, data.Get("role").(string))
-		if !errors.Is(err, errGaveWay) {
+		if !errors.Is(err, errPreempted) {
 			return response, err
 		}
 	}
 }
 
-// readCredential answers a read, or fails with errGaveWay, after which it is to be called again.
+// readCredential answers a read, or fails with errPreempted, after which it is to be called again.
 func (b *backend) readCredential(ctx context.Context, req *logical.Request, name string) (*logical.Response, error) {
 	where := fmt.Sprintf("role %q", name)
 	role, err := b.role(ctx, req.Storage, name)
@@ -64,31 +64,31 @@ func (b *backend) readCredential(ctx context.Context, req *logical.Request, name
 		return logical.ErrorResponse("%s does not exist; write it to roles/%s", where, name), nil
 	}
 	where = fmt.Sprintf("role %q, config %q", name, role.Config)
-	config, conn, err := b.configInUse(ctx, req.Storage, role.Config)
+	config, conn, err := b.acquireConfig(ctx, req.Storage, role.Config)
 	if err != nil {
-		return fail(where, err)
+		return errorResponse(where, err)
 	}
 	defer conn.release()
-	if err := mayIssue(role, config); err != nil {
-		return fail(where, err)
+	if err := checkIssuable(role, config); err != nil {
+		return errorResponse(where, err)
 	}
 	vendor := b.providers[config.Vendor]
-	o := order{
+	o := issueParams{
 		roleName: name, role: role, config: config, conn: conn, vendor: vendor,
 		lifetimes:   b.lifetimes(role, conn.MaxLifetime(), vendor.Capabilities().Renewal),
 		description: fmt.Sprintf("Vault mount %s, role %s", req.MountPoint, name),
 	}
 	if role.isShared() {
-		shared, holder, err := b.share(ctx, req.Storage, o)
+		shared, holder, err := b.attachShared(ctx, req.Storage, o)
 		if err != nil {
-			return refuseRead(where, err)
+			return failRead(where, err)
 		}
 		lease := leaseData{Config: role.Config, Role: name, ID: shared.entryID, Holder: holder}
 		return b.leasedResponse(where, o, lease, shared.credential(), shared.lifeEndsAt)
 	}
 	issued, err := b.issue(ctx, req.Storage, o)
 	if err != nil {
-		return refuseRead(where, err)
+		return failRead(where, err)
 	}
 	lifeEndsAt := issued.credential.ExpiresAt
 	if vendor.Capabilities().Renewal == provider.RenewalExtends {
@@ -99,16 +99,16 @@ func (b *backend) readCredential(ctx context.Context, req *logical.Request, name
 	return b.leasedResponse(where, o, lease, issued.credential, lifeEndsAt)
 }
 
-// refuseRead is fail, which an errGaveWay passes unchanged.
-func refuseRead(where string, err error) (*logical.Response, error) {
-	if errors.Is(err, errGaveWay) {
+// failRead is fail, which an errPreempted passes unchanged.
+func failRead(where string, err error) (*logical.Response, error) {
+	if errors.Is(err, errPreempted) {
 		return nil, err
 	}
-	return fail(where, err)
+	return errorResponse(where, err)
 }
 
-// mayIssue refuses a role whose config issues no credentials for it.
-func mayIssue(role *roleEntry, config *configEntry) error {
+// checkIssuable refuses a role whose config issues no credentials for it.
+func checkIssuable(role *roleEntry, config *configEntry) error {
 	if config.Retired {
 		return &provider.Error{
 			Class: provider.ClassInvalid, Message: "the config is retired and issues no more credentials",
@@ -127,7 +127,7 @@ func mayIssue(role *roleEntry, config *configEntry) error {
 
 // leasedResponse is the answer to a read: the credential, and a lease that ends before it does. lifeEndsAt is
 // the last moment to which renewals may move the credential's end.
-func (b *backend) leasedResponse(where string, o order, lease leaseData, credential *provider.Credential, lifeEndsAt time.Time) (*logical.Response, error) {
+func (b *backend) leasedResponse(where string, o issueParams, lease leaseData, credential *provider.Credential, lifeEndsAt time.Time) (*logical.Response, error) {
 	can, now := o.vendor.Capabilities(), b.clock.Now()
 	data := make(map[string]any, len(credential.Data)+5)
 	maps.Copy(data, credential.Data)
@@ -138,11 +138,11 @@ func (b *backend) leasedResponse(where string, o order, lease leaseData, credent
 	data["expires_at"] = formatTime(credential.ExpiresAt)
 
 	response := b.Secret(secretCredentialType).Response(data, lease.internalData())
-	response.Secret.TTL = min(o.lifetimes.TTL, leasable(credential.ExpiresAt.Sub(now)))
-	response.Secret.MaxTTL = min(o.lifetimes.MaxTTL, leasable(lifeEndsAt.Sub(now)))
+	response.Secret.TTL = min(o.lifetimes.TTL, maxLeaseTTL(credential.ExpiresAt.Sub(now)))
+	response.Secret.MaxTTL = min(o.lifetimes.MaxTTL, maxLeaseTTL(lifeEndsAt.Sub(now)))
 	if response.Secret.TTL <= 0 {
 		// Vault would take it for "the mount's default". The periodic run ends what nobody got.
-		return fail(where, &provider.Error{Class: provider.ClassUnavailable, Message: "the credential expired before it could be leased", Remedy: "use a longer ttl"})
+		return errorResponse(where, &provider.Error{Class: provider.ClassUnavailable, Message: "the credential expired before it could be leased", Remedy: "use a longer ttl"})
 	}
 	response.Secret.Renewable = can.Renewal != provider.RenewalNone
 

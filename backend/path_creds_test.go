@@ -134,7 +134,7 @@ func TestCreds_AnswerLost_IsFoundByItsMarkerAndEnded(t *testing.T) {
 	require.Len(t, m.leased("ftd"), 1, "the orphan")
 	require.Equal(t, 1, m.operations("ftd")["custom_token"], "the create was not sent again")
 
-	m.tick()
+	m.runPeriodic()
 	require.Empty(t, m.leased("ftd"))
 	require.Empty(t, m.ledgerOf("ftd"))
 }
@@ -145,10 +145,10 @@ func TestCreds_AnswerLostAtAVendorWithoutMarkers_IsKeptInTheBooksUntilItExpires(
 	m.fault(emulator.Fault{Vendor: "lacework", Route: "POST /api/v2/access/tokens", DropAfter: true, Times: 1})
 	status, _ := m.refused(logical.ReadOperation, "creds/lacework", nil)
 	require.Equal(t, http.StatusFailedDependency, status)
-	m.tick()
+	m.runPeriodic()
 	require.Len(t, m.ledgerOf("lacework"), 1)
 	m.clock.advance(time.Hour)
-	m.tick()
+	m.runPeriodic()
 	require.Empty(t, m.ledgerOf("lacework"))
 }
 
@@ -165,10 +165,10 @@ func TestCreds_CrashAfterTheCreate_IsFoundByItsMarkerAndEnded(t *testing.T) {
 	require.Error(t, err)
 	m.vendors.ClearFaults("ftd")
 	m.restart()
-	m.tick()
+	m.runPeriodic()
 	require.Len(t, m.leased("ftd"), 1, "too young to be surely abandoned")
 	m.clock.advance(issueDeadline + time.Second)
-	m.tick()
+	m.runPeriodic()
 	require.Empty(t, m.leased("ftd"))
 	require.Empty(t, m.ledgerOf("ftd"))
 }
@@ -223,7 +223,7 @@ func TestCreds_ClientHangsUp_LosesNothing(t *testing.T) {
 	})
 	require.Error(t, err)
 	require.Equal(t, http.StatusFailedDependency, status)
-	m.tick()
+	m.runPeriodic()
 	require.Empty(t, m.leased("ftd"))
 	require.Empty(t, m.ledgerOf("ftd"))
 }

@@ -92,7 +92,7 @@ func (b *backend) roleWrite(ctx context.Context, req *logical.Request, data *fra
 	}
 	entry, warnings, err := b.mergeRole(ctx, req.Storage, old, data)
 	if err != nil {
-		return fail(fmt.Sprintf("role %q", name), err)
+		return errorResponse(fmt.Sprintf("role %q", name), err)
 	}
 	stored, err := logical.StorageEntryJSON(rolePrefix+name, entry)
 	if err != nil {
@@ -116,11 +116,11 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *r
 		copied.Fields = maps.Clone(old.Fields)
 		entry = &copied
 	}
-	overlay(data, "config", &entry.Config)
-	overlaySeconds(data, "ttl", &entry.TTL)
-	overlaySeconds(data, "max_ttl", &entry.MaxTTL)
-	overlay(data, "sharing", &entry.Sharing)
-	overlaySeconds(data, "max_wait", &entry.MaxWait)
+	applyField(data, "config", &entry.Config)
+	applySeconds(data, "ttl", &entry.TTL)
+	applySeconds(data, "max_ttl", &entry.MaxTTL)
+	applyField(data, "sharing", &entry.Sharing)
+	applySeconds(data, "max_wait", &entry.MaxWait)
 	if entry.Config == "" {
 		return nil, nil, provider.InvalidField("config", "is required")
 	}

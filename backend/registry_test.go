@@ -20,7 +20,7 @@ import (
 func TestRegistry_FieldsThatVendorsShareHaveOneTypeAndNoneIsTheEngines(t *testing.T) {
 	b := newBackend(options{clock: provider.SystemClock{}, random: rand.Reader})
 	for name, test := range map[string]struct {
-		schema schemaOf
+		schema schemaFunc
 		own    map[string]*framework.FieldSchema
 	}{
 		"config": {provider.Provider.ConfigFields, configFields(nil)},
@@ -67,14 +67,14 @@ func TestFactory_MetadataMode_TellsTypeAndVersion(t *testing.T) {
 func TestRecords_StoredLayoutIsPinned(t *testing.T) {
 	for file, record := range map[string]any{
 		"config_v1.json": &configEntry{
-			Version: 1, Vendor: "ftd", Incarnation: "I", Generation: "G", ShareGeneration: "S", Revision: "R", Retired: true,
+			Version: 1, Vendor: "ftd", UID: "I", ConnectionID: "G", SharingEpoch: "S", Revision: "R", Retired: true,
 			RootMarker: "vault-abcdefgh-config-edge-id",
 			Address:    "https://firewall.example", CACert: "PEM", TLSServerName: "firewall.example", TLSSkipVerify: true,
 			RequestTimeout: 30 * time.Second, MaxRetries: 2, MaxCredentials: 3, CustomMetadata: map[string]string{"owner": "netsec"},
 			Fields: map[string]any{"username": "admin", "password": "secret"}, RotationPeriod: 24 * time.Hour,
 			Root: rootState{
-				SetAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), LookAtCredentials: true, Former: json.RawMessage(`{"v":1}`),
-				OnlyHere: true, Untried: true, Others: []otherRoot{{Fields: map[string]any{"password": "next"}, Generation: "N", State: otherRefused}},
+				UpdatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), RecheckCredentials: true, Previous: json.RawMessage(`{"v":1}`),
+				VaultManaged: true, Unverified: true, Candidates: []rootCandidate{{Fields: map[string]any{"password": "next"}, ConnectionID: "N", State: candidateRejected}},
 			},
 		},
 		"role_v1.json": &roleEntry{

@@ -12,39 +12,39 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// end revokes an entry's credential at the vendor and strikes the entry out. When that fails, the
+// revokeEntry revokes an entry's credential at the vendor and strikes the entry out. When that fails, the
 // entry says so and is tried again by the periodic run. Ending twice is harmless.
-func (b *backend) end(ctx context.Context, storage logical.Storage, entry *ledger.Entry) error {
-	config, conn, err := b.configInUse(ctx, storage, entry.Config)
+func (b *backend) revokeEntry(ctx context.Context, storage logical.Storage, entry *ledger.Entry) error {
+	config, conn, err := b.acquireConfig(ctx, storage, entry.Config)
 	if err != nil {
-		b.postpone(ctx, storage, entry, err)
+		b.scheduleRetry(ctx, storage, entry, err)
 		return err
 	}
 	defer conn.release()
-	if err := b.checkBinding(entry, config); err != nil {
-		b.postpone(ctx, storage, entry, err)
+	if err := b.checkOrigin(entry, config); err != nil {
+		b.scheduleRetry(ctx, storage, entry, err)
 		return err
 	}
 	can := b.providers[config.Vendor].Capabilities()
 	if entry.Handle != nil && !canRevoke(conn.Connection, can) || entry.Handle == nil && can.Marker == "" {
 		return b.letExpire(ctx, storage, entry, config)
 	}
-	faultPoint("revoke.begun")
+	failpoint("revoke.begun")
 	err = b.callVendor(conn, config.Vendor, operationRevoke, func() error { return revokeAtVendor(ctx, conn, entry) })
 	if err != nil {
-		b.postpone(ctx, storage, entry, err)
+		b.scheduleRetry(ctx, storage, entry, err)
 		return err
 	}
-	faultPoint("revoke.revoked")
+	failpoint("revoke.revoked")
 	if entry.Attempts > 0 {
-		b.event(ctx, eventRevocationSettled, "config", entry.Config, "role", entry.Role, "id", entry.ID)
+		b.event(ctx, eventRevoke, "config", entry.Config, "role", entry.Role, "id", entry.ID)
 	}
-	return b.strikeOut(ctx, storage, entry, config)
+	return b.deleteEntry(ctx, storage, entry, config)
 }
 
 // canRevoke reports whether the vendor can end a credential before its expiry, under this configuration.
 func canRevoke(conn provider.Connection, can provider.Capabilities) bool {
-	if optional, ok := conn.(provider.RevocationOptional); ok && !optional.CanRevoke() {
+	if optional, ok := conn.(provider.ConditionalRevoker); ok && !optional.CanRevoke() {
 		return false
 	}
 	return can.Revokes
@@ -67,8 +67,8 @@ func revokeAtVendor(ctx context.Context, conn *connection, entry *ledger.Entry) 
 	return revoker.RevokeMarker(ctx, entry.Marker)
 }
 
-// strikeOut removes an entry, and its config if that was waiting for it to go.
-func (b *backend) strikeOut(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *configEntry) error {
+// deleteEntry removes an entry, and its config if that was waiting for it to go.
+func (b *backend) deleteEntry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *configEntry) error {
 	ctx = context.WithoutCancel(ctx)
 	if entry.IsShared() {
 		b.shared.forgetEntry(entry.ID)
@@ -89,7 +89,7 @@ func (b *backend) strikeOut(ctx context.Context, storage logical.Storage, entry 
 // letExpire keeps the account of a credential that its vendor cannot end, until it has expired.
 func (b *backend) letExpire(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *configEntry) error {
 	if !b.clock.Now().Before(entry.ExpiresAt) {
-		return b.strikeOut(ctx, storage, entry, config)
+		return b.deleteEntry(ctx, storage, entry, config)
 	}
 	if entry.State == ledger.StateExpiring {
 		return nil
@@ -98,12 +98,12 @@ func (b *backend) letExpire(ctx context.Context, storage logical.Storage, entry 
 	return b.ledger.Update(ctx, storage, entry)
 }
 
-// postpone writes down that a revocation failed and when to try again.
-func (b *backend) postpone(ctx context.Context, storage logical.Storage, entry *ledger.Entry, cause error) {
+// scheduleRetry writes down that a revocation failed and when to try again.
+func (b *backend) scheduleRetry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, cause error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	pause := min(firstRetry<<min(entry.Attempts, 10), lastRetry)
-	if errors.Is(cause, errNotAsked) {
+	if errors.Is(cause, errNotSent) {
 		pause = firstRetry // the vendor said nothing, so this was no attempt
 	} else {
 		entry.Attempts++
@@ -119,7 +119,7 @@ func (b *backend) postpone(ctx context.Context, storage logical.Storage, entry *
 	if err != nil {
 		b.Logger().Error("a failed revocation could not be written down", "config", entry.Config, "id", entry.ID, "error", err)
 	}
-	b.event(ctx, eventRevocationFailed, "config", entry.Config, "role", entry.Role, "id", entry.ID,
+	b.event(ctx, eventRevokeFail, "config", entry.Config, "role", entry.Role, "id", entry.ID,
 		"attempts", strconv.Itoa(entry.Attempts), "next_attempt_at", formatTime(entry.NextAttemptAt))
 	b.Logger().Warn("revocation failed, will be tried again", "config", entry.Config, "role", entry.Role, "id", entry.ID,
 		"attempts", entry.Attempts, "next", entry.NextAttemptAt, "error", cause)

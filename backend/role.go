@@ -70,11 +70,13 @@ func (r *roleEntry) fieldData(vendor provider.Provider) *framework.FieldData {
 	return &framework.FieldData{Raw: r.Fields, Schema: vendor.RoleFields()}
 }
 
-// transit is taken off what is left of a credential's life: Vault counts a lease from when the answer arrives.
-const transit = time.Second
+// transitAllowance is taken off what is left of a credential's life: Vault counts a lease from when the answer arrives.
+const transitAllowance = time.Second
 
-// leasable is how long a lease can be on a credential that has so much left: whole seconds, as Vault counts.
-func leasable(left time.Duration) time.Duration { return (left - transit).Truncate(time.Second) }
+// maxLeaseTTL is how long a lease can be on a credential that has so much left: whole seconds, as Vault counts.
+func maxLeaseTTL(left time.Duration) time.Duration {
+	return (left - transitAllowance).Truncate(time.Second)
+}
 
 // lifetimes are the durations of a role's leases, with mount and vendor taken into account.
 type lifetimes struct {

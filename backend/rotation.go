@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// seizeTimeout bounds how long a rotation waits for requests under way, while it holds back new ones.
-	seizeTimeout = 30 * time.Second
+	// exclusiveTimeout bounds how long a rotation waits for requests under way, while it holds back new ones.
+	exclusiveTimeout = 30 * time.Second
 
 	// passwordBytes are the random ones of a password that is made without a policy; it has 32 characters then.
 	passwordBytes = 21
 )
 
-// errSeized refuses what cannot happen beside a rotation.
-var errSeized = logical.CodedError(http.StatusConflict, "the root credential of this config is being rotated at the moment; try again")
+// errRotationInProgress refuses what cannot happen beside a rotation.
+var errRotationInProgress = logical.CodedError(http.StatusConflict, "the root credential of this config is being rotated at the moment; try again")
 
 // rotateRoot replaces a config's root credential by another, and returns warnings for the operator. No request uses
 // the config meanwhile: its login may end with the change, and a second attempt with the former password can lock a
@@ -35,8 +35,8 @@ func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name 
 		return nil, err
 	}
 	b.Logger().Info("root credential rotated", "config", name)
-	b.event(ctx, eventRotated, "config", name)
-	if err := b.finishRotation(context.WithoutCancel(ctx), storage, name); err != nil {
+	b.event(ctx, eventRootRotate, "config", name)
+	if err := b.completeRotation(context.WithoutCancel(ctx), storage, name); err != nil {
 		warnings = append(warnings, "the root credential is rotated; what is left to do will be tried again: "+err.Error())
 	}
 	return warnings, nil
@@ -45,7 +45,7 @@ func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name 
 // rotate is rotateRoot but for what follows it.
 func (b *backend) rotate(ctx context.Context, storage logical.Storage, name string) ([]string, error) {
 	// What an earlier rotation has left open is settled first. Its former root credential would be forgotten otherwise.
-	if err := b.endFormer(ctx, storage, name); err != nil {
+	if err := b.revokePrevious(ctx, storage, name); err != nil {
 		return nil, err
 	}
 	seen, err := b.config(ctx, storage, name)
@@ -53,7 +53,7 @@ func (b *backend) rotate(ctx context.Context, storage logical.Storage, name stri
 		return nil, err
 	}
 	if seen == nil {
-		return nil, errConfigChanged(name)
+		return nil, errConflict(name)
 	}
 	switch can := b.providers[seen.Vendor].Capabilities(); {
 	case !can.RotatesRoot:
@@ -64,12 +64,12 @@ func (b *backend) rotate(ctx context.Context, storage logical.Storage, name stri
 	case seen.Retired:
 		return nil, &provider.Error{Class: provider.ClassInvalid, Message: "the config is retired"}
 	}
-	if err := b.aloneWithRoot(ctx, storage, name, seen); err != nil {
+	if err := b.ensureRootNotShared(ctx, storage, name, seen); err != nil {
 		return nil, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, seizeTimeout)
+	waiting, cancel := context.WithTimeout(ctx, exclusiveTimeout)
 	defer cancel()
-	conn, free, err := b.connections.seize(waiting, storage, name, seen)
+	conn, free, err := b.connections.acquireExclusive(waiting, storage, name, seen)
 	if err != nil {
 		return nil, err
 	}
@@ -79,8 +79,8 @@ func (b *backend) rotate(ctx context.Context, storage logical.Storage, name stri
 		return nil, err
 	}
 	// One that another rotation has left meanwhile would be forgotten.
-	if entry == nil || entry.Revision != seen.Revision || entry.Root.Former != nil {
-		return nil, errConfigChanged(name)
+	if entry == nil || entry.Revision != seen.Revision || entry.Root.Previous != nil {
+		return nil, errConflict(name)
 	}
 	rotator, ok := conn.Connection.(provider.RootRotator)
 	if !ok {
@@ -89,9 +89,9 @@ func (b *backend) rotate(ctx context.Context, storage logical.Storage, name stri
 	return b.replaceRoot(ctx, storage, name, entry, conn, rotator)
 }
 
-// aloneWithRoot refuses to replace a root credential that another config of the mount uses too: that one would be
+// ensureRootNotShared refuses to replace a root credential that another config of the mount uses too: that one would be
 // locked out, and could not even revoke what it has issued.
-func (b *backend) aloneWithRoot(ctx context.Context, storage logical.Storage, name string, entry *configEntry) error {
+func (b *backend) ensureRootNotShared(ctx context.Context, storage logical.Storage, name string, entry *configEntry) error {
 	names, err := storage.List(ctx, configPrefix)
 	if err != nil {
 		return fmt.Errorf("listing the configs: %w", err)
@@ -134,18 +134,18 @@ func (b *backend) replaceRoot(ctx context.Context, storage logical.Storage, name
 		return nil, err
 	}
 	intended, inPlace := *entry, fresh != nil
-	proposed := otherRoot{Generation: rand.Text()}
+	proposed := rootCandidate{ConnectionID: rand.Text()}
 	if inPlace {
-		proposed = entry.Root.proposal(fresh)
-		intended.Root.keep(proposed)
-		err = b.storeConfig(ctx, storage, name, entry, &intended)
+		proposed = entry.Root.nextPending(fresh)
+		intended.Root.put(proposed)
+		err = b.compareAndSwapConfig(ctx, storage, name, entry, &intended)
 	} else {
-		err = b.noteRoot(ctx, storage, name, marker)
+		err = b.putRootIntent(ctx, storage, name, marker)
 	}
 	if err != nil {
 		return nil, err
 	}
-	faultPoint("rotate.noted")
+	failpoint("rotate.noted")
 	var rotated *provider.RotatedRoot
 	err = b.callVendor(conn, entry.Vendor, operationRotate, func() (err error) {
 		rotated, err = rotator.RotateRoot(ctx, marker, proposed.Fields)
@@ -155,82 +155,82 @@ func (b *backend) replaceRoot(ctx context.Context, storage logical.Storage, name
 		if class := provider.ClassOf(err); class.Definite() {
 			if inPlace && class == provider.ClassInvalid {
 				// Was it about the new one, or about the present one, which another may have replaced?
-				if _, checkErr := checkRoot(ctx, entry.Vendor, conn); checkErr != nil {
-					conn.noteRefusal(checkErr)
+				if _, checkErr := verifyRoot(ctx, entry.Vendor, conn); checkErr != nil {
+					conn.recordAuthFailure(checkErr)
 					class = provider.ClassUnavailable
 				}
 			}
-			b.withdraw(ctx, storage, name, marker, &intended, class)
+			b.abortRotation(ctx, storage, name, marker, &intended, class)
 		}
 		return nil, err
 	}
-	faultPoint("rotate.rotated")
+	failpoint("rotate.rotated")
 
 	// What was changed at the vendor has to be stored, whether or not somebody waits for it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	proposed.Fields = rotated.Fields
-	next := intended.with(proposed, b.clock.Now())
+	next := intended.withRoot(proposed, b.clock.Now())
 	if inPlace {
-		next = intended.inPlace(proposed, b.clock.Now())
+		next = intended.replacedInPlace(proposed, b.clock.Now())
 	} else {
 		next.RootMarker = marker
 	}
-	next.Root.Former, next.Root.LookAtCredentials = rotated.Former, rotated.MayEndCredentials
-	if err := b.takeIntoUse(ctx, storage, name, &intended, next); err != nil {
-		return nil, b.notTaken(ctx, storage, name, marker, rotated, err)
+	next.Root.Previous, next.Root.RecheckCredentials = rotated.Previous, rotated.InvalidatesCredentials
+	if err := b.activateRoot(ctx, storage, name, &intended, next); err != nil {
+		return nil, b.rollbackRotation(ctx, storage, name, marker, rotated, err)
 	}
-	faultPoint("rotate.stored")
+	failpoint("rotate.stored")
 	if !inPlace {
-		b.bootstrapSettled(ctx, storage, name, marker)
+		b.clearRootIntent(ctx, storage, name, marker)
 	}
-	if dead, err := b.lookAtCredentials(ctx, storage, name, next); err == nil && dead > 0 {
+	if dead, err := b.recheckCredentials(ctx, storage, name, next); err == nil && dead > 0 {
 		rotated.Warnings = append(rotated.Warnings, fmt.Sprintf(
 			"the vendor has ended %d live credentials with the former root credential; who holds them has to read new ones", dead))
 	}
 	return rotated.Warnings, nil
 }
 
-// takeIntoUse proves that a config's next root credential works, stores it, and makes its connection the config's.
-func (b *backend) takeIntoUse(ctx context.Context, storage logical.Storage, name string, present, next *configEntry) error {
-	report := b.reportLogout(name)
+// activateRoot proves that a config's next root credential works, stores it, and makes its connection the config's.
+func (b *backend) activateRoot(ctx context.Context, storage logical.Storage, name string, present, next *configEntry) error {
+	report := b.logoutWarning(name)
 	fresh, err := b.openConnection(storage, name, next)
 	if err != nil {
 		return err
 	}
-	_, err = checkRoot(ctx, next.Vendor, fresh)
+	_, err = verifyRoot(ctx, next.Vendor, fresh)
 	if err == nil {
-		err = b.storeConfig(ctx, storage, name, present, next)
+		err = b.compareAndSwapConfig(ctx, storage, name, present, next)
 	}
 	if err != nil {
-		logOut(ctx, report)(fresh)
+		logout(ctx, report)(fresh)
 		return err
 	}
-	b.adopt(ctx, storage, name, present, next, fresh, report)
+	b.swapConnection(ctx, storage, name, present, next, fresh, report)
 	return nil
 }
 
-// withdraw is for a change that the vendor has refused.
-func (b *backend) withdraw(ctx context.Context, storage logical.Storage, name, marker string, intended *configEntry, class provider.Class) {
+// abortRotation is for a change that the vendor has refused.
+func (b *backend) abortRotation(ctx context.Context, storage logical.Storage, name, marker string, intended *configEntry, class provider.Class) {
 	if !intended.Root.inDoubt() {
-		b.bootstrapSettled(ctx, storage, name, marker)
+		b.clearRootIntent(ctx, storage, name, marker)
 		return
 	}
 	refused := *intended
-	state := otherRefused
+	state := candidateRejected
 	if class == provider.ClassInvalid {
-		state = otherUnacceptable
+		state = candidateInvalid
 	}
-	refused.Root.judged(state)
-	if err := b.storeConfig(context.WithoutCancel(ctx), storage, name, intended, &refused); err != nil {
+	refused.Root.resolveInDoubt(state)
+	if err := b.compareAndSwapConfig(context.WithoutCancel(ctx), storage, name, intended, &refused); err != nil {
 		b.Logger().Warn("a refused rotation could not be struck out; the next request finds out which root credential is in force",
 			"config", name, "error", err)
 	}
 }
 
-// notTaken ends a new root credential that could not be taken into use, or, where it has replaced the former, says
+// rollbackRotation ends a new root credential that could not be taken into use, or, where it has replaced the former, says
 // that both are kept.
-func (b *backend) notTaken(ctx context.Context, storage logical.Storage, name, marker string, rotated *provider.RotatedRoot, cause error) error {
+func (b *backend) rollbackRotation(ctx context.Context, storage logical.Storage, name, marker string, rotated *provider.RotatedRoot, cause error) error {
 	if rotated.Undo == nil {
 		return &provider.Error{
 			Class: provider.ClassAmbiguous, Err: cause,
@@ -238,7 +238,7 @@ func (b *backend) notTaken(ctx context.Context, storage logical.Storage, name, m
 			Remedy:  "both are kept, and the next request finds out which is in force",
 		}
 	}
-	if errors.Is(cause, errMayBeStored) {
+	if errors.Is(cause, errIndeterminate) {
 		return &provider.Error{
 			Class: provider.ClassAmbiguous, Err: cause,
 			Message: "the vendor has made a new root credential, and whether it is stored is not known: " + cause.Error(),
@@ -248,7 +248,7 @@ func (b *backend) notTaken(ctx context.Context, storage logical.Storage, name, m
 	if err := rotated.Undo(ctx); err != nil {
 		b.Logger().Warn("a new root credential that is not in use could not be ended; that is tried again", "config", name, "marker", marker, "error", err)
 	} else {
-		b.bootstrapSettled(ctx, storage, name, marker)
+		b.clearRootIntent(ctx, storage, name, marker)
 	}
 	return fmt.Errorf("the new root credential could not be taken into use, and the present one stays: %w", cause)
 }
@@ -270,8 +270,8 @@ func (b *backend) newPassword(ctx context.Context, policy string) (string, error
 	return password, nil
 }
 
-// errConfigChanged refuses to overwrite what another request has stored in the meantime.
-func errConfigChanged(name string) error {
+// errConflict refuses to overwrite what another request has stored in the meantime.
+func errConflict(name string) error {
 	return logical.CodedError(http.StatusConflict,
 		fmt.Sprintf("config %q was changed by another request at the same time; read it and try again", name))
 }

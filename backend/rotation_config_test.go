@@ -18,12 +18,12 @@ func TestConfigWrite_UnverifiedRoot_KeepsTheOneThatOnlyVaultKnows(t *testing.T) 
 	m.configure("ftd", nil)
 	m.rotate("ftd")
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": "a typing mistake", "verify_connection": false})
-	m.requireHeals("ftd")
+	m.requireRecovers("ftd")
 
 	m.must(logical.UpdateOperation, "config/other", m.configData("trend", nil))
 	entry, err := readConfig(t.Context(), m.storage, "other")
 	require.NoError(t, err)
-	require.Empty(t, entry.Root.Others)
+	require.Empty(t, entry.Root.Candidates)
 }
 
 func TestConfigWrite_UnverifiedRootTwice_KeepsTheOneThatOnlyVaultKnows(t *testing.T) {
@@ -33,7 +33,7 @@ func TestConfigWrite_UnverifiedRootTwice_KeepsTheOneThatOnlyVaultKnows(t *testin
 	for _, mistake := range []string{"a typing mistake", "another mistake"} {
 		m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": mistake, "verify_connection": false})
 	}
-	m.requireHeals("ftd")
+	m.requireRecovers("ftd")
 }
 
 // The right to change an address is not the right to read the root credential, nor one that is kept beside it.
@@ -89,8 +89,8 @@ func TestConfigWrite_VerifiedRoot_MakesVaultForgetTheOthers(t *testing.T) {
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": "An0ther-password"})
 	entry, err := readConfig(t.Context(), m.storage, "ftd")
 	require.NoError(t, err)
-	require.Empty(t, entry.Root.Others)
-	require.False(t, entry.Root.OnlyHere)
+	require.Empty(t, entry.Root.Candidates)
+	require.False(t, entry.Root.VaultManaged)
 	m.must(logical.DeleteOperation, "config/ftd", nil)
 }
 
@@ -106,7 +106,7 @@ func TestConfigDelete_RootThatOnlyVaultKnows_NeedsForce(t *testing.T) {
 			status, text := m.refused(logical.DeleteOperation, "config/ftd", nil)
 			require.Equal(t, http.StatusConflict, status)
 			require.Contains(t, text, "nobody but Vault knows")
-			m.learn("ftd")
+			m.rememberRotatedSecrets("ftd")
 			response := m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
 			require.Contains(t, strings.Join(response.Warnings, "\n"), "nobody but Vault knows")
 		})
@@ -153,8 +153,8 @@ func TestConfigWrite_FormerRootIsStillAlive_IsEndedFirstOrTheWriteIsRefused(t *t
 	response := m.must(logical.UpdateOperation, "config/trend", map[string]any{"api_key": written["api_key"], "force": true})
 	require.Contains(t, strings.Join(response.Warnings, "\n"), "end it at the vendor")
 	m.vendors.ClearFaults("trend")
-	m.clock.advance(refusedRootRest + time.Second)
-	m.tick()
+	m.clock.advance(rejectedRootBackoff + time.Second)
+	m.runPeriodic()
 	m.must(logical.ReadOperation, "config/trend/check", nil)
 }
 
@@ -165,6 +165,6 @@ func TestConfigWrite_RotationInDoubt_IsSettledFirst(t *testing.T) {
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true, Times: 1})
 	m.refused(logical.UpdateOperation, "config/ftd/rotate-root", nil)
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"request_timeout": "20s"})
-	m.tick()
+	m.runPeriodic()
 	m.requireSettled(rotations[0], true)
 }

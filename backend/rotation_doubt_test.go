@@ -56,7 +56,7 @@ func (m *mount) proposed() string {
 	m.t.Helper()
 	entry, err := readConfig(m.t.Context(), m.storage, "ftd")
 	require.NoError(m.t, err)
-	return entry.Root.Others[len(entry.Root.Others)-1].Fields["password"].(string)
+	return entry.Root.Candidates[len(entry.Root.Candidates)-1].Fields["password"].(string)
 }
 
 func (m *mount) changePassword(password string) {
@@ -65,8 +65,8 @@ func (m *mount) changePassword(password string) {
 	require.NoError(m.t, err)
 }
 
-// requireHeals demands that reads work again, once one has found the root credential refused.
-func (m *mount) requireHeals(vendor string) {
+// requireRecovers demands that reads work again, once one has found the root credential refused.
+func (m *mount) requireRecovers(vendor string) {
 	m.t.Helper()
 	for range 2 {
 		if _, _, err := m.request(logical.ReadOperation, "creds/"+vendor, nil); err == nil {
@@ -75,7 +75,7 @@ func (m *mount) requireHeals(vendor string) {
 		m.clock.advance(time.Minute) // the device may wish to be left alone, and a refused login is remembered
 	}
 	require.NoError(m.t, m.revoke(m.read(vendor)))
-	m.learn(vendor)
+	m.rememberRotatedSecrets(vendor)
 }
 
 // wrongPasswords counts logins that the device has refused.
@@ -102,7 +102,7 @@ func TestRotateRoot_WriteTookPlaceAndReportedAFailure_StoredRootIsTheOneThatLive
 				m.restart()
 				require.NoError(t, m.revoke(m.read(r.vendor)), "after: %v", err)
 				m.clock.advance(time.Hour)
-				m.tick()
+				m.runPeriodic()
 				m.requireSettled(r, true)
 			})
 			if over || t.Failed() {
@@ -122,7 +122,7 @@ func TestBootstrap_WriteTookPlaceAndReportedAFailure_StoredRootIsNotEnded(t *tes
 	require.Error(t, err)
 	m.restart()
 	m.clock.advance(issueDeadline + time.Second)
-	m.tick()
+	m.runPeriodic()
 	m.must(logical.ReadOperation, "config/trend/check", nil)
 	require.Len(t, m.bootstrapped(), 1)
 }
@@ -133,10 +133,10 @@ func TestRotateRoot_ChangeComesLateAndRotationsFollow_NoPasswordIsForgotten(t *t
 	lost := emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true}
 	for name, then := range map[string]func(*mount){
 		"the operator tries again": func(m *mount) { _, _ = m.rotateOn(m.storage, "ftd") },
-		"another is refused first": func(m *mount) { _, _ = m.rotateOn(m.storage, "ftd"); m.tick() },
+		"another is refused first": func(m *mount) { _, _ = m.rotateOn(m.storage, "ftd"); m.runPeriodic() },
 		"rotation_period tries again": func(m *mount) {
 			m.clock.advance(25 * time.Hour)
-			m.tick()
+			m.runPeriodic()
 		},
 		"nobody does anything": func(*mount) {},
 	} {
@@ -149,7 +149,7 @@ func TestRotateRoot_ChangeComesLateAndRotationsFollow_NoPasswordIsForgotten(t *t
 				_, _, _ = m.request(logical.ReadOperation, "creds/ftd", nil)
 				m.changePassword(m.proposed())
 				then(m)
-				m.requireHeals("ftd")
+				m.requireRecovers("ftd")
 			})
 		}
 	}
@@ -175,8 +175,8 @@ func TestRotateRoot_DeviceComesBackWithTheFormerPassword_IsFoundOut(t *testing.T
 	require.NoError(t, err)
 	m.rotate("ftd")
 	m.changePassword(entry.Fields["password"].(string))
-	m.requireHeals("ftd")
-	m.tick()
+	m.requireRecovers("ftd")
+	m.runPeriodic()
 	m.requireSettled(rotations[0], true)
 }
 
@@ -189,9 +189,9 @@ func TestInDoubt_DeviceComesBackWithThePasswordBeforeTheStoredOne_IsFoundOut(t *
 	require.NoError(t, err)
 	m.rotate("ftd")
 	m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true})
-	m.learn("ftd")
+	m.rememberRotatedSecrets("ftd")
 	m.changePassword(entry.Fields["password"].(string))
-	m.requireHeals("ftd")
+	m.requireRecovers("ftd")
 }
 
 // A refusal can be about the present password, which a change that came late has replaced while our login lives on.
@@ -206,10 +206,10 @@ func TestRotateRoot_PresentPasswordIsCalledWrong_ProposedOneIsNotGivenUp(t *test
 			m.changePassword(m.proposed())
 			for range 3 {
 				_, _ = m.rotateOn(m.storage, "ftd")
-				m.clock.advance(refusedRootRest + time.Second)
+				m.clock.advance(rejectedRootBackoff + time.Second)
 			}
 			m.clock.advance(24 * time.Hour)
-			m.requireHeals("ftd")
+			m.requireRecovers("ftd")
 		})
 	}
 }
@@ -235,9 +235,9 @@ func TestInDoubt_RotationHadTakenPlace_IsTold(t *testing.T) {
 	m.configure("ftd", nil)
 	sent := m.watchEvents()
 	m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true})
-	m.tick()
-	m.learn("ftd")
-	require.Equal(t, []string{eventRotationFailed, eventRotated}, sent.kinds)
+	m.runPeriodic()
+	m.rememberRotatedSecrets("ftd")
+	require.Equal(t, []string{eventRootRotateFail, eventRootRotate}, sent.kinds)
 }
 
 func TestInDoubt_DeviceDoesNotAnswerEverything_ReadsGoOnAndWrongPasswordsAreFew(t *testing.T) {
@@ -273,7 +273,7 @@ func TestInDoubt_LoginsDoNotPileUp(t *testing.T) {
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "revoke_token", Status: http.StatusServiceUnavailable})
 	for range 6 {
 		_, _, _ = m.request(logical.ReadOperation, "creds/ftd", nil)
-		m.clock.advance(unansweredRest)
+		m.clock.advance(unavailableBackoff)
 	}
 	require.Len(t, m.leased("ftd"), 3, "nobody is logged out for a login of ours")
 }
@@ -288,7 +288,7 @@ func TestInDoubt_SettingWasWrong_IsCorrectedWithoutVerifying(t *testing.T) {
 	require.Contains(t, text, "verify_connection=false")
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"api_version": "latest", "verify_connection": false})
 	require.NoError(t, m.revoke(m.read("ftd")))
-	m.learn("ftd")
+	m.rememberRotatedSecrets("ftd")
 }
 
 // Two rotations at once: the second has ended the former root credential of one before, and then finds another.
@@ -309,8 +309,8 @@ func TestRotateRoot_AnotherRotationHasLeftAFormerRoot_IsRefused(t *testing.T) {
 	m.vendors.ClearFaults("trend")
 	close(slow.goOn)
 	require.Error(t, <-done)
-	m.clock.advance(refusedRootRest + time.Second)
-	m.tick()
+	m.clock.advance(rejectedRootBackoff + time.Second)
+	m.runPeriodic()
 	m.requireSettled(r, true)
 }
 

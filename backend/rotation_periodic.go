@@ -25,12 +25,12 @@ func (c *configEntry) rotationDue(now time.Time) bool {
 		return false
 	}
 	// A time to come is that of a clock that was wrong.
-	return c.Root.SetAt.After(now) || !now.Before(c.Root.SetAt.Add(c.RotationPeriod))
+	return c.Root.UpdatedAt.After(now) || !now.Before(c.Root.UpdatedAt.Add(c.RotationPeriod))
 }
 
-// settleRoots is the periodic run's part in rotations: it finishes those that were interrupted, ends root credentials
+// maintainRoots is the periodic run's part in rotations: it finishes those that were interrupted, ends root credentials
 // that were made and never stored, and begins what is due by rotation_period.
-func (b *backend) settleRoots(ctx context.Context, storage logical.Storage) error {
+func (b *backend) maintainRoots(ctx context.Context, storage logical.Storage) error {
 	if b.System().ReplicationState().HasState(consts.ReplicationPerformanceSecondary) && !b.System().LocalMount() {
 		return nil // configs are the primary's to change
 	}
@@ -45,38 +45,38 @@ func (b *backend) settleRoots(ctx context.Context, storage logical.Storage) erro
 	ctx, cancel := context.WithTimeout(ctx, rootsBudget)
 	defer cancel()
 	for _, name := range names {
-		if b.clock.Now().Before(b.restingRoots[name]) || ctx.Err() != nil {
+		if b.clock.Now().Before(b.rootBackoffUntil[name]) || ctx.Err() != nil {
 			continue
 		}
-		if err := b.settleRoot(ctx, storage, name, slices.Contains(noted, name)); err != nil {
+		if err := b.maintainRoot(ctx, storage, name, slices.Contains(noted, name)); err != nil {
 			b.Logger().Warn("the root credential of a config could not be settled", "config", name, "error", err)
 			if config, readErr := b.config(ctx, storage, name); readErr == nil && config != nil && config.rotationDue(b.clock.Now()) {
-				b.event(ctx, eventRotationFailed, "config", name)
+				b.event(ctx, eventRootRotateFail, "config", name)
 			}
-			b.restingRoots[name] = b.clock.Now().Add(refusedRootRest)
+			b.rootBackoffUntil[name] = b.clock.Now().Add(rejectedRootBackoff)
 		}
 	}
 	return nil
 }
 
-// settleRoot is settleRoots for one config. Noted says that root credentials may be left of earlier attempts.
-func (b *backend) settleRoot(ctx context.Context, storage logical.Storage, name string, noted bool) error {
+// maintainRoot is maintainRoots for one config. Noted says that root credentials may be left of earlier attempts.
+func (b *backend) maintainRoot(ctx context.Context, storage logical.Storage, name string, noted bool) error {
 	entry, err := b.config(ctx, storage, name)
 	if err != nil || entry == nil {
 		return err
 	}
-	if entry.Root.inDoubt() || noted || entry.Root.Former != nil || entry.Root.LookAtCredentials {
-		config, conn, err := b.configInUse(ctx, storage, name) // which settles a proposed one
+	if entry.Root.inDoubt() || noted || entry.Root.Previous != nil || entry.Root.RecheckCredentials {
+		config, conn, err := b.acquireConfig(ctx, storage, name) // which settles a proposed one
 		if err != nil {
 			return err
 		}
 		if noted {
-			for _, warning := range b.endStaleRoots(ctx, storage, name, config.RootMarker, conn.Connection) {
+			for _, warning := range b.revokeOrphanedRoots(ctx, storage, name, config.RootMarker, conn.Connection) {
 				b.Logger().Warn(warning, "config", name)
 			}
 		}
 		conn.release()
-		if err := b.finishRotation(ctx, storage, name); err != nil {
+		if err := b.completeRotation(ctx, storage, name); err != nil {
 			return err
 		}
 		if config.Retired {

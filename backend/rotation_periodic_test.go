@@ -18,22 +18,22 @@ func TestRotationPeriod_RotatesWhenDueAndNotBefore(t *testing.T) {
 		m.must(logical.UpdateOperation, "config/"+r.vendor, map[string]any{"rotation_period": "24h"})
 		sent := m.watchEvents()
 		m.clock.advance(23 * time.Hour)
-		m.tick()
+		m.runPeriodic()
 		require.Empty(t, sent.kinds)
 		m.clock.advance(time.Hour)
-		m.tick()
-		m.tick()
-		require.Equal(t, []string{eventRotated}, sent.kinds)
+		m.runPeriodic()
+		m.runPeriodic()
+		require.Equal(t, []string{eventRootRotate}, sent.kinds)
 		m.requireSettled(r, true)
 
 		m.clock.advance(24 * time.Hour)
 		m.fault(emulator.Fault{Vendor: r.vendor, Route: r.change, Status: http.StatusForbidden, Times: 1})
-		m.tick()
-		m.tick()
-		require.Equal(t, []string{eventRotated, eventRotationFailed}, sent.kinds, "not at each tick")
-		m.clock.advance(refusedRootRest)
-		m.tick()
-		require.Equal(t, []string{eventRotated, eventRotationFailed, eventRotated}, sent.kinds)
+		m.runPeriodic()
+		m.runPeriodic()
+		require.Equal(t, []string{eventRootRotate, eventRootRotateFail}, sent.kinds, "not at each tick")
+		m.clock.advance(rejectedRootBackoff)
+		m.runPeriodic()
+		require.Equal(t, []string{eventRootRotate, eventRootRotateFail, eventRootRotate}, sent.kinds)
 	})
 }
 
@@ -44,8 +44,8 @@ func TestRotationPeriod_LostAnswerThatHasActed_IsTheRotation(t *testing.T) {
 	m.clock.advance(25 * time.Hour)
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true, Times: 1})
 	for range 3 {
-		m.tick()
-		m.clock.advance(refusedRootRest + time.Second)
+		m.runPeriodic()
+		m.clock.advance(rejectedRootBackoff + time.Second)
 	}
 	changes := 0
 	for _, request := range m.vendors.Requests("ftd") {
@@ -65,11 +65,11 @@ func TestRotationPeriod_CannotBegin_IsTold(t *testing.T) {
 	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
 	m.rotate("trend")
 	sent := m.watchEvents()
-	m.tick()
+	m.runPeriodic()
 	require.Empty(t, sent.kinds)
 	m.clock.advance(25 * time.Hour)
-	m.tick()
-	require.Equal(t, []string{eventRotationFailed}, sent.kinds)
+	m.runPeriodic()
+	require.Equal(t, []string{eventRootRotateFail}, sent.kinds)
 }
 
 func TestRotationPeriod_ClockAndFormerVersions(t *testing.T) {
@@ -84,7 +84,7 @@ func TestRotationPeriod_ClockAndFormerVersions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Now()
-			entry := &configEntry{RotationPeriod: 24 * time.Hour, Root: rootState{SetAt: now.Add(c.setAt)}}
+			entry := &configEntry{RotationPeriod: 24 * time.Hour, Root: rootState{UpdatedAt: now.Add(c.setAt)}}
 			require.Equal(t, c.due, entry.rotationDue(now))
 			entry.Retired = true
 			require.False(t, entry.rotationDue(now))
@@ -98,6 +98,6 @@ func TestRotationPeriod_ClockAndFormerVersions(t *testing.T) {
 	require.NoError(t, m.backend.putConfig(t.Context(), m.storage, "ftd", entry))
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"rotation_period": "720h"})
 	sent := m.watchEvents()
-	m.tick()
+	m.runPeriodic()
 	require.Empty(t, sent.kinds, "the period begins when it is set")
 }

@@ -41,7 +41,7 @@ func forRotations(t *testing.T, run func(*testing.T, *mount, rotation)) {
 
 func (m *mount) rotate(vendor string) *logical.Response {
 	m.t.Helper()
-	defer m.learn(vendor)
+	defer m.rememberRotatedSecrets(vendor)
 	return m.must(logical.UpdateOperation, "config/"+vendor+"/rotate-root", nil)
 }
 
@@ -49,14 +49,14 @@ func (m *mount) rotate(vendor string) *logical.Response {
 // may, as told, and that nothing is left to do.
 func (m *mount) requireSettled(r rotation, rotated bool) {
 	m.t.Helper()
-	m.learn(r.vendor)
+	m.rememberRotatedSecrets(r.vendor)
 	m.must(logical.ReadOperation, "config/"+r.vendor+"/check", nil)
 	require.NoError(m.t, m.revoke(m.read(r.vendor)))
 	require.Len(m.t, m.logins(r.vendor), 1, "one root key at Trend, one login at FTD")
 	entry, err := readConfig(m.t.Context(), m.storage, r.vendor)
 	require.NoError(m.t, err)
-	require.Nil(m.t, entry.Root.Former)
-	require.False(m.t, entry.Root.LookAtCredentials)
+	require.Nil(m.t, entry.Root.Previous)
+	require.False(m.t, entry.Root.RecheckCredentials)
 	require.False(m.t, entry.Root.inDoubt())
 	noted, err := m.storage.List(m.t.Context(), bootstrapPrefix)
 	require.NoError(m.t, err)
@@ -78,9 +78,9 @@ func TestRotateRoot_NewOneIsInUseAndTheFormerDead(t *testing.T) {
 		m.clock.advance(time.Minute)
 		response := m.rotate(r.vendor)
 		require.NotEmpty(t, response.Warnings)
-		require.Equal(t, []string{eventRotated}, sent.kinds)
+		require.Equal(t, []string{eventRootRotate}, sent.kinds)
 		read := m.must(logical.ReadOperation, "config/"+r.vendor, nil).Data
-		require.Equal(t, formatTime(m.clock.Now()), read["root_set_at"])
+		require.Equal(t, formatTime(m.clock.Now()), read["root_updated_at"])
 		require.NoError(t, m.revoke(before))
 		m.restart()
 		m.requireSettled(r, true)
@@ -110,7 +110,7 @@ func TestRotateRoot_VendorRefuses_PresentOneStays(t *testing.T) {
 		m.fault(emulator.Fault{Vendor: r.vendor, Route: r.change, Status: http.StatusForbidden, Times: 1})
 		status, _ := m.refused(logical.UpdateOperation, "config/"+r.vendor+"/rotate-root", nil)
 		require.Equal(t, http.StatusBadRequest, status)
-		require.Equal(t, []string{eventRotationFailed}, sent.kinds)
+		require.Equal(t, []string{eventRootRotateFail}, sent.kinds)
 		m.requireSettled(r, false)
 	})
 }
@@ -124,12 +124,12 @@ func TestRotateRoot_AnswerLost_NextRequestFindsOutWhichIsInForce(t *testing.T) {
 				status, _ := m.refused(logical.UpdateOperation, "config/"+r.vendor+"/rotate-root", nil)
 				require.Equal(t, http.StatusFailedDependency, status)
 				if r.vendor == "ftd" {
-					require.Equal(t, "in doubt", m.must(logical.ReadOperation, "config/ftd", nil).Data["root_state"])
+					require.Equal(t, "in_doubt", m.must(logical.ReadOperation, "config/ftd", nil).Data["root_state"])
 				}
 				m.restart()
 				require.NoError(t, m.revoke(m.read(r.vendor)), "the very next read")
 				m.clock.advance(issueDeadline + time.Second)
-				m.tick()
+				m.runPeriodic()
 				// At Trend, what was made is ended: its secret was in the answer.
 				m.requireSettled(r, acted && r.vendor == "ftd")
 			})
@@ -145,7 +145,7 @@ func TestRotateRoot_StorageFailsAtTheNthOperationAndTheProcessDies_NoRootIsLost(
 			t.Run(fmt.Sprintf("%s/%d", r.vendor, n), func(t *testing.T) {
 				m := newMount(t)
 				m.configure(r.vendor, r.role)
-				m.restart() // nothing is cached
+				m.restart() // actionNone is cached
 				failing := &nthFails{Storage: m.storage, left: n}
 				_, _, err := m.send(t.Context(), &logical.Request{
 					Operation: logical.UpdateOperation, Path: "config/" + r.vendor + "/rotate-root", Storage: failing, MountPoint: "vendorauth/",
@@ -154,7 +154,7 @@ func TestRotateRoot_StorageFailsAtTheNthOperationAndTheProcessDies_NoRootIsLost(
 				m.restart()
 				require.NoError(t, m.revoke(m.read(r.vendor)), "after: %v", err)
 				m.clock.advance(time.Hour) // a login that could not be stored has ended too
-				m.tick()
+				m.runPeriodic()
 				entry, err := readConfig(t.Context(), m.storage, r.vendor)
 				require.NoError(t, err)
 				first := m.configData(r.vendor, nil)
@@ -229,15 +229,15 @@ func TestRotateRoot_ChangeComesLate_IsFoundOutOnceTheFormerIsRefused(t *testing.
 	require.NoError(t, m.revoke(m.read("ftd")))
 	entry, err := readConfig(t.Context(), m.storage, "ftd")
 	require.NoError(t, err)
-	require.Equal(t, otherRefused, entry.Root.Others[0].State)
+	require.Equal(t, candidateRejected, entry.Root.Candidates[0].State)
 
 	require.NoError(t, m.vendors.SetSwitch("ftd", "password_change_ends", "everything"))
-	_, err = m.vendors.Do("ftd", "change_password", map[string]string{"password": entry.Root.Others[0].Fields["password"].(string)})
+	_, err = m.vendors.Do("ftd", "change_password", map[string]string{"password": entry.Root.Candidates[0].Fields["password"].(string)})
 	require.NoError(t, err)
 	status, _ := m.refused(logical.ReadOperation, "creds/ftd", nil)
 	require.Equal(t, http.StatusBadRequest, status)
 	require.NoError(t, m.revoke(m.read("ftd")))
-	m.tick()
+	m.runPeriodic()
 	m.requireSettled(rotations[0], true)
 }
 
@@ -254,7 +254,7 @@ func TestRotateRoot_VendorTakesNeither_IsNotAskedAgainAndAgain(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, status)
 		require.Contains(t, text, "write a root credential that works to config/ftd")
 	}
-	m.tick()
+	m.runPeriodic()
 	require.LessOrEqual(t, m.operations("ftd")["password"]-before, 2)
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": changed["password"]})
 	require.NoError(t, m.revoke(m.read("ftd")))
@@ -267,16 +267,16 @@ func TestRotateRoot_FormerCannotBeEnded_IsTriedAgainAndKeepsTheConfig(t *testing
 	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
 	require.Contains(t, strings.Join(m.rotate("trend").Warnings, "\n"), "will be tried again")
 	require.Len(t, m.logins("trend"), 2)
-	require.Equal(t, "former not ended", m.must(logical.ReadOperation, "config/trend", nil).Data["root_state"])
+	require.Equal(t, "previous_not_revoked", m.must(logical.ReadOperation, "config/trend", nil).Data["root_state"])
 	_, text := m.refused(logical.DeleteOperation, "config/trend", nil)
 	require.Contains(t, text, "ending the former root credential")
 	_, text = m.refused(logical.UpdateOperation, "config/trend/rotate-root", nil)
 	require.Contains(t, text, "ending the former root credential")
-	m.tick()
+	m.runPeriodic()
 	require.Len(t, m.logins("trend"), 2)
 	m.vendors.ClearFaults("trend")
-	m.clock.advance(refusedRootRest + time.Second)
-	m.tick()
+	m.clock.advance(rejectedRootBackoff + time.Second)
+	m.runPeriodic()
 	m.requireSettled(r, true)
 }
 
@@ -294,7 +294,7 @@ func TestRotateRoot_ConfigIsRetiredMeanwhile_GoesWithTheFormerRoot(t *testing.T)
 	entry, err := readConfig(t.Context(), m.storage, "trend")
 	require.NoError(t, err)
 	require.NotNil(t, entry, "the former root credential is still alive")
-	m.tick()
+	m.runPeriodic()
 	entry, err = readConfig(t.Context(), m.storage, "trend")
 	require.NoError(t, err)
 	require.Nil(t, entry)

@@ -94,20 +94,20 @@ func (b *backend) renewCredential(ctx context.Context, req *logical.Request, _ *
 	if entry == nil || entry.State != ledger.StateLive {
 		return logical.ErrorResponse("%s: the credential has been revoked; read a new one from creds/%s", where, lease.Role), nil
 	}
-	config, conn, err := b.configInUse(ctx, req.Storage, lease.Config)
+	config, conn, err := b.acquireConfig(ctx, req.Storage, lease.Config)
 	if err != nil {
-		return fail(where, err)
+		return errorResponse(where, err)
 	}
 	defer conn.release()
-	if err := b.checkBinding(entry, config); err != nil {
-		return fail(where, err)
+	if err := b.checkOrigin(entry, config); err != nil {
+		return errorResponse(where, err)
 	}
 	driver, ok := conn.Connection.(provider.Renewer)
 	if !ok {
 		return logical.ErrorResponse("%s: credentials of vendor %q cannot be renewed; read a new one from creds/%s", where, config.Vendor, lease.Role), nil
 	}
 
-	renew := b.renewerOf(conn, config.Vendor, driver)
+	renew := b.renewFuncOf(conn, config.Vendor, driver)
 	limits := b.lifetimes(role, conn.MaxLifetime(), b.providers[config.Vendor].Capabilities().Renewal)
 	ttl, _, err := framework.CalculateTTL(b.System(), req.Secret.Increment, limits.TTL, 0, limits.MaxTTL, 0, req.Secret.IssueTime)
 	if err != nil {
@@ -122,7 +122,7 @@ func (b *backend) renewCredential(ctx context.Context, req *logical.Request, _ *
 		if provider.ClassOf(err) == provider.ClassNotFound {
 			err = fmt.Errorf("%w; read a new one from creds/%s", err, lease.Role)
 		}
-		return fail(where, err)
+		return errorResponse(where, err)
 	}
 	response := &logical.Response{Secret: req.Secret, Warnings: limits.Warnings}
 	response.Secret.TTL = ttl
@@ -133,11 +133,11 @@ func (b *backend) renewCredential(ctx context.Context, req *logical.Request, _ *
 	return response, nil
 }
 
-// renewer renews a credential at the vendor, as provider.Renewer does.
-type renewer func(ctx context.Context, handle json.RawMessage, lifetime time.Duration) (time.Time, error)
+// renewFunc renews a credential at the vendor, as provider.Renewer does.
+type renewFunc func(ctx context.Context, handle json.RawMessage, lifetime time.Duration) (time.Time, error)
 
-// renewerOf sends a driver's renewals the way of every vendor call.
-func (b *backend) renewerOf(conn *connection, vendor string, driver provider.Renewer) renewer {
+// renewFuncOf sends a driver's renewals the way of every vendor call.
+func (b *backend) renewFuncOf(conn *connection, vendor string, driver provider.Renewer) renewFunc {
 	return func(ctx context.Context, handle json.RawMessage, lifetime time.Duration) (expiresAt time.Time, err error) {
 		err = b.callVendor(conn, vendor, operationRenew, func() (err error) {
 			expiresAt, err = driver.Renew(ctx, handle, lifetime)
@@ -154,21 +154,21 @@ var errExpired = &provider.Error{Class: provider.ClassNotFound, Message: "the cr
 var errRevoked = &provider.Error{Class: provider.ClassNotFound, Message: "the credential has been revoked"}
 
 // renewExclusive renews a credential that one lease holds, and returns the TTL that the lease can have.
-func (b *backend) renewExclusive(ctx context.Context, storage logical.Storage, entry *ledger.Entry, renew renewer, ttl time.Duration) (time.Duration, error) {
-	faultPoint("renew.begun")
+func (b *backend) renewExclusive(ctx context.Context, storage logical.Storage, entry *ledger.Entry, renew renewFunc, ttl time.Duration) (time.Duration, error) {
+	failpoint("renew.begun")
 	// Never an earlier end than before: should this renewal fail half way, the lease keeps its old end.
 	lifetime := max(ttl+lifetimeMargin, entry.ExpiresAt.Sub(b.clock.Now()).Truncate(time.Second))
 	expiresAt, err := renew(ctx, entry.Handle, lifetime)
 	if err != nil {
 		return 0, err
 	}
-	faultPoint("renew.renewed")
+	failpoint("renew.renewed")
 	now := b.clock.Now()
-	ttl = min(ttl, leasable(expiresAt.Sub(now)))
+	ttl = min(ttl, maxLeaseTTL(expiresAt.Sub(now)))
 	if ttl <= 0 {
 		return 0, errExpired
 	}
-	entry.ExpiresAt, entry.LeaseEndsAt = expiresAt, now.Add(ttl)
+	entry.ExpiresAt, entry.LeaseExpiresAt = expiresAt, now.Add(ttl)
 	if err := b.ledger.Update(ctx, storage, entry); err != nil {
 		if errors.Is(err, ledger.ErrChanged) {
 			err = errRevoked
@@ -179,15 +179,15 @@ func (b *backend) renewExclusive(ctx context.Context, storage logical.Storage, e
 }
 
 // renewShared renews one holder's lease on a shared credential.
-func (b *backend) renewShared(ctx context.Context, storage logical.Storage, entry *ledger.Entry, holder string, renew renewer, ttl time.Duration) (time.Duration, error) {
-	if err := b.moveEnd(ctx, storage, entry, renew, ttl); err != nil {
+func (b *backend) renewShared(ctx context.Context, storage logical.Storage, entry *ledger.Entry, holder string, renew renewFunc, ttl time.Duration) (time.Duration, error) {
+	if err := b.extendExpiry(ctx, storage, entry, renew, ttl); err != nil {
 		if provider.ClassOf(err) == provider.ClassNotFound {
-			b.stopSharing(ctx, storage, entry)
+			b.unshare(ctx, storage, entry)
 		}
 		return 0, err
 	}
 	now := b.clock.Now()
-	ttl = min(ttl, leasable(entry.ExpiresAt.Sub(now)), leasable(entry.LifeEndsAt.Sub(now)))
+	ttl = min(ttl, maxLeaseTTL(entry.ExpiresAt.Sub(now)), maxLeaseTTL(entry.MaxExpiresAt.Sub(now)))
 	if ttl <= 0 {
 		return 0, errExpired
 	}
@@ -210,7 +210,7 @@ func (b *backend) revokeCredential(ctx context.Context, req *logical.Request, _ 
 		if err != nil || !last {
 			return nil, err
 		}
-		faultPoint("revoke.detached")
+		failpoint("revoke.detached")
 		b.shared.forgetEntry(lease.ID)
 	}
 	entry, err := b.ledger.Get(ctx, req.Storage, lease.Config, lease.ID)
@@ -222,7 +222,7 @@ func (b *backend) revokeCredential(ctx context.Context, req *logical.Request, _ 
 		// again drops what is in memory about its holders.
 		return nil, b.ledger.Remove(ctx, req.Storage, lease.Config, lease.ID)
 	}
-	if err := b.end(ctx, req.Storage, entry); err != nil {
+	if err := b.revokeEntry(ctx, req.Storage, entry); err != nil {
 		return nil, fmt.Errorf("role %q, config %q: revoking: %w", lease.Role, lease.Config, err)
 	}
 	return nil, nil

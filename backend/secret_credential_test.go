@@ -67,17 +67,17 @@ func TestRevoke_VendorUnreachable_FailsAndIsTriedAgainUntilTheVendorAgrees(t *te
 	require.NotEmpty(t, entry.LastError)
 
 	requests := len(m.vendors.Requests("ftd"))
-	m.tick()
+	m.runPeriodic()
 	require.Len(t, m.vendors.Requests("ftd"), requests, "not before its time")
 	m.clock.advance(firstRetry)
-	m.tick()
+	m.runPeriodic()
 	require.Greater(t, len(m.vendors.Requests("ftd")), requests)
 	require.Len(t, m.leased("ftd"), 1)
 
 	m.vendors.ClearFaults("ftd")
 	m.restart()
 	m.clock.advance(2 * firstRetry)
-	m.tick()
+	m.runPeriodic()
 	require.Empty(t, m.leased("ftd"))
 	require.Empty(t, m.ledgerOf("ftd"))
 }
@@ -94,7 +94,7 @@ func TestRevoke_VendorThatCannot_EndsTheLeaseAndKeepsTheAccount(t *testing.T) {
 	require.Len(t, entries, 1)
 	require.Equal(t, ledger.StateExpiring, entries[0].State)
 	m.clock.advance(time.Hour)
-	m.tick()
+	m.runPeriodic()
 	require.Empty(t, m.ledgerOf("lacework"))
 }
 
@@ -105,10 +105,10 @@ func TestPeriodic_LeaseWasLost_EndsTheCredential(t *testing.T) {
 	m.read("ftd")
 	m.restart()
 	m.clock.advance(15*time.Minute + lostLeaseGrace - 10*time.Second)
-	m.tick()
+	m.runPeriodic()
 	require.Len(t, m.leased("ftd"), 1, "Vault may still revoke it itself")
 	m.clock.advance(time.Minute)
-	m.tick()
+	m.runPeriodic()
 	require.Empty(t, m.leased("ftd"))
 	require.Empty(t, m.ledgerOf("ftd"))
 }
@@ -147,12 +147,12 @@ func TestRevoke_KeptAliveByUse_IsTriedAgainBeyondItsExpiry(t *testing.T) {
 	for range 4 {
 		m.clock.advance(12 * time.Minute)
 		useSession(m, lease)
-		m.tick()
+		m.runPeriodic()
 		require.Len(t, m.ledgerOf("fortianalyzer"), 1, "the vendor has not agreed yet")
 	}
 	m.vendors.ClearFaults("fortianalyzer")
 	m.clock.advance(lastRetry)
-	m.tick()
+	m.runPeriodic()
 	require.Empty(t, m.leased("fortianalyzer"))
 	require.Empty(t, m.ledgerOf("fortianalyzer"))
 }
@@ -194,7 +194,7 @@ func TestRenew_KeepsALostLeasesClockAtBay(t *testing.T) {
 	_, err := m.renew(lease, time.Hour)
 	require.NoError(t, err)
 	m.clock.advance(15*time.Minute + lostLeaseGrace + time.Minute)
-	m.tick()
+	m.runPeriodic()
 	require.Len(t, m.leased("ftd"), 1, "the renewed lease still holds it")
 }
 

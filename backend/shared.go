@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// mintTimeout bounds an issue that many readers wait for. It runs on a context of none of them.
-	mintTimeout = 75 * time.Second
+	// issueTimeout bounds an issue that many readers wait for. It runs on a context of none of them.
+	issueTimeout = 75 * time.Second
 
 	// attachAttempts is how often a reader looks for a credential to share. Each failure means that the
 	// last holder of the one it had found went in that very moment.
@@ -44,22 +44,22 @@ type sharedPayload struct {
 	Warnings  []string       `json:"warnings,omitempty"`
 }
 
-// left is how long the credential can still serve a lease.
-func (s *sharedCredential) left(now time.Time) time.Duration { return s.lifeEndsAt.Sub(now) }
+// idle is how long the credential can still serve a lease.
+func (s *sharedCredential) remaining(now time.Time) time.Duration { return s.lifeEndsAt.Sub(now) }
 
-// serves reports whether a new lease of the given TTL fits into the credential's life. A credential that was
+// canServe reports whether a new lease of the given TTL fits into the credential's life. A credential that was
 // born shorter than the TTL, since not every vendor lets the caller choose, serves for half its life.
-func (s *sharedCredential) serves(ttl time.Duration, now time.Time) bool {
+func (s *sharedCredential) canServe(ttl time.Duration, now time.Time) bool {
 	need := ttl
 	if whole := s.lifeEndsAt.Sub(s.issuedAt); whole <= ttl {
 		need = whole / 2
 	}
-	return s.left(now) >= need
+	return s.remaining(now) >= need
 }
 
 // sharedCredentials keeps the credential that the readers of each role share at the moment. A credential
 // whose role was changed or deleted, or that has become too short, is replaced here and drains: it lives on
-// until its last holder has gone.
+// retryAt its last holder has gone.
 type sharedCredentials struct {
 	flights singleflight.Group
 
@@ -83,7 +83,7 @@ func (s *sharedCredentials) set(role string, current *sharedCredential) {
 	s.byRole[role] = current
 }
 
-// forget drops a role's credential, or, when an entry is named, only if it is that one.
+// actionDelete drops a role's credential, or, when an entry is named, only if it is that one.
 func (s *sharedCredentials) forget(role, entryID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,23 +103,23 @@ func (s *sharedCredentials) forgetEntry(entryID string) {
 	}
 }
 
-// share gives a reader a part in the role's credential. One storage write, and no vendor call unless there is
+// attachShared gives a reader a part in the role's credential. One storage write, and no vendor call unless there is
 // no credential yet or it has become too short.
-func (b *backend) share(ctx context.Context, storage logical.Storage, o order) (*sharedCredential, string, error) {
+func (b *backend) attachShared(ctx context.Context, storage logical.Storage, o issueParams) (*sharedCredential, string, error) {
 	holder, err := newID(b.random)
 	if err != nil {
 		return nil, "", err
 	}
 	for range attachAttempts {
 		shared := b.shared.get(o.roleName, o.shareKey())
-		if shared == nil || !shared.serves(o.lifetimes.TTL, b.clock.Now()) || !b.longEnough(shared, o) {
-			if shared, err = b.obtainShared(ctx, storage, o); err != nil {
+		if shared == nil || !shared.canServe(o.lifetimes.TTL, b.clock.Now()) || !b.coversTTL(shared, o) {
+			if shared, err = b.acquireShared(ctx, storage, o); err != nil {
 				return nil, "", err
 			}
 		}
 		err = b.ledger.Attach(ctx, storage, o.role.Config, shared.entryID, holder, b.clock.Now().Add(o.lifetimes.TTL))
 		if err == nil {
-			faultPoint("share.attached")
+			failpoint("share.attached")
 			return shared, holder, nil
 		}
 		if !errors.Is(err, ledger.ErrDraining) {
@@ -132,25 +132,25 @@ func (b *backend) share(ctx context.Context, storage logical.Storage, o order) (
 	}
 }
 
-// longEnough reports whether the vendor's end of a credential covers a new lease as it is, without moving it.
-func (b *backend) longEnough(shared *sharedCredential, o order) bool {
+// coversTTL reports whether the vendor's end of a credential covers a new lease as it is, without moving it.
+func (b *backend) coversTTL(shared *sharedCredential, o issueParams) bool {
 	return o.vendor.Capabilities().Renewal != provider.RenewalExtends ||
-		shared.expiresAt.Sub(b.clock.Now()) >= min(o.lifetimes.TTL, shared.left(b.clock.Now()))
+		shared.expiresAt.Sub(b.clock.Now()) >= min(o.lifetimes.TTL, shared.remaining(b.clock.Now()))
 }
 
-// obtainShared finds the role's credential, moves its end, or issues a new one: once for all readers that
+// acquireShared finds the role's credential, moves its end, or issues a new one: once for all readers that
 // come at the same time. A reader that gives up does not take it from the others.
-func (b *backend) obtainShared(ctx context.Context, storage logical.Storage, o order) (*sharedCredential, error) {
+func (b *backend) acquireShared(ctx context.Context, storage logical.Storage, o issueParams) (*sharedCredential, error) {
 	key := o.shareKey()
 	landed := b.shared.flights.DoChan(key, func() (any, error) {
-		ctx, cancel := context.WithTimeout(b.lifetime, mintTimeout)
+		ctx, cancel := context.WithTimeout(b.lifetime, issueTimeout)
 		defer cancel()
 		// The flight outlives the reader that began it, and so does its use of the connection.
-		if !o.conn.use() {
+		if !o.conn.retain() {
 			return nil, &provider.Error{Class: provider.ClassUnavailable, Message: "the config has just been changed", Remedy: "read again"}
 		}
 		defer o.conn.release()
-		return provider.Contain("issue shared", func() (any, error) { return b.renewOrMint(ctx, storage, o, key) })
+		return provider.CatchPanic("issue shared", func() (any, error) { return b.renewOrIssue(ctx, storage, o, key) })
 	})
 	select {
 	case result := <-landed:
@@ -165,22 +165,22 @@ func (b *backend) obtainShared(ctx context.Context, storage logical.Storage, o o
 	}
 }
 
-// renewOrMint is the flight of obtainShared.
-func (b *backend) renewOrMint(ctx context.Context, storage logical.Storage, o order, key string) (*sharedCredential, error) {
+// renewOrIssue is the flight of acquireShared.
+func (b *backend) renewOrIssue(ctx context.Context, storage logical.Storage, o issueParams, key string) (*sharedCredential, error) {
 	shared := b.shared.get(o.roleName, key)
 	if shared == nil {
-		found, err := b.findShared(ctx, storage, o, key)
+		found, err := b.lookupShared(ctx, storage, o, key)
 		if err != nil {
 			return nil, err
 		}
 		shared = found
 	}
-	if shared != nil && shared.serves(o.lifetimes.TTL, b.clock.Now()) {
-		if b.longEnough(shared, o) {
+	if shared != nil && shared.canServe(o.lifetimes.TTL, b.clock.Now()) {
+		if b.coversTTL(shared, o) {
 			b.shared.set(o.roleName, shared)
 			return shared, nil
 		}
-		moved, err := b.moveShared(ctx, storage, o, shared)
+		moved, err := b.extendShared(ctx, storage, o, shared)
 		if err == nil {
 			return moved, nil
 		}
@@ -193,7 +193,7 @@ func (b *backend) renewOrMint(ctx context.Context, storage logical.Storage, o or
 	if err != nil {
 		return nil, err
 	}
-	shared, err = sharedOf(made.entry)
+	shared, err = decodeShared(made.entry)
 	if err != nil {
 		return nil, err
 	}
@@ -201,9 +201,9 @@ func (b *backend) renewOrMint(ctx context.Context, storage logical.Storage, o or
 	return shared, nil
 }
 
-// findShared looks into the ledger for the newest credential of this share key: after a restart, memory has
+// lookupShared looks into the ledger for the newest credential of this share key: after a restart, memory has
 // forgotten it.
-func (b *backend) findShared(ctx context.Context, storage logical.Storage, o order, key string) (*sharedCredential, error) {
+func (b *backend) lookupShared(ctx context.Context, storage logical.Storage, o issueParams, key string) (*sharedCredential, error) {
 	entries, err := b.ledger.List(ctx, storage, o.role.Config)
 	if err != nil {
 		return nil, err
@@ -212,7 +212,7 @@ func (b *backend) findShared(ctx context.Context, storage logical.Storage, o ord
 		if entries[i].ShareKey != key || entries[i].State != ledger.StateLive {
 			continue
 		}
-		held, err := b.ledger.Held(ctx, storage, entries[i].ID)
+		held, err := b.ledger.HasHolders(ctx, storage, entries[i].ID)
 		if err != nil {
 			return nil, err
 		}
@@ -223,27 +223,27 @@ func (b *backend) findShared(ctx context.Context, storage logical.Storage, o ord
 		if err != nil || entry == nil {
 			return nil, err
 		}
-		return sharedOf(entry)
+		return decodeShared(entry)
 	}
 	return nil, nil
 }
 
-// moveShared renews the credential at a vendor that moves the end, so that a new lease fits.
-func (b *backend) moveShared(ctx context.Context, storage logical.Storage, o order, shared *sharedCredential) (*sharedCredential, error) {
+// extendShared renews the credential at a vendor that moves the end, so that a new lease fits.
+func (b *backend) extendShared(ctx context.Context, storage logical.Storage, o issueParams, shared *sharedCredential) (*sharedCredential, error) {
 	entry, err := b.ledger.Get(ctx, storage, o.role.Config, shared.entryID)
 	if err != nil {
 		return nil, err
 	}
-	if entry != nil && (entry.State != ledger.StateLive || b.checkBinding(entry, o.config) != nil) {
+	if entry != nil && (entry.State != ledger.StateLive || b.checkOrigin(entry, o.config) != nil) {
 		entry = nil
 	}
 	driver, ok := o.conn.Connection.(provider.Renewer)
 	if entry == nil || !ok {
 		return nil, &provider.Error{Class: provider.ClassNotFound, Message: "the shared credential has ended"}
 	}
-	if err := b.moveEnd(ctx, storage, entry, b.renewerOf(o.conn, o.config.Vendor, driver), o.lifetimes.TTL); err != nil {
+	if err := b.extendExpiry(ctx, storage, entry, b.renewFuncOf(o.conn, o.config.Vendor, driver), o.lifetimes.TTL); err != nil {
 		if provider.ClassOf(err) == provider.ClassNotFound {
-			b.stopSharing(ctx, storage, entry)
+			b.unshare(ctx, storage, entry)
 		}
 		return nil, err
 	}
@@ -253,11 +253,11 @@ func (b *backend) moveShared(ctx context.Context, storage logical.Storage, o ord
 	return &moved, nil
 }
 
-// moveEnd makes sure that a shared credential works for a lease of the given TTL from now, and never takes
+// extendExpiry makes sure that a shared credential works for a lease of the given TTL from now, and never takes
 // from the life that others count on.
-func (b *backend) moveEnd(ctx context.Context, storage logical.Storage, entry *ledger.Entry, renew renewer, ttl time.Duration) error {
+func (b *backend) extendExpiry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, renew renewFunc, ttl time.Duration) error {
 	now := b.clock.Now()
-	lifetime := max(min(ttl, entry.LifeEndsAt.Sub(now))+lifetimeMargin, entry.ExpiresAt.Sub(now))
+	lifetime := max(min(ttl, entry.MaxExpiresAt.Sub(now))+lifetimeMargin, entry.ExpiresAt.Sub(now))
 	expiresAt, err := renew(ctx, entry.Handle, lifetime.Truncate(time.Second))
 	if err != nil {
 		return err
@@ -284,9 +284,9 @@ func (b *backend) moveEnd(ctx context.Context, storage logical.Storage, entry *l
 	return nil
 }
 
-// stopSharing gives a credential that the vendor has ended to no more readers. Its holders learn of it when
+// unshare gives a credential that the vendor has ended to no more readers. Its holders learn of it when
 // they renew.
-func (b *backend) stopSharing(ctx context.Context, storage logical.Storage, entry *ledger.Entry) {
+func (b *backend) unshare(ctx context.Context, storage logical.Storage, entry *ledger.Entry) {
 	b.shared.forgetEntry(entry.ID)
 	entry.ShareKey = ""
 	if err := b.ledger.Update(context.WithoutCancel(ctx), storage, entry); err != nil {
@@ -306,11 +306,11 @@ func encodeShared(credential *provider.Credential) (json.RawMessage, error) {
 	return encoded, nil
 }
 
-// sharedOf decodes a shared credential from its account.
-func sharedOf(entry *ledger.Entry) (*sharedCredential, error) {
+// decodeShared decodes a shared credential from its account.
+func decodeShared(entry *ledger.Entry) (*sharedCredential, error) {
 	shared := &sharedCredential{
 		shareKey: entry.ShareKey, entryID: entry.ID, issuedAt: entry.CreatedAt,
-		expiresAt: entry.ExpiresAt, lifeEndsAt: entry.LifeEndsAt,
+		expiresAt: entry.ExpiresAt, lifeEndsAt: entry.MaxExpiresAt,
 	}
 	if err := json.Unmarshal(entry.Shared, &shared.payload); err != nil {
 		return nil, fmt.Errorf("decoding the shared credential %s: %w", entry.ID, err)

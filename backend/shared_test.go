@@ -90,7 +90,7 @@ func TestShared_LastHolderGoneBeforeRestart_IsGivenToNobody(t *testing.T) {
 	second := m.read("ftd")
 	require.NotEqual(t, first.data["token"], second.data["token"])
 	m.clock.advance(issueDeadline + time.Second)
-	m.tick()
+	m.runPeriodic()
 	require.Len(t, m.leased("ftd"), 1, "what nobody holds is ended")
 	require.NoError(t, m.revoke(second))
 	require.Empty(t, m.leased("ftd"))
@@ -166,7 +166,7 @@ func TestShared_HoldersLeaseWasLost_EndsWithTheOthers(t *testing.T) {
 	kept := m.read("ftd")
 	require.NoError(t, m.revoke(kept))
 	m.clock.advance(15*time.Minute + lostLeaseGrace + time.Minute)
-	m.tick()
+	m.runPeriodic()
 	require.Empty(t, m.leased("ftd"))
 	require.Empty(t, m.ledgerOf("ftd"))
 }

@@ -24,12 +24,12 @@ const (
 	operationRenew  = "renew"
 	operationRevoke = "revoke"
 	operationCheck  = "check"
-	operationFind   = "find"
+	operationList   = "find"
 	operationRotate = "rotate"
 )
 
-// errNotAsked is in the chain of an error that stands for a call that was not made.
-var errNotAsked = errors.New("the vendor was not asked")
+// errNotSent is in the chain of an error that stands for a call that was not made.
+var errNotSent = errors.New("the vendor was not asked")
 
 // newBreaker makes the circuit breaker of one connection: a vendor that does not answer costs a few timeouts,
 // and not one for every lease that ends in the meantime. A refusal is an answer.
@@ -53,28 +53,28 @@ func newBreaker(pause time.Duration) *gobreaker.CircuitBreaker[struct{}] {
 // callVendor is the way of every call on behalf of a credential: not while the vendor wishes to be left alone,
 // not while it does not answer, contained if the driver panics, and counted.
 func (b *backend) callVendor(conn *connection, vendor, operation string, call func() error) error {
-	if err := conn.wait(b.clock.Now()); err != nil {
-		b.metrics.refused(vendor, operation, err)
+	if err := conn.backoffErr(b.clock.Now()); err != nil {
+		b.metrics.countRejection(vendor, operation, err)
 		return err
 	}
 	_, err := conn.breaker.Execute(func() (struct{}, error) {
 		began := b.clock.Now()
-		_, err := provider.Contain(vendor+": "+operation, func() (struct{}, error) { return struct{}{}, call() })
-		b.metrics.called(vendor, operation, b.clock.Now().Sub(began), err)
+		_, err := provider.CatchPanic(vendor+": "+operation, func() (struct{}, error) { return struct{}{}, call() })
+		b.metrics.observeCall(vendor, operation, b.clock.Now().Sub(began), err)
 		return struct{}{}, err
 	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		err = &provider.Error{
 			Class: provider.ClassUnavailable, Op: vendor + ": " + operation,
 			Message: "the vendor has not answered the last calls and is left alone for a moment",
-			Remedy:  "see what config/<name>/check says", Err: errNotAsked,
+			Remedy:  "see what config/<name>/check says", Err: errNotSent,
 		}
-		b.metrics.refused(vendor, operation, err)
+		b.metrics.countRejection(vendor, operation, err)
 		return err
 	}
 	if panicked, ok := errors.AsType[*provider.PanicError](err); ok {
 		b.Logger().Error("a driver panicked", "vendor", vendor, "operation", operation, "reason", panicked.Reason, "stack", string(panicked.Stack))
 	}
-	conn.heed(err, b.clock.Now())
+	conn.observe(err, b.clock.Now())
 	return err
 }

@@ -1,5 +1,5 @@
 // Package emulator serves imitations of security vendors' authentication APIs on loopback, each an HTTP
-// twin of what the vendor documents: real listeners, real TLS, real state, with the clock, the faults and
+// service of what the vendor documents: real listeners, real TLS, real state, with the clock, the faults and
 // every undocumented choice of the vendor under the control of a test.
 //
 // It exists because no vendor appliance can be had in a test. It imports nothing of the secrets engine and
@@ -21,7 +21,7 @@
 // # Adding a vendor
 //
 // A vendor is one package with a function New that returns a [Vendor]: its name, its [Switch]es, and a
-// constructor which is handed an [Env] and answers with a [Twin]. Add the package to the list in
+// constructor which is handed an [Env] and answers with a [Service]. Add the package to the list in
 // emulator/all and it is in the command too. In the constructor:
 //
 //   - draw the root credentials from env.Random (they come from the seed, and stay over a reset), and put

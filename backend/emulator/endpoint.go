@@ -18,7 +18,7 @@ const maxBody = 8 << 20
 // vendor is a vendor that is being served.
 type vendor struct {
 	name     string
-	twin     Twin
+	twin     Service
 	env      *Env
 	faults   faults
 	requests requestLog
@@ -47,9 +47,9 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.Operation != nil {
 		operation = e.Operation(r, body)
 	}
-	line := e.vendor.requests.arrive(Request{At: at, Method: r.Method, Path: r.URL.Path, Operation: operation})
+	line := e.vendor.requests.started(Request{At: at, Method: r.Method, Path: r.URL.Path, Operation: operation})
 	if len(body) > maxBody {
-		e.vendor.requests.answered(line, http.StatusRequestEntityTooLarge)
+		e.vendor.requests.finished(line, http.StatusRequestEntityTooLarge)
 		http.Error(w, "request body too large", http.StatusRequestEntityTooLarge)
 		return
 	}
@@ -62,7 +62,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // closes the connection without an answer
 	}
 	answer := e.act(r, body, fault)
-	e.vendor.requests.answered(line, answer.status)
+	e.vendor.requests.finished(line, answer.status)
 	e.logger.Debug("request", "vendor", e.vendor.name, "method", r.Method, "path", r.URL.Path,
 		"operation", operation, "status", answer.status, "dropped", fault.DropAfter)
 	if fault.DropAfter {

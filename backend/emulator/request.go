@@ -27,8 +27,8 @@ type requestLog struct {
 	entries []*Request
 }
 
-// arrive notes a request and returns its line.
-func (l *requestLog) arrive(r Request) *Request {
+// started notes a request and returns its line.
+func (l *requestLog) started(r Request) *Request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.entries) >= maxRequests {
@@ -38,8 +38,8 @@ func (l *requestLog) arrive(r Request) *Request {
 	return &r
 }
 
-// answered notes the status of a request.
-func (l *requestLog) answered(line *Request, status int) {
+// finished notes the status of a request.
+func (l *requestLog) finished(line *Request, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	line.Status = status

@@ -26,17 +26,17 @@ func sample(name string) emulator.Vendor {
 			emulator.Integer("size", "how much", 3),
 			emulator.Duration("patience", "how long", time.Second),
 		},
-		New: func(env *emulator.Env) emulator.Twin {
+		New: func(env *emulator.Env) emulator.Service {
 			issue := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if env.Switch("mood") == "unkind" {
 					emulator.WriteJSON(w, http.StatusTeapot, map[string]string{"mood": "unkind"})
 					return
 				}
-				env.Book.Issue(env.Random.UUID(4), emulator.KindLeased, r.URL.Query().Get("marker"), env.Now().Add(sampleLife))
+				env.History.Issue(env.Random.UUID(4), emulator.KindLeased, r.URL.Query().Get("marker"), env.Now().Add(sampleLife))
 				emulator.WriteJSON(w, http.StatusOK, map[string]string{"answer": "0123456789"})
 			})
 			body := func(int) (string, []byte) { return "application/json", []byte(`{"sample":"error"}`) }
-			return emulator.Twin{
+			return emulator.Service{
 				Endpoints: []emulator.Endpoint{
 					{
 						Name: emulator.EndpointURL, Path: "/api", Handler: issue, ErrorBody: body,
@@ -47,7 +47,7 @@ func sample(name string) emulator.Vendor {
 				Credentials: map[string]string{"key": env.Random.Hex(8)},
 				Login:       map[string]string{"password": env.Random.Hex(8)},
 				Actions: []emulator.Action{{
-					Name: "echo", Arguments: []string{"word"}, Meaning: "answers what it was given",
+					Name: "echo", Arguments: []string{"word"}, Description: "answers what it was given",
 					Do: func(arguments map[string]string) (map[string]string, error) {
 						if arguments["word"] == "" {
 							return nil, io.ErrUnexpectedEOF

@@ -182,7 +182,7 @@ func (s *Server) Reset() {
 	for _, v := range s.vendors {
 		v.mu.Lock()
 		v.env.switches.reset()
-		v.env.Book.reset()
+		v.env.History.reset()
 		v.faults.clear()
 		v.requests.clear()
 		if v.twin.Reset != nil {
@@ -221,7 +221,7 @@ func (s *Server) Credentials(vendor string) []Credential {
 	v := s.must(vendor)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.env.Book.list()
+	return v.env.History.list()
 }
 
 // Requests returns the requests that the vendor saw, in order, the last 100,000 at most.

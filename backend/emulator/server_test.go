@@ -46,8 +46,8 @@ func TestStart_Refuses(t *testing.T) {
 	}
 	withEndpoints := func(names ...string) emulator.Vendor {
 		return broken(func(v *emulator.Vendor) {
-			v.New = func(*emulator.Env) emulator.Twin {
-				var twin emulator.Twin
+			v.New = func(*emulator.Env) emulator.Service {
+				var twin emulator.Service
 				for _, name := range names {
 					twin.Endpoints = append(twin.Endpoints, emulator.Endpoint{Name: name, Handler: http.NotFoundHandler()})
 				}
@@ -158,7 +158,7 @@ func TestSwitches_TakeOnlyValuesOfTheirKind(t *testing.T) {
 	values := map[string]string{}
 	for _, s := range srv.Switches("one") {
 		values[s.Name] = s.Value
-		require.NotEmpty(t, s.Meaning, s.Name)
+		require.NotEmpty(t, s.Description, s.Name)
 	}
 	require.Equal(t, map[string]string{"mood": "unkind", "size": "0", "patience": "2h", "clock_skew": "-1s"}, values)
 }

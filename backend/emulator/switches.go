@@ -34,26 +34,26 @@ const (
 // Switch is one choice of the vendor's that its documents leave open, or that differs between releases. Its
 // default is the strict reading: the answer that is hardest on a careless client.
 type Switch struct {
-	Name    string   `json:"name"`
-	Kind    Kind     `json:"kind"`
-	Default string   `json:"default"`
-	Allowed []string `json:"allowed,omitempty"`
-	Meaning string   `json:"meaning"`
+	Name        string   `json:"name"`
+	Kind        Kind     `json:"kind"`
+	Default     string   `json:"default"`
+	Allowed     []string `json:"allowed,omitempty"`
+	Description string   `json:"meaning"`
 }
 
 // Choice describes a switch between values, of which the first is the default.
 func Choice(name, meaning string, values ...string) Switch {
-	return Switch{Name: name, Kind: KindChoice, Default: values[0], Allowed: values, Meaning: meaning}
+	return Switch{Name: name, Kind: KindChoice, Default: values[0], Allowed: values, Description: meaning}
 }
 
 // Integer describes a switch that holds a number.
 func Integer(name, meaning string, value int) Switch {
-	return Switch{Name: name, Kind: KindInteger, Default: strconv.Itoa(value), Meaning: meaning}
+	return Switch{Name: name, Kind: KindInteger, Default: strconv.Itoa(value), Description: meaning}
 }
 
 // Duration describes a switch that holds a length of time.
 func Duration(name, meaning string, value time.Duration) Switch {
-	return Switch{Name: name, Kind: KindDuration, Default: value.String(), Meaning: meaning}
+	return Switch{Name: name, Kind: KindDuration, Default: value.String(), Description: meaning}
 }
 
 // SwitchValue is a switch as it stands at one vendor.
@@ -84,16 +84,16 @@ func (s Switch) check(value string) error {
 	return nil
 }
 
-// switchboard holds one vendor's switches. The lock of the vendor guards it.
-type switchboard struct {
+// quirks holds one vendor's switches. The lock of the vendor guards it.
+type quirks struct {
 	known  []Switch
 	values map[string]string
 }
 
-// newSwitchboard sets every switch to its default, and adds the one that all vendors share.
-func newSwitchboard(known []Switch) (*switchboard, error) {
+// newQuirks sets every switch to its default, and adds the one that all vendors share.
+func newQuirks(known []Switch) (*quirks, error) {
 	skew := Duration(SwitchClockSkew, "added to the vendor's clock: its Date header and absolute times are wrong together", 0)
-	b := &switchboard{known: append(slices.Clone(known), skew), values: map[string]string{}}
+	b := &quirks{known: append(slices.Clone(known), skew), values: map[string]string{}}
 	for _, s := range b.known {
 		if _, twice := b.values[s.Name]; twice {
 			return nil, fmt.Errorf("switch %q is declared twice", s.Name)
@@ -110,7 +110,7 @@ func newSwitchboard(known []Switch) (*switchboard, error) {
 var errNoSwitch = errors.New("no such switch")
 
 // set changes one switch.
-func (b *switchboard) set(name, value string) error {
+func (b *quirks) set(name, value string) error {
 	i := slices.IndexFunc(b.known, func(s Switch) bool { return s.Name == name })
 	if i < 0 {
 		return fmt.Errorf("set switch %q: %w", name, errNoSwitch)
@@ -123,7 +123,7 @@ func (b *switchboard) set(name, value string) error {
 }
 
 // value reads one switch. An unknown name is a mistake in the vendor's package, and panics.
-func (b *switchboard) value(name string) string {
+func (b *quirks) value(name string) string {
 	v, ok := b.values[name]
 	if !ok {
 		panic(fmt.Sprintf("emulator: switch %q is not declared", name))
@@ -132,7 +132,7 @@ func (b *switchboard) value(name string) string {
 }
 
 // duration reads one switch that holds a length of time.
-func (b *switchboard) duration(name string) time.Duration {
+func (b *quirks) duration(name string) time.Duration {
 	d, err := time.ParseDuration(b.value(name))
 	if err != nil {
 		panic(fmt.Sprintf("emulator: switch %q holds no duration: %v", name, err))
@@ -141,14 +141,14 @@ func (b *switchboard) duration(name string) time.Duration {
 }
 
 // reset sets every switch to its default.
-func (b *switchboard) reset() {
+func (b *quirks) reset() {
 	for _, s := range b.known {
 		b.values[s.Name] = s.Default
 	}
 }
 
 // list returns all switches of the vendor with their values, in the order of declaration.
-func (b *switchboard) list(vendor string) []SwitchValue {
+func (b *quirks) list(vendor string) []SwitchValue {
 	list := make([]SwitchValue, 0, len(b.known))
 	for _, s := range b.known {
 		list = append(list, SwitchValue{Vendor: vendor, Switch: s, Value: b.values[s.Name]})

@@ -22,11 +22,11 @@ type Vendor struct {
 	// Switches are the choices that the vendor's documents leave open.
 	Switches []Switch
 	// New makes the twin. It is called once per server start.
-	New func(env *Env) Twin
+	New func(env *Env) Service
 }
 
-// Twin is a running imitation of one vendor. Its functions are called one at a time.
-type Twin struct {
+// Service is a running imitation of one vendor. Its functions are called one at a time.
+type Service struct {
 	// Endpoints are the vendor's servers; one of them is named [EndpointURL].
 	Endpoints []Endpoint
 	// Credentials are the first root credential, by the names of the engine's config fields. A vendor whose
@@ -58,8 +58,8 @@ type Endpoint struct {
 
 // Action is a control call that stands for a person at the vendor's console.
 type Action struct {
-	Name    string `json:"name"`
-	Meaning string `json:"meaning"`
+	Name        string `json:"name"`
+	Description string `json:"meaning"`
 	// Arguments are the names that Do understands; it must treat each as optional or say that it is missing.
 	Arguments []string `json:"arguments,omitempty"`
 	// Do acts. What it returns is the answer of the control call.
@@ -70,22 +70,22 @@ type Action struct {
 type Env struct {
 	// Random is the vendor's own stream of repeatable bytes.
 	Random *Random
-	// Book records what the vendor issues.
-	Book *Book
+	// History records what the vendor issues.
+	History *History
 
 	clock    *Clock
-	switches *switchboard
+	switches *quirks
 }
 
 // newEnv makes the environment of one vendor.
 func newEnv(v Vendor, clock *Clock, seed uint64) (*Env, error) {
-	switches, err := newSwitchboard(v.Switches)
+	switches, err := newQuirks(v.Switches)
 	if err != nil {
 		return nil, err
 	}
 	env := &Env{Random: newRandom(seed, v.Name), clock: clock, switches: switches}
-	env.Book = &Book{env: env}
-	env.Book.reset()
+	env.History = &History{env: env}
+	env.History.reset()
 	return env, nil
 }
 

@@ -33,8 +33,8 @@ type Entry struct {
 	ID string `json:"id"`
 	// Revision counts the writes, so that two that were made from the same reading do not undo each other.
 	Revision int `json:"revision,omitempty"`
-	// Binding tells where the credential was issued, so that nothing is sent elsewhere on its behalf.
-	Binding string `json:"binding,omitempty"`
+	// Origin tells where the credential was issued, so that nothing is sent elsewhere on its behalf.
+	Origin string `json:"origin,omitempty"`
 	// Config and Role are the names of what it was issued under.
 	Config string `json:"config"`
 	Role   string `json:"role"`
@@ -49,18 +49,18 @@ type Entry struct {
 	CreatedAt time.Time `json:"created_at"`
 	// ExpiresAt is when the vendor ends the credential; while issuing, the latest that this can be.
 	ExpiresAt time.Time `json:"expires_at"`
-	// OutlivesExpiry is true when the vendor may not end the credential at ExpiresAt by itself.
-	OutlivesExpiry bool `json:"outlives_expiry,omitempty"`
-	// LeaseEndsAt is when the lease ends unless it is renewed. A credential whose lease has ended
+	// ExpiryNotEnforced is true when the vendor may not end the credential at ExpiresAt by itself.
+	ExpiryNotEnforced bool `json:"expiry_not_enforced,omitempty"`
+	// LeaseExpiresAt is when the lease ends unless it is renewed. A credential whose lease has ended
 	// without a revocation belongs to a lease that was lost. Holders of a shared one have their own.
-	LeaseEndsAt time.Time `json:"lease_ends_at"`
+	LeaseExpiresAt time.Time `json:"lease_expires_at"`
 	// ShareKey names the role, at one revision, whose readers share the credential; empty when each has one
 	// of its own, or when a shared one is given to no more readers.
 	ShareKey string `json:"share_key,omitempty"`
 	// Shared is what further readers get. It holds the leased secret, and is absent from the index.
 	Shared json.RawMessage `json:"shared,omitempty"`
-	// LifeEndsAt is the last moment to which renewals may move ExpiresAt of a shared credential.
-	LifeEndsAt time.Time `json:"life_ends_at,omitzero"`
+	// MaxExpiresAt is the last moment to which renewals may move ExpiresAt of a shared credential.
+	MaxExpiresAt time.Time `json:"max_expires_at,omitzero"`
 	// Attempts counts failed revocations.
 	Attempts int `json:"attempts,omitempty"`
 	// NextAttemptAt is when the next one is due.
@@ -69,9 +69,9 @@ type Entry struct {
 	LastError string `json:"last_error,omitempty"`
 }
 
-// withoutHandle returns a copy for the index in memory and for lists: the handle can hold the leased
+// summary returns a copy for the index in memory and for lists: the handle can hold the leased
 // secret, and the index outlives every request.
-func (e *Entry) withoutHandle() Entry {
+func (e *Entry) summary() Entry {
 	summary := *e
 	summary.Handle = nil
 	if e.Shared != nil {
@@ -85,5 +85,5 @@ func (e *Entry) IsShared() bool { return e.Shared != nil }
 
 // occupiesSlot reports whether the credential can still be alive at the vendor.
 func (e *Entry) occupiesSlot(now time.Time) bool {
-	return now.Before(e.ExpiresAt) || e.OutlivesExpiry && e.State != StateIssuing
+	return now.Before(e.ExpiresAt) || e.ExpiryNotEnforced && e.State != StateIssuing
 }

@@ -26,13 +26,13 @@ type Holder struct {
 	Version int `json:"version"`
 	// ID is unique in the mount.
 	ID string `json:"id"`
-	// LeaseEndsAt is when its lease ends unless renewed.
-	LeaseEndsAt time.Time `json:"lease_ends_at"`
+	// LeaseExpiresAt is when its lease ends unless renewed.
+	LeaseExpiresAt time.Time `json:"lease_expires_at"`
 }
 
-// share is what is known in memory of one shared credential's holders. Storage is read once, before the
+// holderSet is what is known in memory of one shared credential's holders. Storage is read once, before the
 // first use.
-type share struct {
+type holderSet struct {
 	mu       sync.Mutex
 	loaded   bool
 	holders  map[string]time.Time // id to the end of its lease
@@ -40,7 +40,7 @@ type share struct {
 }
 
 // load is called with the lock held. Only a listing and one read a holder happen under it, once a process.
-func (s *share) load(ctx context.Context, storage logical.Storage, entry string) error {
+func (s *holderSet) load(ctx context.Context, storage logical.Storage, entry string) error {
 	if s.loaded {
 		return nil
 	}
@@ -61,7 +61,7 @@ func (s *share) load(ctx context.Context, storage logical.Storage, entry string)
 		if err := json.Unmarshal(stored.Value, &holder); err != nil {
 			return fmt.Errorf("reading a holder of credential %s: %w", entry, err)
 		}
-		holders[id] = holder.LeaseEndsAt
+		holders[id] = holder.LeaseExpiresAt
 	}
 	s.holders, s.loaded = holders, true
 	return nil
@@ -70,7 +70,7 @@ func (s *share) load(ctx context.Context, storage logical.Storage, entry string)
 // Attach adds a holder to a shared credential that the index knows. It fails with [ErrDraining] when the last one
 // has gone in the meantime, and with a storage error, in both cases with nothing added. One storage write.
 func (l *Ledger) Attach(ctx context.Context, storage logical.Storage, config, entry, id string, leaseEndsAt time.Time) error {
-	s := l.share(entry)
+	s := l.holderSet(entry)
 	s.mu.Lock()
 	if err := s.load(ctx, storage, entry); err != nil {
 		s.mu.Unlock()
@@ -97,7 +97,7 @@ func (l *Ledger) Attach(ctx context.Context, storage logical.Storage, config, en
 // Extend moves the end of a holder's lease. It fails with [ErrDraining] when the holder has gone. One
 // storage write.
 func (l *Ledger) Extend(ctx context.Context, storage logical.Storage, entry, id string, leaseEndsAt time.Time) error {
-	s := l.share(entry)
+	s := l.holderSet(entry)
 	s.mu.Lock()
 	if err := s.load(ctx, storage, entry); err != nil {
 		s.mu.Unlock()
@@ -118,7 +118,7 @@ func (l *Ledger) Detach(ctx context.Context, storage logical.Storage, entry, id 
 	if err := storage.Delete(ctx, holderKey(entry, id)); err != nil {
 		return false, fmt.Errorf("deleting a holder of credential %s: %w", entry, err)
 	}
-	return l.drainIf(ctx, storage, entry, func(s *share) bool {
+	return l.drainIf(ctx, storage, entry, func(s *holderSet) bool {
 		delete(s.holders, id)
 		return len(s.holders) == 0
 	})
@@ -130,16 +130,16 @@ func (l *Ledger) DetachAll(ctx context.Context, storage logical.Storage, entry s
 	return err
 }
 
-// Abandoned takes away the holders whose leases ended before a time, and reports whether the credential has
+// DetachExpired takes away the holders whose leases ended before a time, and reports whether the credential has
 // none left, as Detach does.
-func (l *Ledger) Abandoned(ctx context.Context, storage logical.Storage, entry string, endedBefore time.Time) (last bool, err error) {
+func (l *Ledger) DetachExpired(ctx context.Context, storage logical.Storage, entry string, endedBefore time.Time) (last bool, err error) {
 	return l.detachWhere(ctx, storage, entry, func(ends time.Time) bool { return ends.Before(endedBefore) })
 }
 
 // detachWhere takes away the holders whose leases end at a time that matches.
 func (l *Ledger) detachWhere(ctx context.Context, storage logical.Storage, entry string, matches func(time.Time) bool) (last bool, err error) {
 	var gone []string
-	last, err = l.drainIf(ctx, storage, entry, func(s *share) bool {
+	last, err = l.drainIf(ctx, storage, entry, func(s *holderSet) bool {
 		for id, ends := range s.holders {
 			if matches(ends) {
 				gone = append(gone, id)
@@ -156,10 +156,10 @@ func (l *Ledger) detachWhere(ctx context.Context, storage logical.Storage, entry
 	return last, err
 }
 
-// Held reports whether a credential has holders, and so may be given to more. One without may be on its way to the
+// HasHolders reports whether a credential has holders, and so may be given to more. One without may be on its way to the
 // vendor for revocation, by this process or by one that was the leader before and does not know yet that it is not.
-func (l *Ledger) Held(ctx context.Context, storage logical.Storage, entry string) (bool, error) {
-	s := l.share(entry)
+func (l *Ledger) HasHolders(ctx context.Context, storage logical.Storage, entry string) (bool, error) {
+	s := l.holderSet(entry)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.load(ctx, storage, entry); err != nil {
@@ -170,7 +170,7 @@ func (l *Ledger) Held(ctx context.Context, storage logical.Storage, entry string
 
 // Holders counts the holders of a credential.
 func (l *Ledger) Holders(ctx context.Context, storage logical.Storage, entry string) (int, error) {
-	s := l.share(entry)
+	s := l.holderSet(entry)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.load(ctx, storage, entry); err != nil {
@@ -180,8 +180,8 @@ func (l *Ledger) Holders(ctx context.Context, storage logical.Storage, entry str
 }
 
 // drainIf changes the holders and, when decide says that none is left, lets no more in.
-func (l *Ledger) drainIf(ctx context.Context, storage logical.Storage, entry string, decide func(*share) bool) (bool, error) {
-	s := l.share(entry)
+func (l *Ledger) drainIf(ctx context.Context, storage logical.Storage, entry string, decide func(*holderSet) bool) (bool, error) {
+	s := l.holderSet(entry)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.load(ctx, storage, entry); err != nil {
@@ -193,19 +193,19 @@ func (l *Ledger) drainIf(ctx context.Context, storage logical.Storage, entry str
 	return s.draining, nil
 }
 
-func (l *Ledger) share(entry string) *share {
+func (l *Ledger) holderSet(entry string) *holderSet {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s, ok := l.shares[entry]
+	s, ok := l.holderSets[entry]
 	if !ok {
-		s = &share{}
-		l.shares[entry] = s
+		s = &holderSet{}
+		l.holderSets[entry] = s
 	}
 	return s
 }
 
 func putHolder(ctx context.Context, storage logical.Storage, entry, id string, leaseEndsAt time.Time) error {
-	stored, err := logical.StorageEntryJSON(holderKey(entry, id), Holder{Version: holderVersion, ID: id, LeaseEndsAt: leaseEndsAt})
+	stored, err := logical.StorageEntryJSON(holderKey(entry, id), Holder{Version: holderVersion, ID: id, LeaseExpiresAt: leaseEndsAt})
 	if err == nil {
 		err = storage.Put(ctx, stored)
 	}

@@ -19,7 +19,7 @@ type index struct {
 	entries map[string]Entry
 	loaded  bool
 	removed map[string]struct{}
-	closed  string
+	frozen  string
 	freed   chan struct{}
 }
 
@@ -32,7 +32,7 @@ func newIndex(config string) *index {
 	}
 }
 
-func (x *index) freedNext() <-chan struct{} {
+func (x *index) slotFreed() <-chan struct{} {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.freed
@@ -58,7 +58,7 @@ func (x *index) load(ctx context.Context, storage logical.Storage) error {
 			return err
 		}
 		if entry != nil {
-			stored = append(stored, entry.withoutHandle())
+			stored = append(stored, entry.summary())
 		}
 	}
 
@@ -105,15 +105,15 @@ func (x *index) occupied(now time.Time) (used int, nextExpiry time.Time) {
 func (x *index) reserve(entry *Entry, incarnation string, limit int, now time.Time) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.closed != "" && x.closed == incarnation {
-		return ErrClosed
+	if x.frozen != "" && x.frozen == incarnation {
+		return ErrFrozen
 	}
 	if limit > 0 {
 		if used, nextExpiry := x.occupied(now); used >= limit {
-			return &FullError{Used: used, Limit: limit, NextExpiry: nextExpiry}
+			return &LimitError{Used: used, Limit: limit, NextExpiry: nextExpiry}
 		}
 	}
-	x.entries[entry.ID] = entry.withoutHandle()
+	x.entries[entry.ID] = entry.summary()
 	return nil
 }
 
@@ -129,7 +129,7 @@ func (x *index) get(id string) (Entry, bool) {
 func (x *index) set(entry *Entry) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.entries[entry.ID] = entry.withoutHandle()
+	x.entries[entry.ID] = entry.summary()
 	if !x.loaded {
 		delete(x.removed, entry.ID)
 	}
@@ -157,18 +157,18 @@ func (x *index) list() []Entry {
 	return entries
 }
 
-func (x *index) close(incarnation string) error {
+func (x *index) freeze(incarnation string) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if len(x.entries) > 0 {
 		return &InUseError{Used: len(x.entries)}
 	}
-	x.closed = incarnation
+	x.frozen = incarnation
 	return nil
 }
 
-func (x *index) reopen() {
+func (x *index) unfreeze() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.closed = ""
+	x.frozen = ""
 }

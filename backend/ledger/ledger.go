@@ -25,11 +25,11 @@ const StoragePrefix = "ledger/"
 // ErrChanged is returned by Update for an entry that was removed or changed since it was read.
 var ErrChanged = errors.New("the credential's account was changed by another request")
 
-// ErrClosed is returned by Reserve for a config that is being deleted.
-var ErrClosed = errors.New("the config is being deleted")
+// ErrFrozen is returned by Reserve for a config that is being deleted.
+var ErrFrozen = errors.New("the config is being deleted")
 
-// FullError is returned by Reserve when a config has as many live credentials as it may.
-type FullError struct {
+// LimitError is returned by Reserve when a config has as many live credentials as it may.
+type LimitError struct {
 	// Used and Limit count credentials.
 	Used, Limit int
 	// NextExpiry is when the first of them ends at the vendor unless it is renewed.
@@ -37,7 +37,7 @@ type FullError struct {
 }
 
 // Error names used, limit and the next expiry.
-func (e *FullError) Error() string {
+func (e *LimitError) Error() string {
 	return fmt.Sprintf("%d of %d credentials in use, the next expires at %s",
 		e.Used, e.Limit, e.NextExpiry.UTC().Format(time.RFC3339))
 }
@@ -57,14 +57,14 @@ type Ledger struct {
 	now     func() time.Time
 	changes keyedMutex
 
-	mu      sync.Mutex
-	configs map[string]*index
-	shares  map[string]*share
+	mu         sync.Mutex
+	configs    map[string]*index
+	holderSets map[string]*holderSet
 }
 
 // New returns a ledger that tells the time by now.
 func New(now func() time.Time) *Ledger {
-	return &Ledger{now: now, configs: make(map[string]*index), shares: make(map[string]*share)}
+	return &Ledger{now: now, configs: make(map[string]*index), holderSets: make(map[string]*holderSet)}
 }
 
 // Intent is what is known before the vendor is called.
@@ -73,22 +73,22 @@ type Intent struct {
 	ID, Marker string
 	// Config and Role are names.
 	Config, Role string
-	// Binding is that of the [Entry].
-	Binding string
-	// Incarnation tells apart a config from a later one of the same name.
-	Incarnation string
+	// Origin is that of the [Entry].
+	Origin string
+	// UID tells apart a config from a later one of the same name.
+	UID string
 	// ExpiresAt is the latest time at which the vendor will end the credential.
 	ExpiresAt time.Time
-	// LeaseEndsAt is when its lease will end unless renewed.
-	LeaseEndsAt time.Time
+	// LeaseExpiresAt is when its lease will end unless renewed.
+	LeaseExpiresAt time.Time
 	// ShareKey is that of the [Entry].
 	ShareKey string
 	// Limit is how many credentials the config may have alive. Zero means any number.
 	Limit int
 }
 
-// Reserve writes the intent down and takes its slot. It fails with [*FullError] when the config has
-// Limit live credentials, with [ErrClosed] when it is being deleted, and with a storage error, in
+// Reserve writes the intent down and takes its slot. It fails with [*LimitError] when the config has
+// Limit live credentials, with [ErrFrozen] when it is being deleted, and with a storage error, in
 // each case with nothing reserved. One storage write.
 func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent Intent) (*Entry, error) {
 	idx := l.index(intent.Config)
@@ -99,19 +99,19 @@ func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent In
 	}
 	now := l.now()
 	entry := &Entry{
-		Version:     entryVersion,
-		ID:          intent.ID,
-		Config:      intent.Config,
-		Role:        intent.Role,
-		Binding:     intent.Binding,
-		Marker:      intent.Marker,
-		State:       StateIssuing,
-		CreatedAt:   now,
-		ExpiresAt:   intent.ExpiresAt,
-		LeaseEndsAt: intent.LeaseEndsAt,
-		ShareKey:    intent.ShareKey,
+		Version:        entryVersion,
+		ID:             intent.ID,
+		Config:         intent.Config,
+		Role:           intent.Role,
+		Origin:         intent.Origin,
+		Marker:         intent.Marker,
+		State:          StateIssuing,
+		CreatedAt:      now,
+		ExpiresAt:      intent.ExpiresAt,
+		LeaseExpiresAt: intent.LeaseExpiresAt,
+		ShareKey:       intent.ShareKey,
 	}
-	if err := idx.reserve(entry, intent.Incarnation, intent.Limit, now); err != nil {
+	if err := idx.reserve(entry, intent.UID, intent.Limit, now); err != nil {
 		return nil, err
 	}
 	if err := l.put(ctx, storage, entry); err != nil {
@@ -170,13 +170,13 @@ func (l *Ledger) Remove(ctx context.Context, storage logical.Storage, config, id
 	l.index(config).remove(id)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.shares, id)
+	delete(l.holderSets, id)
 	return nil
 }
 
-// Freed returns a channel that is closed the next time that a slot of a config is given back. Taken before a
+// SlotFreed returns a channel that is closed the next time that a slot of a config is given back. Taken before a
 // Reserve that fails, it misses nothing.
-func (l *Ledger) Freed(config string) <-chan struct{} { return l.index(config).freedNext() }
+func (l *Ledger) SlotFreed(config string) <-chan struct{} { return l.index(config).slotFreed() }
 
 // List returns the entries of a config without their handles, oldest first.
 func (l *Ledger) List(ctx context.Context, storage logical.Storage, config string) ([]Entry, error) {
@@ -210,18 +210,18 @@ func (l *Ledger) Configs(ctx context.Context, storage logical.Storage) ([]string
 	return names, nil
 }
 
-// Close refuses every later Reserve for this incarnation of a config, so that it can be deleted. It
+// Freeze refuses every later Reserve for this incarnation of a config, so that it can be deleted. It
 // fails with [*InUseError], and closes nothing, while there are entries.
-func (l *Ledger) Close(ctx context.Context, storage logical.Storage, config, incarnation string) error {
+func (l *Ledger) Freeze(ctx context.Context, storage logical.Storage, config, incarnation string) error {
 	idx := l.index(config)
 	if err := idx.load(ctx, storage); err != nil {
 		return err
 	}
-	return idx.close(incarnation)
+	return idx.freeze(incarnation)
 }
 
-// Reopen undoes Close, for a deletion that failed.
-func (l *Ledger) Reopen(config string) { l.index(config).reopen() }
+// Unfreeze undoes Close, for a deletion that failed.
+func (l *Ledger) Unfreeze(config string) { l.index(config).unfreeze() }
 
 // Invalidate throws away what is in memory about the stored key, or reports that the key is none of
 // the ledger's.
@@ -235,7 +235,7 @@ func (l *Ledger) Invalidate(storageKey string) bool {
 	}
 	if rest, ours := strings.CutPrefix(storageKey, HolderPrefix); ours {
 		entry, _, _ := strings.Cut(rest, "/")
-		delete(l.shares, entry)
+		delete(l.holderSets, entry)
 		return true
 	}
 	return false

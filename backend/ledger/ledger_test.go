@@ -40,8 +40,8 @@ func (c *testClock) Advance(d time.Duration) {
 
 func intent(id string, limit int) Intent {
 	return Intent{
-		ID: id, Marker: "vault-" + id, Config: "edge", Role: "reader", Incarnation: "first",
-		ExpiresAt: start.Add(time.Hour), LeaseEndsAt: start.Add(30 * time.Minute), Limit: limit,
+		ID: id, Marker: "vault-" + id, Config: "edge", Role: "reader", UID: "first",
+		ExpiresAt: start.Add(time.Hour), LeaseExpiresAt: start.Add(30 * time.Minute), Limit: limit,
 	}
 }
 
@@ -64,7 +64,7 @@ func TestReserve_ConcurrentReaders_NeverExceedTheLimit(t *testing.T) {
 	for i := range readers {
 		group.Go(func() {
 			_, err := l.Reserve(t.Context(), storage, intent(fmt.Sprint(i), limit))
-			if full, ok := errors.AsType[*FullError](err); ok {
+			if full, ok := errors.AsType[*LimitError](err); ok {
 				refused.Add(1)
 				if full.Limit != limit || full.Used != limit {
 					t.Errorf("refusal names %d of %d", full.Used, full.Limit)
@@ -93,9 +93,9 @@ func TestReserve_AfterRestart_CountsWhatStorageHolds(t *testing.T) {
 		require.NoError(t, err)
 	}
 	_, err := New(clock.Now).Reserve(t.Context(), storage, intent("c", 2))
-	full, ok := errors.AsType[*FullError](err)
+	full, ok := errors.AsType[*LimitError](err)
 	require.True(t, ok, "%v", err)
-	require.Equal(t, FullError{Used: 2, Limit: 2, NextExpiry: start.Add(time.Hour)}, *full)
+	require.Equal(t, LimitError{Used: 2, Limit: 2, NextExpiry: start.Add(time.Hour)}, *full)
 }
 
 func TestReserve_ExpiredCredential_FreesItsSlot(t *testing.T) {
@@ -123,25 +123,25 @@ func TestClose_RefusesWhileInUse_ThenShutsOutLateReservations(t *testing.T) {
 	_, err := l.Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
 
-	inUse, ok := errors.AsType[*InUseError](l.Close(t.Context(), storage, "edge", "first"))
+	inUse, ok := errors.AsType[*InUseError](l.Freeze(t.Context(), storage, "edge", "first"))
 	require.True(t, ok)
 	require.Equal(t, 1, inUse.Used)
 
 	require.NoError(t, l.Remove(t.Context(), storage, "edge", "a"))
-	require.NoError(t, l.Close(t.Context(), storage, "edge", "first"))
+	require.NoError(t, l.Freeze(t.Context(), storage, "edge", "first"))
 	_, err = l.Reserve(t.Context(), storage, intent("b", 0))
-	require.ErrorIs(t, err, ErrClosed)
+	require.ErrorIs(t, err, ErrFrozen)
 
 	next := intent("c", 0)
-	next.Incarnation = "second"
+	next.UID = "second"
 	_, err = l.Reserve(t.Context(), storage, next)
 	require.NoError(t, err, "a later config of the same name is not shut out")
 }
 
 func TestReopen_AfterAFailedDeletion_ReservesAgain(t *testing.T) {
 	storage, l := &logical.InmemStorage{}, New(newTestClock().Now)
-	require.NoError(t, l.Close(t.Context(), storage, "edge", "first"))
-	l.Reopen("edge")
+	require.NoError(t, l.Freeze(t.Context(), storage, "edge", "first"))
+	l.Unfreeze("edge")
 	_, err := l.Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
 }
@@ -219,7 +219,7 @@ func TestUpdate_RemovedOrChangedMeanwhile_StoresNothing(t *testing.T) {
 
 func held(t *testing.T, l *Ledger, storage logical.Storage) bool {
 	t.Helper()
-	held, err := l.Held(t.Context(), storage, "a")
+	held, err := l.HasHolders(t.Context(), storage, "a")
 	require.NoError(t, err)
 	return held
 }
@@ -274,10 +274,10 @@ func TestGet_RecordOfALaterVersion_IsRefused(t *testing.T) {
 // The golden file pins the layout of the stored record: a change of it needs a new schema version.
 func TestEntry_StoredLayout_IsPinned(t *testing.T) {
 	entry := Entry{
-		Version: 1, ID: "abcdefgh234567ab", Revision: 3, Binding: "0123abcd", OutlivesExpiry: true,
-		ShareKey: "reader/R/G", Shared: json.RawMessage(`{"token":"t"}`), LifeEndsAt: start.Add(2 * time.Hour), Config: "edge", Role: "reader", Marker: "vault-0a1b2c3d-reader-abcdefgh234567ab",
+		Version: 1, ID: "abcdefgh234567ab", Revision: 3, Origin: "0123abcd", ExpiryNotEnforced: true,
+		ShareKey: "reader/R/G", Shared: json.RawMessage(`{"token":"t"}`), MaxExpiresAt: start.Add(2 * time.Hour), Config: "edge", Role: "reader", Marker: "vault-0a1b2c3d-reader-abcdefgh234567ab",
 		State: StateRevoking, Handle: json.RawMessage(`{"v":1,"id":7}`),
-		CreatedAt: start, ExpiresAt: start.Add(time.Hour), LeaseEndsAt: start.Add(30 * time.Minute),
+		CreatedAt: start, ExpiresAt: start.Add(time.Hour), LeaseExpiresAt: start.Add(30 * time.Minute),
 		Attempts: 2, NextAttemptAt: start.Add(time.Minute), LastError: "ftd: revoke_token: unreachable",
 	}
 	encoded, err := json.MarshalIndent(entry, "", "  ")

@@ -2,11 +2,11 @@ package provider
 
 import "regexp"
 
-// prefixPattern is what a prefix of markers looks like; see [Finder].
+// prefixPattern is what a prefix of markers looks like; see [Lister].
 var prefixPattern = regexp.MustCompile(`^[a-z0-9-]{2,64}$`)
 
 // CheckPrefix returns an error unless prefix can be the beginning of a marker, of two characters at least.
-// Every [Finder] asks it first: an empty prefix would list what belongs to people, and a wildcard of the
+// Every [Lister] asks it first: an empty prefix would list what belongs to people, and a wildcard of the
 // vendor's search would list what belongs to other mounts.
 func CheckPrefix(op, prefix string) error {
 	if !prefixPattern.MatchString(prefix) {

@@ -62,9 +62,9 @@ type Capabilities struct {
 	LifetimeByVendor bool
 	// DefaultMaxCredentials is the default of the config field max_credentials. Zero means unlimited.
 	DefaultMaxCredentials int
-	// TrustFields are the config fields beside "address" that say where a secret is sent, such as the URL of a
+	// AddressFields are the config fields beside "address" that say where a secret is sent, such as the URL of a
 	// separate authorisation server. When one changes, the engine asks for the secrets again.
-	TrustFields []string
+	AddressFields []string
 	// RevocationNote tells what revoking a lease does at the vendor, in one sentence. It stands in
 	// `info`, and, when Revokes is false, in a warning of every answer.
 	RevocationNote string
@@ -208,9 +208,9 @@ type IssueRequest struct {
 	Lifetime time.Duration
 	// Description tells a person who looks at the vendor's console where this came from.
 	Description string
-	// Live is how many credentials the engine holds alive under this config at the moment, this one not
+	// ActiveCount is how many credentials the engine holds alive under this config at the moment, this one not
 	// counted. Zero when max_credentials is unlimited: then nobody counts.
-	Live int
+	ActiveCount int
 	// Role holds the vendor's own fields of the role, by the schema of RoleFields.
 	Role *framework.FieldData
 }
@@ -232,10 +232,10 @@ type Credential struct {
 	// relative lifetime or the answer's Date header, and from before the request was sent, so that it
 	// is never late.
 	ExpiresAt time.Time
-	// OutlivesExpiry is true when the vendor may not end the credential at ExpiresAt by itself: because the
+	// ExpiryNotEnforced is true when the vendor may not end the credential at ExpiresAt by itself: because the
 	// application's own calls move the end, or because the vendor keeps none. Then only revoking it is sure
 	// to end it.
-	OutlivesExpiry bool
+	ExpiryNotEnforced bool
 	// Warnings go into the answer.
 	Warnings []string
 }
@@ -255,10 +255,10 @@ type Revoker interface {
 	Revoke(ctx context.Context, handle json.RawMessage) error
 }
 
-// RevocationOptional is implemented by connections of vendors that can end a credential under some
+// ConditionalRevoker is implemented by connections of vendors that can end a credential under some
 // configurations only, such as FortiSIEM, which documents no such call but lets the operator name one. Their
 // Capabilities.Revokes is true and they implement [Revoker].
-type RevocationOptional interface {
+type ConditionalRevoker interface {
 	// CanRevoke reports whether Revoke can end credentials under this configuration. It never changes for
 	// a connection and makes no network call. While it is false, credentials end by their expiry as with
 	// a vendor that cannot revoke, and Revoke returns a ClassInvalid error without a network call.
@@ -272,17 +272,17 @@ type MarkerRevoker interface {
 	RevokeMarker(ctx context.Context, marker string) error
 }
 
-// Finder is implemented by connections of vendors that can list what carries a marker. Such connections
+// Lister is implemented by connections of vendors that can list what carries a marker. Such connections
 // implement [MarkerRevoker] too.
-type Finder interface {
-	// Find lists the credentials whose marker begins with prefix, at least two characters of [a-z0-9-]. What it
+type Lister interface {
+	// List lists the credentials whose marker begins with prefix, at least two characters of [a-z0-9-]. What it
 	// lists is there; a vendor that does not show everything may leave something out. Credentials of other
 	// mounts and of people are never listed. It changes nothing.
-	Find(ctx context.Context, prefix string) ([]Found, error)
+	List(ctx context.Context, prefix string) ([]Listed, error)
 }
 
-// Found is a credential that the vendor lists.
-type Found struct {
+// Listed is a credential that the vendor lists.
+type Listed struct {
 	// Marker is the whole marker.
 	Marker string
 	// ExpiresAt is when the vendor ends it; zero when it does not say.
@@ -337,11 +337,11 @@ type RootRotator interface {
 type RotatedRoot struct {
 	// Fields are the vendor's config fields that change with it.
 	Fields map[string]any
-	// Former is the handle of the one before, as [Revoker] takes it, for a connection that was opened with Fields to
+	// Previous is the handle of the one before, as [Revoker] takes it, for a connection that was opened with Fields to
 	// end. Nil where the change itself has ended it.
-	Former json.RawMessage
-	// MayEndCredentials is true where the vendor may end credentials with the root credential that issued them.
-	MayEndCredentials bool
+	Previous json.RawMessage
+	// InvalidatesCredentials is true where the vendor may end credentials with the root credential that issued them.
+	InvalidatesCredentials bool
 	// Warnings are for the operator.
 	Warnings []string
 	// Undo ends the new one, for when Fields could not be stored. It may be called any number of times, until the

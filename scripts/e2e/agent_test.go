@@ -72,7 +72,7 @@ while :; do sleep 0.1; done
 `
 
 // requireRestarts lets an agent start an application with each new credential in its environment.
-func requireRestarts(t *testing.T, beat *pulse, vendor vendorCase, creds string) {
+func requireRestarts(t *testing.T, beat *watchdog, vendor vendorCase, creds string) {
 	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "application"), []byte(application), 0o700))

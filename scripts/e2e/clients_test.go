@@ -38,9 +38,9 @@ const (
 	fixedTTL                      = 8 * time.Second
 )
 
-// keeper is a client that keeps a working credential in a file. start starts it in a directory of its own,
+// consumer is a client that keeps a working credential in a file. start starts it in a directory of its own,
 // to read credentials from the path creds, and returns the file.
-type keeper struct {
+type consumer struct {
 	name  string
 	start func(t *testing.T, dir, creds string) (program *devserver.Program, file string)
 }
@@ -51,13 +51,13 @@ func TestClients_KeepAWorkingCredential(t *testing.T) {
 	client, mountPath := reset(t)
 	enableAppRole(t, client)
 	watcher, renewScript := buildWatcher(t), exampleFile(t, "renew.sh")
-	every := []keeper{
+	every := []consumer{
 		{"agent", startAgent},
 		{"go", func(t *testing.T, dir, creds string) (*devserver.Program, string) {
 			return startKeeper(t, dir, creds, watcher, "-creds", creds, "-file", "credential.json")
 		}},
 	}
-	script := keeper{"shell", func(t *testing.T, dir, creds string) (*devserver.Program, string) {
+	script := consumer{"shell", func(t *testing.T, dir, creds string) (*devserver.Program, string) {
 		return startKeeper(t, dir, creds, renewScript, creds, "credential.json")
 	}}
 
@@ -75,7 +75,7 @@ func TestClients_KeepAWorkingCredential(t *testing.T) {
 				requireLifetimes(t, beat, vendor, program, file)
 			}
 		}
-		others := map[string]func(*testing.T, *pulse, vendorCase, string){}
+		others := map[string]func(*testing.T, *watchdog, vendorCase, string){}
 		switch vendor.vendor {
 		case "lacework":
 			others["env_template"], others["proxy"] = requireRestarts, requireProxyPassesOn
@@ -132,7 +132,7 @@ func writeShortRole(t *testing.T, client *api.Client, mountPath string, vendor v
 
 // requireLifetimes uses the credential of a file at the vendor, again and again, until it was replaced often
 // enough.
-func requireLifetimes(t *testing.T, beat *pulse, vendor vendorCase, program *devserver.Program, file string) {
+func requireLifetimes(t *testing.T, beat *watchdog, vendor vendorCase, program *devserver.Program, file string) {
 	t.Helper()
 	seen, began := map[string]bool{}, time.Now()
 	for deadline := began.Add(keepingTimeout); len(seen) <= replacements; time.Sleep(pollInterval) {
@@ -165,7 +165,7 @@ func requireLifetimes(t *testing.T, beat *pulse, vendor vendorCase, program *dev
 }
 
 // excuse fails the test, unless the machine has held Vault up.
-func excuse(t *testing.T, beat *pulse, message string, args ...any) {
+func excuse(t *testing.T, beat *watchdog, message string, args ...any) {
 	t.Helper()
 	if beat.steady(renewableMaxTTL) {
 		require.FailNow(t, "the credential is stale", append([]any{message}, args...)...)

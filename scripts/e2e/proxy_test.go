@@ -43,7 +43,7 @@ func startProxy(t *testing.T, creds string) *api.Client {
 
 // requireProxyCaches reads through a proxy: all readers get one credential, which the proxy renews, and
 // another one before it ends.
-func requireProxyCaches(t *testing.T, beat *pulse, vendor vendorCase, creds string) {
+func requireProxyCaches(t *testing.T, beat *watchdog, vendor vendorCase, creds string) {
 	t.Helper()
 	client := startProxy(t, creds)
 	leases, began, reads := map[string]bool{}, time.Now(), 0
@@ -67,7 +67,7 @@ func requireProxyCaches(t *testing.T, beat *pulse, vendor vendorCase, creds stri
 
 // requireProxyPassesOn reads through a proxy what cannot be renewed: the proxy keeps none of it, so each
 // reader gets a credential of its own.
-func requireProxyPassesOn(t *testing.T, _ *pulse, vendor vendorCase, creds string) {
+func requireProxyPassesOn(t *testing.T, _ *watchdog, vendor vendorCase, creds string) {
 	t.Helper()
 	client := startProxy(t, creds)
 	first, second := read(t, client, creds), read(t, client, creds)

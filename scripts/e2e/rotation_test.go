@@ -60,7 +60,7 @@ func TestRotateRoot_NewOneIsInUseTheFormerDeadAndNobodyLearnsIt(t *testing.T) {
 				// By a client whose answers are not searched.
 				keepRootSecret(t, server.Client(), mountPath, field)
 			}
-			require.Equal(t, "settled", read(t, client, mountPath+"/config/main").Data["root_state"])
+			require.Equal(t, "current", read(t, client, mountPath+"/config/main").Data["root_state"])
 			require.Equal(t, 1, live(t, c.vendor, "login"), "the former has ended")
 			after := read(t, client, mountPath+"/creds/app")
 			require.Equal(t, http.StatusOK, c.use(t, after.Data))

@@ -35,13 +35,13 @@ type lease struct {
 func (l lease) account() string { return text(l.Secret.InternalData, "id") }
 
 // living are a vendor's leased credentials that live.
-func (s *stand) living(ctx context.Context, emulated string) ([]devserver.Credential, error) {
+func (s *cluster) living(ctx context.Context, emulated string) ([]devserver.Credential, error) {
 	all, err := s.server.Control().Credentials(ctx, emulated)
 	return slices.DeleteFunc(all, func(c devserver.Credential) bool { return !c.Live || c.Kind != "leased" }), err
 }
 
 // accounts are the ledger's entries of a config, by id.
-func (s *stand) accounts(ctx context.Context, config string) (map[string]account, error) {
+func (s *cluster) accounts(ctx context.Context, config string) (map[string]account, error) {
 	listed, err := s.vault().Logical().ListWithContext(ctx, s.at("config/%s/credentials", config))
 	if err != nil || listed == nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (s *stand) accounts(ctx context.Context, config string) (map[string]account
 }
 
 // leases are the leases that Vault has stored for a role.
-func (s *stand) leases(ctx context.Context, role string) ([]lease, error) {
+func (s *cluster) leases(ctx context.Context, role string) ([]lease, error) {
 	path := "sys/raw/sys/expire/id/" + s.at("creds/%s/", role)
 	listed, err := s.vault().Logical().ListWithContext(ctx, path)
 	if err != nil || listed == nil {
@@ -90,7 +90,7 @@ func (s *stand) leases(ctx context.Context, role string) ([]lease, error) {
 
 // unknown are the living credentials of a vendor that no account knows. An account is written before its
 // credential exists and goes after it: so the living are listed first, and asked for again at the end.
-func (s *stand) unknown(t *testing.T, v vendor) []devserver.Credential {
+func (s *cluster) unknown(t *testing.T, v vendor) []devserver.Credential {
 	t.Helper()
 	living, err := s.living(t.Context(), v.emulated)
 	require.NoError(t, err)
@@ -137,7 +137,7 @@ func unmatched(living []devserver.Credential, accounts []account, marked bool) [
 }
 
 // orphans are unknown credentials that stay so and were not counted before.
-func (s *stand) orphans(t *testing.T, v vendor) []devserver.Credential {
+func (s *cluster) orphans(t *testing.T, v vendor) []devserver.Credential {
 	t.Helper()
 	var found []devserver.Credential
 	// Where no marker tells which account is whose, one that ends meanwhile can make another look unknown.
@@ -153,12 +153,12 @@ func (s *stand) orphans(t *testing.T, v vendor) []devserver.Credential {
 
 // issued are the leased credentials that the vendor has made since a trial began, without those of trials that
 // went on at the same time and are concluded.
-func (o *trial) issued(t *testing.T) []devserver.Credential {
+func (o *scenario) issued(t *testing.T) []devserver.Credential {
 	t.Helper()
 	all, err := o.server.Control().Credentials(t.Context(), o.vendor.emulated)
 	require.NoError(t, err)
-	o.stand.mu.Lock()
-	defer o.stand.mu.Unlock()
+	o.cluster.mu.Lock()
+	defer o.cluster.mu.Unlock()
 	return slices.DeleteFunc(all[o.from:], func(c devserver.Credential) bool {
 		counted := o.counted[c.ID]
 		o.counted[c.ID] = true
@@ -168,7 +168,7 @@ func (o *trial) issued(t *testing.T) []devserver.Credential {
 
 // drain ends all leases, has the engine work off what is outstanding until nothing is left anywhere, and puts
 // what does not go to the account of its trial.
-func (s *stand) drain(t *testing.T) {
+func (s *cluster) drain(t *testing.T) {
 	t.Helper()
 	begun := time.Now()
 	s.mu.Lock()
@@ -210,13 +210,13 @@ func (s *stand) drain(t *testing.T) {
 
 // settle has the engine work off what is due in a config, and returns what is left. A config with nothing left is
 // closed.
-func (s *stand) settle(t *testing.T, config string) []string {
+func (s *cluster) settle(t *testing.T, config string) []string {
 	t.Helper()
 	answer, err := s.vault().Logical().WriteWithContext(t.Context(), s.at("config/%s/tidy", config), nil)
 	if err != nil {
 		return []string{config + ": " + err.Error()}
 	}
-	if markers, _ := answer.Data["ownerless"].([]any); len(markers) > 0 {
+	if markers, _ := answer.Data["orphans"].([]any); len(markers) > 0 {
 		s.blame(t, config, markers)
 	}
 	accounts, err := s.accounts(t.Context(), config)
@@ -236,7 +236,7 @@ func (s *stand) settle(t *testing.T, config string) []string {
 }
 
 // blameUnknown counts what lives at any vendor and is not in the ledger.
-func (s *stand) blameUnknown(t *testing.T) {
+func (s *cluster) blameUnknown(t *testing.T) {
 	t.Helper()
 	for _, v := range emulated() {
 		for _, c := range s.orphans(t, v) {
@@ -248,7 +248,7 @@ func (s *stand) blameUnknown(t *testing.T) {
 }
 
 // blame counts what the engine found alive at a vendor without knowing it, and has ended now.
-func (s *stand) blame(t *testing.T, config string, markers []any) {
+func (s *cluster) blame(t *testing.T, config string, markers []any) {
 	t.Helper()
 	s.mu.Lock()
 	v := vendor{emulated: s.open[config]}
@@ -267,7 +267,7 @@ func (s *stand) blame(t *testing.T, config string, markers []any) {
 }
 
 // endLeases revokes the leases of a role and tells whether none is left.
-func (s *stand) endLeases(ctx context.Context, role string) bool {
+func (s *cluster) endLeases(ctx context.Context, role string) bool {
 	if err := s.vault().Sys().RevokePrefixWithContext(ctx, s.at("creds/%s", role)); err != nil {
 		return false
 	}
@@ -276,10 +276,10 @@ func (s *stand) endLeases(ctx context.Context, role string) bool {
 }
 
 // trialOf finds the trial in which a credential was made.
-func (s *stand) trialOf(c devserver.Credential, v vendor) *trial {
+func (s *cluster) trialOf(c devserver.Credential, v vendor) *scenario {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := &trial{fault: "unknown", vendor: v}
+	found := &scenario{fault: "unknown", vendor: v}
 	for _, of := range s.trials {
 		if of.vendor.emulated != v.emulated {
 			continue

@@ -13,7 +13,7 @@ import (
 )
 
 // leader is the active node of a cluster.
-func (s *stand) leader(t *testing.T) *devserver.Node {
+func (s *cluster) leader(t *testing.T) *devserver.Node {
 	t.Helper()
 	leader, err := s.server.AwaitActive(t.Context())
 	require.NoError(t, err)
@@ -21,7 +21,7 @@ func (s *stand) leader(t *testing.T) *devserver.Node {
 }
 
 // awaitSuccessor waits until another node is active, and talks to that one from then on.
-func (s *stand) awaitSuccessor(t *testing.T, of *devserver.Node) {
+func (s *cluster) awaitSuccessor(t *testing.T, of *devserver.Node) {
 	t.Helper()
 	require.True(t, await(patience, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -40,7 +40,7 @@ func (s *stand) awaitSuccessor(t *testing.T, of *devserver.Node) {
 	}), "no other node has become active")
 }
 
-func killLeader(t *testing.T, s *stand) {
+func killLeader(t *testing.T, s *cluster) {
 	t.Helper()
 	leader := s.leader(t)
 	require.NoError(t, leader.Kill())
@@ -49,7 +49,7 @@ func killLeader(t *testing.T, s *stand) {
 }
 
 // freezeLeader stops the leader and its plugin until another node has taken over.
-func freezeLeader(t *testing.T, s *stand) {
+func freezeLeader(t *testing.T, s *cluster) {
 	t.Helper()
 	leader := s.leader(t)
 	defer freeze(t, leader)()
@@ -82,7 +82,7 @@ func TestClusterUnderLoad(t *testing.T) {
 	}
 	for _, d := range []disturbance{
 		{"leader of three killed under load", 3, killLeader},
-		{"leader of three steps down under load", 2, func(t *testing.T, s *stand) {
+		{"leader of three steps down under load", 2, func(t *testing.T, s *cluster) {
 			t.Helper()
 			// On a busy machine it may be the one that becomes active again.
 			require.NoError(t, s.leader(t).Client().Sys().StepDownWithContext(t.Context()))
@@ -102,12 +102,12 @@ func TestLeaderFrozenAtFaultPoint(t *testing.T) {
 	}
 	t.Parallel()
 	s := newStand(t, 3, loadTTL)
-	readAtSuccessor := func(t *testing.T, o *trial) { o.mustRead(t, o.shared) }
+	readAtSuccessor := func(t *testing.T, o *scenario) { o.mustRead(t, o.shared) }
 	for _, step := range []struct {
 		point string
 		op    operation
 		// meanwhile is what clients do at the successor.
-		meanwhile func(*testing.T, *trial)
+		meanwhile func(*testing.T, *scenario)
 	}{
 		{"issue.reserved", readExclusive, prepareNothing},
 		{"issue.issued", readExclusive, prepareNothing},
@@ -123,7 +123,7 @@ func TestLeaderFrozenAtFaultPoint(t *testing.T) {
 		{"rotate.rotated", rotateRoot, readAtSuccessor},
 		{"rotate.stored", rotateRoot, readAtSuccessor},
 	} {
-		var trials []*trial
+		var trials []*scenario
 		for _, v := range loaded() {
 			if step.op.fits(v) {
 				trials = append(trials, s.begin(t, "leader of three frozen at "+step.point, step.op.name, v))
@@ -139,7 +139,7 @@ func TestLeaderFrozenAtFaultPoint(t *testing.T) {
 }
 
 // freezeLeaderAt freezes the leader once all trials wait at a step, until its successor has settled what was due.
-func (s *stand) freezeLeaderAt(t *testing.T, point string, op operation, trials []*trial, meanwhile func(*testing.T, *trial)) {
+func (s *cluster) freezeLeaderAt(t *testing.T, point string, op operation, trials []*scenario, meanwhile func(*testing.T, *scenario)) {
 	t.Helper()
 	leader := s.leader(t)
 	for _, o := range trials {

@@ -11,7 +11,7 @@ import (
 )
 
 // cutOff makes a vendor unreachable, until the returned function is called.
-func (s *stand) cutOff(t *testing.T, v vendor) (restore func()) {
+func (s *cluster) cutOff(t *testing.T, v vendor) (restore func()) {
 	t.Helper()
 	control := s.server.Control()
 	require.NoError(t, control.AddFault(t.Context(), devserver.Fault{Vendor: v.emulated, Route: "*", DropBefore: true}))

@@ -17,7 +17,7 @@ const requestTimeout = 5 * time.Second
 
 // load is many clients that read, renew, revoke and let expire, at random.
 type load struct {
-	trials  []*trial
+	trials  []*scenario
 	clients []*api.Client
 	stop    context.CancelFunc
 	workers sync.WaitGroup
@@ -27,7 +27,7 @@ type load struct {
 
 // startLoad begins a trial for each vendor, and puts them under load. Clients of the load repeat failed requests
 // as Vault's clients do.
-func (s *stand) startLoad(t *testing.T, fault string, vendors []vendor, random *rand.Rand) *load {
+func (s *cluster) startLoad(t *testing.T, fault string, vendors []vendor, random *rand.Rand) *load {
 	t.Helper()
 	l := &load{}
 	for _, node := range s.server.Nodes() {
@@ -52,7 +52,7 @@ func (s *stand) startLoad(t *testing.T, fault string, vendors []vendor, random *
 }
 
 // work is one client, which holds so many leases at most.
-func (l *load) work(ctx context.Context, o *trial, role string, most int, random *rand.Rand) {
+func (l *load) work(ctx context.Context, o *scenario, role string, most int, random *rand.Rand) {
 	l.workers.Go(func() {
 		node := random.IntN(len(l.clients))
 		var mine []string
@@ -79,7 +79,7 @@ func (l *load) work(ctx context.Context, o *trial, role string, most int, random
 }
 
 // step is one request, and returns the lease that it has got.
-func (l *load) step(ctx context.Context, o *trial, client *api.Client, role string, mine *[]string, most int, random *rand.Rand) (string, error) {
+func (l *load) step(ctx context.Context, o *scenario, client *api.Client, role string, mine *[]string, most int, random *rand.Rand) (string, error) {
 	// A request that has begun is finished when the load stops: what is asked for then counts.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*requestTimeout)
 	defer cancel()

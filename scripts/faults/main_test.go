@@ -2,7 +2,7 @@
 // leased or about to be ended, and nothing is left at a vendor that nobody knows of. `make test-faults` runs it.
 //
 // Everything is real but the vendors: the Vault server with raft storage, and the plugin as an external process,
-// built with the tag faultpoints. That build can be killed or held at each step of its work, and its waits are
+// built with the tag failpoints. That build can be killed or held at each step of its work, and its waits are
 // seconds where the other's are minutes; the code is the same. The vendors are the emulators, which keep the
 // books that the engine's are compared with.
 //

@@ -26,7 +26,7 @@ func TestVendorIsOutWhileLeasesExpire(t *testing.T) {
 	t.Parallel()
 	s := newStand(t, 1, 5*time.Second)
 	for how, outage := range outages() {
-		var trials []*trial
+		var trials []*scenario
 		for _, v := range vendors() {
 			o := s.begin(t, "vendor "+how+" while leases expire", "read", v)
 			o.mustRead(t, o.role)
@@ -59,7 +59,7 @@ func TestVendorIsOutWhileLeasesExpire(t *testing.T) {
 
 // awaitExpiry waits until Vault has tried to revoke all leases of a trial, and the engine has written down that
 // it failed, or that nothing can be done.
-func (o *trial) awaitExpiry(t *testing.T) {
+func (o *scenario) awaitExpiry(t *testing.T) {
 	t.Helper()
 	var accounts map[string]account
 	require.True(t, await(patience, func() bool {
@@ -145,7 +145,7 @@ func TestAccounts_OrphansAndLostLeasesAreSeen(t *testing.T) {
 }
 
 // forget takes the accounts of a trial out of the storage behind the engine's back.
-func (s *stand) forget(t *testing.T, o *trial) {
+func (s *cluster) forget(t *testing.T, o *scenario) {
 	t.Helper()
 	mounts, err := s.vault().Sys().ListMountsWithContext(t.Context())
 	require.NoError(t, err)

@@ -23,19 +23,19 @@ var (
 	// bootstrapRoot writes a config with a login, from which the root credential is made.
 	bootstrapRoot = operation{
 		name: "make a root credential", fits: func(v vendor) bool { return v.login }, prepare: prepareNothing,
-		act:     func(ctx context.Context, o *trial) { _ = o.writeLogin(ctx) },
+		act:     func(ctx context.Context, o *scenario) { _ = o.writeLogin(ctx) },
 		settled: rootSettled,
 	}
 	rotateRoot = operation{
 		name: "rotate the root credential", fits: rotating,
-		prepare: func(t *testing.T, o *trial) {
+		prepare: func(t *testing.T, o *scenario) {
 			if o.vendor.login {
 				// A root credential of its own, so that the other trials keep theirs.
 				require.NoError(t, o.writeLogin(t.Context()))
 			}
 			o.mustRead(t, o.role)
 		},
-		act: func(ctx context.Context, o *trial) {
+		act: func(ctx context.Context, o *scenario) {
 			_, _ = o.vault().Logical().WriteWithContext(ctx, o.at("config/%s/rotate-root", o.config), nil)
 		},
 		settled: rootSettled,
@@ -44,7 +44,7 @@ var (
 )
 
 // writeLogin writes the trial's config with the login from which its root credential is made.
-func (o *trial) writeLogin(ctx context.Context) error {
+func (o *scenario) writeLogin(ctx context.Context) error {
 	fields, err := o.vendor.configFields(o.server.Emulator())
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (o *trial) writeLogin(ctx context.Context) error {
 
 // rootSettled demands that a root credential works, and that no other is left: which one it is after a fault, the
 // engine finds out.
-func rootSettled(t *testing.T, o *trial) {
+func rootSettled(t *testing.T, o *scenario) {
 	t.Helper()
 	var err error
 	works := await(patience, func() bool {
@@ -89,7 +89,7 @@ func rootSettled(t *testing.T, o *trial) {
 }
 
 // madeRoots are the living root credentials that were made for the trial's config.
-func (o *trial) madeRoots(t *testing.T) []devserver.Credential {
+func (o *scenario) madeRoots(t *testing.T) []devserver.Credential {
 	t.Helper()
 	all, err := o.server.Control().Credentials(t.Context(), o.vendor.emulated)
 	require.NoError(t, err)

@@ -21,11 +21,11 @@ const (
 type disturbance struct {
 	name   string
 	times  int
-	befall func(*testing.T, *stand)
+	befall func(*testing.T, *cluster)
 }
 
 // underLoad has vendors under load while something happens, again and again, and compares the books.
-func (s *stand) underLoad(t *testing.T, vendors []vendor, d disturbance) {
+func (s *cluster) underLoad(t *testing.T, vendors []vendor, d disturbance) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(uint64(*seed), 0))
 	l := s.startLoad(t, d.name, vendors, random)
@@ -47,7 +47,7 @@ func loaded() []vendor {
 	return named("ftd", "trend", "fortianalyzer", "lacework", "fortisiem")
 }
 
-func killVault(t *testing.T, s *stand) {
+func killVault(t *testing.T, s *cluster) {
 	t.Helper()
 	require.NoError(t, s.server.KillVault())
 	require.NoError(t, s.server.RestartVault(t.Context()))
@@ -63,21 +63,21 @@ func TestVaultUnderLoad(t *testing.T) {
 	}
 	for _, d := range []disturbance{
 		{"Vault killed under load", 3, killVault},
-		{"Vault stopped and started under load", 1, func(t *testing.T, s *stand) {
+		{"Vault stopped and started under load", 1, func(t *testing.T, s *cluster) {
 			t.Helper()
 			require.NoError(t, s.server.RestartVault(t.Context()))
 		}},
-		{"Vault sealed and unsealed under load", 2, func(t *testing.T, s *stand) {
+		{"Vault sealed and unsealed under load", 2, func(t *testing.T, s *cluster) {
 			t.Helper()
 			node := s.server.Nodes()[0]
 			require.NoError(t, node.Seal(t.Context()))
 			require.NoError(t, node.Unseal(t.Context()))
 		}},
-		{"plugin killed under load", 5, func(t *testing.T, s *stand) {
+		{"plugin killed under load", 5, func(t *testing.T, s *cluster) {
 			t.Helper()
 			require.NoError(t, s.server.KillPlugin())
 		}},
-		{"plugin reloaded under load", 3, func(t *testing.T, s *stand) {
+		{"plugin reloaded under load", 3, func(t *testing.T, s *cluster) {
 			t.Helper()
 			_, err := s.vault().Logical().WriteWithContext(t.Context(), "sys/plugins/reload/backend", map[string]any{"plugin": devserver.PluginName})
 			require.NoError(t, err)

@@ -58,8 +58,8 @@ func (a Answer) Member(name string) string {
 	return text
 }
 
-// Claims reads the payload of a JWT, whose signature nobody checks.
-func Claims(t testing.TB, token string) map[string]any {
+// JWTClaims reads the payload of a JWT, whose signature nobody checks.
+func JWTClaims(t testing.TB, token string) map[string]any {
 	t.Helper()
 	parts := strings.Split(token, ".")
 	require.Len(t, parts, 3)

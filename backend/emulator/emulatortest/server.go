@@ -112,8 +112,8 @@ func (s *Server) ActRefused(action string, nameAndValue ...string) {
 	require.ErrorContains(s.T, err, fmt.Sprintf("action %q: ", action))
 }
 
-// Disturb adds a fault to the vendor's.
-func (s *Server) Disturb(fault emulator.Fault) {
+// InjectFault adds a fault to the vendor's.
+func (s *Server) InjectFault(fault emulator.Fault) {
 	s.T.Helper()
 	fault.Vendor = s.vendor
 	require.NoError(s.T, s.AddFault(fault))

@@ -78,7 +78,7 @@ func (s Suite[T]) testDescriptions(t *testing.T) {
 	for _, each := range Start(t, s.Vendor).Switches(s.Vendor.Name) {
 		names = append(names, each.Name)
 		assert.Regexp(t, `^[a-z_]+$`, each.Name)
-		assert.NotEmpty(t, each.Meaning, each.Name)
+		assert.NotEmpty(t, each.Description, each.Name)
 		assert.Equal(t, each.Default, each.Value, each.Name)
 		values := slices.Collect(maps.Keys(s.Switches[each.Name].Want))
 		assert.Contains(t, values, each.Default, each.Name)

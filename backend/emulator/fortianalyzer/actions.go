@@ -14,20 +14,20 @@ const (
 )
 
 // actions are what the vendor allows in the FortiCloud portal and at the instance's console only.
-func (t *twin) actions() []emulator.Action {
+func (t *service) actions() []emulator.Action {
 	return []emulator.Action{
 		{
 			Name: "create_api_user", Do: t.createUser,
-			Meaning: "makes an API user who may do everything; answers with username and password",
+			Description: "makes an API user who may do everything; answers with username and password",
 		},
 		{
 			Name: "download_credentials", Arguments: []string{"username"}, Do: t.onUser(t.newPassword),
-			Meaning: "downloads an API user's credential file again, of the root one if username is missing, " +
+			Description: "downloads an API user's credential file again, of the root one if username is missing, " +
 				"which resets the password; answers with username and password",
 		},
 		{
 			Name: "disable_api_user", Arguments: []string{"username"}, Do: t.onUser(t.disable),
-			Meaning: "disables an API user in the portal, the root one if username is missing",
+			Description: "disables an API user in the portal, the root one if username is missing",
 		},
 		{
 			Name: "enable_api_user", Arguments: []string{"username"},
@@ -35,28 +35,28 @@ func (t *twin) actions() []emulator.Action {
 				u.disabled = false
 				return map[string]string{}
 			}),
-			Meaning: "enables an API user again, the root one if username is missing",
+			Description: "enables an API user again, the root one if username is missing",
 		},
 		{
 			Name: "set_permission", Arguments: []string{"username", "permission"}, Do: t.setPermission,
-			Meaning: "gives (\"yes\") or takes (\"no\") an API user's permissions on the instance, the root one's if username is missing",
+			Description: "gives (\"yes\") or takes (\"no\") an API user's permissions on the instance, the root one's if username is missing",
 		},
 		{
 			Name: "end_sessions", Do: t.kick,
-			Meaning: "ends all sessions on the instance, as an administrator or a restart would",
+			Description: "ends all sessions on the instance, as an administrator or a restart would",
 		},
 	}
 }
 
 // createUser makes an API user.
-func (t *twin) createUser(map[string]string) (map[string]string, error) {
+func (t *service) createUser(map[string]string) (map[string]string, error) {
 	made := t.newUser()
 	t.users[made.id] = &made
 	return map[string]string{"username": made.id, "password": made.password}, nil
 }
 
 // find returns the API user that an action names, the root one by default.
-func (t *twin) find(arguments map[string]string) (*user, error) {
+func (t *service) find(arguments map[string]string) (*user, error) {
 	id := arguments["username"]
 	if id == "" {
 		id = t.root.id
@@ -68,7 +68,7 @@ func (t *twin) find(arguments map[string]string) (*user, error) {
 }
 
 // onUser makes an action of something to be done to one API user.
-func (t *twin) onUser(act func(*user) map[string]string) func(map[string]string) (map[string]string, error) {
+func (t *service) onUser(act func(*user) map[string]string) func(map[string]string) (map[string]string, error) {
 	return func(arguments map[string]string) (map[string]string, error) {
 		u, err := t.find(arguments)
 		if err != nil {
@@ -79,24 +79,24 @@ func (t *twin) onUser(act func(*user) map[string]string) func(map[string]string)
 }
 
 // newPassword replaces a password.
-func (t *twin) newPassword(u *user) map[string]string {
+func (t *service) newPassword(u *user) map[string]string {
 	u.password = t.newUser().password
 	t.portalChange(u, emulator.EndedPasswordChanged)
 	return map[string]string{"username": u.id, "password": u.password}
 }
 
 // disable disables an API user.
-func (t *twin) disable(u *user) map[string]string {
+func (t *service) disable(u *user) map[string]string {
 	u.disabled = true
 	t.portalChange(u, endedByPortal)
 	return map[string]string{}
 }
 
 // portalChange ends an API user's access tokens, and its sessions if the switch wants it so.
-func (t *twin) portalChange(u *user, by string) {
+func (t *service) portalChange(u *user, by string) {
 	for _, issued := range t.tokens {
 		if issued.user == u {
-			t.env.Book.End(issued.id, by)
+			t.env.History.End(issued.id, by)
 		}
 	}
 	if t.env.Enabled(switchPortalEnds) {
@@ -105,7 +105,7 @@ func (t *twin) portalChange(u *user, by string) {
 }
 
 // setPermission gives or takes permissions.
-func (t *twin) setPermission(arguments map[string]string) (map[string]string, error) {
+func (t *service) setPermission(arguments map[string]string) (map[string]string, error) {
 	u, err := t.find(arguments)
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func (t *twin) setPermission(arguments map[string]string) (map[string]string, er
 }
 
 // kick ends all sessions.
-func (t *twin) kick(map[string]string) (map[string]string, error) {
+func (t *service) kick(map[string]string) (map[string]string, error) {
 	t.endSessions(nil, endedByAdministrator)
 	return map[string]string{}, nil
 }

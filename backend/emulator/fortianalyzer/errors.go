@@ -10,7 +10,7 @@ import (
 )
 
 // refuseOAuth answers an error of the OAuth server in the shape that the switch asks for.
-func (t *twin) refuseOAuth(w http.ResponseWriter, status int, code, message string) {
+func (t *service) refuseOAuth(w http.ResponseWriter, status int, code, message string) {
 	switch t.env.Switch(switchOAuthError) {
 	case "oauth":
 		emulator.WriteJSON(w, status, map[string]any{"error": code, "error_description": message})
@@ -23,7 +23,7 @@ func (t *twin) refuseOAuth(w http.ResponseWriter, status int, code, message stri
 
 // refuseLogin answers a failed login: a body without a session, with the HTTP status that the switch asks
 // for. code is the one inside the body, which only one third-party guide shows.
-func (t *twin) refuseLogin(w http.ResponseWriter, code int, name, message string) {
+func (t *service) refuseLogin(w http.ResponseWriter, code int, name, message string) {
 	status := t.status(switchLoginStatus)
 	switch t.env.Switch(switchLoginError) {
 	case "oauth":
@@ -67,7 +67,7 @@ func writeEscaped(w http.ResponseWriter, v any) {
 }
 
 // status reads a switch that holds an HTTP status.
-func (t *twin) status(name string) int {
+func (t *service) status(name string) int {
 	status, err := strconv.Atoi(t.env.Switch(name))
 	if err != nil {
 		panic("fortianalyzer: switch " + name + " holds no status")

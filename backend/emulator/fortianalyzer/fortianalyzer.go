@@ -43,8 +43,8 @@ const (
 	clientManager  = "FortiManager"
 )
 
-// twin is the state of the imitation. The emulator's core calls it under a lock.
-type twin struct {
+// service is the state of the imitation. The emulator's core calls it under a lock.
+type service struct {
 	env       *emulator.Env
 	root      user                // as it was made, for Reset
 	users     map[string]*user    // by id
@@ -86,15 +86,15 @@ type session struct {
 // New returns FortiAnalyzer Cloud for [emulator.Start]: the instance at [emulator.EndpointURL], the OAuth
 // server at [emulator.EndpointAuthURL].
 func New() emulator.Vendor {
-	return emulator.Vendor{Name: "fortianalyzer", Switches: switches(), New: newTwin}
+	return emulator.Vendor{Name: "fortianalyzer", Switches: switches(), New: newService}
 }
 
-// newTwin makes the state and the first API user.
-func newTwin(env *emulator.Env) emulator.Twin {
-	t := &twin{env: env}
+// newService makes the state and the first API user.
+func newService(env *emulator.Env) emulator.Service {
+	t := &service{env: env}
 	t.root = t.newUser()
 	t.reset()
-	return emulator.Twin{
+	return emulator.Service{
 		Endpoints: []emulator.Endpoint{
 			{
 				Name:      emulator.EndpointURL,
@@ -116,7 +116,7 @@ func newTwin(env *emulator.Env) emulator.Twin {
 }
 
 // reset returns to a single API user who may do everything, without tokens and sessions.
-func (t *twin) reset() {
+func (t *service) reset() {
 	root := t.root
 	t.users = map[string]*user{root.id: &root}
 	t.tokens = map[string]*token{}
@@ -126,7 +126,7 @@ func (t *twin) reset() {
 }
 
 // newUser makes an API user in the spelling of the vendor's examples.
-func (t *twin) newUser() user {
+func (t *service) newUser() user {
 	return user{id: strings.ToUpper(t.env.Random.UUID(4)), password: t.env.Random.Hex(16) + "!1Aa"}
 }
 
@@ -158,7 +158,7 @@ func operation(r *http.Request, body []byte) string {
 }
 
 // serveOAuth answers one request to the OAuth server.
-func (t *twin) serveOAuth(w http.ResponseWriter, r *http.Request) {
+func (t *service) serveOAuth(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == tokenPath && r.Method == http.MethodPost:
 		t.grant(w, r)
@@ -174,7 +174,7 @@ func (t *twin) serveOAuth(w http.ResponseWriter, r *http.Request) {
 }
 
 // serveInstance answers one request to the instance.
-func (t *twin) serveInstance(w http.ResponseWriter, r *http.Request) {
+func (t *service) serveInstance(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == loginPath && r.Method == http.MethodPost:
 		t.login(w, r)

@@ -73,7 +73,7 @@ func TestGrant_ASecondTokenEndsTheFirst_ButNotItsSession(t *testing.T) {
 	second := c.token()
 	require.Equal(t, 401, c.verify(first).Status)
 	require.Equal(t, 401, c.login(first).Status)
-	require.Equal(t, []string{"superseded", "", ""}, c.Endings(emulator.KindLogin))
+	require.Equal(t, []string{"superseded", "", ""}, c.EndReasons(emulator.KindLogin))
 	require.Equal(t, 200, c.revoke(second).Status)
 	require.Equal(t, 0, c.status(session))
 }
@@ -103,7 +103,7 @@ func TestRevoke_IsIdempotent(t *testing.T) {
 	require.Equal(t, 401, c.revoke(token).Status)
 	c.client = "FortiAnalyzer"
 	require.Equal(t, 401, c.verify(token).Status)
-	require.Equal(t, []string{"revoked"}, c.Endings(emulator.KindLogin))
+	require.Equal(t, []string{"revoked"}, c.EndReasons(emulator.KindLogin))
 }
 
 func TestLogin_AnswersASessionThatMustBeEncoded(t *testing.T) {
@@ -128,7 +128,7 @@ func TestLogin_RefusesEveryTokenThatDoesNotWorkHere(t *testing.T) {
 	require.Equal(t, 401, c.login(token).Status, "expired")
 	c.client = "FortiManager"
 	require.Equal(t, 401, c.login(c.token()).Status, "another application")
-	require.Empty(t, c.Endings(emulator.KindLeased))
+	require.Empty(t, c.EndReasons(emulator.KindLeased))
 }
 
 func TestLoginMax_CountsLiveSessionsPerUser(t *testing.T) {
@@ -157,7 +157,7 @@ func TestSession_EndsWhenIdleAndLivesByUse(t *testing.T) {
 	require.Equal(t, 0, c.status(used))
 	require.Equal(t, -11, c.status(idle))
 	require.Equal(t, -11, c.logout(idle))
-	require.Equal(t, []string{"", "expired"}, c.Endings(emulator.KindLeased))
+	require.Equal(t, []string{"", "expired"}, c.EndReasons(emulator.KindLeased))
 }
 
 func TestCall_LogoutEndsTheSessionOnce(t *testing.T) {
@@ -166,7 +166,7 @@ func TestCall_LogoutEndsTheSessionOnce(t *testing.T) {
 	require.Equal(t, 0, c.call(session, "exec", "sys/logout"), "without the slash")
 	require.Equal(t, -11, c.logout(session))
 	require.Equal(t, -11, c.status(session))
-	require.Equal(t, []string{"revoked"}, c.Endings(emulator.KindLeased))
+	require.Equal(t, []string{"revoked"}, c.EndReasons(emulator.KindLeased))
 }
 
 func TestCall_ServesTheReads(t *testing.T) {
@@ -233,7 +233,7 @@ func TestActions_StandForThePortalAndTheConsole(t *testing.T) {
 	require.Equal(t, 0, c.status(session))
 	c.Act("end_sessions")
 	require.Equal(t, -11, c.status(session))
-	require.Equal(t, []string{"administrator"}, c.Endings(emulator.KindLeased))
+	require.Equal(t, []string{"administrator"}, c.EndReasons(emulator.KindLeased))
 
 	c.ActRefused("disable_api_user", "username", "NOBODY")
 	c.ActRefused("set_permission", "permission", "some")
@@ -247,7 +247,7 @@ func TestActions_StandForThePortalAndTheConsole(t *testing.T) {
 
 func TestInjectedError_LooksLikeEitherServers(t *testing.T) {
 	c := newCloud(t)
-	c.Disturb(emulator.Fault{Route: "*", Status: 503})
+	c.InjectFault(emulator.Fault{Route: "*", Status: 503})
 	require.JSONEq(t, `{"status":"error","message":"Service Unavailable"}`, c.grant().Text)
 	require.JSONEq(t, `{"status":{"code":503,"message":"Service Unavailable"}}`, c.login("x").Text)
 }

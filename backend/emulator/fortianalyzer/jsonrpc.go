@@ -51,7 +51,7 @@ type rpcResult struct {
 
 // rpc answers POST /jsonrpc. What becomes of a call stands in its body, and the HTTP status is 200 throughout
 // (inferred: all clients read the code from the body), except for a body that is no JSON at all.
-func (t *twin) rpc(w http.ResponseWriter, r *http.Request) {
+func (t *service) rpc(w http.ResponseWriter, r *http.Request) {
 	var call rpcRequest
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
@@ -77,12 +77,12 @@ func (t *twin) rpc(w http.ResponseWriter, r *http.Request) {
 func withSlash(url string) string { return "/" + strings.TrimPrefix(url, "/") }
 
 // act carries out one call.
-func (t *twin) act(call rpcRequest, url string) (data any, status rpcStatus) {
+func (t *service) act(call rpcRequest, url string) (data any, status rpcStatus) {
 	if call.Session == nil {
 		return nil, statusNoPermission
 	}
 	s := t.sessions[*call.Session]
-	if s == nil || !t.env.Book.Live(s.id) {
+	if s == nil || !t.env.History.Live(s.id) {
 		return nil, statusNoPermission
 	}
 	data, known := t.resource(call.Method, url)
@@ -92,19 +92,19 @@ func (t *twin) act(call rpcRequest, url string) (data any, status rpcStatus) {
 	case forbidden || !known:
 		// What the vendor answers for an unknown url is not documented; this code is the one that is.
 		if t.env.Enabled(switchFailuresRefresh) {
-			t.env.Book.Extend(s.id, t.idleEnd(s))
+			t.env.History.Extend(s.id, t.idleEnd(s))
 		}
 		return nil, statusNoPermission
 	case logout:
-		t.env.Book.End(s.id, emulator.EndedRevoked)
+		t.env.History.End(s.id, emulator.EndedRevoked)
 		return nil, statusOK
 	}
-	t.env.Book.Extend(s.id, t.idleEnd(s))
+	t.env.History.Extend(s.id, t.idleEnd(s))
 	return data, statusOK
 }
 
 // resource returns what a call reads. It reports false when there is no such thing.
-func (t *twin) resource(method, url string) (data any, known bool) {
+func (t *service) resource(method, url string) (data any, known bool) {
 	product := t.env.Switch(switchProduct)
 	switch {
 	case method == "exec" && url == urlLogout:

@@ -23,7 +23,7 @@ const (
 const sessionBytes = 64
 
 // login answers POST /p/forticloud_jsonrpc_login/, whose answer is no JSON-RPC envelope.
-func (t *twin) login(w http.ResponseWriter, r *http.Request) {
+func (t *service) login(w http.ResponseWriter, r *http.Request) {
 	var request struct {
 		AccessToken string `json:"access_token"`
 	}
@@ -36,7 +36,7 @@ func (t *twin) login(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		t.refuseLogin(w, http.StatusBadRequest, "invalid_request", "malformed JSON")
 		return
-	case issued == nil || !t.env.Book.Live(issued.id) || issued.client != t.env.Switch(switchProduct):
+	case issued == nil || !t.env.History.Live(issued.id) || issued.client != t.env.Switch(switchProduct):
 		t.refuseLogin(w, http.StatusUnauthorized, "invalid_token", "Access token is invalid or expired")
 		return
 	case issued.user.forbidden && t.env.Switch(switchPermission) == "login":
@@ -50,12 +50,12 @@ func (t *twin) login(w http.ResponseWriter, r *http.Request) {
 	value := t.newSessionString()
 	t.sessions[value] = s
 	t.opened = append(t.opened, s)
-	t.env.Book.Issue(s.id, emulator.KindLeased, "", t.idleEnd(s))
+	t.env.History.Issue(s.id, emulator.KindLeased, "", t.idleEnd(s))
 	writeEscaped(w, map[string]string{"session": value})
 }
 
 // newSessionString makes base64 that has each of the characters that careless clients break on.
-func (t *twin) newSessionString() string {
+func (t *service) newSessionString() string {
 	for {
 		value := base64.StdEncoding.EncodeToString(t.env.Random.Bytes(sessionBytes))
 		if strings.Contains(value, "+") && strings.Contains(value, "/") {
@@ -65,8 +65,8 @@ func (t *twin) newSessionString() string {
 }
 
 // makeRoom sees to it that a login of the user stays within login-max. It reports false when it does not.
-func (t *twin) makeRoom(u *user) bool {
-	t.opened = slices.DeleteFunc(t.opened, func(s *session) bool { return !t.env.Book.Live(s.id) })
+func (t *service) makeRoom(u *user) bool {
+	t.opened = slices.DeleteFunc(t.opened, func(s *session) bool { return !t.env.History.Live(s.id) })
 	limit := t.env.Integer(switchLoginMax)
 	if limit == 0 {
 		return true
@@ -81,13 +81,13 @@ func (t *twin) makeRoom(u *user) bool {
 		return false
 	}
 	for ; len(own) >= limit; own = own[1:] {
-		t.env.Book.End(own[0].id, emulator.EndedEvicted)
+		t.env.History.End(own[0].id, emulator.EndedEvicted)
 	}
 	return true
 }
 
 // idleEnd is when a session ends that is used now and then no more.
-func (t *twin) idleEnd(s *session) time.Time {
+func (t *service) idleEnd(s *session) time.Time {
 	end := t.env.Now().Add(t.env.Duration(switchIdleTimeout))
 	if life := t.env.Duration(switchAbsoluteLife); life > 0 && s.opened.Add(life).Before(end) {
 		return s.opened.Add(life)
@@ -96,10 +96,10 @@ func (t *twin) idleEnd(s *session) time.Time {
 }
 
 // endSessions ends the sessions of a user, or of all when it is nil.
-func (t *twin) endSessions(u *user, by string) {
+func (t *service) endSessions(u *user, by string) {
 	for _, s := range t.opened {
 		if u == nil || s.user == u {
-			t.env.Book.End(s.id, by)
+			t.env.History.End(s.id, by)
 		}
 	}
 }

@@ -38,7 +38,7 @@ type oauthRequest struct {
 
 // readOAuth reads a JSON body, and a form if the switch wants it so. It answers itself, and reports false,
 // when the body is not to be had.
-func (t *twin) readOAuth(w http.ResponseWriter, r *http.Request) (request oauthRequest, ok bool) {
+func (t *service) readOAuth(w http.ResponseWriter, r *http.Request) (request oauthRequest, ok bool) {
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" when malformed, and refused as such
 	form := t.env.Switch(switchFormBody)
 	switch {
@@ -72,7 +72,7 @@ func (t *twin) readOAuth(w http.ResponseWriter, r *http.Request) (request oauthR
 }
 
 // client returns the application that a client_id names, or "".
-func (t *twin) client(id string) string {
+func (t *service) client(id string) string {
 	for _, known := range []string{clientAnalyzer, clientManager} {
 		if id == known || strings.EqualFold(id, known) && t.env.Switch(switchClientCase) == "ignored" {
 			return known
@@ -82,7 +82,7 @@ func (t *twin) client(id string) string {
 }
 
 // grant answers POST /api/v1/oauth/token/.
-func (t *twin) grant(w http.ResponseWriter, r *http.Request) {
+func (t *service) grant(w http.ResponseWriter, r *http.Request) {
 	request, ok := t.readOAuth(w, r)
 	if !ok {
 		return
@@ -103,7 +103,7 @@ func (t *twin) grant(w http.ResponseWriter, r *http.Request) {
 }
 
 // grantPassword answers an API user's id and password.
-func (t *twin) grantPassword(w http.ResponseWriter, request oauthRequest, client string) {
+func (t *service) grantPassword(w http.ResponseWriter, request oauthRequest, client string) {
 	if request.Username == "" || request.Password == "" {
 		t.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "username or password is missing")
 		return
@@ -118,7 +118,7 @@ func (t *twin) grantPassword(w http.ResponseWriter, request oauthRequest, client
 }
 
 // grantRefresh answers a refresh token, whether or not its access token has expired.
-func (t *twin) grantRefresh(w http.ResponseWriter, request oauthRequest, client string) {
+func (t *service) grantRefresh(w http.ResponseWriter, request oauthRequest, client string) {
 	held := t.refreshes[request.RefreshToken]
 	if held == nil || held.client != client || held.user.disabled || t.refreshExpired(held) {
 		t.refuseOAuth(w, t.status(switchBadCredentials), "invalid_grant", "invalid refresh token")
@@ -139,33 +139,33 @@ func (t *twin) grantRefresh(w http.ResponseWriter, request oauthRequest, client 
 }
 
 // refreshExpired tells whether a refresh token has outlived itself.
-func (t *twin) refreshExpired(held *refresh) bool {
+func (t *service) refreshExpired(held *refresh) bool {
 	return !held.expires.IsZero() && !t.env.Now().Before(held.expires)
 }
 
 // issue makes an access token and, by the vendor's rule, ends the one that the user had for the application.
-func (t *twin) issue(u *user, client string) (value string, issued *token) {
+func (t *service) issue(u *user, client string) (value string, issued *token) {
 	if t.env.Enabled(switchSingleToken) {
 		for _, other := range t.tokens {
 			if other.user == u && other.client == client {
-				t.env.Book.End(other.id, endedBySuccessor)
+				t.env.History.End(other.id, endedBySuccessor)
 			}
 		}
 	}
 	value = t.env.Random.String(tokenAlphabet, tokenLength)
 	issued = &token{id: t.env.Random.UUID(4), user: u, client: client}
 	t.tokens[value] = issued
-	t.env.Book.Issue(issued.id, emulator.KindLogin, "", t.env.Now().Add(t.tokenLife()))
+	t.env.History.Issue(issued.id, emulator.KindLogin, "", t.env.Now().Add(t.tokenLife()))
 	return value, issued
 }
 
 // tokenLife is how long an access token lives.
-func (t *twin) tokenLife() time.Duration {
+func (t *service) tokenLife() time.Duration {
 	return time.Duration(t.env.Integer(switchExpiresIn)) * time.Second
 }
 
 // newRefresh makes the refresh token that goes with an access token.
-func (t *twin) newRefresh(issued *token) string {
+func (t *service) newRefresh(issued *token) string {
 	value := t.env.Random.String(tokenAlphabet, tokenLength)
 	held := &refresh{user: issued.user, client: issued.client, access: issued}
 	if life := t.env.Duration(switchRefreshLife); life > 0 {
@@ -176,7 +176,7 @@ func (t *twin) newRefresh(issued *token) string {
 }
 
 // writeToken answers with the seven members of the vendor's samples, or six without a refresh token.
-func (t *twin) writeToken(w http.ResponseWriter, access, refreshToken string) {
+func (t *service) writeToken(w http.ResponseWriter, access, refreshToken string) {
 	body := map[string]any{
 		"access_token": access,
 		"expires_in":   t.env.Integer(switchExpiresIn),
@@ -192,7 +192,7 @@ func (t *twin) writeToken(w http.ResponseWriter, access, refreshToken string) {
 }
 
 // revoke answers POST /api/v1/oauth/revoke_token/. A token that is unknown or dead is a success too.
-func (t *twin) revoke(w http.ResponseWriter, r *http.Request) {
+func (t *service) revoke(w http.ResponseWriter, r *http.Request) {
 	request, ok := t.readOAuth(w, r)
 	switch client := t.client(request.ClientID); {
 	case !ok:
@@ -202,7 +202,7 @@ func (t *twin) revoke(w http.ResponseWriter, r *http.Request) {
 		t.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "token is missing")
 	default:
 		if issued := t.tokens[request.Token]; issued != nil && issued.client == client {
-			t.env.Book.End(issued.id, emulator.EndedRevoked)
+			t.env.History.End(issued.id, emulator.EndedRevoked)
 			t.dropRefresh(issued)
 		}
 		emulator.WriteJSON(w, http.StatusOK, map[string]string{"status": "success", "message": "token revoked"})
@@ -210,7 +210,7 @@ func (t *twin) revoke(w http.ResponseWriter, r *http.Request) {
 }
 
 // dropRefresh ends the refresh token of a revoked access token if the switch wants it so.
-func (t *twin) dropRefresh(issued *token) {
+func (t *service) dropRefresh(issued *token) {
 	if !t.env.Enabled(switchRevokeRefresh) {
 		return
 	}
@@ -222,10 +222,10 @@ func (t *twin) dropRefresh(issued *token) {
 }
 
 // verify answers GET /api/v1/oauth/verify_token/, which is documented for FortiAuthenticator.
-func (t *twin) verify(w http.ResponseWriter, r *http.Request) {
+func (t *service) verify(w http.ResponseWriter, r *http.Request) {
 	value, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	issued := t.tokens[value]
-	if issued == nil || issued.client != t.client(r.URL.Query().Get("client_id")) || !t.env.Book.Live(issued.id) {
+	if issued == nil || issued.client != t.client(r.URL.Query().Get("client_id")) || !t.env.History.Live(issued.id) {
 		t.refuseOAuth(w, http.StatusUnauthorized, "invalid_token", "token is invalid or expired")
 		return
 	}

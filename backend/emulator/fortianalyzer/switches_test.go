@@ -137,7 +137,7 @@ var switches = emulatortest.SwitchCases[*cloud]{
 		func(c *cloud) string {
 			c.Set("login_max", "1")
 			c.session()
-			return strconv.Itoa(c.login(c.token()).Status) + fmt.Sprint(c.Endings(emulator.KindLeased))
+			return strconv.Itoa(c.login(c.token()).Status) + fmt.Sprint(c.EndReasons(emulator.KindLeased))
 		},
 		map[string]string{"refuse": "401[]", "evict_oldest": "200[evicted ]"},
 	},
@@ -187,7 +187,7 @@ var switches = emulatortest.SwitchCases[*cloud]{
 		func(c *cloud) string {
 			c.session()
 			c.Act("download_credentials")
-			return fmt.Sprint(c.Endings(emulator.KindLeased))
+			return fmt.Sprint(c.EndReasons(emulator.KindLeased))
 		},
 		map[string]string{"no": "[]", "yes": "[password_changed]"},
 	},

@@ -15,16 +15,16 @@ const (
 )
 
 // actions are what the vendor offers in its GUI only, under Admin > Settings > System > API Token.
-func (t *twin) actions() []emulator.Action {
+func (t *service) actions() []emulator.Action {
 	return []emulator.Action{
 		{
 			Name: "create_client", Arguments: []string{"access_token_expiry", "secret_expiry"}, Do: t.createClient,
-			Meaning: "makes another client; the arguments are durations from now, by default the switch access_token_expiry " +
+			Description: "makes another client; the arguments are durations from now, by default the switch access_token_expiry " +
 				"and never; answers with client_id and client_secret",
 		},
 		{
 			Name: "revoke_client", Arguments: []string{"client_id"},
-			Meaning: "revokes a client, the root one if client_id is missing",
+			Description: "revokes a client, the root one if client_id is missing",
 			Do: t.onClient(func(c *client) map[string]string {
 				c.revoked = true
 				if t.env.Enabled(switchRevokingKills) {
@@ -35,7 +35,7 @@ func (t *twin) actions() []emulator.Action {
 		},
 		{
 			Name: "reset_secret", Arguments: []string{"client_id"},
-			Meaning: "gives a client a new secret, the root one if client_id is missing; answers with client_secret",
+			Description: "gives a client a new secret, the root one if client_id is missing; answers with client_secret",
 			Do: t.onClient(func(c *client) map[string]string {
 				c.secret, c.secretExpires, c.exchanged = t.newSecret(), time.Time{}, false
 				if t.env.Enabled(switchResettingKills) {
@@ -46,22 +46,22 @@ func (t *twin) actions() []emulator.Action {
 		},
 		{
 			Name: "expire_secret", Arguments: []string{"client_id"},
-			Meaning: "lets the secret of a client expire now, the root one if client_id is missing",
-			Do:      t.onClient(func(c *client) map[string]string { c.secretExpires = t.env.Now(); return nil }),
+			Description: "lets the secret of a client expire now, the root one if client_id is missing",
+			Do:          t.onClient(func(c *client) map[string]string { c.secretExpires = t.env.Now(); return nil }),
 		},
 		{
 			Name: "deny_owner", Arguments: []string{"client_id"},
-			Meaning: "takes from the user who made a client the right to ask for tokens; the root one if client_id is missing",
-			Do:      t.onClient(func(c *client) map[string]string { c.ownerDenied = true; return nil }),
+			Description: "takes from the user who made a client the right to ask for tokens; the root one if client_id is missing",
+			Do:          t.onClient(func(c *client) map[string]string { c.ownerDenied = true; return nil }),
 		},
 		{
 			Name: "allow_owner", Arguments: []string{"client_id"},
-			Meaning: "gives that right back",
-			Do:      t.onClient(func(c *client) map[string]string { c.ownerDenied = false; return nil }),
+			Description: "gives that right back",
+			Do:          t.onClient(func(c *client) map[string]string { c.ownerDenied = false; return nil }),
 		},
 		{
 			Name: "make_refresh_token", Arguments: []string{"client_id"},
-			Meaning: "shows a refresh token of a client, as release 7.5.0 does; the root one if client_id is missing; answers with refresh_token",
+			Description: "shows a refresh token of a client, as release 7.5.0 does; the root one if client_id is missing; answers with refresh_token",
 			Do: t.onClient(func(c *client) map[string]string {
 				return map[string]string{"refresh_token": t.newRefreshToken(c)}
 			}),
@@ -70,7 +70,7 @@ func (t *twin) actions() []emulator.Action {
 }
 
 // createClient makes a client.
-func (t *twin) createClient(arguments map[string]string) (map[string]string, error) {
+func (t *service) createClient(arguments map[string]string) (map[string]string, error) {
 	made := t.newClient()
 	for name, set := range map[string]func(time.Duration){
 		"access_token_expiry": func(d time.Duration) { made.life = d },
@@ -90,7 +90,7 @@ func (t *twin) createClient(arguments map[string]string) (map[string]string, err
 }
 
 // onClient makes an action of something to be done to one client.
-func (t *twin) onClient(act func(*client) map[string]string) func(map[string]string) (map[string]string, error) {
+func (t *service) onClient(act func(*client) map[string]string) func(map[string]string) (map[string]string, error) {
 	return func(arguments map[string]string) (map[string]string, error) {
 		id := arguments["client_id"]
 		if id == "" {

@@ -31,12 +31,12 @@ type errorAnswer struct {
 }
 
 // refuse400 answers as the token endpoint does to nearly everything.
-func (t *twin) refuse400(w http.ResponseWriter, message string) {
+func (t *service) refuse400(w http.ResponseWriter, message string) {
 	t.refuse(w, http.StatusBadRequest, "BAD_REQUEST", message)
 }
 
 // refuse answers an error in the shape that the switch asks for.
-func (t *twin) refuse(w http.ResponseWriter, status int, name, message string) {
+func (t *service) refuse(w http.ResponseWriter, status int, name, message string) {
 	if t.env.Switch(switchErrorShape) == "plain_as_json" {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
@@ -47,7 +47,7 @@ func (t *twin) refuse(w http.ResponseWriter, status int, name, message string) {
 }
 
 // writeJSON answers with v, under the content type that the switch asks for.
-func (t *twin) writeJSON(w http.ResponseWriter, status int, v any) {
+func (t *service) writeJSON(w http.ResponseWriter, status int, v any) {
 	if t.env.Switch(switchJSONLabel) == "application/json" {
 		emulator.WriteJSON(w, status, v)
 		return

@@ -35,8 +35,8 @@ var operations = map[string]string{
 // ownerName is the user that made the clients, and whose Basic credentials work too.
 const ownerName = "super/admin"
 
-// twin is the state of the imitation. The emulator's core calls it under a lock.
-type twin struct {
+// service is the state of the imitation. The emulator's core calls it under a lock.
+type service struct {
 	env      *emulator.Env
 	root     client
 	password string // of the owner
@@ -68,16 +68,16 @@ type token struct {
 // New returns FortiSIEM for [emulator.Start]. The book has one credential of kind "leased" per access token,
 // without a marker, since the vendor has no place for one.
 func New() emulator.Vendor {
-	return emulator.Vendor{Name: "fortisiem", Switches: switches(), New: newTwin}
+	return emulator.Vendor{Name: "fortisiem", Switches: switches(), New: newService}
 }
 
-// newTwin makes the state and the first client.
-func newTwin(env *emulator.Env) emulator.Twin {
-	t := &twin{env: env}
+// newService makes the state and the first client.
+func newService(env *emulator.Env) emulator.Service {
+	t := &service{env: env}
 	t.root = t.newClient()
 	t.password = env.Random.Hex(12)
 	t.reset()
-	return emulator.Twin{
+	return emulator.Service{
 		Endpoints: []emulator.Endpoint{{
 			Name:      emulator.EndpointURL,
 			Handler:   http.HandlerFunc(t.serve),
@@ -92,7 +92,7 @@ func newTwin(env *emulator.Env) emulator.Twin {
 }
 
 // reset returns to a single working client, without tokens.
-func (t *twin) reset() {
+func (t *service) reset() {
 	root := t.root
 	t.clients = map[string]*client{root.id: &root}
 	t.attempts = map[string]*attempt{}
@@ -101,15 +101,15 @@ func (t *twin) reset() {
 }
 
 // newClient makes a client. Client ids look like UUIDs, by the vendor's clients.
-func (t *twin) newClient() client {
+func (t *service) newClient() client {
 	return client{id: t.env.Random.UUID(4), secret: t.newSecret()}
 }
 
 // newSecret makes a client secret, whose spelling is not documented.
-func (t *twin) newSecret() string { return t.env.Random.Hex(20) }
+func (t *service) newSecret() string { return t.env.Random.Hex(20) }
 
 // serve answers one request.
-func (t *twin) serve(w http.ResponseWriter, r *http.Request) {
+func (t *service) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == tokenPath && r.Method == http.MethodPost:
 		t.exchange(w, r)

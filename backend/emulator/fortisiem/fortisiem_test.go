@@ -89,7 +89,7 @@ func TestExchange_AnswersThreeMembersAndAJWT(t *testing.T) {
 	require.InDelta(t, 15, got.Body["expires_in"], 0, "minutes")
 
 	token := got.Member("access_token")
-	claims := emulatortest.Claims(t, token)
+	claims := emulatortest.JWTClaims(t, token)
 	require.Equal(t, "super/admin", claims["sub"])
 	require.NotEmpty(t, claims["scope"])
 	require.InDelta(t, time.Date(2030, 1, 2, 3, 19, 5, 0, time.UTC).Unix(), claims["exp"], 0)
@@ -260,7 +260,7 @@ func TestRevokeRoute_EndsTheTokenThatIsNamed(t *testing.T) {
 			require.Equal(t, 204, send(a, token).Status)
 			require.Equal(t, 401, a.health("Bearer "+token).Status)
 			require.Equal(t, 200, a.health("Bearer "+other).Status)
-			require.Equal(t, emulator.EndedRevoked, a.Endings()[0])
+			require.Equal(t, emulator.EndedRevoked, a.EndReasons()[0])
 			require.Equal(t, 404, send(a, token).Status)
 		})
 	}
@@ -293,7 +293,7 @@ func TestClients_ActionsOnThem(t *testing.T) {
 
 func TestInjectedError_LooksLikeTheVendors(t *testing.T) {
 	a := newAppliance(t)
-	a.Disturb(emulator.Fault{Route: "oauth_token", Status: 500})
+	a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 500})
 	refused := a.exchange()
 	require.Equal(t, 500, refused.Status)
 	require.Equal(t, map[string]any{

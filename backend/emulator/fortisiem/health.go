@@ -6,7 +6,7 @@ import (
 )
 
 // health answers GET /phoenix/rest/system/health/summary, the cheap read that proves a token.
-func (t *twin) health(w http.ResponseWriter, r *http.Request) {
+func (t *service) health(w http.ResponseWriter, r *http.Request) {
 	if !t.authorized(r) {
 		t.unauthorized(w)
 		return
@@ -21,7 +21,7 @@ func (t *twin) health(w http.ResponseWriter, r *http.Request) {
 
 // authorized tells whether a request carries a live access token, or the owner's name and password. The
 // name without its organisation is not enough.
-func (t *twin) authorized(r *http.Request) bool {
+func (t *service) authorized(r *http.Request) bool {
 	if name, password, ok := r.BasicAuth(); ok {
 		return name == ownerName && password == t.password
 	}
@@ -30,16 +30,16 @@ func (t *twin) authorized(r *http.Request) bool {
 }
 
 // live finds an access token that works, or nil.
-func (t *twin) live(bearer string) *token {
+func (t *service) live(bearer string) *token {
 	issued := t.tokens[bearer]
-	if issued == nil || !t.env.Book.Live(issued.id) {
+	if issued == nil || !t.env.History.Live(issued.id) {
 		return nil
 	}
 	return issued
 }
 
 // unauthorized answers 401, whose body is not documented beyond its words.
-func (t *twin) unauthorized(w http.ResponseWriter) {
+func (t *service) unauthorized(w http.ResponseWriter) {
 	switch t.env.Switch(switchUnauthorizedBody) {
 	case "plain":
 		http.Error(w, messageUnauthorized, http.StatusUnauthorized)

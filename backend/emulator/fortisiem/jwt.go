@@ -23,7 +23,7 @@ const signatureBytes = 256
 //
 // A JWT has the header of RS256 and random bytes for a signature: the vendor publishes no key to check it
 // with, so nobody can tell, and the twin itself looks tokens up.
-func (t *twin) newBearer(now, expires time.Time) string {
+func (t *service) newBearer(now, expires time.Time) string {
 	form := t.env.Switch(switchTokenForm)
 	if form == "opaque" {
 		return t.env.Random.Hex(32)

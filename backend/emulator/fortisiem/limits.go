@@ -11,7 +11,7 @@ type attempt struct {
 }
 
 // of returns what is remembered of a client id.
-func (t *twin) of(id string) *attempt {
+func (t *service) of(id string) *attempt {
 	a := t.attempts[id]
 	if a == nil {
 		a = &attempt{}
@@ -21,7 +21,7 @@ func (t *twin) of(id string) *attempt {
 }
 
 // admit applies the limits to a token request. refusal is what to tell the client, "" when it is served.
-func (t *twin) admit(id string) (refusal string) {
+func (t *service) admit(id string) (refusal string) {
 	a, now := t.of(id), t.env.Now()
 	if now.Before(a.blocked) {
 		return messageThreshold
@@ -41,7 +41,7 @@ func (t *twin) admit(id string) (refusal string) {
 }
 
 // failed counts a refusal, and blocks the client id when there were too many.
-func (t *twin) failed(id string) {
+func (t *service) failed(id string) {
 	a := t.of(id)
 	a.failures++
 	if limit := t.env.Integer(switchThreshold); limit > 0 && a.failures >= limit {
@@ -50,4 +50,4 @@ func (t *twin) failed(id string) {
 }
 
 // succeeded forgets earlier failures.
-func (t *twin) succeeded(id string) { t.of(id).failures = 0 }
+func (t *service) succeeded(id string) { t.of(id).failures = 0 }

@@ -14,7 +14,7 @@ import (
 // revoke answers a call that ends an access token. It is NOT an API of the vendor's, see the package's
 // documentation. It takes POST, PUT, PATCH and DELETE, and the token as a member of a form or of a JSON object,
 // or else as the bearer of the request.
-func (t *twin) revoke(w http.ResponseWriter, r *http.Request) {
+func (t *service) revoke(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
 	default:
@@ -27,7 +27,7 @@ func (t *twin) revoke(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if issued := t.live(bearer); issued != nil {
-		t.env.Book.End(issued.id, emulator.EndedRevoked)
+		t.env.History.End(issued.id, emulator.EndedRevoked)
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}

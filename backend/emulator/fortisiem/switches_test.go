@@ -20,7 +20,7 @@ func killedBy(action string) func(a *appliance) string {
 	return func(a *appliance) string {
 		token := a.token()
 		a.Act(action)
-		return strconv.Itoa(a.health("Bearer "+token).Status) + " " + a.Endings()[0]
+		return strconv.Itoa(a.health("Bearer "+token).Status) + " " + a.EndReasons()[0]
 	}
 }
 
@@ -47,7 +47,7 @@ var switches = emulatortest.SwitchCases[*appliance]{
 			if len(token) == 64 {
 				return "64 digits"
 			}
-			_, expires := emulatortest.Claims(a.T, token)["exp"]
+			_, expires := emulatortest.JWTClaims(a.T, token)["exp"]
 			return strconv.FormatBool(expires)
 		},
 		map[string]string{"jwt": "true", "jwt_without_exp": "false", "opaque": "64 digits"},
@@ -55,7 +55,7 @@ var switches = emulatortest.SwitchCases[*appliance]{
 	"token_has_iat": {
 		func(a *appliance) string {
 			token := a.exchange().Member("access_token")
-			issued, ok := emulatortest.Claims(a.T, token)["iat"].(float64)
+			issued, ok := emulatortest.JWTClaims(a.T, token)["iat"].(float64)
 			if !ok {
 				return ""
 			}
@@ -67,7 +67,7 @@ var switches = emulatortest.SwitchCases[*appliance]{
 		func(a *appliance) string {
 			token := a.token()
 			a.token()
-			return strconv.Itoa(a.health("Bearer "+token).Status) + " " + a.Endings()[0]
+			return strconv.Itoa(a.health("Bearer "+token).Status) + " " + a.EndReasons()[0]
 		},
 		map[string]string{"coexists": "200 ", "replaces": "401 replaced"},
 	},
@@ -181,7 +181,7 @@ var switches = emulatortest.SwitchCases[*appliance]{
 	"clock_skew": {
 		func(a *appliance) string {
 			got := a.exchange()
-			exp := emulatortest.Claims(a.T, got.Member("access_token"))["exp"].(float64)
+			exp := emulatortest.JWTClaims(a.T, got.Member("access_token"))["exp"].(float64)
 			return got.Header.Get("Date") + " " + time.Unix(int64(exp), 0).UTC().Format(time.TimeOnly)
 		},
 		map[string]string{

@@ -23,7 +23,7 @@ const endedBySuccessor = "replaced"
 
 // exchange answers POST /phoenix/rest/pub/security/oauth/token. All its refusals but one are 400, and the
 // client has to tell them apart by their text.
-func (t *twin) exchange(w http.ResponseWriter, r *http.Request) {
+func (t *service) exchange(w http.ResponseWriter, r *http.Request) {
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" when malformed, and refused as such
 	if media != "application/x-www-form-urlencoded" {
 		status := t.status(switchBodyStatus)
@@ -58,7 +58,7 @@ func (t *twin) exchange(w http.ResponseWriter, r *http.Request) {
 }
 
 // authenticate finds the client. refusal is what to tell it, "" when it may have a token.
-func (t *twin) authenticate(id, secret string) (c *client, refusal string) {
+func (t *service) authenticate(id, secret string) (c *client, refusal string) {
 	c = t.clients[id]
 	switch {
 	case c == nil || c.secret != secret:
@@ -74,7 +74,7 @@ func (t *twin) authenticate(id, secret string) (c *client, refusal string) {
 }
 
 // granted decides on the grant type. refusal is what to tell the client, "" when it gets its token.
-func (t *twin) granted(c *client, grant, refresh string) (refusal string) {
+func (t *service) granted(c *client, grant, refresh string) (refusal string) {
 	switch {
 	case grant == grantRefresh && t.env.Switch(switchRefreshGrant) == "accepted":
 		if owner := t.refresh[refresh]; owner != c {
@@ -90,7 +90,7 @@ func (t *twin) granted(c *client, grant, refresh string) (refusal string) {
 }
 
 // answerToken makes an access token and writes the answer.
-func (t *twin) answerToken(w http.ResponseWriter, c *client, grant, refresh string) {
+func (t *service) answerToken(w http.ResponseWriter, c *client, grant, refresh string) {
 	life := c.life
 	if life == 0 {
 		life = t.env.Duration(switchTokenExpiry)
@@ -104,7 +104,7 @@ func (t *twin) answerToken(w http.ResponseWriter, c *client, grant, refresh stri
 	bearer := t.newBearer(now, expires)
 	c.exchanged = true
 	t.tokens[bearer] = issued
-	t.env.Book.Issue(issued.id, emulator.KindLeased, "", expires)
+	t.env.History.Issue(issued.id, emulator.KindLeased, "", expires)
 
 	body := map[string]any{"access_token": bearer, "token_type": "Bearer", "expires_in": t.expiresIn(life)}
 	if grant == grantRefresh && t.env.Enabled(switchRefreshRotates) {
@@ -115,7 +115,7 @@ func (t *twin) answerToken(w http.ResponseWriter, c *client, grant, refresh stri
 }
 
 // expiresIn is a lifetime in the unit that the switch asks for.
-func (t *twin) expiresIn(life time.Duration) int64 {
+func (t *service) expiresIn(life time.Duration) int64 {
 	switch t.env.Switch(switchExpiresUnit) {
 	case "seconds":
 		return int64(life / time.Second)
@@ -126,23 +126,23 @@ func (t *twin) expiresIn(life time.Duration) int64 {
 }
 
 // newRefreshToken makes a refresh token of the client's.
-func (t *twin) newRefreshToken(c *client) string {
+func (t *service) newRefreshToken(c *client) string {
 	made := t.env.Random.Hex(24)
 	t.refresh[made] = c
 	return made
 }
 
 // endTokens ends all access tokens of a client.
-func (t *twin) endTokens(c *client, by string) {
+func (t *service) endTokens(c *client, by string) {
 	for _, issued := range t.tokens {
 		if issued.client == c {
-			t.env.Book.End(issued.id, by)
+			t.env.History.End(issued.id, by)
 		}
 	}
 }
 
 // status reads a switch that holds an HTTP status.
-func (t *twin) status(name string) int {
+func (t *service) status(name string) int {
 	status, err := strconv.Atoi(t.env.Switch(name))
 	if err != nil {
 		panic("fortisiem: switch " + name + " holds no status")

@@ -13,33 +13,33 @@ const (
 )
 
 // actions are what people do to a device.
-func (t *twin) actions() []emulator.Action {
+func (t *service) actions() []emulator.Action {
 	return []emulator.Action{
 		{
 			Name: "ui_login", Do: t.loginUI,
-			Meaning: "admin logs in to the web interface, which takes a place among the sessions; answers with its id",
+			Description: "admin logs in to the web interface, which takes a place among the sessions; answers with its id",
 		},
 		{
 			Name: "ui_logout", Arguments: []string{"id"}, Do: t.logoutUI,
-			Meaning: "ends a web interface session by the id that ui_login gave",
+			Description: "ends a web interface session by the id that ui_login gave",
 		},
 		{
 			Name: "add_external_user", Arguments: []string{"name", "role"}, Do: t.addExternalUser,
-			Meaning: "lets a RADIUS user log in; role is admin, rw or ro; answers with username and password",
+			Description: "lets a RADIUS user log in; role is admin, rw or ro; answers with username and password",
 		},
 		{
 			Name: "change_password", Arguments: []string{"password"}, Do: t.changePassword,
-			Meaning: "somebody else sets admin's password, to the given one or a new random one; answers with it",
+			Description: "somebody else sets admin's password, to the given one or a new random one; answers with it",
 		},
 		{
 			Name: "reboot", Do: t.reboot,
-			Meaning: "restarts the device, which ends all sessions unless the switch reboot_keeps_tokens says otherwise",
+			Description: "restarts the device, which ends all sessions unless the switch reboot_keeps_tokens says otherwise",
 		},
 	}
 }
 
 // loginUI opens a session without tokens.
-func (t *twin) loginUI(map[string]string) (map[string]string, error) {
+func (t *service) loginUI(map[string]string) (map[string]string, error) {
 	s := &session{origin: originUI, subject: adminName, user: t.userNamed(adminName), life: passwordLife}
 	t.open(s)
 	s.accessExpires = t.env.Now().Add(passwordLife)
@@ -47,7 +47,7 @@ func (t *twin) loginUI(map[string]string) (map[string]string, error) {
 }
 
 // logoutUI ends such a session.
-func (t *twin) logoutUI(arguments map[string]string) (map[string]string, error) {
+func (t *service) logoutUI(arguments map[string]string) (map[string]string, error) {
 	for _, s := range t.sessions {
 		if s.id == arguments["id"] && s.origin == originUI && t.end(s, endedByLogout) {
 			return nil, nil
@@ -57,7 +57,7 @@ func (t *twin) logoutUI(arguments map[string]string) (map[string]string, error) 
 }
 
 // addExternalUser makes a user whose password a RADIUS server keeps.
-func (t *twin) addExternalUser(arguments map[string]string) (map[string]string, error) {
+func (t *service) addExternalUser(arguments map[string]string) (map[string]string, error) {
 	roles := map[string]string{"admin": roleAdmin, "rw": roleReadWrite, "ro": roleReadOnly}
 	role, ok := roles[arguments["role"]]
 	if !ok {
@@ -73,7 +73,7 @@ func (t *twin) addExternalUser(arguments map[string]string) (map[string]string, 
 }
 
 // changePassword changes the root credential behind the engine's back.
-func (t *twin) changePassword(arguments map[string]string) (map[string]string, error) {
+func (t *service) changePassword(arguments map[string]string) (map[string]string, error) {
 	u := t.userNamed(adminName)
 	u.password, u.version = arguments["password"], t.env.Random.Hex(6)
 	if u.password == "" {
@@ -84,7 +84,7 @@ func (t *twin) changePassword(arguments map[string]string) (map[string]string, e
 }
 
 // reboot restarts the device.
-func (t *twin) reboot(map[string]string) (map[string]string, error) {
+func (t *service) reboot(map[string]string) (map[string]string, error) {
 	if t.env.Enabled(switchRebootKeeps) {
 		return nil, nil
 	}

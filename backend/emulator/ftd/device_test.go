@@ -147,5 +147,5 @@ func claims(t testing.TB, token string) object {
 	header, err := base64.RawURLEncoding.DecodeString(token[:strings.Index(token, ".")])
 	require.NoError(t, err)
 	require.JSONEq(t, `{"alg":"HS256"}`, string(header))
-	return emulatortest.Claims(t, token)
+	return emulatortest.JWTClaims(t, token)
 }

@@ -26,8 +26,8 @@ const prefix = "/api/fdm/"
 // tokenResource is the resource that all grants are sent to.
 const tokenResource = "/fdm/token"
 
-// twin is the state of the imitation. The emulator's core calls it under a lock.
-type twin struct {
+// service is the state of the imitation. The emulator's core calls it under a lock.
+type service struct {
 	env  *emulator.Env
 	root string // the first password of admin, which Reset returns to
 
@@ -39,14 +39,14 @@ type twin struct {
 
 // New returns FTD for [emulator.Start].
 func New() emulator.Vendor {
-	return emulator.Vendor{Name: "ftd", Switches: switches(), New: newTwin}
+	return emulator.Vendor{Name: "ftd", Switches: switches(), New: newService}
 }
 
-// newTwin makes the device with its only local user, admin.
-func newTwin(env *emulator.Env) emulator.Twin {
-	t := &twin{env: env, root: newPassword(env), signingKey: env.Random.Bytes(32)}
+// newService makes the device with its only local user, admin.
+func newService(env *emulator.Env) emulator.Service {
+	t := &service{env: env, root: newPassword(env), signingKey: env.Random.Bytes(32)}
 	t.reset()
-	return emulator.Twin{
+	return emulator.Service{
 		Endpoints: []emulator.Endpoint{{
 			Name:      emulator.EndpointURL,
 			Handler:   http.HandlerFunc(t.serve),
@@ -63,7 +63,7 @@ func newTwin(env *emulator.Env) emulator.Twin {
 func newPassword(env *emulator.Env) string { return "Aa1!" + env.Random.Hex(10) }
 
 // reset returns to a device with admin's first password and nobody logged in.
-func (t *twin) reset() {
+func (t *service) reset() {
 	t.users = []*user{newAdmin(t.env, t.root)}
 	t.sessions = nil
 	t.tokens = map[string]*token{}
@@ -99,7 +99,7 @@ func splitPath(path string) (version, resource string, found bool) {
 }
 
 // serve answers one request.
-func (t *twin) serve(w http.ResponseWriter, r *http.Request) {
+func (t *service) serve(w http.ResponseWriter, r *http.Request) {
 	if t.env.Switch(switchDeviceState) == "booting" {
 		writeStatus(w, http.StatusServiceUnavailable, "Service Unavailable")
 		return

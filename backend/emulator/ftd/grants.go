@@ -40,7 +40,7 @@ type tokenRequest struct {
 
 // grant answers POST /fdm/token. The Authorization header is ignored, whatever it says: clients send none,
 // a stale token, or the word Bearer alone.
-func (t *twin) grant(w http.ResponseWriter, r *http.Request) {
+func (t *service) grant(w http.ResponseWriter, r *http.Request) {
 	var request tokenRequest
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
@@ -65,7 +65,7 @@ func (t *twin) grant(w http.ResponseWriter, r *http.Request) {
 }
 
 // writePair answers with tokens.
-func (t *twin) writePair(w http.ResponseWriter, p pair) {
+func (t *service) writePair(w http.ResponseWriter, p pair) {
 	body := map[string]any{
 		"access_token": p.access,
 		"expires_in":   int64(p.life / time.Second),
@@ -83,7 +83,7 @@ func (t *twin) writePair(w http.ResponseWriter, p pair) {
 }
 
 // grantLogin answers a user's name and password.
-func (t *twin) grantLogin(w http.ResponseWriter, request tokenRequest) {
+func (t *service) grantLogin(w http.ResponseWriter, request tokenRequest) {
 	u := t.userNamed(request.Username)
 	if u == nil || u.password != request.Password {
 		writeStatus(w, http.StatusBadRequest, "Failed to authenticate user")
@@ -112,7 +112,7 @@ func (t *twin) grantLogin(w http.ResponseWriter, request tokenRequest) {
 
 // manager returns the login that may make and revoke tokens: one made with a password, by a user whose role
 // is strong enough. refusal is what to tell the client, "" if it may.
-func (t *twin) manager(access string) (login *session, refusal string) {
+func (t *service) manager(access string) (login *session, refusal string) {
 	login = t.access(access)
 	switch {
 	case login == nil:
@@ -127,7 +127,7 @@ func (t *twin) manager(access string) (login *session, refusal string) {
 }
 
 // grantCustomToken answers a login's wish for a token of its own lifetime and subject.
-func (t *twin) grantCustomToken(w http.ResponseWriter, request tokenRequest) {
+func (t *service) grantCustomToken(w http.ResponseWriter, request tokenRequest) {
 	login, refusal := t.manager(request.AccessToken)
 	if refusal != "" {
 		writeStatus(w, http.StatusBadRequest, refusal)
@@ -145,7 +145,7 @@ func (t *twin) grantCustomToken(w http.ResponseWriter, request tokenRequest) {
 }
 
 // wishSubject grants or refuses desired_subject.
-func (t *twin) wishSubject(s *session, request tokenRequest) (refusal string) {
+func (t *service) wishSubject(s *session, request tokenRequest) (refusal string) {
 	if request.DesiredSubject == nil || *request.DesiredSubject == "" {
 		if t.env.Switch(switchMissingSubject) == "reject" {
 			return "desired_subject is required"
@@ -166,7 +166,7 @@ func (t *twin) wishSubject(s *session, request tokenRequest) (refusal string) {
 }
 
 // wishLife grants or refuses desired_expires_in.
-func (t *twin) wishLife(s *session, request tokenRequest) (refusal string) {
+func (t *service) wishLife(s *session, request tokenRequest) (refusal string) {
 	switch {
 	case request.DesiredExpires != nil:
 		s.life, refusal = t.desired("desired_expires_in", *request.DesiredExpires, maximumLife)
@@ -179,7 +179,7 @@ func (t *twin) wishLife(s *session, request tokenRequest) (refusal string) {
 }
 
 // wishRefresh grants or refuses desired_refresh_count and desired_refresh_expires_in.
-func (t *twin) wishRefresh(s *session, request tokenRequest) (refusal string) {
+func (t *service) wishRefresh(s *session, request tokenRequest) (refusal string) {
 	if request.DesiredRefreshCount == nil {
 		if t.env.Switch(switchMissingCount) == "reject" {
 			return "desired_refresh_count is required"
@@ -204,7 +204,7 @@ func (t *twin) wishRefresh(s *session, request tokenRequest) (refusal string) {
 }
 
 // desired grants or refuses a lifetime in seconds.
-func (t *twin) desired(member string, seconds int64, maximum time.Duration) (life time.Duration, refusal string) {
+func (t *service) desired(member string, seconds int64, maximum time.Duration) (life time.Duration, refusal string) {
 	switch {
 	case seconds < 1 || seconds < int64(t.env.Integer(switchMinimumExpiry)):
 		return 0, member + " is too small"
@@ -217,7 +217,7 @@ func (t *twin) desired(member string, seconds int64, maximum time.Duration) (lif
 }
 
 // grantRefreshed exchanges a refresh token for a new pair of the same session, which keeps its place.
-func (t *twin) grantRefreshed(w http.ResponseWriter, request tokenRequest) {
+func (t *service) grantRefreshed(w http.ResponseWriter, request tokenRequest) {
 	k := t.tokens[request.RefreshToken]
 	if !t.valid(k) || !k.refresh || k.used && t.env.Switch(switchRefreshReuse) == "reject" || k.session.refreshes == 0 {
 		writeStatus(w, t.status(switchFailedRefresh), "The refresh token is invalid or expired")

@@ -29,7 +29,7 @@ type claims struct {
 }
 
 // sign makes a JWT of the claims.
-func (t *twin) sign(c claims) string {
+func (t *service) sign(c claims) string {
 	payload, err := json.Marshal(c)
 	if err != nil {
 		panic("ftd: claims cannot be written as JSON: " + err.Error())
@@ -40,14 +40,14 @@ func (t *twin) sign(c claims) string {
 }
 
 // signature is the MAC of a JWT's first two parts.
-func (t *twin) signature(signed string) []byte {
+func (t *service) signature(signed string) []byte {
 	mac := hmac.New(sha256.New, t.signingKey)
 	mac.Write([]byte(signed))
 	return mac.Sum(nil)
 }
 
 // ours tells whether the device once signed the token. So an ended one is told from garbage without keeping it.
-func (t *twin) ours(value string) bool {
+func (t *service) ours(value string) bool {
 	i := strings.LastIndexByte(value, '.')
 	if i < 0 {
 		return false

@@ -16,7 +16,7 @@ import (
 var specification []byte
 
 // authenticated lets a request through to a resource when the device is ready and its bearer token works.
-func (t *twin) authenticated(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request, *session)) {
+func (t *service) authenticated(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request, *session)) {
 	value := ""
 	if scheme, rest, found := strings.Cut(r.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
 		value = strings.TrimSpace(rest)
@@ -42,7 +42,7 @@ func (t *twin) authenticated(w http.ResponseWriter, r *http.Request, next func(h
 }
 
 // specification answers GET /apispec/ngfw.json.
-func (t *twin) specification(w http.ResponseWriter, r *http.Request, _ *session) {
+func (t *service) specification(w http.ResponseWriter, r *http.Request, _ *session) {
 	if r.Method != http.MethodGet {
 		t.refuseMethod(w)
 		return
@@ -52,7 +52,7 @@ func (t *twin) specification(w http.ResponseWriter, r *http.Request, _ *session)
 }
 
 // resource answers everything below /api/fdm/{v} but the token endpoint.
-func (t *twin) resource(w http.ResponseWriter, r *http.Request, resource string, caller *session) {
+func (t *service) resource(w http.ResponseWriter, r *http.Request, resource string, caller *session) {
 	userID, isUser := strings.CutPrefix(resource, "/object/users/")
 	sessionID, isSession := strings.CutPrefix(resource, "/action/activeusersessions/")
 	get := r.Method == http.MethodGet
@@ -77,7 +77,7 @@ func (t *twin) resource(w http.ResponseWriter, r *http.Request, resource string,
 }
 
 // refuseRole answers a user whose role does not allow the call.
-func (t *twin) refuseRole(w http.ResponseWriter) {
+func (t *service) refuseRole(w http.ResponseWriter) {
 	writeError(w, t.status(switchForbiddenStatus), "General", "", "You do not have permission to perform this action.")
 }
 
@@ -101,7 +101,7 @@ func anyNetwork(r *http.Request) map[string]any {
 }
 
 // sessionID is a session's id in activeusersessions.
-func (t *twin) sessionID(s *session) string {
+func (t *service) sessionID(s *session) string {
 	if t.env.Enabled(switchSessionID) {
 		return s.id
 	}
@@ -109,7 +109,7 @@ func (t *twin) sessionID(s *session) string {
 }
 
 // listedSessions returns the sessions that activeusersessions shows.
-func (t *twin) listedSessions() []*session {
+func (t *service) listedSessions() []*session {
 	t.prune()
 	var listed []*session
 	for _, s := range t.sessions {
@@ -121,7 +121,7 @@ func (t *twin) listedSessions() []*session {
 }
 
 // showSession writes a session as the API does, times in milliseconds.
-func (t *twin) showSession(r *http.Request, s *session) map[string]any {
+func (t *service) showSession(r *http.Request, s *session) map[string]any {
 	id, name := t.sessionID(s), s.user.name
 	if s.origin == originCustom && t.env.Switch(switchCustomName) == "subject" {
 		name = s.subject
@@ -136,7 +136,7 @@ func (t *twin) showSession(r *http.Request, s *session) map[string]any {
 }
 
 // listSessions answers GET /action/activeusersessions.
-func (t *twin) listSessions(w http.ResponseWriter, r *http.Request) {
+func (t *service) listSessions(w http.ResponseWriter, r *http.Request) {
 	items := []any{}
 	for _, s := range t.listedSessions() {
 		items = append(items, t.showSession(r, s))
@@ -145,7 +145,7 @@ func (t *twin) listSessions(w http.ResponseWriter, r *http.Request) {
 }
 
 // oneSession answers GET and DELETE of /action/activeusersessions/{id}.
-func (t *twin) oneSession(w http.ResponseWriter, r *http.Request, id string, caller *session) {
+func (t *service) oneSession(w http.ResponseWriter, r *http.Request, id string, caller *session) {
 	var found *session
 	for _, s := range t.listedSessions() {
 		if t.sessionID(s) == id {

@@ -85,7 +85,7 @@ func TestPasswordChange_TakesEffectAndEndsSessions(t *testing.T) {
 	changed := d.change(login, object{"password": d.password, "newPassword": "New-Passw0rd"})
 	require.Equal(t, 200, changed.Status, changed.Text)
 	require.Equal(t, "*********", changed.Body["newPassword"])
-	require.Equal(t, []string{"password_changed", "password_changed"}, d.Endings())
+	require.Equal(t, []string{"password_changed", "password_changed"}, d.EndReasons())
 	require.Equal(t, 401, d.works(leased))
 	require.Equal(t, 400, d.login().Status)
 	first := d.password
@@ -148,7 +148,7 @@ func TestActiveUserSessions_ListAndDelete(t *testing.T) {
 	require.Equal(t, 204, removed.Status)
 	require.Empty(t, removed.Text)
 	require.Equal(t, 401, d.works(second))
-	require.Equal(t, []string{"", "revoked", "", ""}, d.Endings())
+	require.Equal(t, []string{"", "revoked", "", ""}, d.EndReasons())
 }
 
 func TestRoles_LimitWhatExternalUsersMayDo(t *testing.T) {
@@ -188,12 +188,12 @@ func TestChangePassword_BehindTheEnginesBack(t *testing.T) {
 
 func TestFaults_ReachGrantsByTheirName(t *testing.T) {
 	d := newDevice(t)
-	d.Disturb(emulator.Fault{Route: "custom_token", Status: 423})
+	d.InjectFault(emulator.Fault{Route: "custom_token", Status: 423})
 	login := d.access(d.login())
 	refused := d.custom(login, "s", nil)
 	require.Equal(t, 423, refused.Status)
 	require.Equal(t, "ERROR", refused.Body["error"].(object)["severity"])
-	d.Disturb(emulator.Fault{Route: "object/networks", Status: 408, Times: 1})
+	d.InjectFault(emulator.Fault{Route: "object/networks", Status: 408, Times: 1})
 	refused = d.get(login, "/object/networks")
 	require.Equal(t, 408, refused.Status)
 	require.Equal(t, 408.0, refused.Body["status_code"])

@@ -7,7 +7,7 @@ import (
 )
 
 // revoke answers the revoke_token grant, which names one, and only one, of three things to be revoked.
-func (t *twin) revoke(w http.ResponseWriter, request tokenRequest) {
+func (t *service) revoke(w http.ResponseWriter, request tokenRequest) {
 	if _, refusal := t.manager(request.AccessToken); refusal != "" {
 		writeStatus(w, http.StatusBadRequest, refusal)
 		return
@@ -40,7 +40,7 @@ func (t *twin) revoke(w http.ResponseWriter, request tokenRequest) {
 }
 
 // revokeToken revokes by an access or refresh token. It reports false when the token does not work anyway.
-func (t *twin) revokeToken(value string) bool {
+func (t *service) revokeToken(value string) bool {
 	k := t.tokens[value]
 	if !t.valid(k) {
 		return false
@@ -50,14 +50,14 @@ func (t *twin) revokeToken(value string) bool {
 	}
 	k.revoked = true
 	t.settle(k.session)
-	if !t.env.Book.Live(k.session.id) {
+	if !t.env.History.Live(k.session.id) {
 		t.orphan(k.session)
 	}
 	return true
 }
 
 // revokeSubject revokes custom tokens by their desired_subject. It reports false when there are none.
-func (t *twin) revokeSubject(subject string) bool {
+func (t *service) revokeSubject(subject string) bool {
 	found := t.withSubject(subject)
 	for i, s := range found {
 		if i == 0 || t.env.Switch(switchRevokeSubject) == "all" {
@@ -68,7 +68,7 @@ func (t *twin) revokeSubject(subject string) bool {
 }
 
 // revokeID revokes a custom token by its jti. It reports false when there is none.
-func (t *twin) revokeID(id string) bool {
+func (t *service) revokeID(id string) bool {
 	t.prune()
 	for _, s := range t.sessions {
 		if s.id == id && s.origin == originCustom {
@@ -79,7 +79,7 @@ func (t *twin) revokeID(id string) bool {
 }
 
 // withSubject returns the live custom tokens of a subject, the oldest first.
-func (t *twin) withSubject(subject string) []*session {
+func (t *service) withSubject(subject string) []*session {
 	t.prune()
 	var found []*session
 	for _, s := range t.sessions {
@@ -91,14 +91,14 @@ func (t *twin) withSubject(subject string) []*session {
 }
 
 // revokeSession ends a session and, if the switch wants it so, the custom tokens made with it.
-func (t *twin) revokeSession(s *session) bool {
+func (t *service) revokeSession(s *session) bool {
 	ended := t.end(s, emulator.EndedRevoked)
 	t.orphan(s)
 	return ended
 }
 
 // orphan ends the custom tokens of a revoked login if the switch wants it so.
-func (t *twin) orphan(login *session) {
+func (t *service) orphan(login *session) {
 	if !t.env.Enabled(switchParentRevoke) {
 		return
 	}

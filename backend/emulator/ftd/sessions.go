@@ -62,12 +62,12 @@ type pair struct {
 }
 
 // valid tells whether the token works now.
-func (t *twin) valid(k *token) bool {
-	return k != nil && !k.revoked && t.env.Now().Before(k.expires) && t.env.Book.Live(k.session.id)
+func (t *service) valid(k *token) bool {
+	return k != nil && !k.revoked && t.env.Now().Before(k.expires) && t.env.History.Live(k.session.id)
 }
 
 // access returns the session of an access token that works now, or nil.
-func (t *twin) access(value string) *session {
+func (t *service) access(value string) *session {
 	k := t.tokens[value]
 	if !t.valid(k) || k.refresh {
 		return nil
@@ -77,7 +77,7 @@ func (t *twin) access(value string) *session {
 
 // open starts a session, records it, and ends others if the pool is full. Its expiry is corrected when tokens
 // are made.
-func (t *twin) open(s *session) {
+func (t *service) open(s *session) {
 	now := t.env.Now()
 	s.id, s.listed = t.env.Random.UUID(1), t.env.Random.UUID(1)
 	s.issued, s.refreshed, s.used = now, now, now
@@ -89,7 +89,7 @@ func (t *twin) open(s *session) {
 	case originUI:
 		marker = originUI
 	}
-	t.env.Book.Issue(s.id, kind, marker, now.Add(s.life))
+	t.env.History.Issue(s.id, kind, marker, now.Add(s.life))
 	t.prune()
 	t.sessions = append(t.sessions, s)
 	t.evict(s)
@@ -97,7 +97,7 @@ func (t *twin) open(s *session) {
 
 // issue makes a pair of tokens for a session. JWTs count whole seconds, so lifetimes run from the start of the
 // current one.
-func (t *twin) issue(s *session) pair {
+func (t *service) issue(s *session) pair {
 	now := t.env.Now().Truncate(time.Second)
 	p := pair{life: s.life}
 	s.accessExpires = now.Add(s.life)
@@ -121,14 +121,14 @@ func (t *twin) issue(s *session) pair {
 }
 
 // hold keeps a token for the time when it is presented.
-func (t *twin) hold(k *token) {
+func (t *service) hold(k *token) {
 	t.tokens[k.value] = k
 	k.session.tokens = append(k.session.tokens, k)
 }
 
 // settle moves the session's expiry in the book to that of its last token that can still be used, and ends
 // it when there is none.
-func (t *twin) settle(s *session) {
+func (t *service) settle(s *session) {
 	var last time.Time
 	for _, k := range s.tokens {
 		spent := k.used && t.env.Switch(switchRefreshReuse) == "reject"
@@ -140,20 +140,20 @@ func (t *twin) settle(s *session) {
 		t.end(s, emulator.EndedRevoked)
 		return
 	}
-	t.env.Book.Extend(s.id, last)
+	t.env.History.Extend(s.id, last)
 }
 
 // end ends a session. It reports false when that had happened before.
-func (t *twin) end(s *session, by string) bool {
-	ended := t.env.Book.End(s.id, by)
+func (t *service) end(s *session, by string) bool {
+	ended := t.env.History.End(s.id, by)
 	t.prune()
 	return ended
 }
 
 // prune takes ended sessions out of the pool, and their tokens out of memory: a benchmark makes a great many.
-func (t *twin) prune() {
+func (t *service) prune() {
 	t.sessions = slices.DeleteFunc(t.sessions, func(s *session) bool {
-		if t.env.Book.Live(s.id) {
+		if t.env.History.Live(s.id) {
 			return false
 		}
 		for _, k := range s.tokens {
@@ -164,7 +164,7 @@ func (t *twin) prune() {
 }
 
 // occupies tells whether a live session takes one of the places.
-func (t *twin) occupies(s *session) bool {
+func (t *service) occupies(s *session) bool {
 	if s.origin == originCustom && !t.env.Enabled(switchCustomCounts) {
 		return false
 	}
@@ -175,7 +175,7 @@ func (t *twin) occupies(s *session) bool {
 }
 
 // evict silently ends the oldest sessions until the newcomer fits in. The newcomer itself is spared.
-func (t *twin) evict(newcomer *session) {
+func (t *service) evict(newcomer *session) {
 	limit := t.env.Integer(switchSessionLimit)
 	if limit == 0 || newcomer.origin == originCustom && !t.env.Enabled(switchCustomCounts) {
 		return
@@ -196,7 +196,7 @@ func (t *twin) evict(newcomer *session) {
 }
 
 // age is the time by which the oldest session is found.
-func (t *twin) age(s *session) time.Time {
+func (t *service) age(s *session) time.Time {
 	switch t.env.Switch(switchOldestBy) {
 	case "refresh":
 		return s.refreshed

@@ -25,7 +25,7 @@ func statusOfCustom(changes object) func(d *device) string {
 func endingsAfter(steps func(d *device)) func(d *device) string {
 	return func(d *device) string {
 		steps(d)
-		return strings.Join(d.Endings(), ",")
+		return strings.Join(d.EndReasons(), ",")
 	}
 }
 
@@ -245,9 +245,9 @@ var switches = emulatortest.SwitchCases[*device]{
 			login := d.access(d.login())
 			leased := d.custom(login, "s", refreshable())
 			d.revoke(login, "token_to_revoke", leased.Member("refresh_token"))
-			after := fmt.Sprint(d.works(d.access(leased)), d.Endings()[1])
+			after := fmt.Sprint(d.works(d.access(leased)), d.EndReasons()[1])
 			d.revoke(login, "token_to_revoke", d.access(leased))
-			return fmt.Sprint(after, " ", d.works(d.access(leased)), d.Endings()[1])
+			return fmt.Sprint(after, " ", d.works(d.access(leased)), d.EndReasons()[1])
 		},
 		map[string]string{"pair": "401revoked 401revoked", "token": "200 401revoked"},
 	},

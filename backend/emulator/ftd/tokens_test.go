@@ -100,7 +100,7 @@ func TestTokenEndpoint_RefusesWithTokenStatus(t *testing.T) {
 			require.NotContains(t, refused.Text, d.password)
 		})
 	}
-	require.Equal(t, []string{"", ""}, d.Endings(), "nothing was issued or ended")
+	require.Equal(t, []string{"", ""}, d.EndReasons(), "nothing was issued or ended")
 }
 
 func TestTokenEndpoint_IgnoresAuthorization(t *testing.T) {
@@ -132,7 +132,7 @@ func TestRefresh_KeepsTheSessionAndCountsDown(t *testing.T) {
 	require.Equal(t, 200, d.works(d.access(current)))
 	d.RequireIssued(emulator.KindLeased, "s", d.Now().Truncate(time.Second).Add(600*time.Second))
 	d.MoveClock(600 * time.Second)
-	require.Equal(t, "expired", d.Endings()[1])
+	require.Equal(t, "expired", d.EndReasons()[1])
 }
 
 func TestRefresh_OfALoginHasNoLimit(t *testing.T) {
@@ -145,10 +145,10 @@ func TestRefresh_OfALoginHasNoLimit(t *testing.T) {
 		require.Equal(t, 200, d.works(d.access(current)))
 		require.Equal(t, -1.0, claims(t, current.Member("refresh_token"))["refreshCount"])
 	}
-	require.Equal(t, []string{""}, d.Endings())
+	require.Equal(t, []string{""}, d.EndReasons())
 	d.MoveClock(2400 * time.Second)
 	require.Equal(t, 400, d.refresh(current).Status)
-	require.Equal(t, []string{"expired"}, d.Endings())
+	require.Equal(t, []string{"expired"}, d.EndReasons())
 }
 
 func TestRevoke_ByTokenRefreshTokenSubjectOrID(t *testing.T) {
@@ -171,7 +171,7 @@ func TestRevoke_ByTokenRefreshTokenSubjectOrID(t *testing.T) {
 			require.Equal(t, 401, d.works(d.access(leased)))
 			require.Equal(t, 400, d.refresh(leased).Status)
 			require.Equal(t, 200, d.works(other))
-			require.Equal(t, []string{"", "revoked", ""}, d.Endings())
+			require.Equal(t, []string{"", "revoked", ""}, d.EndReasons())
 			require.Equal(t, 400, d.revoke(login, name, value).Status, "gone already")
 		})
 	}
@@ -191,7 +191,7 @@ func TestCustomToken_OutlivesTheLoginThatMadeIt(t *testing.T) {
 	leased := d.access(d.custom(d.access(d.login()), "s", object{"desired_expires_in": 7200}))
 	d.MoveClock(time.Hour)
 	require.Equal(t, 200, d.works(leased))
-	require.Equal(t, []string{"expired", ""}, d.Endings())
+	require.Equal(t, []string{"expired", ""}, d.EndReasons())
 }
 
 func TestCustomToken_SixthSession_EvictsTheOldestSilently(t *testing.T) {
@@ -202,13 +202,13 @@ func TestCustomToken_SixthSession_EvictsTheOldestSilently(t *testing.T) {
 		d.MoveClock(time.Second)
 		leased = append(leased, d.access(d.custom(login, fmt.Sprint("s", i), nil)))
 	}
-	require.Equal(t, []string{"evicted", "", "", "", "", ""}, d.Endings(), "the engine's own login was the oldest")
+	require.Equal(t, []string{"evicted", "", "", "", "", ""}, d.EndReasons(), "the engine's own login was the oldest")
 	require.Equal(t, 401, d.works(login))
 	require.Equal(t, 200, d.works(leased[0]))
 
 	d.Act("ui_login")
 	require.Equal(t, 401, d.works(leased[0]), "a human's login evicts too")
-	require.Equal(t, []string{"evicted", "evicted", "", "", "", "", ""}, d.Endings())
+	require.Equal(t, []string{"evicted", "evicted", "", "", "", "", ""}, d.EndReasons())
 	require.Equal(t, "ui", d.Issued()[6].Marker)
 }
 
@@ -222,12 +222,12 @@ func TestSessions_EndedOnesGiveTheirPlaceBack(t *testing.T) {
 	ui := d.Act("ui_login")
 	d.Act("ui_logout", "id", ui["id"])
 	require.Equal(t, 200, d.custom(login, "s4", nil).Status)
-	require.Equal(t, []string{"", "revoked", "", "", "", "logged_out", ""}, d.Endings())
+	require.Equal(t, []string{"", "revoked", "", "", "", "logged_out", ""}, d.EndReasons())
 	d.MoveClock(601 * time.Second)
 	for i := range 4 {
 		require.Equal(t, 200, d.custom(login, fmt.Sprint("t", i), nil).Status)
 	}
-	require.NotContains(t, d.Endings(), "evicted", "expired tokens do not count")
+	require.NotContains(t, d.EndReasons(), "evicted", "expired tokens do not count")
 }
 
 func TestEndedTokens_AreToldFromGarbage(t *testing.T) {

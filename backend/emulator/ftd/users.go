@@ -43,7 +43,7 @@ func newAdmin(env *emulator.Env, password string) *user {
 }
 
 // userNamed finds a user for a login, or nil.
-func (t *twin) userNamed(name string) *user {
+func (t *service) userNamed(name string) *user {
 	for _, u := range t.users {
 		if u.name == name {
 			return u
@@ -63,7 +63,7 @@ func (u *user) show(r *http.Request) map[string]any {
 }
 
 // listUsers answers GET /object/users with the local users: external ones are not objects of the device.
-func (t *twin) listUsers(w http.ResponseWriter, r *http.Request) {
+func (t *service) listUsers(w http.ResponseWriter, r *http.Request) {
 	field, wanted, filtered := strings.Cut(r.URL.Query().Get("filter"), ":")
 	items := []any{}
 	for _, u := range t.users {
@@ -75,7 +75,7 @@ func (t *twin) listUsers(w http.ResponseWriter, r *http.Request) {
 }
 
 // oneUser answers what is asked of /object/users/{id}.
-func (t *twin) oneUser(w http.ResponseWriter, r *http.Request, id string, caller *session) {
+func (t *service) oneUser(w http.ResponseWriter, r *http.Request, id string, caller *session) {
 	var found *user
 	for _, u := range t.users {
 		if u.id == id && u.source == "LOCAL" {
@@ -110,7 +110,7 @@ type userChange struct {
 
 // refusal tells what is wrong with a change, with the code that clients look at. A PUT replaces the whole
 // object, so a member left out is a change to it.
-func (t *twin) refusal(u *user, change userChange) (code, description string) {
+func (t *service) refusal(u *user, change userChange) (code, description string) {
 	switch {
 	case t.env.Switch(switchHARole) == "standby":
 		return "notActiveUnit", "Users cannot be changed on the standby unit."
@@ -142,7 +142,7 @@ func complexEnough(password string) bool {
 }
 
 // changeUser answers PUT /object/users/{id}.
-func (t *twin) changeUser(w http.ResponseWriter, r *http.Request, u *user, caller *session) {
+func (t *service) changeUser(w http.ResponseWriter, r *http.Request, u *user, caller *session) {
 	var change userChange
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
@@ -173,7 +173,7 @@ func (t *twin) changeUser(w http.ResponseWriter, r *http.Request, u *user, calle
 
 // passwordChanged ends what does not survive a new password: the calling session always, as a Cisco-authored
 // client found, and as much more as the switch says.
-func (t *twin) passwordChanged(u *user, caller *session) {
+func (t *service) passwordChanged(u *user, caller *session) {
 	extent := t.env.Switch(switchPasswordChange)
 	for _, s := range append([]*session(nil), t.sessions...) {
 		if s == caller || s.user == u && (extent == "everything" || extent == "logins" && s.origin != originCustom) {

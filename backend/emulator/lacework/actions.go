@@ -14,33 +14,33 @@ const keysPerUser = 20
 const endedByKey = "key_disabled"
 
 // actions are what the vendor allows at its console only.
-func (t *twin) actions() []emulator.Action {
+func (t *service) actions() []emulator.Action {
 	return []emulator.Action{
 		{
 			Name: "create_key", Arguments: []string{"user"}, Do: t.createKey,
-			Meaning: "makes an API key for the administrator (\"user\": \"admin\", the default) " +
+			Description: "makes an API key for the administrator (\"user\": \"admin\", the default) " +
 				"or for a new service user (\"service\"); answers with key_id and secret_key",
 		},
 		{
 			Name: "disable_key", Arguments: []string{"key_id"},
-			Do:      t.onKey(func(k *key) { k.disabled = true; t.killTokens(k) }),
-			Meaning: "disables an API key, the root one if key_id is missing",
+			Do:          t.onKey(func(k *key) { k.disabled = true; t.killTokens(k) }),
+			Description: "disables an API key, the root one if key_id is missing",
 		},
 		{
 			Name: "enable_key", Arguments: []string{"key_id"},
-			Do:      t.onKey(func(k *key) { k.disabled = false }),
-			Meaning: "enables an API key again, the root one if key_id is missing",
+			Do:          t.onKey(func(k *key) { k.disabled = false }),
+			Description: "enables an API key again, the root one if key_id is missing",
 		},
 		{
 			Name: "delete_key", Arguments: []string{"key_id"},
-			Do:      t.onKey(func(k *key) { delete(t.keys, k.id); t.killTokens(k) }),
-			Meaning: "deletes an API key, the root one if key_id is missing",
+			Do:          t.onKey(func(k *key) { delete(t.keys, k.id); t.killTokens(k) }),
+			Description: "deletes an API key, the root one if key_id is missing",
 		},
 	}
 }
 
 // createKey makes an API key.
-func (t *twin) createKey(arguments map[string]string) (map[string]string, error) {
+func (t *service) createKey(arguments map[string]string) (map[string]string, error) {
 	var made key
 	switch user := arguments["user"]; user {
 	case "", "admin":
@@ -65,7 +65,7 @@ func (t *twin) createKey(arguments map[string]string) (map[string]string, error)
 }
 
 // onKey makes an action of something to be done to one key.
-func (t *twin) onKey(act func(*key)) func(map[string]string) (map[string]string, error) {
+func (t *service) onKey(act func(*key)) func(map[string]string) (map[string]string, error) {
 	return func(arguments map[string]string) (map[string]string, error) {
 		id := arguments["key_id"]
 		if id == "" {
@@ -81,13 +81,13 @@ func (t *twin) onKey(act func(*key)) func(map[string]string) (map[string]string,
 }
 
 // killTokens ends the tokens of a key that is being disabled, if the switch wants it so.
-func (t *twin) killTokens(k *key) {
+func (t *service) killTokens(k *key) {
 	if !t.env.Enabled(switchDisablingKills) {
 		return
 	}
 	for _, issued := range t.tokens {
 		if issued.key == k {
-			t.env.Book.End(issued.id, endedByKey)
+			t.env.History.End(issued.id, endedByKey)
 		}
 	}
 }

@@ -28,8 +28,8 @@ const maxBody = 1 << 20
 // account is the name of the account that the twin stands for.
 const account = "acme"
 
-// twin is the state of the imitation. The emulator's core calls it under a lock.
-type twin struct {
+// service is the state of the imitation. The emulator's core calls it under a lock.
+type service struct {
 	env     *emulator.Env
 	root    key
 	keys    map[string]*key    // by key id
@@ -56,15 +56,15 @@ type token struct {
 // New returns Lacework for [emulator.Start]. The book has one credential of kind "leased" per token, without
 // a marker, since the vendor has no place for one.
 func New() emulator.Vendor {
-	return emulator.Vendor{Name: "lacework", Switches: switches(), New: newTwin}
+	return emulator.Vendor{Name: "lacework", Switches: switches(), New: newService}
 }
 
-// newTwin makes the state and the first API key.
-func newTwin(env *emulator.Env) emulator.Twin {
-	t := &twin{env: env}
+// newService makes the state and the first API key.
+func newService(env *emulator.Env) emulator.Service {
+	t := &service{env: env}
 	t.root = t.newKey("admin@"+account+".example", false)
 	t.reset()
-	return emulator.Twin{
+	return emulator.Service{
 		Endpoints: []emulator.Endpoint{{
 			Name:      emulator.EndpointURL,
 			Handler:   http.HandlerFunc(t.serve),
@@ -78,7 +78,7 @@ func newTwin(env *emulator.Env) emulator.Twin {
 }
 
 // reset returns to a single enabled key, without tokens, all buckets full.
-func (t *twin) reset() {
+func (t *service) reset() {
 	root := t.root
 	t.keys = map[string]*key{root.id: &root}
 	t.tokens = map[string]*token{}
@@ -86,7 +86,7 @@ func (t *twin) reset() {
 }
 
 // newKey makes a key in the spelling of the vendor's examples.
-func (t *twin) newKey(user string, service bool) key {
+func (t *service) newKey(user string, service bool) key {
 	return key{
 		id:      strings.ToUpper(account + "_" + t.env.Random.Hex(28)),
 		secret:  "_" + t.env.Random.Hex(16),
@@ -107,7 +107,7 @@ func operation(r *http.Request, _ []byte) string {
 }
 
 // serve answers one request.
-func (t *twin) serve(w http.ResponseWriter, r *http.Request) {
+func (t *service) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == tokenPath && r.Method == http.MethodPost:
 		t.mint(w, r)

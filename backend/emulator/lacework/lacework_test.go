@@ -225,7 +225,7 @@ func TestKeys_ActionsOnThem(t *testing.T) {
 
 func TestInjectedError_LooksLikeTheVendors(t *testing.T) {
 	a := newAccount(t)
-	a.Disturb(emulator.Fault{Route: "access_token", Status: 500})
+	a.InjectFault(emulator.Fault{Route: "access_token", Status: 500})
 	refused := a.mint("")
 	require.Equal(t, 500, refused.Status)
 	require.Equal(t, map[string]any{"message": "Internal Server Error"}, refused.Body)

@@ -10,7 +10,7 @@ import (
 
 // bearer finds the token that a request carries, dead or alive, or nil. The scheme may be missing: the
 // vendor's Go client sends the bare token.
-func (t *twin) bearer(r *http.Request) *token {
+func (t *service) bearer(r *http.Request) *token {
 	value := r.Header.Get("Authorization")
 	if scheme, rest, found := strings.Cut(value, " "); found && strings.EqualFold(scheme, "Bearer") {
 		value = rest
@@ -19,7 +19,7 @@ func (t *twin) bearer(r *http.Request) *token {
 }
 
 // bearerUser returns whose rate limit a request counts against, "" when nobody's.
-func (t *twin) bearerUser(r *http.Request) string {
+func (t *service) bearerUser(r *http.Request) string {
 	if issued := t.bearer(r); issued != nil {
 		return issued.key.user
 	}
@@ -27,12 +27,12 @@ func (t *twin) bearerUser(r *http.Request) string {
 }
 
 // profile answers GET /api/v2/UserProfile, the cheap read that proves a token.
-func (t *twin) profile(w http.ResponseWriter, r *http.Request) {
+func (t *service) profile(w http.ResponseWriter, r *http.Request) {
 	if !t.admit(w, r, t.bearerUser(r)) {
 		return
 	}
 	issued := t.bearer(r)
-	if issued == nil || !t.env.Book.Live(issued.id) {
+	if issued == nil || !t.env.History.Live(issued.id) {
 		t.refuse(w, t.status(switchBadTokenStatus), "Unauthorized")
 		return
 	}
@@ -66,7 +66,7 @@ func (t *twin) profile(w http.ResponseWriter, r *http.Request) {
 }
 
 // refuse answers an error in the shape that the switch asks for.
-func (t *twin) refuse(w http.ResponseWriter, status int, message string) {
+func (t *service) refuse(w http.ResponseWriter, status int, message string) {
 	switch t.env.Switch(switchErrorShape) {
 	case "legacy":
 		emulator.WriteJSON(w, status, map[string]any{

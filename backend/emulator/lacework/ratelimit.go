@@ -18,7 +18,7 @@ type bucket struct {
 
 // admit takes a request out of the user's bucket for the functionality, writes the RateLimit headers that
 // every response has, and answers 429 itself when the bucket is empty.
-func (t *twin) admit(w http.ResponseWriter, r *http.Request, user string) bool {
+func (t *service) admit(w http.ResponseWriter, r *http.Request, user string) bool {
 	limit, now := float64(t.env.Integer(switchRateLimit)), t.env.Now()
 	name := user + " " + r.Method + " " + operation(r, nil) // all that does not exist shares one bucket
 	b := t.buckets[name]

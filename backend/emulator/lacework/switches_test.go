@@ -56,7 +56,7 @@ var switches = emulatortest.SwitchCases[*account]{
 		func(a *account) string {
 			token := a.token()
 			a.Act("disable_key")
-			return strconv.Itoa(a.profile(token).Status) + " " + a.Endings()[0]
+			return strconv.Itoa(a.profile(token).Status) + " " + a.EndReasons()[0]
 		},
 		map[string]string{"no": "200 ", "yes": "401 key_disabled"},
 	},

@@ -27,7 +27,7 @@ type tokenRequest struct {
 
 // mint answers POST /api/v2/access/tokens. Headers other than the secret's are ignored, as the Go client
 // sends several that mean nothing here.
-func (t *twin) mint(w http.ResponseWriter, r *http.Request) {
+func (t *service) mint(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	request, malformed := parseTokenRequest(body)
 	k := t.keys[request.keyID]
@@ -74,7 +74,7 @@ func (t *twin) mint(w http.ResponseWriter, r *http.Request) {
 	bearer := t.newBearer()
 	issued := &token{id: t.env.Random.UUID(4), key: k, expires: expires}
 	t.tokens[bearer] = issued
-	t.env.Book.Issue(issued.id, emulator.KindLeased, "", expires)
+	t.env.History.Issue(issued.id, emulator.KindLeased, "", expires)
 	emulator.WriteJSON(w, t.status(switchSuccessStatus), map[string]string{
 		"expiresAt": expires.Format("2006-01-02T15:04:05.000Z"),
 		"token":     bearer,
@@ -103,7 +103,7 @@ func parseTokenRequest(body []byte) (request tokenRequest, malformed string) {
 }
 
 // lifetime decides how long a token lives. refusal is what to tell the client, "" when the wish is granted.
-func (t *twin) lifetime(request tokenRequest) (life time.Duration, refusal string) {
+func (t *service) lifetime(request tokenRequest) (life time.Duration, refusal string) {
 	seconds := request.expiry
 	switch {
 	case !request.given && t.env.Enabled(switchStrictOpenAPI):
@@ -121,7 +121,7 @@ func (t *twin) lifetime(request tokenRequest) (life time.Duration, refusal strin
 }
 
 // newBearer makes a token string.
-func (t *twin) newBearer() string {
+func (t *service) newBearer() string {
 	if t.env.Switch(switchTokenForm) == "opaque" {
 		return "_" + t.env.Random.Hex(24)
 	}
@@ -131,10 +131,10 @@ func (t *twin) newBearer() string {
 }
 
 // liveTokens counts the tokens of a key that work.
-func (t *twin) liveTokens(k *key) int {
+func (t *service) liveTokens(k *key) int {
 	n := 0
 	for _, issued := range t.tokens {
-		if issued.key.id == k.id && t.env.Book.Live(issued.id) {
+		if issued.key.id == k.id && t.env.History.Live(issued.id) {
 			n++
 		}
 	}
@@ -142,7 +142,7 @@ func (t *twin) liveTokens(k *key) int {
 }
 
 // status reads a switch that holds an HTTP status.
-func (t *twin) status(name string) int {
+func (t *service) status(name string) int {
 	status, err := strconv.Atoi(t.env.Switch(name))
 	if err != nil {
 		panic("lacework: switch " + name + " holds no status")

@@ -188,5 +188,5 @@ func TestActions_RefuseWhatDoesNotExist(t *testing.T) {
 	require.Equal(t, 200, m.works(m.root))
 	m.Act("delete_key")
 	require.Equal(t, 401, m.works(m.root))
-	require.Equal(t, "deleted_at_console", m.Endings()[0])
+	require.Equal(t, "deleted_at_console", m.EndReasons()[0])
 }

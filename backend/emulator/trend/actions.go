@@ -12,48 +12,48 @@ import (
 )
 
 // actions are what people do at the console.
-func (t *twin) actions() []emulator.Action {
+func (t *service) actions() []emulator.Action {
 	return []emulator.Action{
 		{
-			Name: "lock_key", Arguments: []string{"id"}, Meaning: "locks a key out, the root one if id is missing",
+			Name: "lock_key", Arguments: []string{"id"}, Description: "locks a key out, the root one if id is missing",
 			Do: t.onKey(func(k *key, _ map[string]string) error { k.active = false; return nil }),
 		},
 		{
-			Name: "unlock_key", Arguments: []string{"id"}, Meaning: "unlocks a key, the root one if id is missing",
+			Name: "unlock_key", Arguments: []string{"id"}, Description: "unlocks a key, the root one if id is missing",
 			Do: t.onKey(func(k *key, _ map[string]string) error {
 				k.active, k.unlock, k.failures = true, time.Time{}, 0
 				return nil
 			}),
 		},
 		{
-			Name: "delete_key", Arguments: []string{"id"}, Meaning: "deletes a key, the root one if id is missing",
+			Name: "delete_key", Arguments: []string{"id"}, Description: "deletes a key, the root one if id is missing",
 			Do: t.onKey(func(k *key, _ map[string]string) error { t.removeKey(k, endedByConsole); return nil }),
 		},
 		{
 			Name: "set_expiry", Arguments: []string{"id", "in"}, Do: t.onKey(t.setExpiryIn),
-			Meaning: "lets a key, the root one if id is missing, expire after the duration \"in\"; none is never",
+			Description: "lets a key, the root one if id is missing, expire after the duration \"in\"; none is never",
 		},
 		{
 			Name: "set_role", Arguments: []string{"id", "role_id"}, Do: t.onKey(t.setRole),
-			Meaning: "gives a key, the root one if id is missing, another role",
+			Description: "gives a key, the root one if id is missing, another role",
 		},
 		{
 			Name: "create_key", Arguments: []string{"name", "role_id"}, Do: t.createKeyByHand,
-			Meaning: "makes a key that never expires, role 3 if role_id is missing; answers with id and api_key",
+			Description: "makes a key that never expires, role 3 if role_id is missing; answers with id and api_key",
 		},
 		{
 			Name: "create_role", Arguments: []string{"name", "lacks"}, Do: t.createRoleByHand,
-			Meaning: "makes a role like 3 without the rights that \"lacks\" lists by name, separated by commas; answers with role_id",
+			Description: "makes a role like 3 without the rights that \"lacks\" lists by name, separated by commas; answers with role_id",
 		},
 		{
 			Name: "change_password", Arguments: []string{"password"}, Do: t.changePassword,
-			Meaning: "sets the user's password, to the given one or a new random one; answers with it",
+			Description: "sets the user's password, to the given one or a new random one; answers with it",
 		},
 	}
 }
 
 // onKey makes an action of something to be done to one key.
-func (t *twin) onKey(act func(*key, map[string]string) error) func(map[string]string) (map[string]string, error) {
+func (t *service) onKey(act func(*key, map[string]string) error) func(map[string]string) (map[string]string, error) {
 	return func(arguments map[string]string) (map[string]string, error) {
 		id := 1
 		if given := arguments["id"]; given != "" {
@@ -68,7 +68,7 @@ func (t *twin) onKey(act func(*key, map[string]string) error) func(map[string]st
 }
 
 // setExpiryIn moves a key's end.
-func (t *twin) setExpiryIn(k *key, arguments map[string]string) error {
+func (t *service) setExpiryIn(k *key, arguments map[string]string) error {
 	if arguments["in"] == "" {
 		t.setExpiry(k, time.Time{})
 		return nil
@@ -82,7 +82,7 @@ func (t *twin) setExpiryIn(k *key, arguments map[string]string) error {
 }
 
 // roleArgument reads role_id.
-func (t *twin) roleArgument(arguments map[string]string) (int, error) {
+func (t *service) roleArgument(arguments map[string]string) (int, error) {
 	id, err := strconv.Atoi(arguments["role_id"])
 	if err != nil || t.roleByID(id) == nil {
 		return 0, fmt.Errorf("role_id=%q is no role", arguments["role_id"])
@@ -91,7 +91,7 @@ func (t *twin) roleArgument(arguments map[string]string) (int, error) {
 }
 
 // setRole changes a key's role.
-func (t *twin) setRole(k *key, arguments map[string]string) error {
+func (t *service) setRole(k *key, arguments map[string]string) error {
 	id, err := t.roleArgument(arguments)
 	if err == nil {
 		k.role = id
@@ -100,7 +100,7 @@ func (t *twin) setRole(k *key, arguments map[string]string) error {
 }
 
 // createKeyByHand makes a key.
-func (t *twin) createKeyByHand(arguments map[string]string) (map[string]string, error) {
+func (t *service) createKeyByHand(arguments map[string]string) (map[string]string, error) {
 	made := &key{name: arguments["name"], role: roleKeyManagement, locale: defaultLocale, timeZone: defaultTimeZone}
 	if made.name == "" {
 		return nil, errors.New("name is missing")
@@ -117,7 +117,7 @@ func (t *twin) createKeyByHand(arguments map[string]string) (map[string]string, 
 }
 
 // createRoleByHand makes a role with less rights than a management key needs.
-func (t *twin) createRoleByHand(arguments map[string]string) (map[string]string, error) {
+func (t *service) createRoleByHand(arguments map[string]string) (map[string]string, error) {
 	base := t.roleByID(roleKeyManagement)
 	lacks := strings.Split(arguments["lacks"], ",")
 	var granted []right
@@ -135,7 +135,7 @@ func (t *twin) createRoleByHand(arguments map[string]string) (map[string]string,
 }
 
 // changePassword changes the user's password.
-func (t *twin) changePassword(arguments map[string]string) (map[string]string, error) {
+func (t *service) changePassword(arguments map[string]string) (map[string]string, error) {
 	t.password = arguments["password"]
 	if t.password == "" {
 		t.password = "Aa1!" + t.env.Random.Hex(10)

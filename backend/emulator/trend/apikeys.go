@@ -71,7 +71,7 @@ func readKey(body []byte) (keyRequest, refusal) {
 }
 
 // applyCommon overlays the members that a key may change of itself.
-func (t *twin) applyCommon(k *key, request keyRequest) refusal {
+func (t *service) applyCommon(k *key, request keyRequest) refusal {
 	if request.KeyName != nil {
 		limit := t.env.Integer(switchNameLength)
 		switch {
@@ -98,7 +98,7 @@ func (t *twin) applyCommon(k *key, request keyRequest) refusal {
 }
 
 // applyRole overlays roleID.
-func (t *twin) applyRole(k *key, request keyRequest, c call) refusal {
+func (t *service) applyRole(k *key, request keyRequest, c call) refusal {
 	if request.RoleID == nil {
 		return refusal{}
 	}
@@ -129,7 +129,7 @@ func (r keyRequest) readExpiry() (expires time.Time, given bool, refused refusal
 }
 
 // createKey answers POST /apikeys. The secret is in this answer only.
-func (t *twin) createKey(w http.ResponseWriter, c call) {
+func (t *service) createKey(w http.ResponseWriter, c call) {
 	rule := t.env.Switch(switchCreateRights)
 	mayKeys, mayUsers := c.role.has(rightCreateKeys), c.role.has(rightCreateUsers)
 	if rule != "administrator" && !mayKeys || rule != "apikey" && !mayUsers {
@@ -173,7 +173,7 @@ func (t *twin) createKey(w http.ResponseWriter, c call) {
 }
 
 // target finds the key that a path names, or refuses.
-func (t *twin) target(w http.ResponseWriter, c call) *key {
+func (t *service) target(w http.ResponseWriter, c call) *key {
 	found := t.keyByID(c.id)
 	if found == nil {
 		refuse(w, http.StatusNotFound, noSuchKey)
@@ -182,7 +182,7 @@ func (t *twin) target(w http.ResponseWriter, c call) *key {
 }
 
 // listKeys answers GET /apikeys.
-func (t *twin) listKeys(w http.ResponseWriter, c call) {
+func (t *service) listKeys(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightViewKeys, cannotViewKeys) {
 		return
 	}
@@ -194,7 +194,7 @@ func (t *twin) listKeys(w http.ResponseWriter, c call) {
 }
 
 // describeKey answers GET /apikeys/{id}.
-func (t *twin) describeKey(w http.ResponseWriter, c call) {
+func (t *service) describeKey(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightViewKeys, cannotViewKeys) {
 		return
 	}
@@ -204,7 +204,7 @@ func (t *twin) describeKey(w http.ResponseWriter, c call) {
 }
 
 // modifyKey answers POST /apikeys/{id}. Members that are absent stay as they are.
-func (t *twin) modifyKey(w http.ResponseWriter, c call) {
+func (t *service) modifyKey(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightEditKeys, "Not authorized to edit API keys") {
 		return
 	}
@@ -235,7 +235,7 @@ func (t *twin) modifyKey(w http.ResponseWriter, c call) {
 }
 
 // newExpiry decides where a modification moves the end of a key.
-func (t *twin) newExpiry(k *key, request keyRequest) (time.Time, refusal) {
+func (t *service) newExpiry(k *key, request keyRequest) (time.Time, refusal) {
 	expires, given, refused := request.readExpiry()
 	if refused.status != 0 || !given {
 		return k.expires, refused
@@ -263,7 +263,7 @@ func (t *twin) newExpiry(k *key, request keyRequest) (time.Time, refusal) {
 }
 
 // deleteKey answers DELETE /apikeys/{id}, with an empty body.
-func (t *twin) deleteKey(w http.ResponseWriter, c call) {
+func (t *service) deleteKey(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightDeleteKeys, "Not authorized to delete API keys") {
 		return
 	}
@@ -274,7 +274,7 @@ func (t *twin) deleteKey(w http.ResponseWriter, c call) {
 }
 
 // replaceSecret answers POST /apikeys/{id}/secretkey. The previous secret stops working at once.
-func (t *twin) replaceSecret(w http.ResponseWriter, c call) {
+func (t *service) replaceSecret(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightEditKeys, cannotMakeSecrets) {
 		return
 	}
@@ -284,7 +284,7 @@ func (t *twin) replaceSecret(w http.ResponseWriter, c call) {
 }
 
 // regenerate gives a key another secret and answers with it.
-func (t *twin) regenerate(w http.ResponseWriter, k *key) {
+func (t *service) regenerate(w http.ResponseWriter, k *key) {
 	t.setSecret(k, newSecret(t.env))
 	shown := k.show()
 	shown.SecretKey = k.secret
@@ -300,19 +300,19 @@ func self(w http.ResponseWriter, c call) bool {
 }
 
 // describeCurrent answers GET /apikeys/current.
-func (t *twin) describeCurrent(w http.ResponseWriter, c call) {
+func (t *service) describeCurrent(w http.ResponseWriter, c call) {
 	if self(w, c) {
 		emulator.WriteJSON(w, http.StatusOK, t.showCurrent(c))
 	}
 }
 
 // showCurrent writes a key for itself.
-func (t *twin) showCurrent(c call) currentView {
+func (t *service) showCurrent(c call) currentView {
 	return currentView{view: c.key.show(), RoleURN: c.role.URN, TenantID: tenantID, TenantGUID: t.tenantGUID}
 }
 
 // modifyCurrent answers POST /apikeys/current, which changes neither expiry, role nor active.
-func (t *twin) modifyCurrent(w http.ResponseWriter, c call) {
+func (t *service) modifyCurrent(w http.ResponseWriter, c call) {
 	if !self(w, c) {
 		return
 	}
@@ -326,7 +326,7 @@ func (t *twin) modifyCurrent(w http.ResponseWriter, c call) {
 }
 
 // replaceCurrentSecret answers POST /apikeys/current/secretkey.
-func (t *twin) replaceCurrentSecret(w http.ResponseWriter, c call) {
+func (t *service) replaceCurrentSecret(w http.ResponseWriter, c call) {
 	if !self(w, c) || t.env.Enabled(switchOwnSecretRight) && !allowed(w, c, rightEditKeys, cannotMakeSecrets) {
 		return
 	}

@@ -37,7 +37,7 @@ func newSecret(env *emulator.Env) string {
 }
 
 // authenticate finds out who makes a request, or refuses it.
-func (t *twin) authenticate(w http.ResponseWriter, r *http.Request) (caller, bool) {
+func (t *service) authenticate(w http.ResponseWriter, r *http.Request) (caller, bool) {
 	who := caller{}
 	if secret := r.Header.Get("Api-Secret-Key"); secret != "" {
 		who.key = t.keyOf(secret)
@@ -60,7 +60,7 @@ func (t *twin) authenticate(w http.ResponseWriter, r *http.Request) (caller, boo
 
 // keyOf returns the key that a secret authenticates, or nil. A wrong secret that begins like a key's counts
 // as a failed attempt of that key, and enough of them lock it out for a while.
-func (t *twin) keyOf(secret string) *key {
+func (t *service) keyOf(secret string) *key {
 	now := t.env.Now()
 	for _, k := range t.keys {
 		if !k.unlock.IsZero() && !now.Before(k.unlock) {
@@ -85,7 +85,7 @@ func (t *twin) keyOf(secret string) *key {
 }
 
 // inSession tells whether a request belongs to a session.
-func (t *twin) inSession(r *http.Request) bool {
+func (t *service) inSession(r *http.Request) bool {
 	cookie, err := r.Cookie("sID")
 	if err != nil {
 		return false
@@ -110,7 +110,7 @@ type login struct {
 }
 
 // accepted tells whether a login is right.
-func (t *twin) accepted(l login) bool {
+func (t *service) accepted(l login) bool {
 	switch {
 	case l.UserName != userName || l.Password != t.password:
 		return false
@@ -121,14 +121,14 @@ func (t *twin) accepted(l login) bool {
 }
 
 // openSession logs the user in and returns the sID.
-func (t *twin) openSession(rid string) string {
+func (t *service) openSession(rid string) string {
 	sid := strings.ToUpper(t.env.Random.Hex(16))
 	t.sessions[sid] = &session{rid: rid, used: t.env.Now()}
 	return sid
 }
 
 // createSession answers POST /sessions.
-func (t *twin) createSession(w http.ResponseWriter, body []byte) {
+func (t *service) createSession(w http.ResponseWriter, body []byte) {
 	var request login
 	if err := json.Unmarshal(body, &request); err != nil {
 		refuse(w, http.StatusBadRequest, "The request body is not valid JSON")
@@ -151,7 +151,7 @@ func (t *twin) createSession(w http.ResponseWriter, body []byte) {
 
 // legacyLogin answers POST /rest/authentication/login/primary, with the sID as plain text. Such a session is
 // refused under /api unless the switch lenient_sessions says otherwise, since it has no RID.
-func (t *twin) legacyLogin(w http.ResponseWriter, body []byte) {
+func (t *service) legacyLogin(w http.ResponseWriter, body []byte) {
 	var request struct {
 		Credentials login `json:"dsCredentials"`
 	}
@@ -168,7 +168,7 @@ func (t *twin) legacyLogin(w http.ResponseWriter, body []byte) {
 }
 
 // legacyLogout answers DELETE /rest/authentication/logout?sID=.
-func (t *twin) legacyLogout(w http.ResponseWriter, r *http.Request) {
+func (t *service) legacyLogout(w http.ResponseWriter, r *http.Request) {
 	delete(t.sessions, r.URL.Query().Get("sID"))
 	w.WriteHeader(http.StatusOK)
 }

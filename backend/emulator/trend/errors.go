@@ -33,7 +33,7 @@ func errorBody(status int) (contentType string, body []byte) {
 }
 
 // status reads a switch that holds an HTTP status.
-func (t *twin) status(name string) int {
+func (t *service) status(name string) int {
 	status, err := strconv.Atoi(t.env.Switch(name))
 	if err != nil {
 		panic("trend: switch " + name + " holds no status")

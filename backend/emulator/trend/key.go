@@ -88,7 +88,7 @@ func (k *key) show() view {
 }
 
 // showChanged writes a key for the answer to a creation or modification.
-func (t *twin) showChanged(k *key) view {
+func (t *service) showChanged(k *key) view {
 	shown := k.show()
 	if !t.env.Enabled(switchExpiryInAnswer) {
 		shown.ExpiryDate = 0
@@ -97,17 +97,17 @@ func (t *twin) showChanged(k *key) view {
 }
 
 // addKey gives a new key its ID and secret, and records it.
-func (t *twin) addKey(k *key, kind, random string) {
+func (t *service) addKey(k *key, kind, random string) {
 	t.lastKey++
 	k.id, k.line, k.kind = t.lastKey, strconv.Itoa(t.lastKey), kind
 	k.active, k.created = true, t.env.Now()
 	t.setSecret(k, random)
 	t.keys = append(t.keys, k)
-	t.env.Book.Issue(k.line, kind, k.name, k.expires)
+	t.env.History.Issue(k.line, kind, k.name, k.expires)
 }
 
 // setSecret gives a key a secret of the form that the switch asks for.
-func (t *twin) setSecret(k *key, random string) {
+func (t *service) setSecret(k *key, random string) {
 	prefix := strconv.Itoa(k.id)
 	if t.env.Switch(switchSecretForm) == "tenant" {
 		prefix = t.tenantGUID + "-" + prefix
@@ -116,7 +116,7 @@ func (t *twin) setSecret(k *key, random string) {
 }
 
 // keyByID finds a key, or nil.
-func (t *twin) keyByID(id int) *key {
+func (t *service) keyByID(id int) *key {
 	for _, k := range t.keys {
 		if k.id == id {
 			return k
@@ -126,23 +126,23 @@ func (t *twin) keyByID(id int) *key {
 }
 
 // named tells whether a key other than except has the name.
-func (t *twin) named(name string, except *key) bool {
+func (t *service) named(name string, except *key) bool {
 	return slices.ContainsFunc(t.keys, func(k *key) bool { return k != except && k.name == name })
 }
 
 // expired tells whether a key has reached its expiryDate.
-func (t *twin) expired(k *key) bool {
+func (t *service) expired(k *key) bool {
 	return !k.expires.IsZero() && !t.env.Now().Before(k.expires)
 }
 
 // removeKey deletes a key.
-func (t *twin) removeKey(k *key, by string) {
+func (t *service) removeKey(k *key, by string) {
 	t.keys = slices.DeleteFunc(t.keys, func(other *key) bool { return other == k })
-	t.env.Book.End(k.line, by)
+	t.env.History.End(k.line, by)
 }
 
 // purge deletes expired keys if the switch wants it so.
-func (t *twin) purge() {
+func (t *service) purge() {
 	if t.env.Switch(switchExpiredKeys) == "purged" {
 		t.keys = slices.DeleteFunc(t.keys, t.expired)
 	}
@@ -150,19 +150,19 @@ func (t *twin) purge() {
 
 // setExpiry moves a key's end. A key that had expired and now works again gets another line in the book,
 // where what has ended stays ended.
-func (t *twin) setExpiry(k *key, expires time.Time) {
+func (t *service) setExpiry(k *key, expires time.Time) {
 	wasExpired := t.expired(k)
 	k.expires = expires
 	if wasExpired && !t.expired(k) {
 		k.line += "+"
-		t.env.Book.Issue(k.line, k.kind, k.name, expires)
+		t.env.History.Issue(k.line, k.kind, k.name, expires)
 		return
 	}
-	t.env.Book.Extend(k.line, expires)
+	t.env.History.Extend(k.line, expires)
 }
 
 // kept is what the manager keeps of an expiryDate.
-func (t *twin) kept(expires time.Time) time.Time {
+func (t *service) kept(expires time.Time) time.Time {
 	expires = expires.UTC()
 	day := expires.Truncate(24 * time.Hour)
 	switch t.env.Switch(switchExpiryPrecision) {

@@ -28,7 +28,7 @@ func (v *window) full(limit int, now time.Time) (wait time.Duration, full bool) 
 }
 
 // admit counts a call, or answers 429 itself when a limit is reached. Calls that are refused do not count.
-func (t *twin) admit(w http.ResponseWriter, who caller) bool {
+func (t *service) admit(w http.ResponseWriter, who caller) bool {
 	now := t.env.Now()
 	limits := map[string]int{
 		who.limited(): t.env.Integer(switchRateLimit),

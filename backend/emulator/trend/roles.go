@@ -109,7 +109,7 @@ func roleURN(name string) string {
 }
 
 // roleByID finds a role, or nil.
-func (t *twin) roleByID(id int) *role {
+func (t *service) roleByID(id int) *role {
 	for _, r := range t.roles {
 		if r.ID == id {
 			return r
@@ -133,14 +133,14 @@ const (
 )
 
 // listRoles answers GET /roles.
-func (t *twin) listRoles(w http.ResponseWriter, c call) {
+func (t *service) listRoles(w http.ResponseWriter, c call) {
 	if allowed(w, c, rightViewRoles, cannotViewRoles) {
 		emulator.WriteJSON(w, http.StatusOK, map[string]any{"roles": t.roles})
 	}
 }
 
 // describeRole answers GET /roles/{id}.
-func (t *twin) describeRole(w http.ResponseWriter, c call) {
+func (t *service) describeRole(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightViewRoles, cannotViewRoles) {
 		return
 	}
@@ -153,7 +153,7 @@ func (t *twin) describeRole(w http.ResponseWriter, c call) {
 }
 
 // createRole answers POST /roles. Members that are absent are false.
-func (t *twin) createRole(w http.ResponseWriter, c call) {
+func (t *service) createRole(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightCreateRoles, "Not authorized to create administrator roles") {
 		return
 	}
@@ -166,14 +166,14 @@ func (t *twin) createRole(w http.ResponseWriter, c call) {
 }
 
 // addRole gives a new role its ID and URN.
-func (t *twin) addRole(made *role) *role {
+func (t *service) addRole(made *role) *role {
 	made.ID, made.Immutable, made.URN = t.roles[len(t.roles)-1].ID+1, false, roleURN(made.Name)
 	t.roles = append(t.roles, made)
 	return made
 }
 
 // modifyRole answers POST /roles/{id}. Members that are absent stay as they are.
-func (t *twin) modifyRole(w http.ResponseWriter, c call) {
+func (t *service) modifyRole(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightEditRoles, "Not authorized to edit administrator roles") {
 		return
 	}
@@ -197,7 +197,7 @@ func (t *twin) modifyRole(w http.ResponseWriter, c call) {
 }
 
 // deleteRole answers DELETE /roles/{id}.
-func (t *twin) deleteRole(w http.ResponseWriter, c call) {
+func (t *service) deleteRole(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightDeleteRoles, "Not authorized to delete administrator roles") {
 		return
 	}

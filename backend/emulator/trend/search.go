@@ -78,7 +78,7 @@ func orNil(at time.Time) any {
 }
 
 // searchKeys answers POST /apikeys/search.
-func (t *twin) searchKeys(w http.ResponseWriter, c call) {
+func (t *service) searchKeys(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightViewKeys, cannotViewKeys) {
 		return
 	}
@@ -94,7 +94,7 @@ func (t *twin) searchKeys(w http.ResponseWriter, c call) {
 }
 
 // searchRoles answers POST /roles/search.
-func (t *twin) searchRoles(w http.ResponseWriter, c call) {
+func (t *service) searchRoles(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightViewRoles, cannotViewRoles) {
 		return
 	}
@@ -105,7 +105,7 @@ func (t *twin) searchRoles(w http.ResponseWriter, c call) {
 }
 
 // writeFound answers a search in the shape that the switch asks for.
-func (t *twin) writeFound(w http.ResponseWriter, member string, found any, count int) {
+func (t *service) writeFound(w http.ResponseWriter, member string, found any, count int) {
 	body := map[string]any{member: found}
 	switch shape := t.env.Switch(switchNoMatch); {
 	case count == 0 && shape == "null":
@@ -118,7 +118,7 @@ func (t *twin) writeFound(w http.ResponseWriter, member string, found any, count
 
 // search returns the items that meet all criteria. Unsorted they come newest first, lest a client count on
 // an order.
-func search[T any](t *twin, body []byte, items []T, fields func(T) object) ([]T, refusal) {
+func search[T any](t *service, body []byte, items []T, fields func(T) object) ([]T, refusal) {
 	var request searchRequest
 	if err := readObject(body, &request); err != nil {
 		return nil, bad("The search filter is malformed")
@@ -158,7 +158,7 @@ func search[T any](t *twin, body []byte, items []T, fields func(T) object) ([]T,
 }
 
 // meets tells whether an object meets one criterion.
-func (t *twin) meets(c criterion, o object) (bool, error) {
+func (t *service) meets(c criterion, o object) (bool, error) {
 	if c.IDValue != nil {
 		return compare(c.IDTest, o["ID"], *c.IDValue)
 	}
@@ -185,7 +185,7 @@ func (t *twin) meets(c criterion, o object) (bool, error) {
 }
 
 // matches applies a string test, in which % and _ are wildcards unless stringWildcards says otherwise.
-func (t *twin) matches(c criterion, value any) (bool, error) {
+func (t *service) matches(c criterion, value any) (bool, error) {
 	text, ok := value.(string)
 	if !ok {
 		return false, fmt.Errorf("%q is not text", c.FieldName)

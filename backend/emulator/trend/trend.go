@@ -32,8 +32,8 @@ const (
 	mfaCode    = "492039"
 )
 
-// twin is the state of the imitation. The emulator's core calls it under a lock.
-type twin struct {
+// service is the state of the imitation. The emulator's core calls it under a lock.
+type service struct {
 	env          *emulator.Env
 	rootSecret   string // random part of the root key's secret
 	rootPassword string
@@ -49,19 +49,19 @@ type twin struct {
 
 // New returns Trend Micro for [emulator.Start].
 func New() emulator.Vendor {
-	return emulator.Vendor{Name: "trend", Switches: switches(), New: newTwin}
+	return emulator.Vendor{Name: "trend", Switches: switches(), New: newService}
 }
 
-// newTwin makes the manager with its first API key and its only user.
-func newTwin(env *emulator.Env) emulator.Twin {
-	t := &twin{
+// newService makes the manager with its first API key and its only user.
+func newService(env *emulator.Env) emulator.Service {
+	t := &service{
 		env:          env,
 		rootSecret:   newSecret(env),
 		rootPassword: "Aa1!" + env.Random.Hex(10),
 		tenantGUID:   strings.ToUpper(env.Random.UUID(4)),
 	}
 	t.reset()
-	return emulator.Twin{
+	return emulator.Service{
 		Endpoints: []emulator.Endpoint{{
 			Name:      emulator.EndpointURL,
 			Path:      basePath,
@@ -77,7 +77,7 @@ func newTwin(env *emulator.Env) emulator.Twin {
 }
 
 // reset returns to the default roles, the root key and nobody logged in.
-func (t *twin) reset() {
+func (t *service) reset() {
 	t.password = t.rootPassword
 	t.roles = defaultRoles()
 	t.keys, t.lastKey = nil, 0
@@ -123,7 +123,7 @@ var operations = map[string]string{
 }
 
 // handler answers one authenticated operation.
-func (t *twin) handler(operation string) func(http.ResponseWriter, call) {
+func (t *service) handler(operation string) func(http.ResponseWriter, call) {
 	return map[string]func(http.ResponseWriter, call){
 		"createApiKey":               t.createKey,
 		"listApiKeys":                t.listKeys,
@@ -167,7 +167,7 @@ func operation(r *http.Request, _ []byte) string {
 
 // serve answers one request. Bodies of GET and DELETE are read and ignored, since a published client sends
 // some.
-func (t *twin) serve(w http.ResponseWriter, r *http.Request) {
+func (t *service) serve(w http.ResponseWriter, r *http.Request) {
 	t.purge()
 	name, id := route(r)
 	body, err := io.ReadAll(r.Body)
@@ -202,7 +202,7 @@ func (t *twin) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // checkVersion refuses a request without the only API version that there is.
-func (t *twin) checkVersion(w http.ResponseWriter, r *http.Request) bool {
+func (t *service) checkVersion(w http.ResponseWriter, r *http.Request) bool {
 	if r.Header.Get("Api-Version") == "v1" || t.env.Switch(switchAPIVersion) == "ignore" {
 		return true
 	}

@@ -258,7 +258,7 @@ func TestCreate_Refuses(t *testing.T) {
 
 func TestInjectedError_LooksLikeTheVendors(t *testing.T) {
 	m := newManager(t)
-	m.Disturb(emulator.Fault{Route: "createApiKey", Status: 500})
+	m.InjectFault(emulator.Fault{Route: "createApiKey", Status: 500})
 	refused := m.create("x", nil)
 	require.Equal(t, 500, refused.Status)
 	require.Equal(t, object{"message": "Internal Server Error"}, refused.Body)

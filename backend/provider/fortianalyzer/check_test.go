@@ -44,7 +44,7 @@ func TestCheck_DoesWithoutWhatItIsNotTold(t *testing.T) {
 	require.Empty(t, result.Warnings)
 
 	c.Set("settings_readable", "yes")
-	c.Disturb(emulator.Fault{Route: readSetting, Body: body(`{"result":[{"data":"x","status":{"code":0,"message":"OK"}}]}`)})
+	c.InjectFault(emulator.Fault{Route: readSetting, Body: body(`{"result":[{"data":"x","status":{"code":0,"message":"OK"}}]}`)})
 	result, err = c.open().Check(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"client_id": "FortiAnalyzer"}, result.Details)
@@ -52,8 +52,8 @@ func TestCheck_DoesWithoutWhatItIsNotTold(t *testing.T) {
 
 func TestCheck_WarnsOfWhatItLeavesBehind(t *testing.T) {
 	c := newCloud(t)
-	c.Disturb(emulator.Fault{Route: logOut, DropBefore: true})
-	c.Disturb(emulator.Fault{Route: revokeToken, DropBefore: true})
+	c.InjectFault(emulator.Fault{Route: logOut, DropBefore: true})
+	c.InjectFault(emulator.Fault{Route: revokeToken, DropBefore: true})
 	result, err := c.open().Check(t.Context())
 	require.NoError(t, err)
 	require.Len(t, result.Warnings, 2)
@@ -66,9 +66,9 @@ func TestCheck_Refuses(t *testing.T) {
 	}{
 		"a disabled user": {func(c *cloud) { c.Act("disable_api_user") }, provider.ClassUnauthenticated},
 		"no permission":   {func(c *cloud) { c.Act("set_permission", "permission", "no") }, provider.ClassForbidden},
-		"status lost":     {func(c *cloud) { c.Disturb(emulator.Fault{Route: readStatus, DropAfter: true}) }, provider.ClassUnavailable},
+		"status lost":     {func(c *cloud) { c.InjectFault(emulator.Fault{Route: readStatus, DropAfter: true}) }, provider.ClassUnavailable},
 		"other code": {func(c *cloud) {
-			c.Disturb(emulator.Fault{Route: readStatus, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
+			c.InjectFault(emulator.Fault{Route: readStatus, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
 		}, provider.ClassUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -120,7 +120,7 @@ func (c *client) accessToken(ctx context.Context) (string, error) {
 func (c *client) refusedPassword(response *httpclient.Response) error {
 	said := readRefusal(response.Body)
 	if response.Status == http.StatusOK && said.text == "" {
-		return response.Misunderstood("the answer holds no access_token")
+		return response.UnexpectedResponse("the answer holds no access_token")
 	}
 	failure := response.StatusError(said.text)
 	switch response.Status {
@@ -169,7 +169,7 @@ func (c *client) revokeToken(ctx context.Context, token string) error {
 		Method:     http.MethodPost,
 		Path:       "/api/v1/oauth/revoke_token/",
 		JSON:       revokeRequest{ClientID: c.clientID, Token: token},
-		Repeatable: true,
+		Idempotent: true,
 		Secrets:    []string{c.password, token},
 	})
 	if err != nil {
@@ -215,7 +215,7 @@ func (c *client) refusedLogin(response *httpclient.Response) error {
 	status := response.Status
 	if response.OK() {
 		if said.text == "" && said.code == 0 {
-			return response.Misunderstood("the answer holds no session")
+			return response.UnexpectedResponse("the answer holds no session")
 		}
 		status = said.code
 	}
@@ -282,7 +282,7 @@ func (c *client) call(ctx context.Context, op, method, url, session string) (*rp
 		Method:     http.MethodPost,
 		Path:       rpcPath,
 		JSON:       rpcRequest{ID: 1, Method: method, Params: []rpcParam{{URL: url}}, Session: session, Verbose: 1},
-		Repeatable: true,
+		Idempotent: true,
 		Secrets:    []string{c.password, session},
 	})
 	if err != nil {
@@ -296,7 +296,7 @@ func (c *client) call(ctx context.Context, op, method, url, session string) (*rp
 		return nil, err
 	}
 	if len(envelope.Result) == 0 || envelope.Result[0].Status == nil || envelope.Result[0].Status.Code == nil {
-		return nil, response.Misunderstood("the answer holds no result")
+		return nil, response.UnexpectedResponse("the answer holds no result")
 	}
 	result := envelope.Result[0]
 	return &rpcAnswer{

@@ -26,7 +26,7 @@ func TestIssue_ALostAccessTokenIsNotAskedForTwiceAndLeavesNoSession(t *testing.T
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
 			fault.Route = askToken
-			c.Disturb(fault)
+			c.InjectFault(fault)
 			config := c.config()
 			config.MaxRetries = 3
 			conn, err := New().Open(config)
@@ -56,7 +56,7 @@ func TestIssue_ALostSessionIsAmbiguousAndNotAskedForTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
 			fault.Route = logIn
-			c.Disturb(fault)
+			c.InjectFault(fault)
 			config := c.config()
 			config.MaxRetries = 3
 			conn, err := New().Open(config)
@@ -105,7 +105,7 @@ func TestIssue_ClassesOfTheOAuthServersAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
 			test.fault.Route = askToken
-			c.Disturb(test.fault)
+			c.InjectFault(test.fault)
 			_, err := c.open().Issue(t.Context(), asked)
 			require.Equal(t, test.field, requireClass(t, test.class, err).Field)
 			require.Zero(t, c.Requested(logIn))
@@ -189,7 +189,7 @@ func TestIssue_ClassesOfTheLoginsAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
 			test.fault.Route = logIn
-			c.Disturb(test.fault)
+			c.InjectFault(test.fault)
 			_, err := c.open().Issue(t.Context(), asked)
 			require.Equal(t, test.field, requireClass(t, test.class, err).Field)
 		})

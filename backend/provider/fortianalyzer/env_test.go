@@ -30,12 +30,12 @@ var asked = provider.IssueRequest{Lifetime: time.Minute}
 var denial = `{"id":1,"result":[{"status":{"code":-11,"message":"No permission for the resource"},"url":"/x"}]}`
 
 // cloud is an emulated FortiAnalyzer Cloud.
-type cloud struct{ *providertest.Twin }
+type cloud struct{ *providertest.Instance }
 
 // newCloud serves FortiAnalyzer Cloud for the length of a test, with switches given as name and value in turn.
 func newCloud(t *testing.T, switches ...string) *cloud {
 	t.Helper()
-	return &cloud{providertest.StartTwin(t, twin.New(), switches...)}
+	return &cloud{providertest.StartInstance(t, twin.New(), switches...)}
 }
 
 // config is a configuration that works, with the given fields, as name and value in turn, on top.

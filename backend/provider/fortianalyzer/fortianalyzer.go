@@ -78,7 +78,7 @@ func (vendor) Capabilities() provider.Capabilities {
 		Revokes:               true,
 		MaxLifetime:           maxIdleTimeout,
 		DefaultMaxCredentials: defaultMaxCredentials,
-		TrustFields:           []string{fieldAuthAddress},
+		AddressFields:         []string{fieldAuthAddress},
 		RevocationNote:        "Revoking the lease logs the session out at the instance.",
 		RotationNote: "API users' passwords are changed in the FortiCloud IAM portal only: download the API user's credential file " +
 			"again, which ends the old password at once, and write the new one to config/<name>.",
@@ -219,8 +219,8 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 		Handle:    content,
 		ExpiresAt: status.sentAt.Add(c.idle),
 		// Each call of the application's moves it on.
-		OutlivesExpiry: true,
-		Warnings:       opened.warnings,
+		ExpiryNotEnforced: true,
+		Warnings:          opened.warnings,
 	}, nil
 }
 

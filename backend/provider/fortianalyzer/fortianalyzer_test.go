@@ -91,7 +91,7 @@ func TestIssue_FortiManagerIsAnotherClientID(t *testing.T) {
 func TestIssue_AnAccessTokenThatCannotBeRevokedIsAWarning(t *testing.T) {
 	for _, status := range []int{400, 401, 500} {
 		c := newCloud(t)
-		c.Disturb(emulator.Fault{Route: revokeToken, Status: status})
+		c.InjectFault(emulator.Fault{Route: revokeToken, Status: status})
 		credential := c.issue(c.open())
 		require.Len(t, credential.Warnings, 1)
 		require.Contains(t, credential.Warnings[0], "access token")
@@ -121,7 +121,7 @@ func TestIssue_ASessionThatCannotBeVerifiedIsLoggedOutAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
 			fault.Route = readStatus
-			c.Disturb(fault)
+			c.InjectFault(fault)
 			_, err := c.open().Issue(t.Context(), asked)
 			require.True(t, provider.ClassOf(err).Definite(), err)
 			require.Zero(t, c.sessions())
@@ -133,7 +133,7 @@ func TestIssue_ASessionThatCannotBeVerifiedIsLoggedOutAgain(t *testing.T) {
 func TestIssue_AUselessSessionThatCannotBeLoggedOutIsAmbiguous(t *testing.T) {
 	t.Run("answers lost", func(t *testing.T) {
 		c := newCloud(t)
-		c.Disturb(emulator.Fault{Route: "/jsonrpc", DropBefore: true})
+		c.InjectFault(emulator.Fault{Route: "/jsonrpc", DropBefore: true})
 		_, err := c.open().Issue(t.Context(), asked)
 		requireClass(t, provider.ClassAmbiguous, err)
 		require.Equal(t, 1, c.sessions())
@@ -147,7 +147,7 @@ func TestIssue_AUselessSessionThatCannotBeLoggedOutIsAmbiguous(t *testing.T) {
 	})
 	t.Run("other code", func(t *testing.T) {
 		c := newCloud(t)
-		c.Disturb(emulator.Fault{Route: "/jsonrpc", Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
+		c.InjectFault(emulator.Fault{Route: "/jsonrpc", Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
 		_, err := c.open().Issue(t.Context(), asked)
 		requireClass(t, provider.ClassAmbiguous, err)
 	})
@@ -164,7 +164,7 @@ func TestIssue_ACallerWhoGivesUpLeavesNothingThatIsKnown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
-			c.Disturb(emulator.Fault{Route: test.route, Delay: time.Hour})
+			c.InjectFault(emulator.Fault{Route: test.route, Delay: time.Hour})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			// The requests of this issue, in order; the caller leaves once the delayed one is written.
@@ -237,7 +237,7 @@ func TestRenew_OnlyTheDocumentedCodeEndsALease(t *testing.T) {
 			conn := c.open()
 			credential := c.issue(conn)
 			fault.Route, fault.Times = readStatus, 1
-			c.Disturb(fault)
+			c.InjectFault(fault)
 			_, err := conn.Renew(t.Context(), credential.Handle, time.Minute)
 			requireClass(t, provider.ClassUnavailable, err)
 			_, err = conn.Renew(t.Context(), credential.Handle, time.Minute)

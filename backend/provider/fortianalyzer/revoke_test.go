@@ -61,7 +61,7 @@ func TestRevoke_SessionThatWorksButMayNotLogOut_IsNotTakenForGone(t *testing.T) 
 	c := newCloud(t)
 	conn := c.open()
 	credential := c.issue(conn)
-	c.Disturb(emulator.Fault{Route: logOut, Body: body(denial)})
+	c.InjectFault(emulator.Fault{Route: logOut, Body: body(denial)})
 	requireClass(t, provider.ClassForbidden, conn.Revoke(t.Context(), credential.Handle))
 	require.Equal(t, 1, c.Requested(logIn), "no new session is needed to see that")
 	require.Equal(t, 1, c.sessions())
@@ -74,20 +74,20 @@ func TestRevoke_WhatCannotBeConfirmedIsAFailure(t *testing.T) {
 	}{
 		"wrong password": {func(c *cloud) { c.Act("download_credentials") }, provider.ClassUnauthenticated},
 		"login refused": {func(c *cloud) {
-			c.Disturb(emulator.Fault{Route: logIn, Status: 403})
+			c.InjectFault(emulator.Fault{Route: logIn, Status: 403})
 		}, provider.ClassForbidden},
-		"login lost": {func(c *cloud) { c.Disturb(emulator.Fault{Route: logIn, DropAfter: true}) }, provider.ClassAmbiguous},
+		"login lost": {func(c *cloud) { c.InjectFault(emulator.Fault{Route: logIn, DropAfter: true}) }, provider.ClassAmbiguous},
 		"status of the old session lost": {func(c *cloud) {
-			c.Disturb(emulator.Fault{Route: readStatus, DropAfter: true})
+			c.InjectFault(emulator.Fault{Route: readStatus, DropAfter: true})
 		}, provider.ClassUnavailable},
 		"status of the new session lost": {func(c *cloud) {
-			c.Disturb(emulator.Fault{Route: readStatus, Skip: 1, DropAfter: true})
+			c.InjectFault(emulator.Fault{Route: readStatus, Skip: 1, DropAfter: true})
 		}, provider.ClassUnavailable},
 		"strange status of the old session": {func(c *cloud) {
-			c.Disturb(emulator.Fault{Route: readStatus, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
+			c.InjectFault(emulator.Fault{Route: readStatus, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
 		}, provider.ClassUnavailable},
 		"strange status of the new session": {func(c *cloud) {
-			c.Disturb(emulator.Fault{Route: readStatus, Skip: 1, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
+			c.InjectFault(emulator.Fault{Route: readStatus, Skip: 1, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
 		}, provider.ClassUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestRevoke_ALostLogoutIsRepeatedAndConfirmed(t *testing.T) {
 	defer opened.Close()
 	conn := opened.(*connection)
 	credential := c.issue(conn)
-	c.Disturb(emulator.Fault{Route: logOut, DropAfter: true, Times: 1})
+	c.InjectFault(emulator.Fault{Route: logOut, DropAfter: true, Times: 1})
 	require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
 	require.Zero(t, c.sessions())
 }
@@ -131,7 +131,7 @@ func TestRevoke_AnythingElseIsAFailure(t *testing.T) {
 			conn := c.open()
 			credential := c.issue(conn)
 			test.fault.Route = logOut
-			c.Disturb(test.fault)
+			c.InjectFault(test.fault)
 			requireClass(t, test.class, conn.Revoke(t.Context(), credential.Handle))
 			require.Equal(t, 1, c.sessions())
 		})

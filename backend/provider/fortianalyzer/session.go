@@ -12,9 +12,9 @@ import (
 var (
 	// logins are held from asking for an access token until it has been used and revoked: asking for another
 	// ends it. This is documented for another application of the same OAuth server, so for this one inferred.
-	logins gates
+	logins keyedSemaphore
 	// probes are held while a session of ours exists beside the leased ones, so that there is one at most.
-	probes gates
+	probes keyedSemaphore
 )
 
 // opened is a session that was just opened.
@@ -25,7 +25,7 @@ type opened struct {
 
 // open logs in: an access token for the password, a session for the access token.
 func (c *connection) open(ctx context.Context) (*opened, error) {
-	leave, err := logins.enter(ctx, c.api.key())
+	leave, err := logins.acquire(ctx, c.api.key())
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (c *connection) discard(ctx context.Context, session string, cause error) e
 	return &failure
 }
 
-// logOut ends a session that was just opened, on a context that outlives the request: a caller that gives up
+// logout ends a session that was just opened, on a context that outlives the request: a caller that gives up
 // must not leave the session behind.
 func (c *connection) logOut(ctx context.Context, session string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
@@ -101,7 +101,7 @@ func (c *connection) logOut(ctx context.Context, session string) error {
 // probe opens a session of our own, calls use with it, and logs it out. Whoever uses it must not hold it
 // longer than a few calls. A failed logout is only reported: it is no reason to withhold what was learned.
 func (c *connection) probe(ctx context.Context, use func(*opened) error) (left error, err error) {
-	leave, err := probes.enter(ctx, c.api.key())
+	leave, err := probes.acquire(ctx, c.api.key())
 	if err != nil {
 		return nil, err
 	}

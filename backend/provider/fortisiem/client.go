@@ -23,8 +23,8 @@ type client struct {
 	settings *settings
 }
 
-// mintedToken is an access token and what is needed to tell when it ends.
-type mintedToken struct {
+// issuedToken is an access token and what is needed to tell when it ends.
+type issuedToken struct {
 	token     string
 	tokenType string
 	expiresIn float64 // in a unit that is open to dispute; zero when the answer does not tell
@@ -39,7 +39,7 @@ type mintedToken struct {
 // It is never sent twice: a token whose answer is lost cannot be found, and requests are counted.
 //
 // For grant=refresh_token the same path and the OAuth members are inferred; nothing is documented.
-func (c *client) exchange(ctx context.Context) (*mintedToken, error) {
+func (c *client) exchange(ctx context.Context) (*issuedToken, error) {
 	form := url.Values{
 		"grant_type":    {c.settings.grant},
 		"client_id":     {c.settings.clientID},
@@ -67,12 +67,12 @@ func (c *client) exchange(ctx context.Context) (*mintedToken, error) {
 		return nil, err
 	}
 	if answer.AccessToken == "" {
-		return nil, response.Misunderstood("the answer holds no access_token")
+		return nil, response.UnexpectedResponse("the answer holds no access_token")
 	}
 	if answer.TokenType == "" {
 		answer.TokenType = tokenType
 	}
-	return &mintedToken{
+	return &issuedToken{
 		token:     answer.AccessToken,
 		tokenType: answer.TokenType,
 		expiresIn: number(answer.ExpiresIn),
@@ -103,7 +103,7 @@ func (c *client) works(ctx context.Context, token string) (bool, error) {
 		Op:         opVerify,
 		Path:       c.settings.verifyPath,
 		Header:     http.Header{"Authorization": {"Bearer " + token}},
-		Repeatable: true,
+		Idempotent: true,
 		Secrets:    []string{c.settings.clientSecret, c.settings.refreshToken, token},
 	})
 	if err != nil {

@@ -36,7 +36,7 @@ func (p patient) Open(config provider.Config) (provider.Connection, error) {
 type revoker interface {
 	provider.Connection
 	provider.Revoker
-	provider.RevocationOptional
+	provider.ConditionalRevoker
 }
 
 // queued admits a few callers at once.

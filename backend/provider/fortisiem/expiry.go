@@ -70,14 +70,14 @@ type expiry struct {
 // sent. expires_in contradicts itself: the schema says minutes, the sample beside it can only mean seconds.
 // So it decides alone only for a token that does not tell, and then as seconds, the shorter reading, unless
 // the operator knows the unit. An operator's unit is also held against the claim: the earlier end counts.
-func (m *mintedToken) expiry(unit string) (*expiry, error) {
+func (m *issuedToken) expiry(unit string) (*expiry, error) {
 	life, source := m.claimedLife()
 	answered := m.answeredLife(unit)
 	if answered > 0 && (source == "" || unit != unitAuto && answered < life) {
 		life, source = answered, sourceExpiresIn
 	}
 	if source == "" {
-		return nil, m.response.Misunderstood("the answer does not say how long the access token lives")
+		return nil, m.response.UnexpectedResponse("the answer does not say how long the access token lives")
 	}
 	// Cut, because a fraction of a second is never what the product meant.
 	life = (life - grain).Truncate(time.Second)
@@ -92,7 +92,7 @@ func (m *mintedToken) expiry(unit string) (*expiry, error) {
 }
 
 // claimedLife is how long the token lives by its own claims. The source is empty when they do not tell.
-func (m *mintedToken) claimedLife() (life time.Duration, source string) {
+func (m *issuedToken) claimedLife() (life time.Duration, source string) {
 	switch {
 	case m.claims.expires.IsZero():
 		return 0, ""
@@ -111,7 +111,7 @@ func (m *mintedToken) claimedLife() (life time.Duration, source string) {
 }
 
 // answeredLife is how long the token lives by expires_in, zero when it does not tell.
-func (m *mintedToken) answeredLife(unit string) time.Duration {
+func (m *issuedToken) answeredLife(unit string) time.Duration {
 	scale := time.Second
 	if unit == unitMinutes {
 		scale = time.Minute

@@ -29,7 +29,7 @@ var (
 	_ provider.Provider           = vendor{}
 	_ provider.Connection         = (*connection)(nil)
 	_ provider.Revoker            = (*connection)(nil)
-	_ provider.RevocationOptional = (*connection)(nil)
+	_ provider.ConditionalRevoker = (*connection)(nil)
 )
 
 type vendor struct{}
@@ -46,7 +46,7 @@ func (vendor) Capabilities() provider.Capabilities {
 		LifetimeByVendor: true,
 		Revokes:          true, // of those configs that name a revoke_url: see CanRevoke
 		// Every access token that is leased is sent there.
-		TrustFields: []string{fieldRevokeURL},
+		AddressFields: []string{fieldRevokeURL},
 		RevocationNote: "FortiSIEM documents no call that ends an access token: without revoke_url in the config, " +
 			"the token goes on working until expires_at when its lease ends.",
 		RotationNote: "Client secrets are reset in the FortiSIEM GUI only (Admin > Settings > System > API Token): " +
@@ -82,7 +82,7 @@ func (vendor) Open(config provider.Config) (provider.Connection, error) {
 		settings:   settings,
 		api:        &client{http: http, config: config.Name, settings: settings},
 		revocation: revocation,
-		turns:      turns{clock: config.Clock},
+		turns:      tokenLimiter{clock: config.Clock},
 	}, nil
 }
 
@@ -93,8 +93,8 @@ type connection struct {
 	api        *client
 	revocation *hook // nil without revoke_url
 
-	turns turns
-	past  memory
+	turns tokenLimiter
+	past  authBackoff
 }
 
 // MaxLifetime is unknown: it is set in the GUI, and the API does not tell.
@@ -112,7 +112,7 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	}
 	expiry, expiryErr := minted.expiry(c.settings.unit)
 	verifyErr := c.api.verify(ctx, minted.token)
-	endErr := c.endOwn(ctx, minted.token)
+	endErr := c.revokeUnusable(ctx, minted.token)
 	if verifyErr != nil {
 		return nil, verifyErr
 	}
@@ -140,8 +140,8 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	return result, nil
 }
 
-// endOwn ends the token of a check, if there is a way.
-func (c *connection) endOwn(ctx context.Context, token string) error {
+// revokeUnusable ends the token of a check, if there is a way.
+func (c *connection) revokeUnusable(ctx context.Context, token string) error {
 	if c.revocation == nil {
 		return nil
 	}
@@ -185,16 +185,16 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 
 // exchange gets a token as soon as the product's limits allow it. A refusal for coming too early is definite
 // and passes by itself, so it is waited out once; every other refusal is final, and remembered.
-func (c *connection) exchange(ctx context.Context) (*mintedToken, error) {
+func (c *connection) exchange(ctx context.Context) (*issuedToken, error) {
 	for attempt := 1; ; attempt++ {
-		if err := c.past.refusal(c.clock.Now()); err != nil {
+		if err := c.past.err(c.clock.Now()); err != nil {
 			return nil, err
 		}
 		if err := c.turns.wait(ctx); err != nil {
 			return nil, err
 		}
 		// Asked again, because others may have been refused while this caller waited.
-		if err := c.past.refusal(c.clock.Now()); err != nil {
+		if err := c.past.err(c.clock.Now()); err != nil {
 			return nil, err
 		}
 		minted, err := c.api.exchange(ctx)
@@ -207,7 +207,7 @@ func (c *connection) exchange(ctx context.Context) (*mintedToken, error) {
 				continue
 			}
 		}
-		c.past.remember(err, c.clock.Now())
+		c.past.observe(err, c.clock.Now())
 		return nil, err
 	}
 }

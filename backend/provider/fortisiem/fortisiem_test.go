@@ -58,8 +58,8 @@ func TestCapabilities_RevocationDependsOnTheConfig(t *testing.T) {
 	assert.Equal(t, provider.RenewalNone, can.Renewal)
 	assert.Empty(t, can.Marker)
 	a := newAppliance(t)
-	assert.False(t, a.open(nil).(provider.RevocationOptional).CanRevoke())
-	assert.True(t, a.hooked(nil).(provider.RevocationOptional).CanRevoke())
+	assert.False(t, a.open(nil).(provider.ConditionalRevoker).CanRevoke())
+	assert.True(t, a.hooked(nil).(provider.ConditionalRevoker).CanRevoke())
 	assert.Zero(t, a.open(nil).MaxLifetime())
 }
 
@@ -145,7 +145,7 @@ func TestIssue_OddAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAppliance(t)
-			a.Disturb(emulator.Fault{Route: "oauth_token", Body: &c.body})
+			a.InjectFault(emulator.Fault{Route: "oauth_token", Body: &c.body})
 			credential, err := a.open(nil).Issue(t.Context(), request)
 			if c.class == never {
 				require.NoError(t, err)
@@ -165,7 +165,7 @@ func TestIssue_LostAnswer_IsAmbiguousAndNotSentAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAppliance(t)
-			a.Disturb(fault)
+			a.InjectFault(fault)
 			require.Equal(t, provider.ClassAmbiguous, a.refused(a.open(nil)).Class)
 			require.Len(t, a.statuses("oauth_token"), 1)
 		})
@@ -245,7 +245,7 @@ func TestCheck_WhatTheVerifyPathProves(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAppliance(t, "revoke_route", "yes")
-			a.Disturb(emulator.Fault{Route: "health_summary", Status: c.status})
+			a.InjectFault(emulator.Fault{Route: "health_summary", Status: c.status})
 			_, err := a.hooked(nil).Check(t.Context())
 			failure := refusal(t, err)
 			require.Equal(t, c.class, failure.Class)
@@ -279,7 +279,7 @@ func TestErrors_HoldNoSecret(t *testing.T) {
 	a := newAppliance(t)
 	secret := a.Root()["client_secret"]
 	body := `{"error":"BAD_REQUEST","message":"no client ` + secret + ` of ` + strings.ToUpper(secret) + `"}`
-	a.Disturb(emulator.Fault{Route: "oauth_token", Status: http.StatusBadRequest, Body: &body})
+	a.InjectFault(emulator.Fault{Route: "oauth_token", Status: http.StatusBadRequest, Body: &body})
 	failure := a.refused(a.open(nil))
 	require.Equal(t, provider.ClassInvalid, failure.Class)
 	require.NotContains(t, failure.Error(), secret)

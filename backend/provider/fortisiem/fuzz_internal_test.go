@@ -29,7 +29,7 @@ func FuzzExpiry(f *testing.F) {
 		response := &httpclient.Response{Status: http.StatusOK, SentAt: sent}
 		response.ServerTime, _ = http.ParseTime(date)
 		for _, unit := range units {
-			minted := &mintedToken{
+			minted := &issuedToken{
 				token: token, claims: parseClaims(token), expiresIn: number(json.RawMessage(expiresIn)), sentAt: sent, response: response,
 			}
 			known, err := minted.expiry(unit)

@@ -27,12 +27,12 @@ func (c hastyClock) After(d time.Duration) <-chan time.Time {
 }
 
 // appliance is an emulated FortiSIEM.
-type appliance struct{ *providertest.Twin }
+type appliance struct{ *providertest.Instance }
 
 // newAppliance serves FortiSIEM for the length of a test, with switches given as name and value in turn.
 func newAppliance(t *testing.T, switches ...string) *appliance {
 	t.Helper()
-	return &appliance{providertest.StartTwin(t, twin.New(), switches...)}
+	return &appliance{providertest.StartInstance(t, twin.New(), switches...)}
 }
 
 // tryOpen opens a connection with changes to the fields of a config that works.

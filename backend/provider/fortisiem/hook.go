@@ -115,7 +115,7 @@ func (h *hook) call(ctx context.Context, token string) (*httpclient.Response, er
 		Op:         opRevoke,
 		Method:     h.method,
 		Header:     http.Header{"Authorization": {"Bearer " + token}},
-		Repeatable: true,
+		Idempotent: true,
 		Secrets:    append([]string{token}, h.secrets...),
 	}
 	switch {

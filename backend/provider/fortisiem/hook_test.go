@@ -35,7 +35,7 @@ func TestRevoke_ByTheOperatorsCall(t *testing.T) {
 			gone, other := a.issue(connection), a.issue(connection)
 			require.NoError(t, revoke(t, connection, gone))
 			require.Equal(t, 1, a.Live(emulator.KindLeased))
-			require.Equal(t, emulator.EndedRevoked, a.Endings()[0])
+			require.Equal(t, emulator.EndedRevoked, a.EndReasons()[0])
 			require.NoError(t, revoke(t, connection, other))
 			require.Zero(t, a.Live(emulator.KindLeased))
 		})
@@ -72,7 +72,7 @@ func TestRevoke_NotFoundButAlive_Fails(t *testing.T) {
 			a := newAppliance(t, "revoke_route", "yes")
 			connection := a.hooked(nil)
 			credential := a.issue(connection)
-			a.Disturb(emulator.Fault{Route: "oauth_revoke", Status: c.status})
+			a.InjectFault(emulator.Fault{Route: "oauth_revoke", Status: c.status})
 			failure := refusal(t, revoke(t, connection, credential))
 			require.Equal(t, c.class, failure.Class)
 			require.Equal(t, "revoke_url", failure.Field)
@@ -100,7 +100,7 @@ func TestRevoke_WhatIsNoSuccess(t *testing.T) {
 			connection := a.hooked(nil)
 			credential := a.issue(connection)
 			for _, fault := range c.faults {
-				a.Disturb(fault)
+				a.InjectFault(fault)
 			}
 			require.Equal(t, c.class, refusal(t, revoke(t, connection, credential)).Class)
 			a.EndFaults()
@@ -154,7 +154,7 @@ func TestRevoke_OnAnotherHost_FillsTheTemplate(t *testing.T) {
 	t.Cleanup(broker.Close)
 	a := newAppliance(t)
 	odd := `{"access_token":"a\"b&c=d +{{client_id}}","expires_in":3600}`
-	a.Disturb(emulator.Fault{Route: "oauth_token", Body: &odd})
+	a.InjectFault(emulator.Fault{Route: "oauth_token", Body: &odd})
 	const token = `a"b&c=d +{{client_id}}`
 	id := a.Root()["client_id"]
 

@@ -84,7 +84,7 @@ var refusals = []refusalMeaning{
 	},
 }
 
-// refusal turns an answer of the token endpoint that is not a 2xx into an error.
+// err turns an answer of the token endpoint that is not a 2xx into an error.
 func (c *client) refusal(response *httpclient.Response) error {
 	text := errorText(response.Body)
 	failure := response.StatusError(text)
@@ -121,16 +121,16 @@ func (c *client) explain(failure *provider.Error, text string) {
 	}
 }
 
-// memory keeps the last refusal for a while, so that nothing is sent that would only be counted. The zero
+// authBackoff keeps the last refusal for a while, so that nothing is sent that would only be counted. The zero
 // value remembers nothing. Safe for concurrent use.
-type memory struct {
+type authBackoff struct {
 	mu    sync.Mutex
 	last  *provider.Error
 	until time.Time
 }
 
-// remember notes a refusal of the pair, or a block. Other errors say nothing about the next request.
-func (m *memory) remember(err error, now time.Time) {
+// observe notes a refusal of the pair, or a block. Other errors say nothing about the next request.
+func (m *authBackoff) observe(err error, now time.Time) {
 	failure, ok := errors.AsType[*provider.Error](err)
 	if !ok || isTooEarly(err) {
 		return
@@ -149,8 +149,8 @@ func (m *memory) remember(err error, now time.Time) {
 	m.last, m.until = failure, now.Add(keep)
 }
 
-// refusal returns the remembered refusal while it lasts, or nil.
-func (m *memory) refusal(now time.Time) error {
+// err returns the remembered refusal while it lasts, or nil.
+func (m *authBackoff) err(now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.last == nil || !now.Before(m.until) {

@@ -42,7 +42,7 @@ func TestExchange_RefusalsAreToldApart(t *testing.T) {
 		},
 		"blocked": {
 			func(a *appliance) {
-				a.Disturb(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("FAILURE threshold exceeded.")})
+				a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("FAILURE threshold exceeded.")})
 			},
 			provider.ClassRateLimited, 5 * time.Minute, "nothing is sent",
 		},
@@ -52,26 +52,26 @@ func TestExchange_RefusalsAreToldApart(t *testing.T) {
 		},
 		"an unknown 400": {
 			func(a *appliance) {
-				a.Disturb(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("Teapot")})
+				a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("Teapot")})
 			},
 			provider.ClassInvalid, 0, "",
 		},
 		"an undocumented 401": {
-			func(a *appliance) { a.Disturb(emulator.Fault{Route: "oauth_token", Status: 401}) },
+			func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 401}) },
 			provider.ClassUnauthenticated, 0, "check client_id and client_secret in config/edge",
 		},
 		"an undocumented 429": {
-			func(a *appliance) { a.Disturb(emulator.Fault{Route: "oauth_token", Status: 429}) },
+			func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 429}) },
 			provider.ClassRateLimited, 0, "",
 		},
 		"a 429 with its own wish": {
 			func(a *appliance) {
-				a.Disturb(emulator.Fault{Route: "oauth_token", Status: 429, Header: map[string]string{"Retry-After": "60"}})
+				a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 429, Header: map[string]string{"Retry-After": "60"}})
 			},
 			provider.ClassRateLimited, time.Minute, "",
 		},
 		"unavailable": {
-			func(a *appliance) { a.Disturb(emulator.Fault{Route: "oauth_token", Status: 503}) },
+			func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 503}) },
 			provider.ClassUnavailable, 0, "",
 		},
 	} {
@@ -134,7 +134,7 @@ func TestIssue_Blocked_NothingIsSentUntilItHasPassed(t *testing.T) {
 func TestIssue_OtherFailuresAreNotRemembered(t *testing.T) {
 	for _, status := range []int{http.StatusServiceUnavailable, http.StatusInternalServerError, http.StatusNotFound} {
 		a := newAppliance(t)
-		a.Disturb(emulator.Fault{Route: "oauth_token", Status: status, Times: 1})
+		a.InjectFault(emulator.Fault{Route: "oauth_token", Status: status, Times: 1})
 		connection := a.open(nil)
 		require.NotContains(t, a.refused(connection).Message, "remembered")
 		a.issue(connection)
@@ -169,7 +169,7 @@ func TestIssue_TooEarlyAfterSomebodyElse_WaitsAndAsksOnceMore(t *testing.T) {
 
 func TestIssue_TooEarlyTwice_IsRateLimitedAndNotRemembered(t *testing.T) {
 	a := newAppliance(t)
-	a.Disturb(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("Rate limit exceeded."), Times: 2})
+	a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("Rate limit exceeded."), Times: 2})
 	connection := a.open(nil)
 	failure := a.refused(connection)
 	require.Equal(t, provider.ClassRateLimited, failure.Class)

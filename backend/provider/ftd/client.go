@@ -103,10 +103,10 @@ func (c *client) grant(ctx context.Context, op string, body any, secrets ...stri
 		return nil, err
 	}
 	if answer.AccessToken == "" {
-		return nil, response.Misunderstood("the answer holds no access_token")
+		return nil, response.UnexpectedResponse("the answer holds no access_token")
 	}
 	if !isHeaderWord(answer.AccessToken) || !isHeaderWord(answer.TokenType) {
-		return nil, response.Misunderstood("the answer holds an access_token that cannot be sent in a header")
+		return nil, response.UnexpectedResponse("the answer holds an access_token that cannot be sent in a header")
 	}
 	if answer.TokenType == "" {
 		answer.TokenType = tokenType
@@ -138,7 +138,7 @@ func confirmed(response *httpclient.Response) error {
 	if response.Decode(&answer) == nil && (answer.Message == "OK" || answer.Status == http.StatusOK) {
 		return nil
 	}
-	failure := response.Misunderstood("the device's answer does not say that the token was revoked")
+	failure := response.UnexpectedResponse("the device's answer does not say that the token was revoked")
 	failure.Err = errUnconfirmed
 	return failure
 }
@@ -179,7 +179,7 @@ func (c *client) token(ctx context.Context, op string, body any, repeatable bool
 		Method:     http.MethodPost,
 		Path:       c.base() + "/fdm/token",
 		JSON:       body,
-		Repeatable: repeatable,
+		Idempotent: repeatable,
 		Secrets:    secrets,
 	})
 	if err != nil {
@@ -218,7 +218,7 @@ func (c *client) listUsers(ctx context.Context, access string, query url.Values,
 		Path:       c.base() + "/object/users",
 		Query:      query,
 		Header:     http.Header{"Authorization": {tokenType + " " + access}},
-		Repeatable: true,
+		Idempotent: true,
 		Secrets:    []string{c.password, access},
 	})
 	if err != nil {
@@ -247,7 +247,7 @@ func (c *client) works(ctx context.Context, access string) (bool, error) {
 // versions reads the API versions that the device supports. It needs no authentication. Nil without an error
 // means a release that does not have the call.
 func (c *client) versions(ctx context.Context) ([]string, error) {
-	response, err := c.http.Do(ctx, httpclient.Request{Op: opVersions, Path: "/api/versions", Repeatable: true})
+	response, err := c.http.Do(ctx, httpclient.Request{Op: opVersions, Path: "/api/versions", Idempotent: true})
 	if err != nil {
 		return nil, err
 	}

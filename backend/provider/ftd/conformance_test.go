@@ -22,7 +22,7 @@ func suite() providertest.Suite {
 	lists := providertest.Switched("custom_tokens_in_sessions", "yes")
 	lists.SeesLimit = true
 	names := providertest.Switched("custom_tokens_in_sessions", "yes")
-	names.Name, names.SeesLimit, names.FindsAll = "custom_tokens_in_sessions yes, by subject", true, true
+	names.Name, names.SeesLimit, names.ListsAll = "custom_tokens_in_sessions yes, by subject", true, true
 	names.Switches["custom_token_session_name"] = "subject"
 	return providertest.Suite{
 		New:         ftd.New,

@@ -27,7 +27,7 @@ type connection interface {
 	provider.Renewer
 	provider.Revoker
 	provider.MarkerRevoker
-	provider.Finder
+	provider.Lister
 	provider.RootRotator
 }
 
@@ -123,7 +123,7 @@ func TestIssue_TellsTheSubjectAndTheVersionedAddress(t *testing.T) {
 
 func TestIssue_RefreshTokenIsNeverHandedOut(t *testing.T) {
 	d := newDevice(t)
-	d.Disturb(emulator.Fault{Route: "custom_token", Body: new(
+	d.InjectFault(emulator.Fault{Route: "custom_token", Body: new(
 		`{"access_token":"acc","expires_in":3600,"token_type":"Bearer","refresh_token":"hunter2","refresh_expires_in":7200}`)})
 	credential := issue(t, d.open(), "va-1")
 	assert.NotContains(t, string(credential.Handle), "hunter2")
@@ -140,15 +140,15 @@ func TestIssue_WithoutALifetimeTheTokenIsEndedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(t)
 			d.Set("revoke_unknown_token", "ok")
-			d.Disturb(emulator.Fault{Route: "custom_token", Body: &body})
+			d.InjectFault(emulator.Fault{Route: "custom_token", Body: &body})
 			_, err := d.open().Issue(t.Context(), request("va-1"))
 			requireClass(t, provider.ClassInvalid, err)
 			assert.Equal(t, 1, d.Requested("revoke_token"))
 		})
 		t.Run(name+", and cannot be ended", func(t *testing.T) {
 			d := newDevice(t)
-			d.Disturb(emulator.Fault{Route: "custom_token", Body: &body})
-			d.Disturb(emulator.Fault{Route: "revoke_token", Status: 500})
+			d.InjectFault(emulator.Fault{Route: "custom_token", Body: &body})
+			d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 500})
 			_, err := d.open().Issue(t.Context(), request("va-1"))
 			requireClass(t, provider.ClassAmbiguous, err)
 		})
@@ -164,19 +164,19 @@ func TestIssue_DeviceStates(t *testing.T) {
 	})
 	t.Run("locked", func(t *testing.T) {
 		d := newDevice(t)
-		d.Disturb(emulator.Fault{Route: "custom_token", Status: 423})
+		d.InjectFault(emulator.Fault{Route: "custom_token", Status: 423})
 		_, err := d.open().Issue(t.Context(), request("va-1"))
 		assert.Equal(t, 10*time.Second, requireClass(t, provider.ClassUnavailable, err).RetryAfter)
 	})
 	t.Run("locked, and says for how long", func(t *testing.T) {
 		d := newDevice(t)
-		d.Disturb(emulator.Fault{Route: "custom_token", Status: 423, Header: map[string]string{"Retry-After": "3"}})
+		d.InjectFault(emulator.Fault{Route: "custom_token", Status: 423, Header: map[string]string{"Retry-After": "3"}})
 		_, err := d.open().Issue(t.Context(), request("va-1"))
 		assert.Equal(t, 3*time.Second, requireClass(t, provider.ClassUnavailable, err).RetryAfter)
 	})
 	t.Run("setup wizard", func(t *testing.T) {
 		d := newDevice(t)
-		d.Disturb(emulator.Fault{Route: "custom_token", Status: 403})
+		d.InjectFault(emulator.Fault{Route: "custom_token", Status: 403})
 		_, err := d.open().Issue(t.Context(), request("va-1"))
 		assert.Contains(t, requireClass(t, provider.ClassForbidden, err).Remedy, "setup wizard")
 	})
@@ -234,8 +234,8 @@ func TestCheck_ExternalUserHasAWarning(t *testing.T) {
 
 func TestCheck_ToleratesWhatOldReleasesLack(t *testing.T) {
 	d := newDevice(t)
-	d.Disturb(emulator.Fault{Route: "/api/versions", Status: 404})
-	d.Disturb(emulator.Fault{Route: "object/users", Status: 403})
+	d.InjectFault(emulator.Fault{Route: "/api/versions", Status: 404})
+	d.InjectFault(emulator.Fault{Route: "object/users", Status: 403})
 	result, err := d.open().Check(t.Context())
 	require.NoError(t, err)
 	assert.NotContains(t, result.Details, "supported_versions")
@@ -283,7 +283,7 @@ func TestRenew_ForbiddenIsAlive(t *testing.T) {
 	d := newDevice(t)
 	c := d.open()
 	credential := issue(t, c, "va-1")
-	d.Disturb(emulator.Fault{Route: "object/users", Status: 403})
+	d.InjectFault(emulator.Fault{Route: "object/users", Status: 403})
 	end, err := c.Renew(t.Context(), credential.Handle, time.Hour)
 	require.NoError(t, err)
 	assert.True(t, end.Equal(credential.ExpiresAt))
@@ -319,8 +319,8 @@ func TestEvictedLogin_RefusedAgainIsTheAnswer(t *testing.T) {
 	c := d.open()
 	issue(t, c, "va-1")
 	d.evictLogin()
-	d.Disturb(emulator.Fault{Route: listing, Status: 403}) // or the listing would notice
-	d.Disturb(emulator.Fault{Route: "custom_token", Status: 400})
+	d.InjectFault(emulator.Fault{Route: listing, Status: 403}) // or the listing would notice
+	d.InjectFault(emulator.Fault{Route: "custom_token", Status: 400})
 	_, err := c.Issue(t.Context(), request("va-2"))
 	requireClass(t, provider.ClassInvalid, err)
 	assert.Equal(t, 2, d.Requested("password"))
@@ -329,9 +329,9 @@ func TestEvictedLogin_RefusedAgainIsTheAnswer(t *testing.T) {
 
 func TestLoginThatDiesAtOnce_IsNotReplacedForEver(t *testing.T) {
 	d := newDevice(t)
-	d.Disturb(emulator.Fault{Route: "custom_token", Status: 401})
-	d.Disturb(emulator.Fault{Route: "object/users", Status: 401})
-	d.Disturb(emulator.Fault{Route: listing, Status: 401})
+	d.InjectFault(emulator.Fault{Route: "custom_token", Status: 401})
+	d.InjectFault(emulator.Fault{Route: "object/users", Status: 401})
+	d.InjectFault(emulator.Fault{Route: listing, Status: 401})
 	_, err := d.open().Issue(t.Context(), request("va-1"))
 	assert.Contains(t, requireClass(t, provider.ClassUnavailable, err).Message, "right after it was made")
 	assert.Equal(t, 1, d.Requested("password"))
@@ -339,7 +339,7 @@ func TestLoginThatDiesAtOnce_IsNotReplacedForEver(t *testing.T) {
 
 func TestRefusalWithALoginThatLives_IsNotAboutTheRootCredential(t *testing.T) {
 	d := newDevice(t)
-	d.Disturb(emulator.Fault{Route: "custom_token", Status: 401})
+	d.InjectFault(emulator.Fault{Route: "custom_token", Status: 401})
 	_, err := d.open().Issue(t.Context(), request("va-1"))
 	requireClass(t, provider.ClassForbidden, err)
 	assert.Equal(t, 1, d.Requested("custom_token"))

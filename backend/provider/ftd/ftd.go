@@ -5,7 +5,7 @@
 // the maxima; the device's OpenAPI document of version 2 for shapes and statuses; "Overview of the API Client
 // Authentication Process" for the limit of five sessions.
 //
-// One password login of ours is kept for each connection, see [sessionKeeper]; with it, custom tokens are
+// One password login of ours is kept for each connection, see [sessionCache]; with it, custom tokens are
 // made and revoked. A custom token's life is fixed when it is made.
 package ftd
 
@@ -57,7 +57,7 @@ var (
 	_ provider.Renewer       = (*connection)(nil)
 	_ provider.Revoker       = (*connection)(nil)
 	_ provider.MarkerRevoker = (*connection)(nil)
-	_ provider.Finder        = (*connection)(nil)
+	_ provider.Lister        = (*connection)(nil)
 	_ provider.RootRotator   = (*connection)(nil)
 )
 
@@ -156,9 +156,9 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 		api:            api,
 		passwordPolicy: policy,
 		random:         v.random,
-		room:           newRoom(),
+		room:           newSessionGuard(),
 		logger:         logger,
-		sessions: &sessionKeeper{
+		sessions: &sessionCache{
 			api: api, clock: clock, logger: logger,
 			store: sessionStore{
 				store: config.Sessions, address: web.BaseURL(), username: username,
@@ -171,8 +171,8 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 // connection implements provider.Connection.
 type connection struct {
 	api            *client
-	sessions       *sessionKeeper
-	room           *room
+	sessions       *sessionCache
+	room           *sessionGuard
 	passwordPolicy string
 	random         io.Reader
 	logger         hclog.Logger
@@ -256,7 +256,7 @@ func (c *connection) Renew(ctx context.Context, content json.RawMessage, _ time.
 	}
 	// The device gives the same answer to an API version that it does not know. Only when our own login works
 	// under this one is it the token that has ended.
-	if err := c.proveLogin(ctx); err != nil {
+	if err := c.verifyLogin(ctx); err != nil {
 		return time.Time{}, err
 	}
 	return time.Time{}, &provider.Error{
@@ -296,9 +296,9 @@ func (c *connection) manage(ctx context.Context, call func(access string) error)
 	case probeErr != nil:
 		return nil, probeErr
 	case alive:
-		return aboutTheRequest(err), nil
+		return keepRequestError(err), nil
 	}
-	c.sessions.drop(held)
+	c.sessions.invalidate(held)
 	if loggedIn {
 		return nil, &provider.Error{
 			Class: provider.ClassUnavailable, Op: opLogin,
@@ -314,20 +314,20 @@ func (c *connection) manage(ctx context.Context, call func(access string) error)
 	if !refused(err) {
 		return nil, err
 	}
-	return aboutTheRequest(err), nil
+	return keepRequestError(err), nil
 }
 
-// aboutTheRequest corrects the class of a refusal that came although our login works: it is about what was
+// keepRequestError corrects the class of a refusal that came although our login works: it is about what was
 // asked for, not about who asked.
-func aboutTheRequest(err error) error {
+func keepRequestError(err error) error {
 	if failure, ok := errors.AsType[*provider.Error](err); ok && failure.Class == provider.ClassUnauthenticated {
 		failure.Class = provider.ClassForbidden
 	}
 	return err
 }
 
-// proveLogin makes sure that our own login works, with a new login if need be.
-func (c *connection) proveLogin(ctx context.Context) error {
+// verifyLogin makes sure that our own login works, with a new login if need be.
+func (c *connection) verifyLogin(ctx context.Context) error {
 	refusal, err := c.manage(ctx, func(access string) error {
 		_, err := c.api.users(ctx, access, "")
 		if httpclient.StatusOf(err) == http.StatusForbidden {

@@ -112,8 +112,8 @@ func FuzzRotateRoot(f *testing.F) {
 		d.log.Reset()
 		both := d.fields["password"].(string) + nextPassword
 		listed, answered = strings.ReplaceAll(listed, "§", both), strings.ReplaceAll(answered, "§", both)
-		d.Disturb(emulator.Fault{Route: readUsers, Times: 1, Body: &listed})
-		d.Disturb(emulator.Fault{Route: "PUT *", Status: 200 + int(status%400), Body: &answered})
+		d.InjectFault(emulator.Fault{Route: readUsers, Times: 1, Body: &listed})
+		d.InjectFault(emulator.Fault{Route: "PUT *", Status: 200 + int(status%400), Body: &answered})
 		_, err := rotate(t, d, d.open())
 		class := provider.ClassOf(err)
 		switch changes := d.changes(); {

@@ -17,12 +17,12 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 			Message: fmt.Sprintf("a custom token lives between 1s and %s", maxLifetime),
 		}
 	}
-	leave, err := c.room.enter(ctx)
+	leave, err := c.room.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	before, err := c.makeSure(ctx, request.Live)
+	before, err := c.checkCapacity(ctx, request.ActiveCount)
 	if err != nil {
 		return nil, err
 	}
@@ -41,10 +41,10 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 	if err != nil {
 		return nil, err
 	}
-	c.learn(ctx, authority, request.Marker, before)
+	c.detectListing(ctx, authority, request.Marker, before)
 	end := made.end(made.ExpiresIn)
 	if !end.After(made.sentAt) {
-		return nil, c.endAgain(ctx, authority, made)
+		return nil, c.revokeUnusable(ctx, authority, made)
 	}
 	content, err := json.Marshal(handle{handleVersion, made.AccessToken, request.Marker, end})
 	if err != nil {
@@ -62,9 +62,9 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 	}, nil
 }
 
-// endAgain revokes a token of which the device did not say how long it lives: no lease can be made of it.
-func (c *connection) endAgain(ctx context.Context, access string, made *granted) error {
-	failure := made.response.Misunderstood("the answer does not say how long the token lives")
+// revokeUnusable revokes a token of which the device did not say how long it lives: no lease can be made of it.
+func (c *connection) revokeUnusable(ctx context.Context, access string, made *granted) error {
+	failure := made.response.UnexpectedResponse("the answer does not say how long the token lives")
 	if c.api.revokeToken(ctx, access, made.AccessToken) == nil {
 		failure.Class = provider.ClassInvalid
 		failure.Message += ", so it was revoked again"

@@ -16,7 +16,7 @@ func TestRevoke_RefusedByTokenWorksBySubject(t *testing.T) {
 	d := newDevice(t)
 	c := d.open()
 	credential := issue(t, c, "va-1")
-	d.Disturb(emulator.Fault{Route: "revoke_token", Status: 400, Times: 1})
+	d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400, Times: 1})
 	require.NoError(t, c.Revoke(t.Context(), credential.Handle))
 	assert.Zero(t, d.Live(emulator.KindLeased))
 	assert.Equal(t, 2, d.Requested("revoke_token"))
@@ -26,7 +26,7 @@ func TestRevoke_TokenThatLivesOn_IsAnError(t *testing.T) {
 	d := newDevice(t)
 	c := d.open()
 	credential := issue(t, c, "va-1")
-	d.Disturb(emulator.Fault{Route: "revoke_token", Status: 400})
+	d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400})
 	failure := requireClass(t, provider.ClassInvalid, c.Revoke(t.Context(), credential.Handle))
 	assert.Contains(t, failure.Remedy, "still works")
 	assert.Equal(t, 1, d.Requested("password"))
@@ -36,7 +36,7 @@ func TestRevoke_ForbiddenIsAnError(t *testing.T) {
 	d := newDevice(t)
 	c := d.open()
 	credential := issue(t, c, "va-1")
-	d.Disturb(emulator.Fault{Route: "revoke_token", Status: 403})
+	d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 403})
 	requireClass(t, provider.ClassForbidden, c.Revoke(t.Context(), credential.Handle))
 }
 
@@ -62,8 +62,8 @@ func TestRevokeMarker_SubjectInTheMessageMakesNoDifference(t *testing.T) {
 	issue(t, c, "va-1")
 	// The device names the subject in its refusal; the control's random name is not predictable here, so the
 	// first refusal has the marker and the second none at all.
-	d.Disturb(emulator.Fault{Route: "revoke_token", Status: 400, Body: new(`{"message":"no token for va-gone","status_code":400}`), Times: 1})
-	d.Disturb(emulator.Fault{Route: "revoke_token", Status: 400, Body: new(`{"message":"no token for <subject>","status_code":400}`), Times: 1})
+	d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400, Body: new(`{"message":"no token for va-gone","status_code":400}`), Times: 1})
+	d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400, Body: new(`{"message":"no token for <subject>","status_code":400}`), Times: 1})
 	require.NoError(t, c.RevokeMarker(t.Context(), "va-gone"))
 }
 
@@ -80,7 +80,7 @@ func TestRevokeMarker_AnotherRefusal_IsAnError(t *testing.T) {
 			issue(t, c, "va-1")
 			for _, fault := range faults {
 				fault.Route = "revoke_token"
-				d.Disturb(fault)
+				d.InjectFault(fault)
 			}
 			require.Error(t, c.RevokeMarker(t.Context(), "va-1"))
 			assert.Equal(t, 1, d.Live(emulator.KindLeased))
@@ -91,7 +91,7 @@ func TestRevokeMarker_AnotherRefusal_IsAnError(t *testing.T) {
 		d.Set("revoke_unknown_subject", "ok")
 		c := d.open()
 		issue(t, c, "va-1")
-		d.Disturb(emulator.Fault{Route: "revoke_token", Status: 400, Times: 1})
+		d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400, Times: 1})
 		failure := requireClass(t, provider.ClassInvalid, c.RevokeMarker(t.Context(), "va-1"))
 		assert.Contains(t, failure.Remedy, "could not be found out")
 	})
@@ -112,7 +112,7 @@ func TestRevoke_AnswerThatDoesNotConfirm(t *testing.T) {
 			d := newDevice(t)
 			c := d.open()
 			credential := issue(t, c, "va-1")
-			d.Disturb(emulator.Fault{Route: "revoke_token", Body: &body})
+			d.InjectFault(emulator.Fault{Route: "revoke_token", Body: &body})
 			requireClass(t, provider.ClassUnavailable, c.Revoke(t.Context(), credential.Handle))
 			requireClass(t, provider.ClassUnavailable, c.RevokeMarker(t.Context(), "va-1"))
 			requireClass(t, provider.ClassUnavailable, c.Logout(t.Context()))
@@ -122,7 +122,7 @@ func TestRevoke_AnswerThatDoesNotConfirm(t *testing.T) {
 			c := d.open()
 			credential := issue(t, c, "va-1")
 			require.NoError(t, c.Revoke(t.Context(), credential.Handle))
-			d.Disturb(emulator.Fault{Route: "revoke_token", Body: &body})
+			d.InjectFault(emulator.Fault{Route: "revoke_token", Body: &body})
 			require.NoError(t, c.Revoke(t.Context(), credential.Handle))
 		})
 	}
@@ -133,7 +133,7 @@ func TestRevoke_EitherMemberConfirms(t *testing.T) {
 		d := newDevice(t)
 		c := d.open()
 		credential := issue(t, c, "va-1")
-		d.Disturb(emulator.Fault{Route: "revoke_token", Body: &body})
+		d.InjectFault(emulator.Fault{Route: "revoke_token", Body: &body})
 		require.NoError(t, c.Revoke(t.Context(), credential.Handle))
 		assert.Equal(t, 1, d.Requested("revoke_token"))
 	}

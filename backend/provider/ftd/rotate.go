@@ -120,7 +120,7 @@ func (c *client) changePassword(ctx context.Context, access string, user userObj
 		return err
 	}
 	if changed.text("id") != id || changed.text("type") != userType {
-		return response.Misunderstood("the device's answer is not the user whose password was to be changed")
+		return response.UnexpectedResponse("the device's answer is not the user whose password was to be changed")
 	}
 	return nil
 }
@@ -155,15 +155,15 @@ func (c *connection) RotateRoot(ctx context.Context, _ string, proposed map[stri
 		err = refusal
 	}
 	if err != nil {
-		return nil, asUnavailable(err) // nothing was changed yet, whatever became of a login
+		return nil, asForbidden(err) // nothing was changed yet, whatever became of a login
 	}
 	if err := c.api.changePassword(ctx, authority, user, next); err != nil {
 		return nil, c.refusedChange(ctx, authority, err)
 	}
 	c.forgetLogin(ctx)
 	return &provider.RotatedRoot{
-		Fields:            proposed,
-		MayEndCredentials: true,
+		Fields:                 proposed,
+		InvalidatesCredentials: true,
 		Warnings: []string{
 			"whether leased tokens outlive a change of the password is not documented; applications may have to read new ones",
 			"whether the device keeps the new password over a restart before its next deployment is not documented",
@@ -180,7 +180,7 @@ func (c *connection) refusedChange(ctx context.Context, access string, err error
 		return err
 	}
 	if alive, probeErr := c.api.works(ctx, access); probeErr == nil && alive {
-		return withRemedy(aboutTheRequest(err), "give the user in config/"+c.api.config+
+		return withRemedy(keepRequestError(err), "give the user in config/"+c.api.config+
 			" a role that may do this, or change the password on the device and write it to config/"+c.api.config)
 	}
 	failure.Class = provider.ClassAmbiguous

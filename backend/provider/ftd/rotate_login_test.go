@@ -48,7 +48,7 @@ func TestRotateRoot_LoginThatSurvives_IsEnded(t *testing.T) {
 		return nil
 	})
 	user = `{"type":"user","id":"x"}`
-	d.Disturb(emulator.Fault{Route: readUsers, Times: 1, Body: new(`{"items":[{"name":"admin","type":"user","id":"x"}]}`)})
+	d.InjectFault(emulator.Fault{Route: readUsers, Times: 1, Body: new(`{"items":[{"name":"admin","type":"user","id":"x"}]}`)})
 	_, err := rotate(t, d, d.open())
 	require.NoError(t, err)
 	assert.Zero(t, d.Live(emulator.KindLogin))
@@ -57,7 +57,7 @@ func TestRotateRoot_LoginThatSurvives_IsEnded(t *testing.T) {
 
 func TestRotateRoot_LoginThatCannotBeEnded_IsNoReasonToFail(t *testing.T) {
 	d := newDevice(t)
-	d.Disturb(emulator.Fault{Route: readUsers, Skip: 1, Status: 500})
+	d.InjectFault(emulator.Fault{Route: readUsers, Skip: 1, Status: 500})
 	rotated, err := rotate(t, d, d.open())
 	require.NoError(t, err)
 	assert.NotNil(t, rotated)
@@ -89,11 +89,11 @@ func TestRotateRoot_WithoutALogin_SendsNothing(t *testing.T) {
 	}{
 		"refused": {func(d *device) { d.fields["password"] = "wrong-Passw0rd" }, provider.ClassUnauthenticated},
 		"answer lost": {
-			func(d *device) { d.Disturb(emulator.Fault{Route: "password", DropAfter: true}) }, provider.ClassUnavailable,
+			func(d *device) { d.InjectFault(emulator.Fault{Route: "password", DropAfter: true}) }, provider.ClassUnavailable,
 		},
 		"storage that cannot be read": {func(d *device) { d.sessions.Fail(errors.New("sealed")) }, provider.ClassUnavailable},
 		"ended at once": {
-			func(d *device) { d.Disturb(emulator.Fault{Route: readUsers, Status: 401}) }, provider.ClassUnavailable,
+			func(d *device) { d.InjectFault(emulator.Fault{Route: readUsers, Status: 401}) }, provider.ClassUnavailable,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -91,9 +91,9 @@ func TestRotateRoot_ChangesThePasswordAtTheDevice(t *testing.T) {
 	rotated, err := rotate(t, d, d.open())
 	require.NoError(t, err)
 	assert.Equal(t, map[string]any{"password": nextPassword}, rotated.Fields)
-	assert.True(t, rotated.MayEndCredentials)
+	assert.True(t, rotated.InvalidatesCredentials)
 	assert.Nil(t, rotated.Undo)
-	assert.Nil(t, rotated.Former)
+	assert.Nil(t, rotated.Previous)
 	require.Len(t, rotated.Warnings, 2)
 	assert.Contains(t, rotated.Warnings[0], "leased tokens")
 	assert.Contains(t, rotated.Warnings[1], "deployment")
@@ -153,7 +153,7 @@ func TestRotateRoot_TheIDIsOneSegmentOfThePath(t *testing.T) {
 			paths = append(paths, r.URL.EscapedPath())
 		}
 	}, nil)
-	d.Disturb(emulator.Fault{Route: readUsers, Times: 1, Body: new(`{"items":[{"name":"admin","type":"user","id":"../a b?c#d"}]}`)})
+	d.InjectFault(emulator.Fault{Route: readUsers, Times: 1, Body: new(`{"items":[{"name":"admin","type":"user","id":"../a b?c#d"}]}`)})
 	_, err := rotate(t, d, d.open())
 	require.Error(t, err)
 	assert.Equal(t, []string{"/api/fdm/latest/object/users/..%2Fa%20b%3Fc%23d"}, paths)
@@ -193,7 +193,7 @@ func TestRotateRoot_UserThatIsNotCertain_IsNotChanged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(t)
-			d.Disturb(emulator.Fault{Route: readUsers, Body: &test.listed})
+			d.InjectFault(emulator.Fault{Route: readUsers, Body: &test.listed})
 			_, err := rotate(t, d, d.open())
 			requireClass(t, test.want, err)
 			assert.Zero(t, d.changes())
@@ -248,7 +248,7 @@ func TestRotateRoot_Refused_LeavesThePasswordInForce(t *testing.T) {
 					test.fault.Body = &body
 				}
 				test.fault.Route = changeUser
-				d.Disturb(test.fault)
+				d.InjectFault(test.fault)
 			}
 			var err error
 			if c := d.open(); test.proposed == "" {
@@ -288,7 +288,7 @@ func TestRotateRoot_AnswerThatDoesNotTell_IsAmbiguous(t *testing.T) {
 			d := newDevice(t)
 			former := d.fields["password"]
 			test.fault.Route = changeUser
-			d.Disturb(test.fault)
+			d.InjectFault(test.fault)
 			_, err := rotate(t, d, d.open())
 			requireClass(t, provider.ClassAmbiguous, err)
 			assert.Equal(t, 1, d.changes())
@@ -320,8 +320,8 @@ func TestRotateRoot_LoginEndedMeanwhile_IsAmbiguous(t *testing.T) {
 			}, nil)
 		},
 		"and it cannot be found out": func(d *device) {
-			d.Disturb(emulator.Fault{Route: changeUser, Status: 401})
-			d.Disturb(emulator.Fault{Route: readUsers, Skip: 1, Status: 500})
+			d.InjectFault(emulator.Fault{Route: changeUser, Status: 401})
+			d.InjectFault(emulator.Fault{Route: readUsers, Skip: 1, Status: 500})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

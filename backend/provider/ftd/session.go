@@ -50,13 +50,13 @@ func newSession(answer *granted) *session {
 	return made
 }
 
-// sessionKeeper holds the one login that a connection has at its device. The device allows five sessions in
+// sessionCache holds the one login that a connection has at its device. The device allows five sessions in
 // all and silently ends the oldest for a sixth, so however many callers there are, they share one.
 //
 // No lock is held across a call: callers that need a login share one flight, which runs on a context of
 // its own, because the first caller's giving up must not cost the others their login. Each exchange of a
 // flight is bounded by the request timeout.
-type sessionKeeper struct {
+type sessionCache struct {
 	api    *client
 	store  sessionStore
 	clock  provider.Clock
@@ -68,39 +68,39 @@ type sessionKeeper struct {
 	loaded  bool
 	current *session
 	closed  bool
-	pause   pause
+	pause   authBackoff
 }
 
-// pause is a refused login that is remembered.
-type pause struct {
+// authBackoff is a refused login that is remembered.
+type authBackoff struct {
 	until   time.Time
 	failure *provider.Error
 	lost    int // logins in a row whose answer was lost
 }
 
-// landing is what a flight brings home.
-type landing struct {
+// flightResult is what a flight brings home.
+type flightResult struct {
 	held     *session
 	loggedIn bool // by a password login in this flight
 }
 
 // get returns a session with life left. loggedIn reports that a password login was made for it.
-func (k *sessionKeeper) get(ctx context.Context) (held *session, loggedIn bool, err error) {
+func (k *sessionCache) get(ctx context.Context) (held *session, loggedIn bool, err error) {
 	k.mu.Lock()
 	held = k.current
 	k.mu.Unlock()
 	if held != nil && k.fresh(held) {
 		return held, false, nil
 	}
-	landed, err := k.fly(ctx, k.obtain)
+	landed, err := k.singleflight(ctx, k.acquire)
 	return landed.held, landed.loggedIn, err
 }
 
 // login makes a password login, whatever session there was before, and ends that one first, so that there
 // are never two.
-func (k *sessionKeeper) login(ctx context.Context) (*session, error) {
+func (k *sessionCache) login(ctx context.Context) (*session, error) {
 	for {
-		landed, err := k.fly(ctx, k.replace)
+		landed, err := k.singleflight(ctx, k.replace)
 		// The flight may have been another caller's, which found a session or refreshed one.
 		if err != nil || landed.loggedIn {
 			return landed.held, err
@@ -108,47 +108,47 @@ func (k *sessionKeeper) login(ctx context.Context) (*session, error) {
 	}
 }
 
-// fly runs work unless a flight is under way, and waits for the flight or for ctx.
-func (k *sessionKeeper) fly(ctx context.Context, work func(context.Context) (landing, error)) (landing, error) {
+// singleflight runs work unless a flight is under way, and waits for the flight or for ctx.
+func (k *sessionCache) singleflight(ctx context.Context, work func(context.Context) (flightResult, error)) (flightResult, error) {
 	// Nobody's login would be made for a caller that has gone.
 	if err := ctx.Err(); err != nil {
-		return landing{}, gaveUp(err)
+		return flightResult{}, errCanceled(err)
 	}
 	landed := k.flights.DoChan("session", func() (any, error) {
-		return provider.Contain(opLogin, func() (landing, error) { return work(context.WithoutCancel(ctx)) })
+		return provider.CatchPanic(opLogin, func() (flightResult, error) { return work(context.WithoutCancel(ctx)) })
 	})
 	select {
 	case result := <-landed:
-		return result.Val.(landing), result.Err
+		return result.Val.(flightResult), result.Err
 	case <-ctx.Done():
-		return landing{}, gaveUp(ctx.Err())
+		return flightResult{}, errCanceled(ctx.Err())
 	}
 }
 
-func gaveUp(cause error) error {
+func errCanceled(cause error) error {
 	return &provider.Error{
 		Class: provider.ClassUnavailable, Op: opLogin,
 		Message: "the caller gave up before there was a login at the device", Err: cause,
 	}
 }
 
-// obtain is the flight of get: what is held, or refreshed, or a password login.
-func (k *sessionKeeper) obtain(ctx context.Context) (landing, error) {
+// acquire is the flight of get: what is held, or refreshed, or a password login.
+func (k *sessionCache) acquire(ctx context.Context) (flightResult, error) {
 	held, err := k.load(ctx)
 	if err != nil {
-		return landing{}, err
+		return flightResult{}, err
 	}
 	if held != nil && k.fresh(held) {
-		return landing{held: held}, nil
+		return flightResult{held: held}, nil
 	}
 	if held != nil && k.refreshable(held) {
 		renewed, err := k.api.refresh(ctx, held.refresh)
 		if err == nil {
-			k.keep(ctx, renewed)
-			return landing{held: renewed}, nil
+			k.put(ctx, renewed)
+			return flightResult{held: renewed}, nil
 		}
 		if !refused(err) {
-			return landing{}, asUnavailable(err)
+			return flightResult{}, asForbidden(err)
 		}
 		k.logger.Debug("the device refuses to refresh the login; logging in again")
 	}
@@ -156,40 +156,40 @@ func (k *sessionKeeper) obtain(ctx context.Context) (landing, error) {
 }
 
 // replace is the flight of login.
-func (k *sessionKeeper) replace(ctx context.Context) (landing, error) {
+func (k *sessionCache) replace(ctx context.Context) (flightResult, error) {
 	if err := k.paused(); err != nil {
-		return landing{}, err // before anything is ended for a password that is known to be wrong
+		return flightResult{}, err // before anything is ended for a password that is known to be wrong
 	}
 	held, err := k.load(ctx)
 	if err != nil {
-		return landing{}, err
+		return flightResult{}, err
 	}
 	if held != nil {
 		if err := k.discard(ctx, held); err != nil {
-			return landing{}, err
+			return flightResult{}, err
 		}
 	}
 	return k.password(ctx)
 }
 
 // password makes one password login and keeps it.
-func (k *sessionKeeper) password(ctx context.Context) (landing, error) {
+func (k *sessionCache) password(ctx context.Context) (flightResult, error) {
 	if err := k.paused(); err != nil {
-		return landing{}, err
+		return flightResult{}, err
 	}
 	made, err := k.api.login(ctx)
 	if err != nil {
-		return landing{}, k.refusedLogin(err)
+		return flightResult{}, k.refusedLogin(err)
 	}
 	k.mu.Lock()
-	k.pause = pause{}
+	k.pause = authBackoff{}
 	k.mu.Unlock()
-	k.keep(ctx, made)
-	return landing{held: made, loggedIn: true}, nil
+	k.put(ctx, made)
+	return flightResult{held: made, loggedIn: true}, nil
 }
 
 // refusedLogin gives a failed login its meaning, and remembers it if trying again at once would do harm.
-func (k *sessionKeeper) refusedLogin(err error) error {
+func (k *sessionCache) refusedLogin(err error) error {
 	failure, ok := errors.AsType[*provider.Error](err)
 	if !ok {
 		return err
@@ -221,7 +221,7 @@ func (k *sessionKeeper) refusedLogin(err error) error {
 }
 
 // paused returns the remembered refusal while it lasts.
-func (k *sessionKeeper) paused() error {
+func (k *sessionCache) paused() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
@@ -237,16 +237,16 @@ func (k *sessionKeeper) paused() error {
 	return &again
 }
 
-func (k *sessionKeeper) fresh(held *session) bool {
+func (k *sessionCache) fresh(held *session) bool {
 	return held.accessEnds.Sub(k.clock.Now()) >= refreshMargin
 }
 
-func (k *sessionKeeper) refreshable(held *session) bool {
+func (k *sessionCache) refreshable(held *session) bool {
 	return held.refresh != "" && held.refreshEnds.After(k.clock.Now())
 }
 
 // load returns the session that is held, reading the store at first need; nil when there is none.
-func (k *sessionKeeper) load(ctx context.Context) (*session, error) {
+func (k *sessionCache) load(ctx context.Context) (*session, error) {
 	k.mu.Lock()
 	held, loaded := k.current, k.loaded
 	k.mu.Unlock()
@@ -261,8 +261,8 @@ func (k *sessionKeeper) load(ctx context.Context) (*session, error) {
 	return held, nil
 }
 
-// keep makes the session the one that is held, here and in the store.
-func (k *sessionKeeper) keep(ctx context.Context, held *session) {
+// put makes the session the one that is held, here and in the store.
+func (k *sessionCache) put(ctx context.Context, held *session) {
 	k.set(held)
 	if err := k.store.save(ctx, held); err != nil {
 		// The login works, and failing the caller would not undo it. What is lost is that after a restart
@@ -272,14 +272,14 @@ func (k *sessionKeeper) keep(ctx context.Context, held *session) {
 	}
 }
 
-func (k *sessionKeeper) set(held *session) {
+func (k *sessionCache) set(held *session) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.current, k.loaded = held, true
 }
 
-// drop forgets a session that turned out dead, unless a newer one has taken its place.
-func (k *sessionKeeper) drop(dead *session) {
+// invalidate forgets a session that turned out dead, unless a newer one has taken its place.
+func (k *sessionCache) invalidate(dead *session) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.current == dead {
@@ -288,12 +288,12 @@ func (k *sessionKeeper) drop(dead *session) {
 }
 
 // discard ends a session at the device and forgets it, here and in the store.
-func (k *sessionKeeper) discard(ctx context.Context, held *session) error {
+func (k *sessionCache) discard(ctx context.Context, held *session) error {
 	held, err := k.end(ctx, held)
 	if err != nil {
 		return err
 	}
-	k.drop(held)
+	k.invalidate(held)
 	return k.store.save(ctx, nil)
 }
 
@@ -302,7 +302,7 @@ func (k *sessionKeeper) discard(ctx context.Context, held *session) error {
 //
 // Whether revoking one token of a pair ends the other is inferred, not documented. So the refresh token
 // goes first, while the access token can still be used to revoke it, and then the access token if it works.
-func (k *sessionKeeper) end(ctx context.Context, held *session) (*session, error) {
+func (k *sessionCache) end(ctx context.Context, held *session) (*session, error) {
 	if !held.accessEnds.After(k.clock.Now()) {
 		if !k.refreshable(held) {
 			return held, nil // it has expired
@@ -313,10 +313,10 @@ func (k *sessionKeeper) end(ctx context.Context, held *session) (*session, error
 			return held, nil // neither token works any more
 		}
 		if err != nil {
-			return held, asUnavailable(err)
+			return held, asForbidden(err)
 		}
 		// Kept, so that what is stored still works should the next step fail.
-		k.keep(ctx, renewed)
+		k.put(ctx, renewed)
 		held = renewed
 	}
 	if held.refresh != "" {
@@ -342,15 +342,15 @@ func (k *sessionKeeper) end(ctx context.Context, held *session) (*session, error
 }
 
 // close ends the session for good: no other is obtained afterwards.
-func (k *sessionKeeper) close(ctx context.Context) error {
+func (k *sessionCache) close(ctx context.Context) error {
 	k.mu.Lock()
 	k.closed = true
 	k.mu.Unlock()
 	// A flight that is under way is waited for, so that its login is not left behind. What it brings home is
 	// in k.current; why it failed is its callers' affair.
-	_, _ = k.fly(ctx, func(context.Context) (landing, error) { return landing{}, nil })
+	_, _ = k.singleflight(ctx, func(context.Context) (flightResult, error) { return flightResult{}, nil })
 	if err := ctx.Err(); err != nil {
-		return gaveUp(err)
+		return errCanceled(err)
 	}
 	held, err := k.load(ctx)
 	if err != nil || held == nil {
@@ -359,9 +359,9 @@ func (k *sessionKeeper) close(ctx context.Context) error {
 	return k.discard(ctx, held)
 }
 
-// asUnavailable is for a failure in getting a login: whatever became of that, what was asked of us was not
+// asForbidden is for a failure in getting a login: whatever became of that, what was asked of us was not
 // begun.
-func asUnavailable(err error) error {
+func asForbidden(err error) error {
 	if failure, ok := errors.AsType[*provider.Error](err); ok && failure.Class == provider.ClassAmbiguous {
 		failure.Class = provider.ClassUnavailable
 	}

@@ -37,7 +37,7 @@ func TestSession_RefusedRefresh_BecomesOneLogin(t *testing.T) {
 			c := d.open()
 			issue(t, c, "va-1")
 			d.clock.Advance(1790 * time.Second)
-			d.Disturb(emulator.Fault{Route: "refresh_token", Status: status})
+			d.InjectFault(emulator.Fault{Route: "refresh_token", Status: status})
 			issue(t, c, "va-2")
 			assert.Equal(t, 1, d.Requested("refresh_token"))
 			assert.Equal(t, 2, d.Requested("password"))
@@ -50,7 +50,7 @@ func TestSession_LostRefresh_IsUnavailableAndMakesNoLogin(t *testing.T) {
 	c := d.open()
 	issue(t, c, "va-1")
 	d.clock.Advance(1790 * time.Second)
-	d.Disturb(emulator.Fault{Route: "refresh_token", DropAfter: true, Times: 1})
+	d.InjectFault(emulator.Fault{Route: "refresh_token", DropAfter: true, Times: 1})
 	_, err := c.Issue(t.Context(), request("va-2"))
 	requireClass(t, provider.ClassUnavailable, err)
 	assert.Equal(t, 1, d.Requested("password"))
@@ -61,9 +61,9 @@ func TestSession_LostRefresh_IsUnavailableAndMakesNoLogin(t *testing.T) {
 
 func TestSession_WithoutRefreshToken_IsReplacedByALogin(t *testing.T) {
 	d := newDevice(t)
-	d.Disturb(emulator.Fault{Route: "password", Body: new(`{"access_token":"acc"}`), Times: 1})
-	d.Disturb(emulator.Fault{Route: "custom_token", Body: new(`{"access_token":"leased","expires_in":3600}`), Times: 1})
-	d.Disturb(emulator.Fault{Route: listing, Status: 403})
+	d.InjectFault(emulator.Fault{Route: "password", Body: new(`{"access_token":"acc"}`), Times: 1})
+	d.InjectFault(emulator.Fault{Route: "custom_token", Body: new(`{"access_token":"leased","expires_in":3600}`), Times: 1})
+	d.InjectFault(emulator.Fault{Route: listing, Status: 403})
 	c := d.open()
 	issue(t, c, "va-1")
 	d.clock.Advance(1700 * time.Second) // within the documented life of a login, which the answer did not state
@@ -108,7 +108,7 @@ func TestSession_HundredCallersShareOneLogin(t *testing.T) {
 
 func TestSession_CallerWhoGivesUpCostsTheOthersNothing(t *testing.T) {
 	d := newDevice(t)
-	d.Disturb(emulator.Fault{Route: "password", Delay: 200 * time.Millisecond})
+	d.InjectFault(emulator.Fault{Route: "password", Delay: 200 * time.Millisecond})
 	c := d.open()
 	impatient, cancel := context.WithCancel(t.Context())
 	first := make(chan error, 1)
@@ -151,7 +151,7 @@ func TestSession_WrongPasswordIsRememberedForAWhile(t *testing.T) {
 // Each lost login may hold one of the device's sessions, so they must become rarer.
 func TestSession_LostLogins_BecomeRarer(t *testing.T) {
 	d := newDevice(t)
-	d.Disturb(emulator.Fault{Route: "password", DropAfter: true})
+	d.InjectFault(emulator.Fault{Route: "password", DropAfter: true})
 	c := d.open()
 	for try, pause := range []time.Duration{30, 60, 120, 240, 480, 600, 600} {
 		_, err := c.Issue(t.Context(), request("va-1"))
@@ -171,7 +171,7 @@ func TestSession_LostLogins_BecomeRarer(t *testing.T) {
 
 func TestSession_UnreachableDeviceIsAskedAgainAtOnce(t *testing.T) {
 	d := newDevice(t)
-	d.Disturb(emulator.Fault{Route: "password", Status: 503, Times: 1})
+	d.InjectFault(emulator.Fault{Route: "password", Status: 503, Times: 1})
 	c := d.open()
 	_, err := c.Issue(t.Context(), request("va-1"))
 	requireClass(t, provider.ClassUnavailable, err)
@@ -270,7 +270,7 @@ func TestClose_OfALoginThatIsGone_Succeeds(t *testing.T) {
 
 func TestClose_WaitsForALoginUnderWay(t *testing.T) {
 	d := newDevice(t)
-	d.Disturb(emulator.Fault{Route: "password", Delay: 200 * time.Millisecond})
+	d.InjectFault(emulator.Fault{Route: "password", Delay: 200 * time.Millisecond})
 	c := d.open()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

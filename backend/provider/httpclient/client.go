@@ -162,10 +162,10 @@ type Request struct {
 	JSON any
 	// Form is sent as a form body when JSON is nil. Optional.
 	Form url.Values
-	// Repeatable says that the request changes nothing, or that doing it twice is the same as doing it
+	// Idempotent says that the request changes nothing, or that doing it twice is the same as doing it
 	// once. It is then sent again on connection errors and on 429, 502, 503 and 504, and a lost answer
 	// is ClassUnavailable. Otherwise it is sent at most once, and a lost answer is ClassAmbiguous.
-	Repeatable bool
+	Idempotent bool
 	// Secrets are redacted from any text that is passed on: whatever the request carries that must not
 	// be seen.
 	Secrets []string
@@ -224,7 +224,7 @@ func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 
 // send hands the request to the network: once, unless it may be repeated.
 func (c *Client) send(wire *http.Request, request Request) (*http.Response, error) {
-	if !request.Repeatable || c.options.MaxRetries <= 0 {
+	if !request.Idempotent || c.options.MaxRetries <= 0 {
 		return c.http.Do(wire)
 	}
 	repeatable, err := retryablehttp.FromRequest(wire)
@@ -238,16 +238,16 @@ func (c *Client) send(wire *http.Request, request Request) (*http.Response, erro
 		RetryMax:     c.options.MaxRetries,
 		RetryWaitMin: c.options.RetryWait,
 		RetryWaitMax: maxRetryWait,
-		CheckRetry:   c.mayRepeat,
+		CheckRetry:   c.checkRetry,
 		Backoff:      c.backoff,
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
 	return retrying.Do(repeatable)
 }
 
-// mayRepeat decides whether an attempt is worth another one. Its error is always nil, so that the
+// checkRetry decides whether an attempt is worth another one. Its error is always nil, so that the
 // attempt's own error or answer reaches the caller.
-func (c *Client) mayRepeat(ctx context.Context, answer *http.Response, err error) (bool, error) {
+func (c *Client) checkRetry(ctx context.Context, answer *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, nil
 	}

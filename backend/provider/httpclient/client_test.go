@@ -75,7 +75,7 @@ func create() httpclient.Request {
 }
 
 func read() httpclient.Request {
-	return httpclient.Request{Op: "test: read", Path: "/things", Repeatable: true}
+	return httpclient.Request{Op: "test: read", Path: "/things", Idempotent: true}
 }
 
 func TestDo_SendsWhatWasAsked(t *testing.T) {
@@ -337,7 +337,7 @@ func TestDo_RepeatsTheBodyAndRecovers(t *testing.T) {
 	})
 	client := newClient(t, httpclient.Options{Address: address, MaxRetries: 1})
 	request := create()
-	request.Repeatable = true
+	request.Idempotent = true
 	response, err := client.Do(t.Context(), request)
 	require.NoError(t, err)
 	assert.True(t, response.OK())
@@ -374,7 +374,7 @@ func TestDo_LogsNoSecret(t *testing.T) {
 	}
 	_, err := client.Do(t.Context(), request)
 	require.NoError(t, err)
-	request.Path, request.Repeatable = "/drop", true
+	request.Path, request.Idempotent = "/drop", true
 	_, err = client.Do(t.Context(), request)
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "hunter2")

@@ -27,7 +27,7 @@ func (c *Client) transportError(ctx context.Context, request Request, sent bool,
 		failure.Message, failure.Remedy = c.unsentMessage(ctx, request, err)
 		return failure
 	}
-	if !request.Repeatable {
+	if !request.Idempotent {
 		failure.Class = provider.ClassAmbiguous
 	}
 	failure.Message = "the request was sent, but " + c.lostMessage(ctx, request, err)

@@ -101,7 +101,7 @@ func FuzzResponse(f *testing.F) {
 		response := &Response{
 			Status: status, Body: []byte(body), SentAt: now, now: now,
 			Header:  http.Header{"Retry-After": {retryAfter}, "Date": {date}, "Location": {location}},
-			request: Request{Op: "vendor: step", Repeatable: repeatable, Secrets: []string{secret}},
+			request: Request{Op: "vendor: step", Idempotent: repeatable, Secrets: []string{secret}},
 		}
 		var target struct {
 			Token   string `json:"token"`

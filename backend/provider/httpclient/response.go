@@ -62,15 +62,15 @@ func (r *Response) Decode(target any) error {
 	case isHTML(string(r.Body)):
 		what = htmlSummary
 	}
-	return r.Misunderstood("the vendor answered %s with %s", r.statusText(), what)
+	return r.UnexpectedResponse("the vendor answered %s with %s", r.statusText(), what)
 }
 
-// Misunderstood returns the error for an answer whose status promises success and whose content does not
+// UnexpectedResponse returns the error for an answer whose status promises success and whose content does not
 // bear it out: ClassAmbiguous, or ClassUnavailable for a repeatable request. The text is the caller's own
 // and must not quote the body.
-func (r *Response) Misunderstood(format string, args ...any) *provider.Error {
+func (r *Response) UnexpectedResponse(format string, args ...any) *provider.Error {
 	class := provider.ClassAmbiguous
-	if r.request.Repeatable {
+	if r.request.Idempotent {
 		class = provider.ClassUnavailable
 	}
 	return &provider.Error{
@@ -132,7 +132,7 @@ func (r *Response) class() provider.Class {
 	// A server error after a create says nothing about whether something was created, unless the status
 	// says that the request was not served at all.
 	unsure := provider.ClassAmbiguous
-	if r.request.Repeatable {
+	if r.request.Idempotent {
 		unsure = provider.ClassUnavailable
 	}
 	switch status := r.Status; {

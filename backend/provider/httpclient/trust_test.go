@@ -113,7 +113,7 @@ func TestDo_Certificates(t *testing.T) {
 			server := tlsServer(t, test.server)
 			test.options.Name, test.options.Address, test.options.MaxRetries = "edge", server.URL, 3
 			client := newClient(t, test.options)
-			_, err := client.Do(t.Context(), httpclient.Request{Op: "test: read", Repeatable: true})
+			_, err := client.Do(t.Context(), httpclient.Request{Op: "test: read", Idempotent: true})
 			if test.class == provider.ClassUnknown {
 				require.NoError(t, err)
 				return

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	opMint    = "lacework: access token"
+	opIssue   = "lacework: access token"
 	opProfile = "lacework: user profile"
 )
 
@@ -26,19 +26,19 @@ type client struct {
 	secretKey string
 }
 
-// mintedToken is a token and what is needed to tell when it ends.
-type mintedToken struct {
+// issuedToken is a token and what is needed to tell when it ends.
+type issuedToken struct {
 	token      string
 	expiresAt  string
 	sentAt     time.Time
 	serverTime time.Time
 }
 
-// mintToken exchanges the key for a token: POST /api/v2/access/tokens. 201 is documented, and any 2xx is
+// issueToken exchanges the key for a token: POST /api/v2/access/tokens. 201 is documented, and any 2xx is
 // accepted, as the vendor's own clients do. It is never sent twice: a token that is lost cannot be revoked.
-func (c *client) mintToken(ctx context.Context, life time.Duration) (*mintedToken, error) {
+func (c *client) issueToken(ctx context.Context, life time.Duration) (*issuedToken, error) {
 	response, err := c.http.Do(ctx, httpclient.Request{
-		Op:      opMint,
+		Op:      opIssue,
 		Method:  http.MethodPost,
 		Path:    "/api/v2/access/tokens",
 		Header:  http.Header{"X-Lw-Uaks": {c.secretKey}},
@@ -56,9 +56,9 @@ func (c *client) mintToken(ctx context.Context, life time.Duration) (*mintedToke
 		return nil, err
 	}
 	if answer.Token == "" {
-		return nil, response.Misunderstood("the answer holds no token")
+		return nil, response.UnexpectedResponse("the answer holds no token")
 	}
-	return &mintedToken{
+	return &issuedToken{
 		token:      answer.Token,
 		expiresAt:  answer.ExpiresAt,
 		sentAt:     response.SentAt,
@@ -73,7 +73,7 @@ func (c *client) userProfile(ctx context.Context, token string) (*userProfile, e
 		Op:         opProfile,
 		Path:       "/api/v2/UserProfile",
 		Header:     http.Header{"Authorization": {"Bearer " + token}},
-		Repeatable: true,
+		Idempotent: true,
 		Secrets:    []string{c.secretKey, token},
 	})
 	if err != nil {
@@ -137,7 +137,7 @@ func rateLimitReset(header http.Header) time.Duration {
 // The product's clock is not trusted. With a Date header only the difference between two of its own times
 // counts, from before the request was sent. Date has whole seconds and is never ahead, so the difference is
 // too long by less than a second, which is cut off: lives are whole seconds too.
-func (m *mintedToken) expiry(requested time.Duration) (time.Time, error) {
+func (m *issuedToken) expiry(requested time.Duration) (time.Time, error) {
 	end := m.sentAt.Add(requested)
 	says, err := time.Parse(time.RFC3339, m.expiresAt)
 	if err != nil {
@@ -152,7 +152,7 @@ func (m *mintedToken) expiry(requested time.Duration) (time.Time, error) {
 	}
 	if !end.After(m.sentAt) {
 		return time.Time{}, &provider.Error{
-			Class: provider.ClassUnavailable, Op: opMint,
+			Class: provider.ClassUnavailable, Op: opIssue,
 			Message: "the product answered with a token that has already ended",
 			Remedy:  "compare the clocks of the product and of the Vault server",
 		}

@@ -18,13 +18,13 @@ import (
 
 // product is an emulated account and a connection to it.
 type product struct {
-	*providertest.Twin
+	*providertest.Instance
 	provider.Connection
 }
 
 func newProduct(t *testing.T) product {
 	t.Helper()
-	served := providertest.StartTwin(t, twin.New())
+	served := providertest.StartInstance(t, twin.New())
 	connection, err := lacework.New().Open(served.Config(lacework.New(), nil))
 	require.NoError(t, err)
 	t.Cleanup(connection.Close)
@@ -85,7 +85,7 @@ func TestIssue_RefusedKeys(t *testing.T) {
 				product.Set(name, value)
 			}
 			if test.status == http.StatusNotFound {
-				product.Disturb(emulator.Fault{Route: "access_token", Status: test.status})
+				product.InjectFault(emulator.Fault{Route: "access_token", Status: test.status})
 			} else {
 				product.Act("disable_key")
 			}
@@ -97,7 +97,7 @@ func TestIssue_RefusedKeys(t *testing.T) {
 
 func TestIssue_TokenThatHasEndedAlreadyIsNotHandedOut(t *testing.T) {
 	product := newProduct(t)
-	product.Disturb(emulator.Fault{Route: "access_token", Status: 201, Body: new(`{"token":"_x","expiresAt":"2001-01-01T00:00:00.000Z"}`)})
+	product.InjectFault(emulator.Fault{Route: "access_token", Status: 201, Body: new(`{"token":"_x","expiresAt":"2001-01-01T00:00:00.000Z"}`)})
 	_, err := product.Issue(t.Context(), request(nil))
 	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
 }
@@ -133,14 +133,14 @@ func TestCheck_ProfileIsACourtesy(t *testing.T) {
 	})
 	t.Run("forbidden", func(t *testing.T) {
 		product := newProduct(t)
-		product.Disturb(emulator.Fault{Route: "user_profile", Status: http.StatusForbidden})
+		product.InjectFault(emulator.Fault{Route: "user_profile", Status: http.StatusForbidden})
 		result, err := product.Check(t.Context())
 		require.NoError(t, err)
 		assert.Len(t, result.Warnings, 2)
 	})
 	t.Run("token refused", func(t *testing.T) {
 		product := newProduct(t)
-		product.Disturb(emulator.Fault{Route: "user_profile", Status: http.StatusUnauthorized})
+		product.InjectFault(emulator.Fault{Route: "user_profile", Status: http.StatusUnauthorized})
 		_, err := product.Check(t.Context())
 		assert.Equal(t, provider.ClassUnauthenticated, provider.ClassOf(err), "%v", err)
 	})

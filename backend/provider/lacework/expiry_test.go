@@ -53,7 +53,7 @@ func TestExpiry(t *testing.T) {
 		"nonsense":                 {"tomorrow", server, time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			minted := &mintedToken{token: "t", expiresAt: test.expiresAt, sentAt: sent, serverTime: test.serverTime}
+			minted := &issuedToken{token: "t", expiresAt: test.expiresAt, sentAt: sent, serverTime: test.serverTime}
 			end, err := minted.expiry(time.Hour)
 			if test.want == 0 {
 				assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err))

@@ -22,7 +22,7 @@ func FuzzExpiry(f *testing.F) {
 	sent := time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, expiresAt, date string, seconds int64) {
 		asked := time.Duration(1+uint64(seconds)%uint64(maxLifetime/time.Second)) * time.Second
-		minted := &mintedToken{token: "t", expiresAt: expiresAt, sentAt: sent}
+		minted := &issuedToken{token: "t", expiresAt: expiresAt, sentAt: sent}
 		minted.serverTime, _ = http.ParseTime(date)
 		end, err := minted.expiry(asked)
 		if err != nil {

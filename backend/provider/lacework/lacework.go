@@ -192,12 +192,12 @@ func (c *connection) MaxLifetime() time.Duration { return maxLifetime }
 // Check mints a token of the shortest life and reads with it who we are.
 func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	life := checkLifetime
-	minted, err := c.api.mintToken(ctx, life)
+	minted, err := c.api.issueToken(ctx, life)
 	if httpclient.StatusOf(err) == http.StatusBadRequest {
 		// Either the key is wrong or the life is below a minimum that nobody documents. The default life
 		// tells.
 		life = fallbackCheckLifetime
-		minted, err = c.api.mintToken(ctx, life)
+		minted, err = c.api.issueToken(ctx, life)
 	}
 	if err != nil {
 		return nil, err
@@ -235,11 +235,11 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 	}
 	if request.Lifetime < time.Second || request.Lifetime > maxLifetime {
 		return nil, &provider.Error{
-			Class: provider.ClassInvalid, Op: opMint, Field: "ttl",
+			Class: provider.ClassInvalid, Op: opIssue, Field: "ttl",
 			Message: fmt.Sprintf("a token lives between 1s and %s", maxLifetime),
 		}
 	}
-	minted, err := c.api.mintToken(ctx, request.Lifetime)
+	minted, err := c.api.issueToken(ctx, request.Lifetime)
 	if err != nil {
 		return nil, err
 	}

@@ -103,7 +103,7 @@ func proveHandle(t *testing.T, connection provider.Connection, capabilities prov
 		require.NoError(t, err)
 		require.True(t, end.Equal(credential.ExpiresAt), "%s", end)
 	}
-	if optional, ok := connection.(provider.RevocationOptional); !capabilities.Revokes || ok && !optional.CanRevoke() {
+	if optional, ok := connection.(provider.ConditionalRevoker); !capabilities.Revokes || ok && !optional.CanRevoke() {
 		return
 	}
 	for range 2 { // the second finds it gone

@@ -32,7 +32,7 @@ func (e *env) rootRequests() int {
 func (e *env) openWrong() provider.Connection {
 	for name, value := range e.suite.WrongRoot {
 		if schema := e.provider.ConfigFields()[name]; schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive {
-			e.secret(fmt.Sprint(value))
+			e.addSecret(fmt.Sprint(value))
 		}
 	}
 	return e.open(func(config *provider.Config) { *config = e.config(e.suite.WrongRoot) })
@@ -42,15 +42,15 @@ func (e *env) openWrong() provider.Connection {
 var checkTests = []test{
 	{name: "Check_TellsWhoWeAre", run: func(t *testing.T, e *env) {
 		result, err := e.open().Check(t.Context())
-		require.NoError(t, e.watch(err))
+		require.NoError(t, e.checkErr(err))
 		assert.NotEmpty(t, result.Identity)
-		e.watch(fmt.Errorf("%+v", result)) // for the watch on secrets
+		e.checkErr(fmt.Errorf("%+v", result)) // for the watch on secrets
 	}},
 	{name: "Check_LeavesNoMoreThanOneLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		for range 3 {
 			_, err := connection.Check(t.Context())
-			require.NoError(t, e.watch(err))
+			require.NoError(t, e.checkErr(err))
 			assert.Equal(t, 1, e.Live(emulator.KindLogin))
 		}
 		assert.Equal(t, 3, e.Requested(e.suite.Login), "each check logs in for real")
@@ -64,22 +64,22 @@ var checkTests = []test{
 		connection := e.open()
 		credential := e.issue(connection)
 		_, err := connection.Check(t.Context())
-		require.NoError(t, e.watch(err))
+		require.NoError(t, e.checkErr(err))
 		assert.True(t, e.works(credential))
 	}},
 	{name: "Check_WrongRootIsRefused", run: func(t *testing.T, e *env) {
 		_, err := e.openWrong().Check(t.Context())
-		assert.Equal(t, e.refusedRoot(), provider.ClassOf(e.watch(err)), "%v", err)
+		assert.Equal(t, e.refusedRoot(), provider.ClassOf(e.checkErr(err)), "%v", err)
 		if e.refusedRoot() == provider.ClassUnauthenticated {
 			assert.Equal(t, 1, e.rootRequests(), "trying again may lock the account")
 		}
 	}},
 	{name: "Check_Unreachable", once: true, run: func(t *testing.T, e *env) {
 		_, err := e.open(func(config *provider.Config) { config.Address = closedPort(t) }).Check(t.Context())
-		assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(e.watch(err)), "%v", err)
+		assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(e.checkErr(err)), "%v", err)
 	}},
 	{name: "Check_HonoursItsContext", once: true, run: func(t *testing.T, e *env) {
 		_, err := e.open().Check(cancelled(t))
-		require.ErrorIs(t, e.watch(err), context.Canceled)
+		require.ErrorIs(t, e.checkErr(err), context.Canceled)
 	}},
 }

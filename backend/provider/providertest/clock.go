@@ -13,10 +13,10 @@ var _ provider.Clock = (*Clock)(nil)
 type Clock struct {
 	mu     sync.Mutex
 	now    time.Time
-	alarms []alarm
+	timers []timer
 }
 
-type alarm struct {
+type timer struct {
 	at      time.Time
 	channel chan time.Time
 }
@@ -44,7 +44,7 @@ func (c *Clock) After(d time.Duration) <-chan time.Time {
 		channel <- c.now
 		return channel
 	}
-	c.alarms = append(c.alarms, alarm{at: c.now.Add(d), channel: channel})
+	c.timers = append(c.timers, timer{at: c.now.Add(d), channel: channel})
 	return channel
 }
 
@@ -65,13 +65,13 @@ func (c *Clock) Set(now time.Time) {
 // set is called with the lock held. Alarm channels are buffered, so it never blocks.
 func (c *Clock) set(now time.Time) {
 	c.now = now
-	waiting := c.alarms[:0]
-	for _, next := range c.alarms {
+	waiting := c.timers[:0]
+	for _, next := range c.timers {
 		if next.at.After(now) {
 			waiting = append(waiting, next)
 			continue
 		}
 		next.channel <- now
 	}
-	c.alarms = waiting
+	c.timers = waiting
 }

@@ -77,29 +77,29 @@ var openTests = []test{
 			config := e.config(nil)
 			delete(config.Fields.Raw, field)
 			_, err := e.provider.Open(config)
-			requireInvalid(t, e.watch(err), field)
+			requireInvalid(t, e.checkErr(err), field)
 			for _, value := range []any{"", []int{1}} {
 				_, err := e.provider.Open(e.config(map[string]any{field: value}))
-				requireInvalid(t, e.watch(err), field)
+				requireInvalid(t, e.checkErr(err), field)
 			}
 		}
 		for _, address := range []string{"", "http://vendor.example", "https://user:pass@vendor.example", "ftp://vendor.example"} {
 			config := e.config(nil)
 			config.Address = address
 			_, err := e.provider.Open(config)
-			requireInvalid(t, e.watch(err), "address")
+			requireInvalid(t, e.checkErr(err), "address")
 		}
 		config := e.config(nil)
 		config.CACert = "not a certificate"
 		_, err := e.provider.Open(config)
-		requireInvalid(t, e.watch(err), "ca_cert")
+		requireInvalid(t, e.checkErr(err), "ca_cert")
 	}},
 	{name: "Open_ImplementsWhatTheCapabilitiesSay", once: true, run: func(t *testing.T, e *env) {
 		connection, capabilities := e.open(), e.provider.Capabilities()
 		_, renews := connection.(provider.Renewer)
 		_, revokes := connection.(provider.Revoker)
 		_, revokesMarkers := connection.(provider.MarkerRevoker)
-		_, finds := connection.(provider.Finder)
+		_, finds := connection.(provider.Lister)
 		_, rotates := connection.(provider.RootRotator)
 		assert.Equal(t, capabilities.Renewal != provider.RenewalNone, renews, "Renewer")
 		assert.Equal(t, capabilities.Revokes, revokes, "Revoker")

@@ -54,7 +54,7 @@ var renewTests = []test{
 		connection := e.open()
 		credential := e.issue(connection)
 		for _, fault := range unreachable {
-			e.Disturb(fault)
+			e.InjectFault(fault)
 			_, err := e.renew(connection, credential.Handle)
 			e.EndFaults()
 			require.Error(t, err)
@@ -65,7 +65,7 @@ var renewTests = []test{
 	}},
 	{name: "Renew_NotFoundIsNeverALie", needs: needsRenewer, run: func(t *testing.T, e *env) {
 		credential := e.issue(e.open())
-		e.neverLies(credential, func(connection provider.Connection) bool {
+		e.checkRevocation(credential, func(connection provider.Connection) bool {
 			_, err := e.renew(connection, credential.Handle)
 			return provider.ClassOf(err) == provider.ClassNotFound
 		})
@@ -74,7 +74,7 @@ var renewTests = []test{
 		connection := e.open()
 		credential := e.issue(connection)
 		_, err := connection.(provider.Renewer).Renew(cancelled(t), credential.Handle, lifetime)
-		require.ErrorIs(t, e.watch(err), context.Canceled)
+		require.ErrorIs(t, e.checkErr(err), context.Canceled)
 	}},
 	{name: "Renew_HandleThatCannotBeUnderstood", needs: needsRenewer, run: func(t *testing.T, e *env) {
 		connection := e.open()
@@ -100,22 +100,22 @@ var unreachable = []emulator.Fault{
 // credential does. None of them proves that a credential has ended.
 var refusals = []int{400, 401, 403, 404, 408, 409, 410, 422}
 
-// neverLies runs act while every request is refused, and again with a root credential that is refused. When
+// checkRevocation runs act while every request is refused, and again with a root credential that is refused. When
 // act says that the credential is gone, it is.
-func (e *env) neverLies(credential *provider.Credential, act func(provider.Connection) (gone bool)) {
+func (e *env) checkRevocation(credential *provider.Credential, act func(provider.Connection) (gone bool)) {
 	e.t.Helper()
 	for _, status := range refusals {
 		if slices.Contains(e.suite.Gone, status) {
 			continue
 		}
 		connection := e.open()
-		e.Disturb(emulator.Fault{Route: emulator.AnyRoute, Status: status})
+		e.InjectFault(emulator.Fault{Route: emulator.AnyRoute, Status: status})
 		gone := act(connection)
 		e.EndFaults()
 		require.False(e.t, gone && e.works(credential), "status %d is no proof that the credential has ended", status)
 	}
 	connection := e.open()
-	e.Disturb(emulator.Fault{Route: emulator.AnyRoute, Body: new("<!DOCTYPE html><html><body>Log in here</body></html>")})
+	e.InjectFault(emulator.Fault{Route: emulator.AnyRoute, Body: new("<!DOCTYPE html><html><body>Log in here</body></html>")})
 	gone := act(connection)
 	e.EndFaults()
 	require.False(e.t, gone && e.works(credential), "a login page is no proof that the credential has ended")
@@ -172,7 +172,7 @@ var revokeTests = []test{
 	{name: "Revoke_LostAnswer_ThenSucceeds", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
-		e.Disturb(emulator.Fault{Route: emulator.AnyRoute, DropAfter: true})
+		e.InjectFault(emulator.Fault{Route: emulator.AnyRoute, DropAfter: true})
 		require.Error(t, e.revoke(connection, credential.Handle), "maybe does not count as revoked")
 		e.EndFaults()
 		require.NoError(t, e.revoke(connection, credential.Handle))
@@ -182,7 +182,7 @@ var revokeTests = []test{
 		connection := e.open()
 		credential := e.issue(connection)
 		for _, fault := range unreachable[:4] {
-			e.Disturb(fault)
+			e.InjectFault(fault)
 			require.Error(t, e.revoke(connection, credential.Handle))
 			e.EndFaults()
 			require.True(t, e.works(credential), "nothing was revoked")
@@ -191,7 +191,7 @@ var revokeTests = []test{
 	}},
 	{name: "Revoke_SuccessIsNeverALie", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		credential := e.issue(e.open())
-		e.neverLies(credential, func(connection provider.Connection) bool {
+		e.checkRevocation(credential, func(connection provider.Connection) bool {
 			return e.revoke(connection, credential.Handle) == nil
 		})
 	}},
@@ -215,7 +215,7 @@ var revokeTests = []test{
 		connection := e.open()
 		credential := e.issue(connection)
 		err := connection.(provider.Revoker).Revoke(cancelled(t), credential.Handle)
-		require.ErrorIs(t, e.watch(err), context.Canceled)
+		require.ErrorIs(t, e.checkErr(err), context.Canceled)
 		assert.True(t, e.works(credential))
 	}},
 	{name: "Revoke_HandleThatCannotBeUnderstood", needs: needsRevoker, run: func(t *testing.T, e *env) {
@@ -260,7 +260,7 @@ var markerTests = []test{
 		credential, err := e.tryIssue(connection, request)
 		require.NoError(t, err)
 		for _, fault := range unreachable[:4] {
-			e.Disturb(fault)
+			e.InjectFault(fault)
 			require.Error(t, e.revokeMarker(connection, request.Marker))
 			e.EndFaults()
 			require.True(t, e.works(credential))
@@ -270,14 +270,14 @@ var markerTests = []test{
 		request := e.request()
 		credential, err := e.tryIssue(e.open(), request)
 		require.NoError(t, err)
-		e.neverLies(credential, func(connection provider.Connection) bool {
+		e.checkRevocation(credential, func(connection provider.Connection) bool {
 			return e.revokeMarker(connection, request.Marker) == nil
 		})
 	}},
 	{name: "RevokeMarker_HonoursItsContext", needs: needsMarker, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		err := connection.(provider.MarkerRevoker).RevokeMarker(cancelled(t), e.request().Marker)
-		require.ErrorIs(t, e.watch(err), context.Canceled)
+		require.ErrorIs(t, e.checkErr(err), context.Canceled)
 	}},
 }
 
@@ -305,7 +305,7 @@ var loginTests = []test{
 	{name: "Close_EndsTheLoginAndNothingElse", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
-		require.NoError(t, e.watch(connection.Logout(t.Context())))
+		require.NoError(t, e.checkErr(connection.Logout(t.Context())))
 		assert.Zero(t, e.Live(emulator.KindLogin))
 		assert.Empty(t, e.sessions.Saved())
 		if !e.variant.LoginOwnsCredentials {
@@ -316,18 +316,18 @@ var loginTests = []test{
 		first := e.open()
 		e.issue(first)
 		first.Close()
-		require.NoError(t, e.watch(e.open().Logout(t.Context())))
+		require.NoError(t, e.checkErr(e.open().Logout(t.Context())))
 		assert.Zero(t, e.Live(emulator.KindLogin))
 		assert.Equal(t, 1, e.Requested(e.suite.Login))
 	}},
 	{name: "Close_Unreachable_IsAnErrorAndCanBeRepeated", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		e.issue(connection)
-		e.Disturb(emulator.Fault{Route: emulator.AnyRoute, DropBefore: true})
-		require.Error(t, e.watch(connection.Logout(t.Context())))
+		e.InjectFault(emulator.Fault{Route: emulator.AnyRoute, DropBefore: true})
+		require.Error(t, e.checkErr(connection.Logout(t.Context())))
 		e.EndFaults()
 		assert.NotEmpty(t, e.sessions.Saved(), "the login is not forgotten")
-		require.NoError(t, e.watch(e.open().Logout(t.Context())))
+		require.NoError(t, e.checkErr(e.open().Logout(t.Context())))
 		assert.Zero(t, e.Live(emulator.KindLogin))
 	}},
 	{name: "Close_LeavesTheLogin", needs: needsLogin, run: func(t *testing.T, e *env) {

@@ -28,7 +28,7 @@ const lifetime = 3 * time.Hour
 // env is what one test has: the twin, a clock that drives both sides, a session store, and a watch on
 // secrets, which at the test's end have not appeared in any error or log line.
 type env struct {
-	*Twin
+	*Instance
 	t        *testing.T
 	suite    *Suite
 	variant  Variant
@@ -44,15 +44,15 @@ type env struct {
 
 func newEnv(t *testing.T, suite *Suite, variant Variant, running *emulator.Server, clock *Clock) *env {
 	e := &env{
-		Twin: &Twin{emulatortest.Use(t, running, suite.Twin.Name), clock},
-		t:    t, suite: suite, variant: variant, provider: suite.New(), sessions: &Sessions{}, log: &lockedBuffer{},
+		Instance: &Instance{emulatortest.Use(t, running, suite.Twin.Name), clock},
+		t:        t, suite: suite, variant: variant, provider: suite.New(), sessions: &Sessions{}, log: &lockedBuffer{},
 	}
 	for name, value := range variant.Switches {
 		e.Set(name, value)
 	}
 	for name, schema := range e.provider.ConfigFields() {
 		if schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive {
-			e.secret(e.Root()[name])
+			e.addSecret(e.Root()[name])
 		}
 	}
 	t.Cleanup(e.checkSecrecy)
@@ -99,9 +99,9 @@ func (e *env) request() provider.IssueRequest {
 // tryIssue issues one credential, and watches over what comes back.
 func (e *env) tryIssue(connection provider.Connection, request provider.IssueRequest) (*provider.Credential, error) {
 	credential, err := connection.Issue(e.t.Context(), request)
-	e.watch(err)
+	e.checkErr(err)
 	if err == nil {
-		e.secret(credential.Token)
+		e.addSecret(credential.Token)
 	}
 	return credential, err
 }
@@ -126,37 +126,37 @@ func (e *env) works(credential *provider.Credential) bool {
 // renew renews and watches over the error.
 func (e *env) renew(connection provider.Connection, handle json.RawMessage) (time.Time, error) {
 	end, err := connection.(provider.Renewer).Renew(e.t.Context(), handle, lifetime)
-	return end, e.watch(err)
+	return end, e.checkErr(err)
 }
 
 // revoke revokes and watches over the error.
 func (e *env) revoke(connection provider.Connection, handle json.RawMessage) error {
-	return e.watch(connection.(provider.Revoker).Revoke(e.t.Context(), handle))
+	return e.checkErr(connection.(provider.Revoker).Revoke(e.t.Context(), handle))
 }
 
 // revokeMarker revokes by marker and watches over the error.
 func (e *env) revokeMarker(connection provider.Connection, marker string) error {
-	return e.watch(connection.(provider.MarkerRevoker).RevokeMarker(e.t.Context(), marker))
+	return e.checkErr(connection.(provider.MarkerRevoker).RevokeMarker(e.t.Context(), marker))
 }
 
-// find finds and watches over the error.
-func (e *env) find(connection provider.Connection, prefix string) ([]provider.Found, error) {
-	found, err := connection.(provider.Finder).Find(e.t.Context(), prefix)
-	return found, e.watch(err)
+// list finds and watches over the error.
+func (e *env) list(connection provider.Connection, prefix string) ([]provider.Listed, error) {
+	found, err := connection.(provider.Lister).List(e.t.Context(), prefix)
+	return found, e.checkErr(err)
 }
 
-// leave takes back what a test has made, so that it does not count against the vendor's limits: the credential
+// cleanup takes back what a test has made, so that it does not count against the vendor's limits: the credential
 // where it can be revoked, and the connection with its login.
-func (e *env) leave(connection provider.Connection, credential *provider.Credential) {
+func (e *env) cleanup(connection provider.Connection, credential *provider.Credential) {
 	e.t.Helper()
 	if e.provider.Capabilities().Revokes {
 		require.NoError(e.t, e.revoke(connection, credential.Handle))
 	}
-	require.NoError(e.t, e.watch(connection.Logout(e.t.Context())))
+	require.NoError(e.t, e.checkErr(connection.Logout(e.t.Context())))
 }
 
-// secret adds to what must not appear.
-func (e *env) secret(text string) {
+// addSecret adds to what must not appear.
+func (e *env) addSecret(text string) {
 	if text == "" {
 		return
 	}
@@ -165,8 +165,8 @@ func (e *env) secret(text string) {
 	e.secrets = append(e.secrets, text)
 }
 
-// watch adds an error to where no secret may appear, and returns it.
-func (e *env) watch(err error) error {
+// checkErr adds an error to where no secret may appear, and returns it.
+func (e *env) checkErr(err error) error {
 	if err != nil {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -182,7 +182,7 @@ func (e *env) checkSecrecy() {
 	if json.Unmarshal(e.sessions.Saved(), &stored) == nil {
 		for name, value := range stored {
 			if text, ok := value.(string); ok && strings.Contains(name, "token") {
-				e.secret(text)
+				e.addSecret(text)
 			}
 		}
 	}

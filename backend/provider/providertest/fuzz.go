@@ -32,14 +32,14 @@ var steps = []func(f *fuzzed) error{
 	func(f *fuzzed) error {
 		result, err := f.connection.Check(f.ctx)
 		if err == nil {
-			f.sound(errors.Join(errorTexts(result.Warnings)...))
+			f.checkError(errors.Join(errorTexts(result.Warnings)...))
 		}
 		return err
 	},
 	func(f *fuzzed) error {
 		credential, err := f.connection.Issue(f.ctx, f.request())
 		if err == nil {
-			f.usable(credential)
+			f.validCredential(credential)
 		}
 		return err
 	},
@@ -50,7 +50,7 @@ var steps = []func(f *fuzzed) error{
 		}
 		end, err := renewer.Renew(f.ctx, f.issued.Handle, lifetime)
 		if err == nil {
-			f.bounded(end)
+			f.validExpiry(end)
 		}
 		return err
 	},
@@ -60,7 +60,7 @@ var steps = []func(f *fuzzed) error{
 			return nil
 		}
 		err := revoker.Revoke(f.ctx, f.issued.Handle)
-		f.truthful(err)
+		f.checkNothingLeft(err)
 		return err
 	},
 	func(f *fuzzed) error {
@@ -69,15 +69,15 @@ var steps = []func(f *fuzzed) error{
 			return nil
 		}
 		err := revoker.RevokeMarker(f.ctx, f.marker)
-		f.truthful(err)
+		f.checkNothingLeft(err)
 		return err
 	},
 	func(f *fuzzed) error {
-		finder, ok := f.connection.(provider.Finder)
+		finder, ok := f.connection.(provider.Lister)
 		if !ok {
 			return nil
 		}
-		found, err := finder.Find(f.ctx, ours)
+		found, err := finder.List(f.ctx, ours)
 		for _, each := range found {
 			require.True(f.t, strings.HasPrefix(each.Marker, ours), "%q", each.Marker)
 		}
@@ -89,8 +89,8 @@ var steps = []func(f *fuzzed) error{
 		}
 		attempt := f.rotate(f.ctx, f.connection)
 		if attempt.err == nil {
-			assert.True(f.t, attempt.rotated.Former == nil || json.Valid(attempt.rotated.Former), "it can be stored")
-			f.sound(errors.Join(errorTexts(attempt.rotated.Warnings)...))
+			assert.True(f.t, attempt.rotated.Previous == nil || json.Valid(attempt.rotated.Previous), "it can be stored")
+			f.checkError(errors.Join(errorTexts(attempt.rotated.Warnings)...))
 			return nil
 		}
 		if provider.ClassOf(attempt.err).Definite() {
@@ -156,14 +156,14 @@ func (s Suite) Fuzz(f *testing.F, fuzzing Fuzzing) {
 		run.began = clock.Now()
 		// For the answers of the step alone: the first credential's are the vendor's own.
 		before := len(server.Requests(e.vendor()))
-		run.sound(steps[int(step)%len(steps)](run))
+		run.checkError(steps[int(step)%len(steps)](run))
 		require.Less(t, len(server.Requests(e.vendor()))-before, 100, "the operation comes to an end")
 	})
 }
 
-// sound demands what holds for any error.
-func (f *fuzzed) sound(err error) {
-	if f.watch(err) == nil {
+// checkError demands what holds for any error.
+func (f *fuzzed) checkError(err error) {
+	if f.checkErr(err) == nil {
 		return
 	}
 	text := err.Error()
@@ -189,20 +189,20 @@ func errorTexts(warnings []string) []error {
 	return texts
 }
 
-// usable demands what holds for any credential.
-func (f *fuzzed) usable(credential *provider.Credential) {
+// validCredential demands what holds for any credential.
+func (f *fuzzed) validCredential(credential *provider.Credential) {
 	assert.NotEmpty(f.t, credential.Token)
 	assert.NotEmpty(f.t, credential.TokenType)
 	assert.True(f.t, json.Valid(credential.Handle))
 	assert.True(f.t, credential.ExpiresAt.After(f.began), "it has not ended yet")
-	f.bounded(credential.ExpiresAt)
+	f.validExpiry(credential.ExpiresAt)
 	_, err := json.Marshal(credential)
 	assert.NoError(f.t, err, "it can be stored")
-	f.sound(errors.Join(errorTexts(credential.Warnings)...))
+	f.checkError(errors.Join(errorTexts(credential.Warnings)...))
 }
 
-// bounded demands that an end is no later than a vendor's longest, and can be stored.
-func (f *fuzzed) bounded(end time.Time) {
+// validExpiry demands that an end is no later than a vendor's longest, and can be stored.
+func (f *fuzzed) validExpiry(end time.Time) {
 	if longest := f.connection.MaxLifetime(); longest > 0 {
 		assert.False(f.t, end.After(f.Clock.Now().Add(longest)), "%s is later than any life", end)
 	}
@@ -210,8 +210,8 @@ func (f *fuzzed) bounded(end time.Time) {
 	assert.NoError(f.t, err, "it can be stored")
 }
 
-// truthful demands that a revocation that counts as done is done, by the vendor's book or by its word.
-func (f *fuzzed) truthful(err error) {
+// checkNothingLeft demands that a revocation that counts as done is done, by the vendor's book or by its word.
+func (f *fuzzed) checkNothingLeft(err error) {
 	if err != nil || !f.LastIssued(emulator.KindLeased).Live {
 		return
 	}

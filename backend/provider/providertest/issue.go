@@ -73,7 +73,7 @@ var issueTests = []test{
 						"ours %s is not after the vendor's %s", credential.ExpiresAt, e.LastIssued(emulator.KindLeased).ExpiresAt)
 					assert.False(t, credential.ExpiresAt.After(before.Add(lifetime)), "no longer than asked for")
 					assert.Greater(t, credential.ExpiresAt.Sub(before), lifetime-2*time.Second, "and hardly shorter")
-					e.leave(connection, credential)
+					e.cleanup(connection, credential)
 				}
 			})
 		}
@@ -105,13 +105,13 @@ var issueTests = []test{
 	}},
 	{name: "Issue_CancelledBefore", run: func(t *testing.T, e *env) {
 		_, err := e.open().Issue(cancelled(t), e.request())
-		require.ErrorIs(t, e.watch(err), context.Canceled)
+		require.ErrorIs(t, e.checkErr(err), context.Canceled)
 		assert.True(t, provider.ClassOf(err).Definite(), "nothing was made: %v", err)
 		assert.Zero(t, e.Requested(e.suite.Create))
 	}},
 	{name: "Issue_CancelledWhileWaiting", run: func(t *testing.T, e *env) {
 		connection := e.open()
-		e.Disturb(emulator.Fault{Route: e.suite.Create, Delay: time.Hour})
+		e.InjectFault(emulator.Fault{Route: e.suite.Create, Delay: time.Hour})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
@@ -122,7 +122,7 @@ var issueTests = []test{
 		cancel()
 		select {
 		case err := <-done:
-			require.ErrorIs(t, e.watch(err), context.Canceled)
+			require.ErrorIs(t, e.checkErr(err), context.Canceled)
 			assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
 		case <-time.After(5 * time.Second):
 			t.Fatal("Issue does not honour its context")
@@ -204,14 +204,14 @@ var answerTests = []test{
 				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
 				before := e.Requested(e.suite.Create)
 				fault.Route = e.suite.Create
-				e.Disturb(fault)
+				e.InjectFault(fault)
 				request := e.request()
 				_, err := e.tryIssue(connection, request)
 				e.EndFaults()
 				assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
 				assert.Equal(t, before+1, e.Requested(e.suite.Create), "a create is sent once")
 				if finder, ok := connection.(provider.MarkerRevoker); ok {
-					require.NoError(t, e.watch(finder.RevokeMarker(t.Context(), request.Marker)))
+					require.NoError(t, e.checkErr(finder.RevokeMarker(t.Context(), request.Marker)))
 					assert.Zero(t, e.Live(emulator.KindLeased), "what was made is found by its marker and ended")
 				}
 			})
@@ -219,7 +219,7 @@ var answerTests = []test{
 	}},
 	{name: "Issue_StalledAnswerIsAmbiguous", once: true, run: func(t *testing.T, e *env) {
 		connection := e.open(func(config *provider.Config) { config.RequestTimeout = 2 * time.Second })
-		e.Disturb(emulator.Fault{Route: e.suite.Create, Stall: true})
+		e.InjectFault(emulator.Fault{Route: e.suite.Create, Stall: true})
 		_, err := e.tryIssue(connection, e.request())
 		assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
 	}},
@@ -237,7 +237,7 @@ var answerTests = []test{
 			t.Run(strconv.Itoa(status), func(t *testing.T) {
 				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
 				before := e.Requested(e.suite.Create)
-				e.Disturb(emulator.Fault{Route: e.suite.Create, Status: status, Header: map[string]string{"Location": "https://elsewhere.example/login"}})
+				e.InjectFault(emulator.Fault{Route: e.suite.Create, Status: status, Header: map[string]string{"Location": "https://elsewhere.example/login"}})
 				_, err := e.tryIssue(connection, e.request())
 				e.EndFaults()
 				assert.Equal(t, want, provider.ClassOf(err), "%v", err)
@@ -247,18 +247,18 @@ var answerTests = []test{
 	}},
 	{name: "Issue_RateLimitTellsWhenToComeBack", once: true, run: func(t *testing.T, e *env) {
 		connection := e.open()
-		e.Disturb(emulator.Fault{Route: e.suite.Create, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "7"}, Times: 1})
+		e.InjectFault(emulator.Fault{Route: e.suite.Create, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "7"}, Times: 1})
 		_, err := e.tryIssue(connection, e.request())
 		assert.Equal(t, provider.ClassRateLimited, provider.ClassOf(err), "%v", err)
 		assert.Equal(t, 7*time.Second, provider.RetryAfterOf(err))
-		e.Disturb(emulator.Fault{Route: e.suite.Create, Status: http.StatusTooManyRequests, Times: 1})
+		e.InjectFault(emulator.Fault{Route: e.suite.Create, Status: http.StatusTooManyRequests, Times: 1})
 		_, err = e.tryIssue(connection, e.request())
 		assert.Equal(t, provider.ClassRateLimited, provider.ClassOf(err), "%v", err)
 		assert.Equal(t, e.suite.RateLimitPause, provider.RetryAfterOf(err))
 	}},
 	{name: "Issue_WrongContentTypeIsForgiven", once: true, run: func(t *testing.T, e *env) {
 		connection := e.open()
-		e.Disturb(emulator.Fault{Route: e.suite.Create, Header: map[string]string{"Content-Type": "text/html"}})
+		e.InjectFault(emulator.Fault{Route: e.suite.Create, Header: map[string]string{"Content-Type": "text/html"}})
 		e.issue(connection)
 	}},
 	{name: "Errors_EchoedSecretsAreRedacted", once: true, run: func(t *testing.T, e *env) {
@@ -268,12 +268,12 @@ var answerTests = []test{
 				if schema == nil || schema.DisplayAttrs == nil || !schema.DisplayAttrs.Sensitive {
 					continue
 				}
-				e.Disturb(emulator.Fault{Route: "*", Status: status, Body: new(`{"message":"` + value + ` is wrong, ` + value + `"}`)})
+				e.InjectFault(emulator.Fault{Route: "*", Status: status, Body: new(`{"message":"` + value + ` is wrong, ` + value + `"}`)})
 				connection := e.open()
 				_, err := e.tryIssue(connection, e.request())
 				require.Error(t, err)
 				_, err = connection.Check(t.Context())
-				require.Error(t, e.watch(err)) // the test's end looks for the secret
+				require.Error(t, e.checkErr(err)) // the test's end looks for the secret
 				e.EndFaults()
 			}
 		}

@@ -28,7 +28,7 @@ func (e *env) password(string) (string, error) {
 	e.markers++
 	made := fmt.Sprintf("A1a-%028x", e.markers)
 	e.mu.Unlock()
-	e.secret(made)
+	e.addSecret(made)
 	return made, nil
 }
 
@@ -58,15 +58,15 @@ func (e *env) rotate(ctx context.Context, connection provider.Connection) rotati
 	e.t.Helper()
 	driver := connection.(provider.RootRotator)
 	proposed, err := driver.ProposeRoot(e.password)
-	require.NoError(e.t, e.watch(err))
+	require.NoError(e.t, e.checkErr(err))
 	e.secretFields(proposed)
 	before := e.changes()
 	attempt := rotation{marker: e.request().Marker, proposed: proposed}
 	attempt.rotated, attempt.err = driver.RotateRoot(ctx, attempt.marker, maps.Clone(proposed))
 	attempt.changes = e.changes() - before
-	if e.watch(attempt.err) == nil {
+	if e.checkErr(attempt.err) == nil {
 		e.secretFields(attempt.rotated.Fields)
-		e.watch(errors.Join(errorTexts(attempt.rotated.Warnings)...))
+		e.checkErr(errors.Join(errorTexts(attempt.rotated.Warnings)...))
 	}
 	return attempt
 }
@@ -84,7 +84,7 @@ func (e *env) rotated(connection provider.Connection) *provider.RotatedRoot {
 	for name, value := range attempt.proposed {
 		require.Equal(e.t, value, attempt.rotated.Fields[name], "%s is as proposed", name)
 	}
-	require.Equal(e.t, attempt.rotated.Former == nil, attempt.rotated.Undo == nil, "either there are two now, or one has taken the other's place")
+	require.Equal(e.t, attempt.rotated.Previous == nil, attempt.rotated.Undo == nil, "either there are two now, or one has taken the other's place")
 	return attempt.rotated
 }
 
@@ -105,8 +105,8 @@ func (e *env) logsIn(fields map[string]any) error {
 	e.t.Helper()
 	connection := e.openWith(fields)
 	_, err := connection.Check(e.t.Context())
-	if e.watch(err) == nil {
-		require.NoError(e.t, e.watch(connection.Logout(e.t.Context())))
+	if e.checkErr(err) == nil {
+		require.NoError(e.t, e.checkErr(connection.Logout(e.t.Context())))
 	}
 	return err
 }
@@ -131,7 +131,7 @@ func (e *env) secretFields(fields map[string]any) {
 	for name, value := range fields {
 		schema := e.provider.ConfigFields()[name]
 		if text, ok := value.(string); ok && schema != nil && schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive {
-			e.secret(text)
+			e.addSecret(text)
 		}
 	}
 }
@@ -157,7 +157,7 @@ var rotateTests = []test{
 		connection := e.open()
 		for range 2 {
 			proposed, err := connection.(provider.RootRotator).ProposeRoot(e.password)
-			require.NoError(t, e.watch(err))
+			require.NoError(t, e.checkErr(err))
 			for name := range proposed {
 				assert.Contains(t, e.provider.ConfigFields(), name)
 			}
@@ -171,7 +171,7 @@ var rotateTests = []test{
 			return "", refusal
 		})
 		if asked {
-			require.ErrorIs(t, e.watch(err), refusal)
+			require.ErrorIs(t, e.checkErr(err), refusal)
 		}
 	}),
 	rotator("RotateRoot_NewRootWorksAndFormerIsEnded", false, func(t *testing.T, e *env) {
@@ -180,15 +180,15 @@ var rotateTests = []test{
 		connection.Close()
 		require.NoError(t, e.logsIn(rotated.Fields))
 		successor := e.openWith(rotated.Fields)
-		if rotated.Former != nil {
+		if rotated.Previous != nil {
 			require.NoError(t, e.logsIn(nil), "the former works until it is ended")
-			require.NoError(t, e.revoke(successor, rotated.Former))
-			require.NoError(t, e.revoke(successor, rotated.Former), "and again")
+			require.NoError(t, e.revoke(successor, rotated.Previous))
+			require.NoError(t, e.revoke(successor, rotated.Previous), "and again")
 		}
 		e.requireRefused(nil)
 		require.NoError(t, e.logsIn(rotated.Fields))
 		credential := e.issue(successor)
-		e.leave(successor, credential)
+		e.cleanup(successor, credential)
 	}),
 	rotator("RotateRoot_CanBeRepeated", true, func(t *testing.T, e *env) {
 		fields := map[string]any(nil)
@@ -198,8 +198,8 @@ var rotateTests = []test{
 			former.Close()
 			before := fields
 			fields = merged(fields, rotated.Fields)
-			if rotated.Former != nil {
-				require.NoError(t, e.revoke(e.openWith(fields), rotated.Former))
+			if rotated.Previous != nil {
+				require.NoError(t, e.revoke(e.openWith(fields), rotated.Previous))
 			}
 			e.requireRefused(before)
 			require.NoError(t, e.logsIn(fields))
@@ -214,10 +214,10 @@ var rotateTests = []test{
 		rotated := e.rotated(connection)
 		connection.Close()
 		successor := e.openWith(rotated.Fields)
-		if rotated.Former != nil {
-			require.NoError(t, e.revoke(successor, rotated.Former))
+		if rotated.Previous != nil {
+			require.NoError(t, e.revoke(successor, rotated.Previous))
 		}
-		if !rotated.MayEndCredentials {
+		if !rotated.InvalidatesCredentials {
 			assert.True(t, e.works(credential))
 		}
 		if e.provider.Capabilities().Revokes {
@@ -231,11 +231,11 @@ var rotateTests = []test{
 		if rotated.Undo == nil {
 			t.Skip("the new one has taken the place of the former")
 		}
-		e.Disturb(emulator.Fault{Route: emulator.AnyRoute, DropBefore: true})
-		require.Error(t, e.watch(rotated.Undo(t.Context())))
+		e.InjectFault(emulator.Fault{Route: emulator.AnyRoute, DropBefore: true})
+		require.Error(t, e.checkErr(rotated.Undo(t.Context())))
 		e.EndFaults()
 		for range 2 {
-			require.NoError(t, e.watch(rotated.Undo(t.Context())))
+			require.NoError(t, e.checkErr(rotated.Undo(t.Context())))
 			e.requireRefused(rotated.Fields)
 			require.NoError(t, e.logsIn(nil))
 		}
@@ -247,7 +247,7 @@ var rotateTests = []test{
 				// Retries are allowed, and must not happen.
 				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
 				fault.Route = e.suite.RotateRoute
-				e.Disturb(fault)
+				e.InjectFault(fault)
 				attempt := e.rotate(t.Context(), connection)
 				e.EndFaults()
 				connection.Close()
@@ -270,7 +270,7 @@ var rotateTests = []test{
 			t.Run(fmt.Sprint(status), func(t *testing.T) {
 				e := e.again(t)
 				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
-				e.Disturb(emulator.Fault{Route: e.suite.RotateRoute, Status: status})
+				e.InjectFault(emulator.Fault{Route: e.suite.RotateRoute, Status: status})
 				attempt := e.rotate(t.Context(), connection)
 				e.EndFaults()
 				connection.Close()

@@ -3,7 +3,7 @@
 // [Suite] describes a vendor and its emulated twin, and [Suite.Run] turns each sentence of the contract into
 // a subtest: first with the twin as it is by default, which is the reading that is hardest on a client, then
 // again for every choice that the vendor's documents leave open. [Acceptance] does the same in short at the real
-// product. [Twin] is for a driver's own tests; [Clock] and [Sessions] are the stand-ins for the time and for the
+// product. [Instance] is for a driver's own tests; [Clock] and [Sessions] are the stand-ins for the time and for the
 // engine's storage.
 package providertest
 
@@ -26,7 +26,7 @@ import (
 type Suite struct {
 	// New makes the provider.
 	New func() provider.Provider
-	// Twin is the emulated vendor, of the same name.
+	// Instance is the emulated vendor, of the same name.
 	Twin emulator.Vendor
 	// Create is the operation, in the twin's request log, that makes a credential.
 	Create string
@@ -53,8 +53,8 @@ type Suite struct {
 	Gone []int
 	// Unlimited are switches that lift the vendor's limit on live credentials. Optional.
 	Unlimited map[string]string
-	// FindsAll says that the vendor lists every credential to a Finder.
-	FindsAll bool
+	// ListsAll says that the vendor lists every credential to a Finder.
+	ListsAll bool
 	// Variants are the undocumented choices under which everything must hold too.
 	Variants []Variant
 }
@@ -71,8 +71,8 @@ type Variant struct {
 	// LoginOwnsCredentials says that the vendor ends the credentials together with the login they were made
 	// by, so that what is promised about them does not hold.
 	LoginOwnsCredentials bool
-	// FindsAll says that the vendor lists every credential to a Finder, although it need not.
-	FindsAll bool
+	// ListsAll says that the vendor lists every credential to a Finder, although it need not.
+	ListsAll bool
 	// SeesLimit says that the connection can tell when the vendor's limit on live credentials is reached, and
 	// keeps it even where Suite.Unlimited lifts it.
 	SeesLimit bool

@@ -73,7 +73,7 @@ func TestBootstrap_UndoDeletesTheKey(t *testing.T) {
 	m := newManager(t)
 	made, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 	require.NoError(t, err)
-	m.Disturb(emulator.Fault{Route: "deleteApiKey", DropBefore: true, Times: 1})
+	m.InjectFault(emulator.Fault{Route: "deleteApiKey", DropBefore: true, Times: 1})
 	require.Error(t, made.Undo(t.Context()))
 	require.NoError(t, made.Undo(t.Context()))
 	require.NoError(t, made.Undo(t.Context()), "and again")
@@ -94,7 +94,7 @@ func TestBootstrap_RefusedLogin(t *testing.T) {
 
 func TestBootstrap_EchoedSecretsAreRedacted(t *testing.T) {
 	m := newManager(t)
-	m.Disturb(emulator.Fault{Route: "createSession", Status: http.StatusBadRequest, Body: new(`{"message":"hunter2hunter2 and 112233 are wrong"}`)})
+	m.InjectFault(emulator.Fault{Route: "createSession", Status: http.StatusBadRequest, Body: new(`{"message":"hunter2hunter2 and 112233 are wrong"}`)})
 	_, err := m.open(m.login(fields{"password": "hunter2hunter2", "mfa_code": "112233"})).Bootstrap(t.Context(), rootMarker)
 	assert.NotContains(t, err.Error(), "hunter2")
 	assert.NotContains(t, err.Error(), "112233")
@@ -141,7 +141,7 @@ func TestBootstrap_LostLogin_IsUnavailableAndNothingIsMade(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			fault.Route = "createSession"
-			m.Disturb(fault)
+			m.InjectFault(fault)
 			_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 			assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
 			assert.Len(t, m.answered(), 1, "sent once")
@@ -151,7 +151,7 @@ func TestBootstrap_LostLogin_IsUnavailableAndNothingIsMade(t *testing.T) {
 
 func TestBootstrap_WrongAddress_NamesTheField(t *testing.T) {
 	m := newManager(t)
-	m.Disturb(emulator.Fault{Route: "createSession", Status: http.StatusNotFound})
+	m.InjectFault(emulator.Fault{Route: "createSession", Status: http.StatusNotFound})
 	_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassInvalid, failure.Class)
@@ -167,7 +167,7 @@ func TestBootstrap_LostCreate_IsAmbiguousAndFoundByItsMarker(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			fault.Route = "createApiKey"
-			m.Disturb(fault)
+			m.InjectFault(fault)
 			_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 			failure := refusal(t, err)
 			assert.Equal(t, provider.ClassAmbiguous, failure.Class)
@@ -179,8 +179,8 @@ func TestBootstrap_LostCreate_IsAmbiguousAndFoundByItsMarker(t *testing.T) {
 
 func TestBootstrap_LostCreateThatCannotBeFound_NamesTheKey(t *testing.T) {
 	m := newManager(t)
-	m.Disturb(emulator.Fault{Route: "createApiKey", DropAfter: true})
-	m.Disturb(emulator.Fault{Route: "searchApiKeys", DropBefore: true})
+	m.InjectFault(emulator.Fault{Route: "createApiKey", DropAfter: true})
+	m.InjectFault(emulator.Fault{Route: "searchApiKeys", DropBefore: true})
 	_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class)
@@ -195,7 +195,7 @@ func TestBootstrap_DefiniteRefusals(t *testing.T) {
 		http.StatusServiceUnavailable: provider.ClassUnavailable,
 	} {
 		m := newManager(t)
-		m.Disturb(emulator.Fault{Route: "createApiKey", Status: status})
+		m.InjectFault(emulator.Fault{Route: "createApiKey", Status: status})
 		_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 		assert.Equal(t, class, provider.ClassOf(err), "%v", err)
 	}
@@ -216,7 +216,7 @@ func TestBootstrap_KeyThatDoesNotWork_IsDeleted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			test.fault.Route = "describeCurrentApiKey"
-			m.Disturb(test.fault)
+			m.InjectFault(test.fault)
 			_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 			assert.Equal(t, test.class, provider.ClassOf(err), "%v", err)
 			assert.Equal(t, 1, m.Live(emulator.KindLogin))
@@ -226,8 +226,8 @@ func TestBootstrap_KeyThatDoesNotWork_IsDeleted(t *testing.T) {
 
 func TestBootstrap_KeyThatDoesNotWorkAndCannotBeDeleted_IsAmbiguous(t *testing.T) {
 	m := newManager(t)
-	m.Disturb(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusUnauthorized})
-	m.Disturb(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
+	m.InjectFault(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusUnauthorized})
+	m.InjectFault(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
 	_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class)

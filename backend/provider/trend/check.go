@@ -16,16 +16,16 @@ const expiryNotice = 14 * 24 * time.Hour
 // refused a moment ago.
 func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	if c.root.once != nil {
-		return nil, c.ready(opCurrent)
+		return nil, c.checkUsable(opCurrent)
 	}
 	own, err := c.api.current(ctx)
 	if err != nil {
-		return nil, c.judgeCurrent(err)
+		return nil, c.classifyCurrent(err)
 	}
-	c.refusals.forget()
+	c.refusals.reset()
 	result := &provider.CheckResult{Identity: own.KeyName, Details: details(own)}
 	if own.expires() {
-		result.RootExpiresAt = c.api.clock.here(time.UnixMilli(*own.ExpiryDate))
+		result.RootExpiresAt = c.api.clock.toLocal(time.UnixMilli(*own.ExpiryDate))
 		if left := result.RootExpiresAt.Sub(c.clock.Now()); left < expiryNotice {
 			result.Warnings = append(result.Warnings, fmt.Sprintf(
 				"the management key expires at %s and cannot extend itself: move its expiry at the manager, or write another key to config/%s",

@@ -97,7 +97,7 @@ func TestRefusedKey_CheckAsksAnywayAndClearsTheMemory(t *testing.T) {
 func TestRefusedKey_ManyAtOnceAtFirst_AskOnce(t *testing.T) {
 	m := newManager(t)
 	conn := m.open(fields{"api_key": "1:wrong"})
-	m.Disturb(emulator.Fault{Route: "describeCurrentApiKey", Delay: 200 * time.Millisecond})
+	m.InjectFault(emulator.Fault{Route: "describeCurrentApiKey", Delay: 200 * time.Millisecond})
 	var group sync.WaitGroup
 	for range 20 {
 		group.Go(func() {
@@ -137,8 +137,8 @@ func TestMissingRight_OrRefusedKey_IsLeftOpenWhenItCannotBeTold(t *testing.T) {
 	m := newManager(t)
 	conn := m.open(m.rootKey())
 	m.issue(conn)
-	m.Disturb(emulator.Fault{Route: "createApiKey", Status: http.StatusForbidden})
-	m.Disturb(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusServiceUnavailable})
+	m.InjectFault(emulator.Fault{Route: "createApiKey", Status: http.StatusForbidden})
+	m.InjectFault(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusServiceUnavailable})
 	_, err := conn.Issue(t.Context(), hour(nil))
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassForbidden, failure.Class)

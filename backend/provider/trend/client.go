@@ -67,7 +67,7 @@ func (c *client) send(ctx context.Context, request httpclient.Request) (*httpcli
 	if err != nil {
 		return nil, err
 	}
-	c.clock.learn(response)
+	c.clock.observe(response)
 	return response, nil
 }
 
@@ -97,7 +97,7 @@ func (c *client) createKey(ctx context.Context, wanted newKey) (*apiKey, error) 
 		case response.Status == http.StatusNotFound:
 			// The status for a role that does not exist is not documented.
 			failure.Class = provider.ClassInvalid
-			failure.Remedy = "check the ID of the administrator role, and that " + c.rightAddress()
+			failure.Remedy = "check the ID of the administrator role, and that " + c.addressHint()
 		case failure.Class == provider.ClassInvalid && failure.Remedy == "":
 			failure.Remedy = "check the ID of the administrator role, locale and time zone"
 		}
@@ -108,7 +108,7 @@ func (c *client) createKey(ctx context.Context, wanted newKey) (*apiKey, error) 
 		return &made, err
 	}
 	if made.ID == 0 || made.SecretKey == "" {
-		return &made, response.Misunderstood("the answer holds no ID or no secretKey")
+		return &made, response.UnexpectedResponse("the answer holds no ID or no secretKey")
 	}
 	return &made, nil
 }
@@ -126,7 +126,7 @@ func (c *client) modifyKey(ctx context.Context, id int, change keyChange) (*apiK
 
 // oneKey sends a repeatable request whose answer is a key.
 func (c *client) oneKey(ctx context.Context, request httpclient.Request) (*apiKey, error) {
-	request.Repeatable = true
+	request.Idempotent = true
 	response, err := c.send(ctx, request)
 	if err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func (c *client) oneKey(ctx context.Context, request httpclient.Request) (*apiKe
 // deleteKey deletes an API key: DELETE /apikeys/{id}. That 204 is the status of success is inferred; any 2xx
 // is accepted, as the vendor's SDK does. ClassNotFound is the answer for a key that does not exist.
 func (c *client) deleteKey(ctx context.Context, id int) error {
-	response, err := c.send(ctx, httpclient.Request{Op: opDelete, Method: http.MethodDelete, Path: keyPath(id), Repeatable: true})
+	response, err := c.send(ctx, httpclient.Request{Op: opDelete, Method: http.MethodDelete, Path: keyPath(id), Idempotent: true})
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (c *client) deleteKey(ctx context.Context, id int) error {
 		return c.refusal(response)
 	}
 	if response.IsHTML() {
-		return response.Misunderstood("the answer to a deletion is an HTML page")
+		return response.UnexpectedResponse("the answer to a deletion is an HTML page")
 	}
 	return nil
 }
@@ -161,7 +161,7 @@ func (c *client) deleteKey(ctx context.Context, id int) error {
 func (c *client) keysNamed(ctx context.Context, name string) ([]apiKey, error) {
 	var found keysAnswer
 	err := c.read(ctx, httpclient.Request{
-		Op: opSearch, Method: http.MethodPost, Path: "/apikeys/search", JSON: searchByName("keyName", name), Repeatable: true,
+		Op: opSearch, Method: http.MethodPost, Path: "/apikeys/search", JSON: searchByName("keyName", name), Idempotent: true,
 	}, &found)
 	if err != nil {
 		return nil, err
@@ -180,7 +180,7 @@ func (c *client) keysNamed(ctx context.Context, name string) ([]apiKey, error) {
 func (c *client) roleID(ctx context.Context, name string) (int, error) {
 	var found rolesAnswer
 	err := c.read(ctx, httpclient.Request{
-		Op: opSearchRoles, Method: http.MethodPost, Path: "/roles/search", JSON: searchByName("name", name), Repeatable: true,
+		Op: opSearchRoles, Method: http.MethodPost, Path: "/roles/search", JSON: searchByName("name", name), Idempotent: true,
 	}, &found)
 	if err != nil {
 		return 0, err
@@ -206,7 +206,7 @@ func (c *client) roleID(ctx context.Context, name string) (int, error) {
 
 // current reads what the login's own key is: GET /apikeys/current.
 func (c *client) current(ctx context.Context) (*currentKey, error) {
-	response, err := c.send(ctx, httpclient.Request{Op: opCurrent, Path: "/apikeys/current", Repeatable: true})
+	response, err := c.send(ctx, httpclient.Request{Op: opCurrent, Path: "/apikeys/current", Idempotent: true})
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (c *client) current(ctx context.Context) (*currentKey, error) {
 		return nil, err
 	}
 	if own.ID == 0 {
-		return nil, response.Misunderstood("the answer holds no ID")
+		return nil, response.UnexpectedResponse("the answer holds no ID")
 	}
 	return &own, nil
 }
@@ -250,7 +250,7 @@ func (c *client) createSession(ctx context.Context, user sessionRequest) (login,
 		haveSID = haveSID || cookie.Name == "sID" && cookie.Value != ""
 	}
 	if answer.RID == "" || !haveSID {
-		return login{}, response.Misunderstood("the answer holds no RID or no cookie sID")
+		return login{}, response.UnexpectedResponse("the answer holds no RID or no cookie sID")
 	}
 	opened.header.Set("Cookie", strings.Join(cookies, "; "))
 	return opened, nil
@@ -259,7 +259,7 @@ func (c *client) createSession(ctx context.Context, user sessionRequest) (login,
 // keyPath is the path of one API key.
 func keyPath(id int) string { return "/apikeys/" + strconv.Itoa(id) }
 
-// rightAddress is what to check about the address.
-func (c *client) rightAddress() string {
+// addressHint is what to check about the address.
+func (c *client) addressHint() string {
 	return "the address in config/" + c.config + " is https://<manager>:4119/api or https://app.deepsecurity.trendmicro.com/api"
 }

@@ -24,9 +24,9 @@ type managerClock struct {
 	ahead time.Duration // at most how far it is ahead of ours; negative when behind
 }
 
-// learn takes the time from an answer. One without a Date header leaves what is known; at first that is our
+// observe takes the time from an answer. One without a Date header leaves what is known; at first that is our
 // own clock.
-func (c *managerClock) learn(answer *httpclient.Response) {
+func (c *managerClock) observe(answer *httpclient.Response) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked = true
@@ -42,9 +42,9 @@ func (c *managerClock) known() bool {
 	return c.asked
 }
 
-// in returns the expiryDate of a key that shall live that long. It is a whole second, so that a manager that
+// toServer returns the expiryDate of a key that shall live that long. It is a whole second, so that a manager that
 // keeps no fractions keeps all of it.
-func (c *managerClock) in(lifetime time.Duration) time.Time {
+func (c *managerClock) toServer(lifetime time.Duration) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wanted := c.local.Now().Add(c.ahead).Add(lifetime)
@@ -54,8 +54,8 @@ func (c *managerClock) in(lifetime time.Duration) time.Time {
 	return wanted
 }
 
-// here returns a time of the manager's on our clock.
-func (c *managerClock) here(theirs time.Time) time.Time {
+// toLocal returns a time of the manager's on our clock.
+func (c *managerClock) toLocal(theirs time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return theirs.Add(-c.ahead).UTC()

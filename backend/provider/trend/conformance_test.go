@@ -36,7 +36,7 @@ func suite() providertest.Suite {
 		Use:            use,
 		RateLimitPause: time.Minute,
 		RotateRoute:    "createApiKey",
-		FindsAll:       true,
+		ListsAll:       true,
 		Variants: []providertest.Variant{
 			providertest.Switched("missing_api_version", "404"),
 			providertest.Switched("bad_secret_status", "403"),

@@ -19,12 +19,12 @@ import (
 const marker = "vault-test-reader-1"
 
 // manager is an emulated Deep Security Manager.
-type manager struct{ *providertest.Twin }
+type manager struct{ *providertest.Instance }
 
 // newManager serves the manager for the length of a test, with switches given as name and value in turn.
 func newManager(t *testing.T, switches ...string) *manager {
 	t.Helper()
-	return &manager{providertest.StartTwin(t, twin.New(), switches...)}
+	return &manager{providertest.StartInstance(t, twin.New(), switches...)}
 }
 
 // fields is a set of config fields.
@@ -49,7 +49,7 @@ type connection interface {
 	provider.Renewer
 	provider.Revoker
 	provider.MarkerRevoker
-	provider.Finder
+	provider.Lister
 	provider.Bootstrapper
 	provider.RootRotator
 }

@@ -74,7 +74,7 @@ func TestIssue_MadeExpiredAndPurgedAlready_IsRefused(t *testing.T) {
 
 func TestIssue_MadeExpiredAndNoWayToDelete_IsAmbiguous(t *testing.T) {
 	m := newManager(t, "expiry_precision", "day_start")
-	m.Disturb(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
+	m.InjectFault(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
 	_, err := m.open(m.rootKey()).Issue(t.Context(), hour(nil))
 	assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
 }
@@ -161,10 +161,10 @@ func TestRenew_RefusalOfAKeyThatLives_IsPassedOn(t *testing.T) {
 	m := newManager(t)
 	conn := m.open(m.rootKey())
 	credential := m.issue(conn)
-	m.Disturb(emulator.Fault{Route: "modifyApiKey", Status: http.StatusBadRequest})
+	m.InjectFault(emulator.Fault{Route: "modifyApiKey", Status: http.StatusBadRequest})
 	_, err := conn.Renew(t.Context(), credential.Handle, 2*time.Hour)
 	assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
-	m.Disturb(emulator.Fault{Route: "describeApiKey", DropBefore: true})
+	m.InjectFault(emulator.Fault{Route: "describeApiKey", DropBefore: true})
 	_, err = conn.Renew(t.Context(), credential.Handle, 2*time.Hour)
 	assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
 }

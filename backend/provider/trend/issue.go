@@ -38,18 +38,18 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 	if request.Lifetime < time.Second {
 		return nil, &provider.Error{Class: provider.ClassInvalid, Op: opCreate, Field: "ttl", Message: "a key lives for 1s at least"}
 	}
-	if err := c.ready(opCreate); err != nil {
+	if err := c.checkUsable(opCreate); err != nil {
 		return nil, err
 	}
-	if err := c.hello(ctx); err != nil {
+	if err := c.handshake(ctx); err != nil {
 		return nil, err
 	}
 	if settings.roleID == 0 {
 		if settings.roleID, err = c.api.roleID(ctx, settings.roleName); err != nil {
-			return nil, c.judge(ctx, err, rightsRoles+", or use "+fieldRoleID+" in the role")
+			return nil, c.classify(ctx, err, rightsRoles+", or use "+fieldRoleID+" in the role")
 		}
 	}
-	asked := c.api.clock.in(request.Lifetime)
+	asked := c.api.clock.toServer(request.Lifetime)
 	made, err := c.api.createKey(ctx, newKey{
 		KeyName:     request.Marker,
 		Description: settings.describe(request.Description),
@@ -60,16 +60,16 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 	})
 	switch {
 	case err != nil && made != nil:
-		return nil, c.endUnknown(ctx, request.Marker, err)
+		return nil, c.revokeUnknown(ctx, request.Marker, err)
 	case err != nil:
-		return nil, c.judge(ctx, err, rightsCreate)
+		return nil, c.classify(ctx, err, rightsCreate)
 	}
 	return c.credential(ctx, request.Marker, made, asked)
 }
 
-// endUnknown ends a key that was made and cannot be used. The error stays ambiguous whatever comes of it, so
+// revokeUnknown ends a key that was made and cannot be used. The error stays ambiguous whatever comes of it, so
 // that the engine looks for the marker too.
-func (c *connection) endUnknown(ctx context.Context, marker string, cause error) error {
+func (c *connection) revokeUnknown(ctx context.Context, marker string, cause error) error {
 	outcome := "the key that was made was deleted"
 	if err := c.api.deleteNamed(ctx, marker); err != nil {
 		outcome = "the key that was made could not be deleted yet: " + err.Error()
@@ -89,11 +89,11 @@ func (c *connection) credential(ctx context.Context, marker string, made *apiKey
 		warnings = append(warnings, "the expiry that the manager has stored could not be read: "+err.Error())
 	case !kept:
 		warnings = append(warnings, "the manager has not kept the key's expiry: the key ends with its lease, but not by itself")
-	case end.Before(c.api.clock.here(asked).Add(-time.Second)):
+	case end.Before(c.api.clock.toLocal(asked).Add(-time.Second)):
 		warnings = append(warnings, fmt.Sprintf("the manager has set the key's expiry to %s, earlier than was asked", end.Format(time.RFC3339)))
 	}
 	if !end.After(c.clock.Now()) {
-		return nil, c.endExpired(ctx, made.ID)
+		return nil, c.revokeExpired(ctx, made.ID)
 	}
 	content, err := json.Marshal(handle{handleVersion, made.ID, marker})
 	if err != nil {
@@ -107,14 +107,14 @@ func (c *connection) credential(ctx context.Context, marker string, made *apiKey
 		Handle:    content,
 		ExpiresAt: end,
 		// Also when the stored expiry could not be read: the engine then tries longer, which does no harm.
-		OutlivesExpiry: !kept,
-		Warnings:       warnings,
+		ExpiryNotEnforced: !kept,
+		Warnings:          warnings,
 	}, nil
 }
 
-// endExpired deletes a key that was made expired. The vendor's console sets a date without a time; whether
+// revokeExpired deletes a key that was made expired. The vendor's console sets a date without a time; whether
 // the manager keeps more of expiryDate is not documented.
-func (c *connection) endExpired(ctx context.Context, id int) error {
+func (c *connection) revokeExpired(ctx context.Context, id int) error {
 	failure := &provider.Error{
 		Class: provider.ClassInvalid, Op: opCreate, Field: "ttl",
 		Message: "the manager has stored an expiry that has passed already, and the key was deleted",
@@ -134,13 +134,13 @@ func (c *connection) end(ctx context.Context, id int, shown *apiKey, asked time.
 	if !shown.expires() {
 		// Members that are not set are omitted from answers, so it may be this answer or the key that has none.
 		if shown, err = c.api.describeKey(ctx, id); err != nil {
-			return c.api.clock.here(asked), false, err
+			return c.api.clock.toLocal(asked), false, err
 		}
 	}
 	if !shown.expires() {
-		return c.api.clock.here(asked), false, nil
+		return c.api.clock.toLocal(asked), false, nil
 	}
-	return c.api.clock.here(time.UnixMilli(*shown.ExpiryDate)), true, nil
+	return c.api.clock.toLocal(time.UnixMilli(*shown.ExpiryDate)), true, nil
 }
 
 // Renew moves the key's expiry, to a later time or an earlier one: the key works until at least now plus
@@ -150,20 +150,20 @@ func (c *connection) Renew(ctx context.Context, content json.RawMessage, lifetim
 	if err != nil {
 		return time.Time{}, err
 	}
-	if err := c.ready(opModify); err != nil {
+	if err := c.checkUsable(opModify); err != nil {
 		return time.Time{}, err
 	}
-	if err := c.hello(ctx); err != nil {
+	if err := c.handshake(ctx); err != nil {
 		return time.Time{}, err
 	}
-	asked := c.api.clock.in(lifetime)
+	asked := c.api.clock.toServer(lifetime)
 	changed, err := c.api.modifyKey(ctx, leased.ID, keyChange{ExpiryDate: asked.UnixMilli()})
 	switch httpclient.StatusOf(err) {
 	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity:
-		changed, err = c.unmoved(ctx, leased.ID, asked, err)
+		changed, err = c.expiryRejected(ctx, leased.ID, asked, err)
 	}
 	if err != nil {
-		return time.Time{}, c.judge(ctx, err, rightsEdit)
+		return time.Time{}, c.classify(ctx, err, rightsEdit)
 	}
 	if changed.KeyName != "" && changed.KeyName != leased.Name {
 		return time.Time{}, notOurs(leased)
@@ -174,17 +174,17 @@ func (c *connection) Renew(ctx context.Context, content json.RawMessage, lifetim
 	end, _, err := c.end(ctx, leased.ID, changed, asked)
 	switch {
 	case err != nil:
-		return time.Time{}, c.judge(ctx, err, rightsView)
+		return time.Time{}, c.classify(ctx, err, rightsView)
 	case !end.After(c.clock.Now()):
 		return time.Time{}, ended("the key has expired")
 	}
 	return end, nil
 }
 
-// unmoved is for an expiry that the manager refuses to move. Whether it extends a key that has expired, and
+// expiryRejected is for an expiry that the manager refuses to move. Whether it extends a key that has expired, and
 // whether it moves an expiry to an earlier time, is not documented: the key itself tells whether it has ended,
 // or lives long enough as it is.
-func (c *connection) unmoved(ctx context.Context, id int, asked time.Time, refusal error) (*apiKey, error) {
+func (c *connection) expiryRejected(ctx context.Context, id int, asked time.Time, refusal error) (*apiKey, error) {
 	found, err := c.api.describeKey(ctx, id)
 	switch {
 	case provider.ClassOf(err) == provider.ClassNotFound:
@@ -193,7 +193,7 @@ func (c *connection) unmoved(ctx context.Context, id int, asked time.Time, refus
 		return nil, refusal
 	}
 	stored := time.UnixMilli(*found.ExpiryDate)
-	if stored.Before(asked) && c.api.clock.here(stored).After(c.clock.Now()) {
+	if stored.Before(asked) && c.api.clock.toLocal(stored).After(c.clock.Now()) {
 		return nil, refusal
 	}
 	return found, nil

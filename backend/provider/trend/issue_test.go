@@ -67,7 +67,7 @@ func TestIssue_AsksForTheTimeOnceAConnection(t *testing.T) {
 
 func TestIssue_WithoutADateHeader_GoesByOurClock(t *testing.T) {
 	m := newManager(t)
-	m.Disturb(emulator.Fault{Route: emulator.AnyRoute, Header: map[string]string{"Date": "none"}})
+	m.InjectFault(emulator.Fault{Route: emulator.AnyRoute, Header: map[string]string{"Date": "none"}})
 	credential := m.issue(m.open(m.rootKey()))
 	assert.Equal(t, m.Clock.Now().Add(time.Hour), credential.ExpiresAt)
 }
@@ -156,7 +156,7 @@ func TestIssue_AnswerWithoutSecret_DeletesTheKeyAndIsAmbiguous(t *testing.T) {
 			m := newManager(t)
 			// What the manager makes of the request is what somebody else made of the same name.
 			m.Act("create_key", "name", marker)
-			m.Disturb(emulator.Fault{Route: "createApiKey", Body: new(body), Times: 1})
+			m.InjectFault(emulator.Fault{Route: "createApiKey", Body: new(body), Times: 1})
 			_, err := m.open(m.rootKey()).Issue(t.Context(), hour(nil))
 			failure := refusal(t, err)
 			assert.Equal(t, provider.ClassAmbiguous, failure.Class)
@@ -168,8 +168,8 @@ func TestIssue_AnswerWithoutSecret_DeletesTheKeyAndIsAmbiguous(t *testing.T) {
 
 func TestIssue_AnswerWithoutSecretAndNoWayToDelete_IsAmbiguous(t *testing.T) {
 	m := newManager(t)
-	m.Disturb(emulator.Fault{Route: "createApiKey", Body: new("{}"), Times: 1})
-	m.Disturb(emulator.Fault{Route: "searchApiKeys", DropBefore: true})
+	m.InjectFault(emulator.Fault{Route: "createApiKey", Body: new("{}"), Times: 1})
+	m.InjectFault(emulator.Fault{Route: "searchApiKeys", DropBefore: true})
 	_, err := m.open(m.rootKey()).Issue(t.Context(), hour(nil))
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class)
@@ -205,7 +205,7 @@ func TestRevokeMarker_StillListedAfterwards_IsAnError(t *testing.T) {
 	m := newManager(t)
 	conn := m.open(m.rootKey())
 	m.issue(conn)
-	m.Disturb(emulator.Fault{Route: "deleteApiKey", Status: http.StatusNoContent, Body: new("")})
+	m.InjectFault(emulator.Fault{Route: "deleteApiKey", Status: http.StatusNoContent, Body: new("")})
 	err := conn.RevokeMarker(t.Context(), marker)
 	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
 }
@@ -214,7 +214,7 @@ func TestRevoke_404OfAProxy_IsNotTakenForTheKeys(t *testing.T) {
 	m := newManager(t)
 	conn := m.open(m.rootKey())
 	credential := m.issue(conn)
-	m.Disturb(emulator.Fault{Route: emulator.AnyRoute, Status: http.StatusNotFound, Body: new("<html>no such page</html>")})
+	m.InjectFault(emulator.Fault{Route: emulator.AnyRoute, Status: http.StatusNotFound, Body: new("<html>no such page</html>")})
 	failure := refusal(t, conn.Revoke(t.Context(), credential.Handle))
 	assert.Equal(t, provider.ClassInvalid, failure.Class)
 	assert.Equal(t, "address", failure.Field)

@@ -42,21 +42,21 @@ func (c *client) refusal(response *httpclient.Response) *provider.Error {
 func (c *client) atFixedPath(failure *provider.Error) *provider.Error {
 	if failure.Class == provider.ClassNotFound {
 		failure.Class, failure.Field = provider.ClassInvalid, "address"
-		failure.Remedy = "check that " + c.rightAddress()
+		failure.Remedy = "check that " + c.addressHint()
 	}
 	return failure
 }
 
-// refusals remembers that the manager refused the key. Safe for concurrent use. The zero value remembers
+// authBackoff remembers that the manager refused the key. Safe for concurrent use. The zero value remembers
 // nothing.
-type refusals struct {
+type authBackoff struct {
 	mu      sync.Mutex
 	failure *provider.Error
 	until   time.Time
 }
 
-// remembered returns the refusal while it lasts.
-func (r *refusals) remembered(now time.Time) error {
+// err returns the refusal while it lasts.
+func (r *authBackoff) err(now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	left := r.until.Sub(now)
@@ -69,28 +69,28 @@ func (r *refusals) remembered(now time.Time) error {
 	return &again
 }
 
-// remember keeps a refusal for a while.
-func (r *refusals) remember(failure *provider.Error, now time.Time) {
+// observe keeps a refusal for a while.
+func (r *authBackoff) observe(failure *provider.Error, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	failure.RetryAfter = max(failure.RetryAfter, refusalPause)
 	r.failure, r.until = failure, now.Add(failure.RetryAfter)
 }
 
-// forget is for when the key has been accepted.
-func (r *refusals) forget() {
+// reset is for when the key has been accepted.
+func (r *authBackoff) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failure = nil
 }
 
-// judge finds out what an answer that can mean two things means, by asking the manager who the management key
+// classify finds out what an answer that can mean two things means, by asking the manager who the management key
 // is, which needs no right. rights are what the call needs.
 //
 // Neither 401 nor 403 is documented for a key that is wrong, expired or locked out, and 403 is documented for
 // a missing right. And 404 is documented for a key that does not exist, but is also what a wrong address, or a
 // proxy in between, answers to everything; taken for the former it would leave a live key behind.
-func (c *connection) judge(ctx context.Context, err error, rights string) error {
+func (c *connection) classify(ctx context.Context, err error, rights string) error {
 	failure, ok := errors.AsType[*provider.Error](err)
 	if !ok {
 		return err
@@ -100,7 +100,7 @@ func (c *connection) judge(ctx context.Context, err error, rights string) error 
 		return c.refusedKey(failure)
 	case failure.Class == provider.ClassNotFound:
 		if _, probe := c.api.current(ctx); probe != nil {
-			return c.judgeCurrent(probe)
+			return c.classifyCurrent(probe)
 		}
 		return failure
 	case httpclient.StatusOf(err) != http.StatusForbidden:
@@ -118,8 +118,8 @@ func (c *connection) judge(ctx context.Context, err error, rights string) error 
 	return failure
 }
 
-// judgeCurrent is judge for the question who the key is.
-func (c *connection) judgeCurrent(err error) error {
+// classifyCurrent is judge for the question who the key is.
+func (c *connection) classifyCurrent(err error) error {
 	failure, ok := errors.AsType[*provider.Error](err)
 	if ok && keyIsRefused(err) {
 		return c.refusedKey(failure)
@@ -138,6 +138,6 @@ func (c *connection) refusedKey(failure *provider.Error) error {
 	failure.Class = provider.ClassUnauthenticated
 	failure.Remedy = "check " + fieldAPIKey + " in config/" + c.api.config +
 		"; at the manager (Administration, User Management, API Keys) the key may have expired, been locked out or been deleted"
-	c.refusals.remember(failure, c.clock.Now())
+	c.refusals.observe(failure, c.clock.Now())
 	return failure
 }

@@ -17,7 +17,7 @@ func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error 
 	if err != nil {
 		return err
 	}
-	if err := c.ready(opDelete); err != nil {
+	if err := c.checkUsable(opDelete); err != nil {
 		return err
 	}
 	if leased.ID == c.root.apiKeyID {
@@ -32,7 +32,7 @@ func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error 
 	}
 	err = c.api.deleteKey(ctx, leased.ID)
 	if err != nil && provider.ClassOf(err) != provider.ClassNotFound {
-		return c.judge(ctx, err, rightsDelete)
+		return c.classify(ctx, err, rightsDelete)
 	}
 	gone, err = c.keyIsGone(ctx, leased)
 	if err == nil && !gone {
@@ -49,7 +49,7 @@ func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error 
 func (c *connection) keyIsGone(ctx context.Context, leased handle) (bool, error) {
 	shown, err := c.api.describeKey(ctx, leased.ID)
 	if err != nil {
-		err = c.judge(ctx, err, rightsView)
+		err = c.classify(ctx, err, rightsView)
 		if provider.ClassOf(err) == provider.ClassNotFound {
 			return true, nil
 		}
@@ -72,10 +72,10 @@ func notOurs(leased handle) error {
 
 // RevokeMarker deletes the key of that name.
 func (c *connection) RevokeMarker(ctx context.Context, marker string) error {
-	if err := c.ready(opSearch); err != nil {
+	if err := c.checkUsable(opSearch); err != nil {
 		return err
 	}
-	return c.judge(ctx, c.api.deleteNamed(ctx, marker), rightsView+" and "+rightsDelete)
+	return c.classify(ctx, c.api.deleteNamed(ctx, marker), rightsView+" and "+rightsDelete)
 }
 
 // deleteNamed deletes all keys of exactly that name, and searches again to be sure.

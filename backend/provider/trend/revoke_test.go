@@ -44,7 +44,7 @@ func TestRevoke_ManagerNeverHeardIt_IsNotBelieved(t *testing.T) {
 			conn := m.open(m.rootKey())
 			issued := m.issue(conn)
 			fault.Route = "deleteApiKey"
-			m.Disturb(fault)
+			m.InjectFault(fault)
 			require.Error(t, conn.Revoke(t.Context(), issued.Handle))
 			require.Equal(t, 1, m.Live("leased"))
 		})

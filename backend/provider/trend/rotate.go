@@ -20,12 +20,12 @@ func (c *connection) ProposeRoot(func(policy string) (string, error)) (map[strin
 // call that replaces a key's secret in place has no such moment to spare: the old secret ends at once, and the new
 // one stands in that one answer only.
 func (c *connection) RotateRoot(ctx context.Context, marker string, _ map[string]any) (*provider.RotatedRoot, error) {
-	if err := c.ready(opCurrent); err != nil {
+	if err := c.checkUsable(opCurrent); err != nil {
 		return nil, err
 	}
 	former, err := c.api.current(ctx)
 	if err != nil {
-		return nil, c.judgeCurrent(err)
+		return nil, c.classifyCurrent(err)
 	}
 	if err := c.replaceable(former, marker); err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (c *connection) RotateRoot(ctx context.Context, marker string, _ map[string
 	}
 	return &provider.RotatedRoot{
 		Fields:   map[string]any{fieldAPIKey: made.SecretKey, fieldAPIKeyID: made.ID},
-		Former:   content,
+		Previous: content,
 		Warnings: c.rotationWarnings(former, own),
 		Undo:     func(ctx context.Context) error { return c.RevokeMarker(ctx, marker) },
 	}, nil
@@ -70,7 +70,7 @@ func (c *connection) replaceable(present *currentKey, marker string) error {
 	case present.ID < 1 || present.RoleID < 1:
 		failure.Class = provider.ClassUnavailable
 		failure.Message = "the answer holds no ID or no roleID of the management key"
-		failure.Remedy = "check that " + c.api.rightAddress()
+		failure.Remedy = "check that " + c.api.addressHint()
 	case present.KeyName == "":
 		failure.Message = fmt.Sprintf("the management key (ID %d) has no name, by which it would be known again before it is deleted", present.ID)
 		failure.Remedy = "give it a name at the manager"
@@ -89,7 +89,7 @@ func (c *connection) refusedRotation(ctx context.Context, failure *provider.Erro
 		// Role and expiry are the present key's own, so nothing that was written to the config is at fault.
 		failure.Remedy = c.byHand(roleID)
 	}
-	return c.judge(ctx, failure, rightsCreate)
+	return c.classify(ctx, failure, rightsCreate)
 }
 
 // byHand is the other way to another management key.
@@ -119,5 +119,5 @@ func (c *connection) expiry(key *currentKey) string {
 	if !key.expires() {
 		return "never"
 	}
-	return c.api.clock.here(time.UnixMilli(*key.ExpiryDate)).Format(time.RFC3339)
+	return c.api.clock.toLocal(time.UnixMilli(*key.ExpiryDate)).Format(time.RFC3339)
 }

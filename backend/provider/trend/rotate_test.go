@@ -69,7 +69,7 @@ func TestRotateRoot_NewKeyIsLikeTheFormer(t *testing.T) {
 			rotated := m.rotate(m.open(m.rootKey()))
 			assert.ElementsMatch(t, []string{"api_key", "api_key_id"}, keysOf(rotated.Fields))
 			assert.Equal(t, 2, rotated.Fields["api_key_id"])
-			assert.False(t, rotated.MayEndCredentials)
+			assert.False(t, rotated.InvalidatesCredentials)
 			require.Len(t, rotated.Warnings, test.warnings)
 			assert.Contains(t, rotated.Warnings[0], "vault-management")
 			assert.Contains(t, rotated.Warnings[0], "deleted")
@@ -107,7 +107,7 @@ func TestRotateRoot_FormerIsDeletedWithTheNewKey_AndNothingElse(t *testing.T) {
 	rotated := m.rotate(conn)
 	successor := m.open(rotated.Fields)
 	for range 2 {
-		require.NoError(t, successor.Revoke(t.Context(), rotated.Former))
+		require.NoError(t, successor.Revoke(t.Context(), rotated.Previous))
 		assert.Zero(t, m.liveNamed("vault-management"))
 	}
 	assert.Equal(t, 1, m.liveNamed(nextMarker))
@@ -135,7 +135,7 @@ func TestRotateRoot_AnswerLost_NothingIsLeft(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			fault.Route = "createApiKey"
-			m.Disturb(fault)
+			m.InjectFault(fault)
 			_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 			failure := refusal(t, err)
 			assert.Equal(t, provider.ClassAmbiguous, failure.Class)
@@ -151,8 +151,8 @@ func TestRotateRoot_AnswerLostAndCannotBeFound_NamesTheKey(t *testing.T) {
 	for name, route := range map[string]string{"not searched": "searchApiKeys", "not deleted": "deleteApiKey"} {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
-			m.Disturb(emulator.Fault{Route: "createApiKey", DropAfter: true})
-			m.Disturb(emulator.Fault{Route: route, DropBefore: true})
+			m.InjectFault(emulator.Fault{Route: "createApiKey", DropAfter: true})
+			m.InjectFault(emulator.Fault{Route: route, DropBefore: true})
 			_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 			failure := refusal(t, err)
 			assert.Equal(t, provider.ClassAmbiguous, failure.Class)
@@ -183,7 +183,7 @@ func TestRotateRoot_CallerGivesUp_NothingIsLeft(t *testing.T) {
 			if route == "describeCurrentApiKey" {
 				fault.Skip = 1 // the one that asks who the present key is
 			}
-			m.Disturb(fault)
+			m.InjectFault(fault)
 			done := make(chan error, 1)
 			go func() {
 				_, err := conn.RotateRoot(ctx, nextMarker, nil)
@@ -224,7 +224,7 @@ func TestRotateRoot_Refused_IsDefinite(t *testing.T) {
 		http.StatusServiceUnavailable:  provider.ClassUnavailable,
 	} {
 		m := newManager(t)
-		m.Disturb(emulator.Fault{Route: "createApiKey", Status: status})
+		m.InjectFault(emulator.Fault{Route: "createApiKey", Status: status})
 		_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 		failure := refusal(t, err)
 		assert.Equal(t, class, failure.Class, "%v", err)
@@ -251,7 +251,7 @@ func TestRotateRoot_NewKeyDoesNotWork_IsDeleted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			test.fault.Route, test.fault.Skip = "describeCurrentApiKey", 1
-			m.Disturb(test.fault)
+			m.InjectFault(test.fault)
 			_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 			assert.Equal(t, test.class, provider.ClassOf(err), "%v", err)
 			m.EndFaults()
@@ -262,8 +262,8 @@ func TestRotateRoot_NewKeyDoesNotWork_IsDeleted(t *testing.T) {
 
 func TestRotateRoot_NewKeyDoesNotWorkAndCannotBeDeleted_IsAmbiguous(t *testing.T) {
 	m := newManager(t)
-	m.Disturb(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusUnauthorized, Skip: 1, Times: 1})
-	m.Disturb(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
+	m.InjectFault(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusUnauthorized, Skip: 1, Times: 1})
+	m.InjectFault(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
 	_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class)
@@ -274,7 +274,7 @@ func TestRotateRoot_NewKeyDoesNotWorkAndCannotBeDeleted_IsAmbiguous(t *testing.T
 func TestRotateRoot_UndoEndsTheNewKey(t *testing.T) {
 	m := newManager(t)
 	rotated := m.rotate(m.open(m.rootKey()))
-	m.Disturb(emulator.Fault{Route: "deleteApiKey", DropBefore: true, Times: 1})
+	m.InjectFault(emulator.Fault{Route: "deleteApiKey", DropBefore: true, Times: 1})
 	require.Error(t, rotated.Undo(t.Context()))
 	require.NoError(t, rotated.Undo(t.Context()))
 	require.NoError(t, rotated.Undo(t.Context()), "and again")
@@ -292,7 +292,7 @@ func TestRotateRoot_PresentKeyIsNotUnderstood_NothingIsMade(t *testing.T) {
 		`{"ID":1,"keyName":"x","roleID":3,"expiryDate":"soon"}`: provider.ClassUnavailable,
 	} {
 		m := newManager(t)
-		m.Disturb(emulator.Fault{Route: "describeCurrentApiKey", Body: &answer, Times: 1})
+		m.InjectFault(emulator.Fault{Route: "describeCurrentApiKey", Body: &answer, Times: 1})
 		_, err := m.open(m.rootKey()).RotateRoot(t.Context(), nextMarker, nil)
 		assert.Equal(t, class, provider.ClassOf(err), "%s: %v", answer, err)
 		assert.Zero(t, m.Requested("createApiKey"))
@@ -327,7 +327,7 @@ func TestRotateRoot_OfABootstrappedKey(t *testing.T) {
 	made, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
 	require.NoError(t, err)
 	rotated := m.rotate(m.open(made.Fields))
-	require.NoError(t, m.open(rotated.Fields).Revoke(t.Context(), rotated.Former))
+	require.NoError(t, m.open(rotated.Fields).Revoke(t.Context(), rotated.Previous))
 	assert.Zero(t, m.liveNamed(rootMarker))
 	assert.Equal(t, 1, m.liveNamed(nextMarker))
 }

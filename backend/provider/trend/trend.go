@@ -37,7 +37,7 @@ var (
 	_ provider.Renewer       = (*connection)(nil)
 	_ provider.Revoker       = (*connection)(nil)
 	_ provider.MarkerRevoker = (*connection)(nil)
-	_ provider.Finder        = (*connection)(nil)
+	_ provider.Lister        = (*connection)(nil)
 	_ provider.Bootstrapper  = (*connection)(nil)
 	_ provider.RootRotator   = (*connection)(nil)
 )
@@ -103,51 +103,51 @@ type connection struct {
 	api   *client
 	clock provider.Clock
 
-	refusals refusals
+	refusals authBackoff
 	first    singleflight.Group // the first request; see hello
 }
 
 // MaxLifetime is zero: no limit on expiryDate is documented.
 func (c *connection) MaxLifetime() time.Duration { return 0 }
 
-// ready tells why the manager is not to be asked now, or returns nil.
-func (c *connection) ready(op string) error {
+// checkUsable tells why the manager is not to be asked now, or returns nil.
+func (c *connection) checkUsable(op string) error {
 	if c.root.once != nil {
 		return &provider.Error{
 			Class: provider.ClassInvalid, Op: op, Field: fieldAPIKey,
 			Message: "the config holds a login to make a management API key with, and no key yet",
 		}
 	}
-	return c.refusals.remembered(c.clock.Now())
+	return c.refusals.err(c.clock.Now())
 }
 
-// hello asks the manager who the management key is, before anything else is asked on a connection: the answer
+// handshake asks the manager who the management key is, before anything else is asked on a connection: the answer
 // tells the manager's time, by which a key's expiry is set. However many callers there are at first, they
 // share one request, so that a key that is refused is tried once.
-func (c *connection) hello(ctx context.Context) error {
+func (c *connection) handshake(ctx context.Context) error {
 	if c.api.clock.known() {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
-		return gaveUp(err)
+		return errCanceled(err)
 	}
 	// The first caller's giving up must not cost the others their answer; the client bounds the request.
 	detached := context.WithoutCancel(ctx)
 	flight := c.first.DoChan("", func() (any, error) {
-		return provider.Contain(opCurrent, func() (any, error) {
+		return provider.CatchPanic(opCurrent, func() (any, error) {
 			_, err := c.api.current(detached)
-			return nil, c.judgeCurrent(err)
+			return nil, c.classifyCurrent(err)
 		})
 	})
 	select {
 	case landed := <-flight:
 		return landed.Err
 	case <-ctx.Done():
-		return gaveUp(ctx.Err())
+		return errCanceled(ctx.Err())
 	}
 }
 
-func gaveUp(cause error) error {
+func errCanceled(cause error) error {
 	return &provider.Error{
 		Class: provider.ClassUnavailable, Op: opCurrent, Err: cause,
 		Message: "the caller gave up before anything was asked of the manager but its time",

@@ -24,7 +24,7 @@ type apiKey struct {
 	RoleID     int    `json:"roleID"`
 	Active     *bool  `json:"active"`
 	ExpiryDate *int64 `json:"expiryDate"`
-	SecretKey  string `json:"secretKey"` // in the answer to a creation only
+	SecretKey  string `json:"secretKey"` // toServer the answer to a creation only
 }
 
 // locked reports whether a person has locked the key out.

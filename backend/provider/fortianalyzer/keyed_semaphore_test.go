@@ -29,27 +29,27 @@ func TestIssue_ConcurrentLoginsDoNotEndEachOthersAccessTokens(t *testing.T) {
 
 func TestGates_ACallerWhoseTimeIsUpWaitsNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g gates
+		var g keyedSemaphore
 		key := gateKey{"auth", "user", "client"}
-		leave, err := g.enter(t.Context(), key)
+		leave, err := g.acquire(t.Context(), key)
 		require.NoError(t, err)
 
 		ctx, cancel := context.WithCancel(t.Context())
 		refused := make(chan error)
 		go func() {
-			_, err := g.enter(ctx, key)
+			_, err := g.acquire(ctx, key)
 			refused <- err
 		}()
 		synctest.Wait()
 		cancel()
 		requireClass(t, provider.ClassUnavailable, <-refused)
 
-		elsewhere, err := g.enter(t.Context(), gateKey{"auth", "user", "other client"})
+		elsewhere, err := g.acquire(t.Context(), gateKey{"auth", "user", "other client"})
 		require.NoError(t, err, "another application is another gate")
 		elsewhere()
 
 		leave()
-		again, err := g.enter(t.Context(), key)
+		again, err := g.acquire(t.Context(), key)
 		require.NoError(t, err)
 		again()
 		require.Empty(t, g.byKey)

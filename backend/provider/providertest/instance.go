@@ -12,23 +12,23 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// Twin is an emulated vendor for the tests of its driver, on a clock that drives both sides.
-type Twin struct {
+// Instance is an emulated vendor for the tests of its driver, on a clock that drives both sides.
+type Instance struct {
 	*emulatortest.Server
 	Clock *Clock
 }
 
-// StartTwin serves a vendor over TLS until the test ends, with switches given as name and value in turn.
-func StartTwin(t testing.TB, vendor emulator.Vendor, switches ...string) *Twin {
+// StartInstance serves a vendor over TLS until the test ends, with switches given as name and value in turn.
+func StartInstance(t testing.TB, vendor emulator.Vendor, switches ...string) *Instance {
 	t.Helper()
 	clock := NewClock()
-	twin := &Twin{emulatortest.StartWith(t, emulator.Config{Seed: 1, Now: clock.Now}, vendor), clock}
+	twin := &Instance{emulatortest.StartWith(t, emulator.Config{Seed: 1, Now: clock.Now}, vendor), clock}
 	twin.Set(switches...)
 	return twin
 }
 
 // Config returns a configuration named "edge" that works with the driver, with changes to the vendor's own fields.
-func (w *Twin) Config(driver provider.Provider, changes map[string]any) provider.Config {
+func (w *Instance) Config(driver provider.Provider, changes map[string]any) provider.Config {
 	fields := map[string]any{}
 	for name, value := range w.Root() {
 		fields[name] = value

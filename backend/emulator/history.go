@@ -40,9 +40,9 @@ type Credential struct {
 	Live    bool   `json:"live"`
 }
 
-// Book records everything that a vendor issues, for good. It is guarded by the lock of its vendor: a twin
+// History records everything that a vendor issues, for good. It is guarded by the lock of its vendor: a twin
 // uses it from handlers, actions and Reset only.
-type Book struct {
+type History struct {
 	env     *Env
 	entries []*entry
 	byID    map[string]*entry
@@ -57,8 +57,8 @@ type entry struct {
 	endedBy          string
 }
 
-// settle notes an expiry that has come to pass.
-func (b *Book) settle(e *entry) {
+// expire notes an expiry that has come to pass.
+func (b *History) expire(e *entry) {
 	if e.endedBy == "" && !e.expires.IsZero() && !b.env.Now().Before(e.expires) {
 		e.ended, e.endedBy = e.expires.Add(-b.env.skew()), EndedExpired
 	}
@@ -66,7 +66,7 @@ func (b *Book) settle(e *entry) {
 
 // Issue records a new credential that ends at expires, or never when expires is zero. An id that was used
 // before is a mistake in the vendor's package, and panics.
-func (b *Book) Issue(id, kind, marker string, expires time.Time) {
+func (b *History) Issue(id, kind, marker string, expires time.Time) {
 	if _, twice := b.byID[id]; twice {
 		panic(fmt.Sprintf("emulator: credential %q is issued twice", id))
 	}
@@ -76,23 +76,23 @@ func (b *Book) Issue(id, kind, marker string, expires time.Time) {
 }
 
 // find returns the line of a credential with its expiry noted, or nil.
-func (b *Book) find(id string) *entry {
+func (b *History) find(id string) *entry {
 	e := b.byID[id]
 	if e != nil {
-		b.settle(e)
+		b.expire(e)
 	}
 	return e
 }
 
 // Live tells whether the credential was issued and has not ended.
-func (b *Book) Live(id string) bool {
+func (b *History) Live(id string) bool {
 	e := b.find(id)
 	return e != nil && e.endedBy == ""
 }
 
 // End records that a live credential ends now, and why. It reports false, and changes nothing, when the
 // credential is not live.
-func (b *Book) End(id, by string) bool {
+func (b *History) End(id, by string) bool {
 	e := b.find(id)
 	if e == nil || e.endedBy != "" {
 		return false
@@ -103,7 +103,7 @@ func (b *Book) End(id, by string) bool {
 
 // Extend moves the expiry of a live credential to expires, or takes it away when expires is zero. It reports
 // false, and changes nothing, when the credential is not live.
-func (b *Book) Extend(id string, expires time.Time) bool {
+func (b *History) Extend(id string, expires time.Time) bool {
 	e := b.find(id)
 	if e == nil || e.endedBy != "" {
 		return false
@@ -113,16 +113,16 @@ func (b *Book) Extend(id string, expires time.Time) bool {
 }
 
 // reset forgets everything.
-func (b *Book) reset() {
+func (b *History) reset() {
 	b.entries, b.byID = nil, map[string]*entry{}
 }
 
 // list returns all credentials in the order of issue, each line settled.
-func (b *Book) list() []Credential {
+func (b *History) list() []Credential {
 	skew := b.env.skew()
 	list := make([]Credential, 0, len(b.entries))
 	for _, e := range b.entries {
-		b.settle(e)
+		b.expire(e)
 		c := Credential{
 			ID: e.id, Kind: e.kind, Marker: e.marker, IssuedAt: e.issued,
 			EndedBy: e.endedBy, Live: e.endedBy == "",

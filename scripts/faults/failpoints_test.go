@@ -14,21 +14,21 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
 )
 
-// operation is something that a client does, and that comes past fault points.
+// operation is something that a client does, and that comes past failpoints.
 type operation struct {
 	name string
 	// fits tells whether a vendor's credentials know it.
 	fits func(vendor) bool
 	// prepare does what has to have happened before.
-	prepare func(*testing.T, *trial)
+	prepare func(*testing.T, *scenario)
 	// act does it. Its failure is no surprise, nor its success: Vault repeats a request whose plugin has died.
-	act func(context.Context, *trial)
+	act func(context.Context, *scenario)
 	// settled demands more of what is left after the fault than that the books are right. Optional.
-	settled func(*testing.T, *trial)
+	settled func(*testing.T, *scenario)
 }
 
 // conclude compares the books after a fault befell an operation.
-func (op operation) conclude(t *testing.T, o *trial) {
+func (op operation) conclude(t *testing.T, o *scenario) {
 	t.Helper()
 	if op.settled != nil {
 		op.settled(t, o)
@@ -40,44 +40,44 @@ func every(vendor) bool       { return true }
 func renewable(v vendor) bool { return v.renewable }
 func revoking(v vendor) bool  { return v.revoking }
 
-func prepareNothing(*testing.T, *trial) {}
+func prepareNothing(*testing.T, *scenario) {}
 
-func (o *trial) actOnHeld(ctx context.Context, act func(context.Context, string) error) {
+func (o *scenario) actOnHeld(ctx context.Context, act func(context.Context, string) error) {
 	for _, id := range o.held() {
 		_ = act(ctx, id)
 	}
 }
 
-func revokeHeld(ctx context.Context, o *trial) {
+func revokeHeld(ctx context.Context, o *scenario) {
 	o.actOnHeld(ctx, func(ctx context.Context, id string) error { return o.revoke(ctx, o.vault(), id) })
 }
 
 var (
-	readExclusive = operation{name: "read", fits: every, prepare: prepareNothing, act: func(ctx context.Context, o *trial) {
+	readExclusive = operation{name: "read", fits: every, prepare: prepareNothing, act: func(ctx context.Context, o *scenario) {
 		_, _ = o.read(ctx, o.vault(), o.role)
 	}}
-	readShared = operation{name: "first shared read", fits: every, prepare: prepareNothing, act: func(ctx context.Context, o *trial) {
+	readShared = operation{name: "first shared read", fits: every, prepare: prepareNothing, act: func(ctx context.Context, o *scenario) {
 		_, _ = o.read(ctx, o.vault(), o.shared)
 	}}
-	readSharedToo = operation{name: "further shared read", fits: every, prepare: func(t *testing.T, o *trial) { o.mustRead(t, o.shared) }, act: readShared.act}
-	renew         = operation{name: "renew", fits: renewable, prepare: func(t *testing.T, o *trial) { o.mustRead(t, o.role) }, act: func(ctx context.Context, o *trial) {
+	readSharedToo = operation{name: "further shared read", fits: every, prepare: func(t *testing.T, o *scenario) { o.mustRead(t, o.shared) }, act: readShared.act}
+	renew         = operation{name: "renew", fits: renewable, prepare: func(t *testing.T, o *scenario) { o.mustRead(t, o.role) }, act: func(ctx context.Context, o *scenario) {
 		o.actOnHeld(ctx, func(ctx context.Context, id string) error { return o.renew(ctx, o.vault(), id) })
 	}}
-	revokeExclusive = operation{name: "revoke", fits: revoking, prepare: func(t *testing.T, o *trial) { o.mustRead(t, o.role) }, act: revokeHeld}
-	revokeLast      = operation{name: "revoke, last holder", fits: revoking, prepare: func(t *testing.T, o *trial) { o.mustRead(t, o.shared) }, act: revokeHeld}
+	revokeExclusive = operation{name: "revoke", fits: revoking, prepare: func(t *testing.T, o *scenario) { o.mustRead(t, o.role) }, act: revokeHeld}
+	revokeLast      = operation{name: "revoke, last holder", fits: revoking, prepare: func(t *testing.T, o *scenario) { o.mustRead(t, o.shared) }, act: revokeHeld}
 	detachLast      = operation{name: "revoke, last holder", fits: every, prepare: revokeLast.prepare, act: revokeHeld}
 	// settleLost ends what a lost answer has made.
-	settleLost = operation{name: "clean up a lost answer", fits: func(v vendor) bool { return v.marked }, prepare: func(t *testing.T, o *trial) {
+	settleLost = operation{name: "clean up a lost answer", fits: func(v vendor) bool { return v.marked }, prepare: func(t *testing.T, o *scenario) {
 		control := o.server.Control()
 		require.NoError(t, control.AddFault(t.Context(), devserver.Fault{Vendor: o.vendor.emulated, Route: o.vendor.issue, DropAfter: true, Times: 1}))
 		_, err := o.read(t.Context(), o.vault(), o.role)
 		require.Error(t, err)
-	}, act: func(ctx context.Context, o *trial) {
+	}, act: func(ctx context.Context, o *scenario) {
 		_, _ = o.vault().Logical().WriteWithContext(ctx, o.at("config/%s/tidy", o.config), nil)
 	}}
 )
 
-// points are the engine's fault points, with the operations that come past them.
+// points are the engine's failpoints, with the operations that come past them.
 var points = []struct {
 	name       string
 	operations []operation
@@ -158,7 +158,7 @@ func TestVaultKilledAtEachFaultPoint(t *testing.T) {
 	s := newStand(t, 1, 15*time.Second)
 	for _, point := range points {
 		for _, op := range point.operations {
-			var trials []*trial
+			var trials []*scenario
 			for _, v := range vendors() {
 				if op.fits(v) {
 					trials = append(trials, s.begin(t, "Vault killed at "+point.name, op.name, v))
@@ -175,7 +175,7 @@ func TestVaultKilledAtEachFaultPoint(t *testing.T) {
 }
 
 // killVaultAt kills Vault once all trials wait at a step, and brings it back.
-func (s *stand) killVaultAt(t *testing.T, point string, op operation, trials []*trial) {
+func (s *cluster) killVaultAt(t *testing.T, point string, op operation, trials []*scenario) {
 	t.Helper()
 	for _, o := range trials {
 		op.prepare(t, o)

@@ -16,19 +16,19 @@ const (
 	slowAnswer = 500 * time.Millisecond
 )
 
-// pulse takes Vault's pulse, by small writes. Clients keep a credential fresh whose lease lasts seconds only
+// watchdog takes Vault's pulse, by small writes. Clients keep a credential fresh whose lease lasts seconds only
 // while Vault answers in less than that: where other programs hold the machine up for longer, a stale
 // credential proves nothing.
-type pulse struct {
+type watchdog struct {
 	mu       sync.Mutex
 	began    time.Time // of the write that is being made; zero in between
 	lastSlow time.Time
 }
 
 // startPulse takes Vault's pulse until the test ends.
-func startPulse(t *testing.T) *pulse {
+func startPulse(t *testing.T) *watchdog {
 	t.Helper()
-	p, client, done := &pulse{}, server.Client(), make(chan struct{})
+	p, client, done := &watchdog{}, server.Client(), make(chan struct{})
 	var running sync.WaitGroup
 	t.Cleanup(func() { close(done); running.Wait() })
 	running.Go(func() {
@@ -50,7 +50,7 @@ func startPulse(t *testing.T) *pulse {
 }
 
 // note notes when a write begins, or, by the zero time, that it has ended.
-func (p *pulse) note(began time.Time) {
+func (p *watchdog) note(began time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.began.IsZero() && time.Since(p.began) > slowAnswer {
@@ -60,7 +60,7 @@ func (p *pulse) note(began time.Time) {
 }
 
 // steady tells whether Vault has answered in time, lately.
-func (p *pulse) steady(lately time.Duration) bool {
+func (p *watchdog) steady(lately time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return time.Since(p.lastSlow) > lately && (p.began.IsZero() || time.Since(p.began) < slowAnswer)

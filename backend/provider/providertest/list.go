@@ -14,10 +14,10 @@ import (
 // ours begins the markers of [env.request].
 const ours = "va-edge-"
 
-// finder makes the test of a sentence about Finder.
-func finder(name string, run func(t *testing.T, e *env)) test {
+// lister makes the test of a sentence about Finder.
+func lister(name string, run func(t *testing.T, e *env)) test {
 	return test{name: name, needs: needsMarker, run: func(t *testing.T, e *env) {
-		if _, finds := e.open().(provider.Finder); !finds {
+		if _, finds := e.open().(provider.Lister); !finds {
 			t.Skip("the vendor lists nothing")
 		}
 		run(t, e)
@@ -34,8 +34,8 @@ func (e *env) issueMarked(connection provider.Connection, marker string) *provid
 	return credential
 }
 
-// requireFound demands that found are the credentials of these markers: all of them where the vendor lists all.
-func (e *env) requireFound(found []provider.Found, markers ...string) {
+// requireListed demands that found are the credentials of these markers: all of them where the vendor lists all.
+func (e *env) requireListed(found []provider.Listed, markers ...string) {
 	e.t.Helper()
 	var names []string
 	for _, each := range found {
@@ -46,7 +46,7 @@ func (e *env) requireFound(found []provider.Found, markers ...string) {
 			}
 		}
 	}
-	if e.suite.FindsAll || e.variant.FindsAll {
+	if e.suite.ListsAll || e.variant.ListsAll {
 		require.ElementsMatch(e.t, markers, names)
 		return
 	}
@@ -55,37 +55,37 @@ func (e *env) requireFound(found []provider.Found, markers ...string) {
 
 // findTests are the sentences about Finder.
 var findTests = []test{
-	finder("Find_ListsWhatWasIssued", func(_ *testing.T, e *env) {
+	lister("Find_ListsWhatWasIssued", func(_ *testing.T, e *env) {
 		connection := e.open()
 		for _, skew := range []string{"0s", "1h", "-1h"} {
 			e.Set(emulator.SwitchClockSkew, skew)
 			credential := e.issueMarked(connection, "va-edge-reader-1")
 			other := e.issueMarked(connection, "va-edge-writer-1")
-			found, err := e.find(connection, ours)
+			found, err := e.list(connection, ours)
 			require.NoError(e.t, err)
-			e.requireFound(found, "va-edge-reader-1", "va-edge-writer-1")
+			e.requireListed(found, "va-edge-reader-1", "va-edge-writer-1")
 			require.NoError(e.t, e.revoke(connection, credential.Handle))
 			require.NoError(e.t, e.revoke(connection, other.Handle))
-			found, err = e.find(connection, ours)
+			found, err = e.list(connection, ours)
 			require.NoError(e.t, err)
 			require.Empty(e.t, found, "revoked ones are not there")
 		}
 	}),
-	finder("Find_ListsNoOther", func(t *testing.T, e *env) {
+	lister("Find_ListsNoOther", func(t *testing.T, e *env) {
 		connection := e.open()
 		e.issueMarked(connection, "va-edge")
 		e.issueMarked(connection, "va-edges-reader-1")
 		e.issueMarked(connection, "x-va-edge-reader-1")
-		found, err := e.find(connection, ours)
+		found, err := e.list(connection, ours)
 		require.NoError(t, err)
 		assert.Empty(t, found)
 	}),
-	finder("Find_ChangesNothing", func(t *testing.T, e *env) {
+	lister("Find_ChangesNothing", func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issueMarked(connection, "va-edge-reader-1")
 		before, logins := e.Issued(), e.rootRequests()
 		for range 2 {
-			_, err := e.find(connection, ours)
+			_, err := e.list(connection, ours)
 			require.NoError(t, err)
 		}
 		assert.True(t, e.works(credential))
@@ -94,52 +94,52 @@ var findTests = []test{
 			assert.Equal(t, logins, e.rootRequests(), "our login is used")
 		}
 	}),
-	finder("Find_WhatIsFoundCanBeEnded", func(t *testing.T, e *env) {
+	lister("Find_WhatIsFoundCanBeEnded", func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issueMarked(connection, "va-edge-reader-1")
-		found, err := e.find(connection, ours)
+		found, err := e.list(connection, ours)
 		require.NoError(t, err)
 		for _, each := range found {
 			require.NoError(t, e.revokeMarker(connection, each.Marker))
 			assert.False(t, e.works(credential))
 		}
-		found, err = e.find(connection, ours)
+		found, err = e.list(connection, ours)
 		require.NoError(t, err)
 		assert.Empty(t, found)
 	}),
-	finder("Find_Unreachable_IsAnError", func(t *testing.T, e *env) {
+	lister("Find_Unreachable_IsAnError", func(t *testing.T, e *env) {
 		connection := e.open()
 		e.issueMarked(connection, "va-edge-reader-1")
 		for _, fault := range unreachable {
-			e.Disturb(fault)
-			_, err := e.find(connection, ours)
+			e.InjectFault(fault)
+			_, err := e.list(connection, ours)
 			e.EndFaults()
 			require.Contains(t, []provider.Class{provider.ClassUnavailable, provider.ClassRateLimited}, provider.ClassOf(err), "%v", err)
 		}
 	}),
-	finder("Find_RefusalIsAnError", func(t *testing.T, e *env) {
+	lister("Find_RefusalIsAnError", func(t *testing.T, e *env) {
 		connection := e.open()
 		e.issueMarked(connection, "va-edge-reader-1")
 		for _, status := range refusals {
-			e.Disturb(emulator.Fault{Route: emulator.AnyRoute, Status: status})
-			_, err := e.find(connection, ours)
+			e.InjectFault(emulator.Fault{Route: emulator.AnyRoute, Status: status})
+			_, err := e.list(connection, ours)
 			e.EndFaults()
 			require.Error(t, err, "status %d does not mean that there is none", status)
 			require.NotEqual(t, provider.ClassUnknown, provider.ClassOf(err), "%v", err)
 		}
 	}),
-	finder("Find_WrongRootIsRefused", func(t *testing.T, e *env) {
-		_, err := e.find(e.openWrong(), ours)
+	lister("Find_WrongRootIsRefused", func(t *testing.T, e *env) {
+		_, err := e.list(e.openWrong(), ours)
 		assert.Equal(t, e.refusedRoot(), provider.ClassOf(err), "%v", err)
 	}),
-	finder("Find_HonoursItsContext", func(t *testing.T, e *env) {
-		_, err := e.open().(provider.Finder).Find(cancelled(t), ours)
-		require.ErrorIs(t, e.watch(err), context.Canceled)
+	lister("Find_HonoursItsContext", func(t *testing.T, e *env) {
+		_, err := e.open().(provider.Lister).List(cancelled(t), ours)
+		require.ErrorIs(t, e.checkErr(err), context.Canceled)
 	}),
-	finder("Find_PrefixThatWouldListOthers_IsRefusedHere", func(t *testing.T, e *env) {
+	lister("Find_PrefixThatWouldListOthers_IsRefusedHere", func(t *testing.T, e *env) {
 		connection := e.open()
 		for _, prefix := range []string{"", "v", "va_", "va%", "VA-", "va edge", "vä"} {
-			_, err := e.find(connection, prefix)
+			_, err := e.list(connection, prefix)
 			assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%q: %v", prefix, err)
 		}
 		assert.Zero(t, e.Requested())

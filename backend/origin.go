@@ -10,12 +10,12 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// binding tells where the credentials of a config live: a digest of the vendor and of every field that says where
+// origin tells where the credentials of a config live: a digest of the vendor and of every field that says where
 // requests go. Each ledger entry carries the one it was issued under. Revoked at another place, a credential would
 // be reported as gone and live on; and whoever may change an address could have leased secrets sent to it.
-func (c *configEntry) binding(vendor provider.Provider) string {
+func (c *configEntry) origin(vendor provider.Provider) string {
 	parts := []string{c.Vendor, c.Address}
-	fields := slices.Clone(vendor.Capabilities().TrustFields)
+	fields := slices.Clone(vendor.Capabilities().AddressFields)
 	slices.Sort(fields)
 	for _, field := range fields {
 		parts = append(parts, field, fmt.Sprint(c.Fields[field]))
@@ -24,10 +24,10 @@ func (c *configEntry) binding(vendor provider.Provider) string {
 	return hex.EncodeToString(digest[:16])
 }
 
-// checkBinding refuses to act on a credential that was issued elsewhere than where the config points now.
-func (b *backend) checkBinding(entry *ledger.Entry, config *configEntry) error {
+// checkOrigin refuses to act on a credential that was issued elsewhere than where the config points now.
+func (b *backend) checkOrigin(entry *ledger.Entry, config *configEntry) error {
 	vendor, ok := b.providers[config.Vendor]
-	if ok && entry.Binding == config.binding(vendor) {
+	if ok && entry.Origin == config.origin(vendor) {
 		return nil
 	}
 	return &provider.Error{

@@ -10,31 +10,31 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// Find lists the keys whose name begins with prefix, those too that have expired and are still listed. The
+// List lists the keys whose name begins with prefix, those too that have expired and are still listed. The
 // management key itself is left out: a bootstrap has given it a marker too.
-func (c *connection) Find(ctx context.Context, prefix string) ([]provider.Found, error) {
+func (c *connection) List(ctx context.Context, prefix string) ([]provider.Listed, error) {
 	if err := provider.CheckPrefix(opSearch, prefix); err != nil {
 		return nil, err
 	}
-	if err := c.ready(opSearch); err != nil {
+	if err := c.checkUsable(opSearch); err != nil {
 		return nil, err
 	}
 	own, err := c.api.current(ctx)
 	if err != nil {
-		return nil, c.judgeCurrent(err)
+		return nil, c.classifyCurrent(err)
 	}
 	keys, err := c.api.keysBeginning(ctx, prefix)
 	if err != nil {
-		return nil, c.judge(ctx, err, rightsView)
+		return nil, c.classify(ctx, err, rightsView)
 	}
-	found := make([]provider.Found, 0, len(keys))
+	found := make([]provider.Listed, 0, len(keys))
 	for _, key := range keys {
 		if key.ID == own.ID {
 			continue
 		}
-		entry := provider.Found{Marker: key.KeyName}
+		entry := provider.Listed{Marker: key.KeyName}
 		if key.expires() {
-			entry.ExpiresAt = c.api.clock.here(time.UnixMilli(*key.ExpiryDate))
+			entry.ExpiresAt = c.api.clock.toLocal(time.UnixMilli(*key.ExpiryDate))
 		}
 		found = append(found, entry)
 	}
@@ -65,7 +65,7 @@ func (c *client) keysBeginning(ctx context.Context, prefix string) ([]apiKey, er
 // keysAfter returns the page of keys that follows the key of that ID.
 func (c *client) keysAfter(ctx context.Context, prefix string, last int) ([]apiKey, error) {
 	request := httpclient.Request{
-		Op: opSearch, Method: http.MethodPost, Path: "/apikeys/search", JSON: searchByPrefix("keyName", prefix, last), Repeatable: true,
+		Op: opSearch, Method: http.MethodPost, Path: "/apikeys/search", JSON: searchByPrefix("keyName", prefix, last), Idempotent: true,
 	}
 	response, err := c.send(ctx, request)
 	if err != nil {
@@ -81,7 +81,7 @@ func (c *client) keysAfter(ctx context.Context, prefix string, last int) ([]apiK
 	for _, key := range answer.APIKeys {
 		// Out of order, pages would overlap without end, or leave keys out.
 		if key.ID <= last {
-			return nil, response.Misunderstood("the answer holds keys that were not asked for, or not by ascending ID")
+			return nil, response.UnexpectedResponse("the answer holds keys that were not asked for, or not by ascending ID")
 		}
 		last = key.ID
 	}

@@ -30,7 +30,7 @@ func named(t *testing.T, conn provider.Connection, name string) *provider.Creden
 }
 
 // markersOf are the markers of what was found, sorted.
-func markersOf(found []provider.Found) []string {
+func markersOf(found []provider.Listed) []string {
 	var markers []string
 	for _, each := range found {
 		markers = append(markers, each.Marker)
@@ -46,7 +46,7 @@ func TestFind_WildcardsAndCaseListNobodyElse(t *testing.T) {
 		for _, name := range []string{"vault-ab-1", "VAULT-ab-2", "vault_ab_3", "vault-abc", "my vault-ab-4", "vault-a"} {
 			named(t, conn, name)
 		}
-		found, err := conn.Find(t.Context(), "vault-ab-")
+		found, err := conn.List(t.Context(), "vault-ab-")
 		require.NoError(t, err)
 		assert.Equal(t, []string{"vault-ab-1"}, markersOf(found))
 		assert.Equal(t, m.Clock.Now().Add(time.Hour), found[0].ExpiresAt)
@@ -63,7 +63,7 @@ func TestFind_ReadsPagesUntilOneIsEmpty(t *testing.T) {
 			named(t, conn, want[i])
 		}
 		before := len(m.answered())
-		found, err := conn.Find(t.Context(), "vault-ab-")
+		found, err := conn.List(t.Context(), "vault-ab-")
 		require.NoError(t, err)
 		assert.Equal(t, want, markersOf(found), "at most %s a page", most)
 		asked := slices.DeleteFunc(m.answered()[before:], func(operation string) bool { return operation != search+" 200" })
@@ -79,7 +79,7 @@ func TestFind_ManagementKeyIsNotListed(t *testing.T) {
 	require.NoError(t, err)
 	conn = m.open(made.Fields)
 	named(t, conn, "vault-ab-reader-1")
-	found, err := conn.Find(t.Context(), "vault-ab-")
+	found, err := conn.List(t.Context(), "vault-ab-")
 	require.NoError(t, err)
 	assert.Equal(t, []string{"vault-ab-reader-1"}, markersOf(found))
 }
@@ -90,7 +90,7 @@ func TestFind_ExpiredKeysThatAreStillListed(t *testing.T) {
 		conn := m.open(m.rootKey())
 		credential := m.issue(conn)
 		m.Clock.Advance(2 * time.Hour)
-		found, err := conn.Find(t.Context(), "vault-")
+		found, err := conn.List(t.Context(), "vault-")
 		require.NoError(t, err)
 		require.Len(t, found, want)
 		if want > 0 {
@@ -104,9 +104,9 @@ func TestFind_KeyWithoutAnExpiry(t *testing.T) {
 	m := newManager(t, "expiry_precision", "nothing")
 	conn := m.open(m.rootKey())
 	m.issue(conn)
-	found, err := conn.Find(t.Context(), "vault-")
+	found, err := conn.List(t.Context(), "vault-")
 	require.NoError(t, err)
-	assert.Equal(t, []provider.Found{{Marker: marker}}, found)
+	assert.Equal(t, []provider.Listed{{Marker: marker}}, found)
 }
 
 // A manager that does not page as asked must not be asked for ever, nor be believed to have listed all.
@@ -120,8 +120,8 @@ func TestFind_AnswerThatIsNotThePageThatWasAskedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
-			m.Disturb(emulator.Fault{Route: search, Body: &body})
-			_, err := m.open(m.rootKey()).Find(t.Context(), "vault-")
+			m.InjectFault(emulator.Fault{Route: search, Body: &body})
+			_, err := m.open(m.rootKey()).List(t.Context(), "vault-")
 			require.Equal(t, provider.ClassUnavailable, refusal(t, err).Class)
 		})
 	}
@@ -130,8 +130,8 @@ func TestFind_AnswerThatIsNotThePageThatWasAskedFor(t *testing.T) {
 func TestFind_MissingRightIsNamed(t *testing.T) {
 	m := newManager(t)
 	conn := m.open(m.rootKey())
-	m.Disturb(emulator.Fault{Route: search, Status: http.StatusForbidden})
-	_, err := conn.Find(t.Context(), "vault-")
+	m.InjectFault(emulator.Fault{Route: search, Status: http.StatusForbidden})
+	_, err := conn.List(t.Context(), "vault-")
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassForbidden, failure.Class)
 	assert.Contains(t, failure.Remedy, "canViewApiKeys")
@@ -139,7 +139,7 @@ func TestFind_MissingRightIsNamed(t *testing.T) {
 
 func TestFind_BeforeTheBootstrap_IsRefusedHere(t *testing.T) {
 	m := newManager(t)
-	_, err := m.open(m.login(nil)).Find(t.Context(), "vault-")
+	_, err := m.open(m.login(nil)).List(t.Context(), "vault-")
 	assert.Equal(t, provider.ClassInvalid, refusal(t, err).Class)
 	assert.Empty(t, m.answered())
 }

@@ -18,10 +18,10 @@ func TestRotateRoot_OtherRequestsMeanwhile(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
 	m.read("ftd")
-	entry, conn, err := m.backend.configInUse(t.Context(), m.storage, "ftd")
+	entry, conn, err := m.backend.acquireConfig(t.Context(), m.storage, "ftd")
 	require.NoError(t, err)
 	conn.release()
-	_, free, err := m.backend.connections.seize(t.Context(), m.storage, "ftd", entry)
+	_, free, err := m.backend.connections.acquireExclusive(t.Context(), m.storage, "ftd", entry)
 	require.NoError(t, err)
 	for _, request := range []struct {
 		operation logical.Operation
@@ -51,17 +51,17 @@ func TestRotateRoot_OtherRequestsMeanwhile(t *testing.T) {
 func TestSeize_WaitsForRequestsUnderWay(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	entry, used, err := m.backend.configInUse(t.Context(), m.storage, "ftd")
+	entry, used, err := m.backend.acquireConfig(t.Context(), m.storage, "ftd")
 	require.NoError(t, err)
 	seized := make(chan error)
 	go func() {
-		_, free, err := m.backend.connections.seize(t.Context(), m.storage, "ftd", entry)
+		_, free, err := m.backend.connections.acquireExclusive(t.Context(), m.storage, "ftd", entry)
 		if err == nil {
 			free()
 		}
 		seized <- err
 	}()
-	require.Eventually(t, func() bool { return m.backend.connections.isSeized("ftd") }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return m.backend.connections.isExclusive("ftd") }, time.Minute, time.Millisecond)
 	select {
 	case err := <-seized:
 		require.Fail(t, "the connection is in use", "%v", err)
@@ -69,7 +69,7 @@ func TestSeize_WaitsForRequestsUnderWay(t *testing.T) {
 	}
 	used.release()
 	require.NoError(t, <-seized)
-	require.False(t, m.backend.connections.isSeized("ftd"))
+	require.False(t, m.backend.connections.isExclusive("ftd"))
 }
 
 func TestRotateRoot_ReaderWaitsForASlotOnAFormerConnection_MeetsNoChange(t *testing.T) {
@@ -79,7 +79,7 @@ func TestRotateRoot_ReaderWaitsForASlotOnAFormerConnection_MeetsNoChange(t *test
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"max_credentials": 1})
 	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"max_wait": "30s"})
 	held := m.read("ftd")
-	entry, conn, err := m.backend.configInUse(t.Context(), m.storage, "ftd")
+	entry, conn, err := m.backend.acquireConfig(t.Context(), m.storage, "ftd")
 	require.NoError(t, err)
 	conn.release()
 	require.NotNil(t, entry)
@@ -107,13 +107,13 @@ func TestRotateRoot_ReaderWaitsForASlotOnAFormerConnection_MeetsNoChange(t *test
 type panicsOnLogout struct{ provider.Connection }
 
 func (panicsOnLogout) Logout(context.Context) error { panic("driver") }
-func (panicsOnLogout) Close()                    {}
+func (panicsOnLogout) Close()                       {}
 
 func TestSeize_DriverPanicsWhileItIsClosed_ConfigIsFreeAgain(t *testing.T) {
 	c := newConnections(func(logical.Storage, string, *configEntry) (provider.Connection, error) { return panicsOnLogout{}, nil }, time.Second)
-	_, free, err := c.seize(t.Context(), nil, "x", &configEntry{Generation: "1"})
+	_, free, err := c.acquireExclusive(t.Context(), nil, "x", &configEntry{ConnectionID: "1"})
 	require.NoError(t, err)
-	c.replace(t.Context(), "x", "2", panicsOnLogout{}, func(error) {})
+	c.swap(t.Context(), "x", "2", panicsOnLogout{}, func(error) {})
 	require.Panics(t, free)
-	require.False(t, c.isSeized("x"))
+	require.False(t, c.isExclusive("x"))
 }

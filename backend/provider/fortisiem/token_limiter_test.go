@@ -15,7 +15,7 @@ import (
 
 func TestTurns_AreSpacedInTheOrderOfArrival(t *testing.T) {
 	clock := providertest.NewClock()
-	queue := turns{clock: clock}
+	queue := tokenLimiter{clock: clock}
 	for i := range 6 {
 		_, pause, err := queue.reserve(t.Context())
 		require.NoError(t, err)
@@ -25,7 +25,7 @@ func TestTurns_AreSpacedInTheOrderOfArrival(t *testing.T) {
 
 func TestTurns_TheQueueIsBounded(t *testing.T) {
 	clock := providertest.NewClock()
-	queue := turns{clock: clock}
+	queue := tokenLimiter{clock: clock}
 	admitted := 0
 	var err error
 	for ; err == nil; admitted++ {
@@ -40,7 +40,7 @@ func TestTurns_TheQueueIsBounded(t *testing.T) {
 }
 
 func TestTurns_ADeadlineBeforeTheTurn_IsRefusedAtOnce(t *testing.T) {
-	queue := turns{clock: providertest.NewClock()}
+	queue := tokenLimiter{clock: providertest.NewClock()}
 	ctx, cancel := context.WithTimeout(t.Context(), tokenSpacing)
 	defer cancel()
 	require.NoError(t, queue.wait(ctx), "the first turn is now")
@@ -52,7 +52,7 @@ func TestTurns_ADeadlineBeforeTheTurn_IsRefusedAtOnce(t *testing.T) {
 }
 
 func TestTurns_WhoGivesUpFreesTheLastTurnOnly(t *testing.T) {
-	queue := turns{clock: providertest.NewClock()}
+	queue := tokenLimiter{clock: providertest.NewClock()}
 	first, _, err := queue.reserve(t.Context())
 	require.NoError(t, err)
 	second, _, err := queue.reserve(t.Context())
@@ -76,7 +76,7 @@ func TestTurns_WhoGivesUpFreesTheLastTurnOnly(t *testing.T) {
 
 func TestTurns_ManyAtOnce_NoTwoTurnsAreCloserThanTheInterval(t *testing.T) {
 	clock := providertest.NewClock()
-	queue := turns{clock: clock}
+	queue := tokenLimiter{clock: clock}
 	var (
 		mu    sync.Mutex
 		seen  = map[time.Time]bool{}

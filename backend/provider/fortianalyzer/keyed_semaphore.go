@@ -10,30 +10,30 @@ import (
 // gateKey names what is let through one at a time.
 type gateKey struct{ authAddress, username, clientID string }
 
-// gates let one caller at a time through for each key, and the others wait no longer than their context. The
+// keyedSemaphore let one caller at a time through for each key, and the others wait no longer than their context. The
 // zero value is ready to use. Safe for concurrent use.
-type gates struct {
+type keyedSemaphore struct {
 	mu    sync.Mutex
-	byKey map[gateKey]*gate
+	byKey map[gateKey]*semaphore
 }
 
-// gate has room for one.
-type gate struct {
+// semaphore has room for one.
+type semaphore struct {
 	room  chan struct{}
 	users int // who hold it or wait for it; guarded by gates.mu
 }
 
-// enter waits until the gate is free, and returns the function that frees it again.
-func (g *gates) enter(ctx context.Context, key gateKey) (leave func(), err error) {
-	entered := g.approach(key)
+// acquire waits until the gate is free, and returns the function that frees it again.
+func (g *keyedSemaphore) acquire(ctx context.Context, key gateKey) (leave func(), err error) {
+	entered := g.retain(key)
 	select {
 	case entered.room <- struct{}{}:
 		return func() {
 			<-entered.room
-			g.depart(key, entered)
+			g.release(key, entered)
 		}, nil
 	case <-ctx.Done():
-		g.depart(key, entered)
+		g.release(key, entered)
 		return nil, &provider.Error{
 			Class: provider.ClassUnavailable, Op: opToken,
 			Message: "nothing was sent: the caller's time was up while another login of the same API user was under way",
@@ -43,24 +43,24 @@ func (g *gates) enter(ctx context.Context, key gateKey) (leave func(), err error
 	}
 }
 
-// approach counts a caller in.
-func (g *gates) approach(key gateKey) *gate {
+// retain counts a caller in.
+func (g *keyedSemaphore) retain(key gateKey) *semaphore {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.byKey == nil {
-		g.byKey = map[gateKey]*gate{}
+		g.byKey = map[gateKey]*semaphore{}
 	}
 	found := g.byKey[key]
 	if found == nil {
-		found = &gate{room: make(chan struct{}, 1)}
+		found = &semaphore{room: make(chan struct{}, 1)}
 		g.byKey[key] = found
 	}
 	found.users++
 	return found
 }
 
-// depart counts a caller out. The last one takes the gate away.
-func (g *gates) depart(key gateKey, left *gate) {
+// release counts a caller out. The last one takes the gate away.
+func (g *keyedSemaphore) release(key gateKey, left *semaphore) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	left.users--

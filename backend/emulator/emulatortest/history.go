@@ -23,9 +23,9 @@ func (s *Server) Live(kind string) int {
 	return count
 }
 
-// Endings returns why each credential of these kinds has ended, of all kinds when none is named, in the order of
+// EndReasons returns why each credential of these kinds has ended, of all kinds when none is named, in the order of
 // issue: "" for a live one.
-func (s *Server) Endings(kinds ...string) []string {
+func (s *Server) EndReasons(kinds ...string) []string {
 	s.T.Helper()
 	endings := []string{}
 	for _, issued := range s.Issued() {

@@ -33,7 +33,7 @@ func (d *device) evicted() int {
 // holding is a request of an engine that holds that many tokens.
 func holding(live int) provider.IssueRequest {
 	wanted := request(fmt.Sprintf("va-%d", live+1))
-	wanted.Live = live
+	wanted.ActiveCount = live
 	return wanted
 }
 
@@ -146,7 +146,7 @@ func TestIssue_DeviceThatDoesNotTellItsSessions_MakesTokensAllTheSame(t *testing
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(t)
 			fault.Route = listing
-			d.Disturb(fault)
+			d.InjectFault(fault)
 			issue(t, d.open(), "va-1")
 			assert.Equal(t, 1, d.Requested("password"))
 		})
@@ -164,7 +164,7 @@ func TestIssue_SessionsThatCannotBeReadNow_MakeNoToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(t)
 			fault.Route = listing
-			d.Disturb(fault)
+			d.InjectFault(fault)
 			_, err := d.open().Issue(t.Context(), request("va-1"))
 			requireClass(t, provider.ClassUnavailable, err)
 			assert.Zero(t, d.Requested("custom_token"))
@@ -175,7 +175,7 @@ func TestIssue_SessionsThatCannotBeReadNow_MakeNoToken(t *testing.T) {
 func TestIssue_CallerWhoseTurnDoesNotCome_GivesUpWithNothingSent(t *testing.T) {
 	d := newDevice(t)
 	c := d.open()
-	d.Disturb(emulator.Fault{Route: "custom_token", Delay: time.Hour, Times: 1})
+	d.InjectFault(emulator.Fault{Route: "custom_token", Delay: time.Hour, Times: 1})
 	slow, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
@@ -213,9 +213,9 @@ func TestFind_ReadsAllPages(t *testing.T) {
 			total := 0
 			for _, body := range pages {
 				total += strings.Count(*body, "userName")
-				d.Disturb(emulator.Fault{Route: listing, Body: body, Times: 1})
+				d.InjectFault(emulator.Fault{Route: listing, Body: body, Times: 1})
 			}
-			found, err := d.open().Find(t.Context(), "va-")
+			found, err := d.open().List(t.Context(), "va-")
 			require.NoError(t, err)
 			require.Len(t, found, total)
 			assert.Equal(t, "va-0", found[0].Marker)
@@ -244,13 +244,13 @@ func TestFind_ExpiryInAnyUnit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d.EndFaults()
-			d.Disturb(emulator.Fault{
+			d.InjectFault(emulator.Fault{
 				Route: listing, Body: new(`{"items":[{"id":"1","userName":"va-1","expiresAt":` + c.shown + `}]}`),
 				Header: map[string]string{"Date": c.date},
 			})
-			found, err := d.open().Find(t.Context(), "va-")
+			found, err := d.open().List(t.Context(), "va-")
 			require.NoError(t, err)
-			assert.Equal(t, []provider.Found{{Marker: "va-1", ExpiresAt: c.want}}, found)
+			assert.Equal(t, []provider.Listed{{Marker: "va-1", ExpiresAt: c.want}}, found)
 		})
 	}
 }
@@ -258,7 +258,7 @@ func TestFind_ExpiryInAnyUnit(t *testing.T) {
 func TestFind_OwnNameIsNotListed(t *testing.T) {
 	d := newDevice(t)
 	d.Act("ui_login")
-	found, err := d.open().Find(t.Context(), "adm")
+	found, err := d.open().List(t.Context(), "adm")
 	require.NoError(t, err)
 	assert.Empty(t, found)
 }
@@ -272,8 +272,8 @@ func TestFind_RefusalsAreExplained(t *testing.T) {
 		http.StatusNotFound:  {provider.ClassInvalid, "may not list sessions"},
 	} {
 		d := newDevice(t)
-		d.Disturb(emulator.Fault{Route: listing, Status: status})
-		_, err := d.open().Find(t.Context(), "va-")
+		d.InjectFault(emulator.Fault{Route: listing, Status: status})
+		_, err := d.open().List(t.Context(), "va-")
 		assert.Contains(t, requireClass(t, want.class, err).Remedy, want.remedy)
 	}
 }

@@ -18,9 +18,9 @@ const learnTimeout = 5 * time.Second
 // errNotUnderstood is the cause of an answer to the listing of sessions that is not as documented.
 var errNotUnderstood = errors.New("the list of sessions is not as documented")
 
-// tellsNothing reports whether err is an answer of a device that does not list its sessions to us, apart from
+// listingUnsupported reports whether err is an answer of a device that does not list its sessions to us, apart from
 // those that [connection.manage] looks into.
-func tellsNothing(err error) bool {
+func listingUnsupported(err error) bool {
 	status := httpclient.StatusOf(err)
 	switch provider.ClassOf(err) {
 	case provider.ClassForbidden, provider.ClassInvalid, provider.ClassNotFound:
@@ -29,10 +29,10 @@ func tellsNothing(err error) bool {
 	return status == http.StatusNotImplemented || errors.Is(err, errNotUnderstood)
 }
 
-// room guards the device's few sessions. Custom tokens of a connection are made one at a time: the device
+// sessionGuard guards the device's few sessions. Custom tokens of a connection are made one at a time: the device
 // silently ends somebody's session for one too many, so nobody else may take the last place between counting
 // and making.
-type room struct {
+type sessionGuard struct {
 	turn chan struct{}
 
 	// lists is whether the device lists custom tokens among its sessions, guarded by turn.
@@ -48,10 +48,10 @@ const (
 	listsNoTokens
 )
 
-func newRoom() *room { return &room{turn: make(chan struct{}, 1)} }
+func newSessionGuard() *sessionGuard { return &sessionGuard{turn: make(chan struct{}, 1)} }
 
-// enter waits for the caller's turn, and returns the function that ends it.
-func (r *room) enter(ctx context.Context) (leave func(), err error) {
+// acquire waits for the caller's turn, and returns the function that ends it.
+func (r *sessionGuard) acquire(ctx context.Context) (leave func(), err error) {
 	select {
 	case r.turn <- struct{}{}:
 		return func() { <-r.turn }, nil
@@ -63,7 +63,7 @@ func (r *room) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// makeSure returns an error when a new token would be one session too many, and otherwise the sessions that
+// checkCapacity returns an error when a new token would be one session too many, and otherwise the sessions that
 // the device lists, or nil when it does not tell them: then a token is made unseen, as on releases without
 // that call. live is how many tokens are leased.
 //
@@ -73,7 +73,7 @@ func (r *room) enter(ctx context.Context) (leave func(), err error) {
 //
 // Nothing can be done for the login of our own, without which nothing is listed: when the device is full of
 // people, it ends the oldest of their sessions.
-func (c *connection) makeSure(ctx context.Context, live int) ([]activeSession, error) {
+func (c *connection) checkCapacity(ctx context.Context, live int) ([]activeSession, error) {
 	sessions, refusal, err := c.listed(ctx)
 	if err != nil {
 		return nil, err
@@ -98,9 +98,9 @@ func (c *connection) makeSure(ctx context.Context, live int) ([]activeSession, e
 	}
 }
 
-// learn finds out whether the device lists custom tokens, once, by what it lists after one was made and did
+// detectListing finds out whether the device lists custom tokens, once, by what it lists after one was made and did
 // not list before. access is the login that made it. A listing that fails leaves it unknown.
-func (c *connection) learn(ctx context.Context, access, marker string, before []activeSession) {
+func (c *connection) detectListing(ctx context.Context, access, marker string, before []activeSession) {
 	if c.room.lists != listsUnknown || before == nil {
 		return
 	}

@@ -20,11 +20,11 @@ import (
 )
 
 const (
-	// pluginBinary is the plugin with the tag faultpoints; `make test-faults` builds it.
+	// pluginBinary is the plugin with the tag failpoints; `make test-faults` builds it.
 	pluginBinary = "../../bin/faults/" + devserver.PluginName
 
-	// faultPointFile is the plugin's variable that names the file with the order to die.
-	faultPointFile = "VENDORAUTH_FAULT_POINT_FILE"
+	// failpointFile is the plugin's variable that names the file with the order to die.
+	failpointFile = "VENDORAUTH_FAILPOINT_FILE"
 
 	startTimeout = 3 * time.Minute
 	// patience is for what takes a second or two on an idle machine.
@@ -36,8 +36,8 @@ const (
 	drainTimeout = 4 * time.Minute
 )
 
-// stand is a Vault cluster with the vendors beside it, for one test.
-type stand struct {
+// cluster is a Vault cluster with the vendors beside it, for one test.
+type cluster struct {
 	server *devserver.Server
 	web    *http.Client
 	// ttl is that of the roles: a credential whose lease Vault has lost is ended a few seconds after it.
@@ -51,21 +51,21 @@ type stand struct {
 	// open are the configs that may have credentials, with the emulator's name of their vendor.
 	open map[string]string
 	// trials are all that have begun, by the names of their roles.
-	trials map[string]*trial
+	trials map[string]*scenario
 	// reported are the orphans that have been counted, and counted is everything that a vendor has made.
 	reported, counted map[string]bool
 }
 
 // newStand starts a cluster. It is stopped when the test ends, and nothing of it is left.
-func newStand(t *testing.T, nodes int, ttl time.Duration) *stand {
+func newStand(t *testing.T, nodes int, ttl time.Duration) *cluster {
 	t.Helper()
 	plugin, err := filepath.Abs(pluginBinary)
 	require.NoError(t, err)
-	s := &stand{ttl: ttl, orders: t.TempDir(), open: map[string]string{}, trials: map[string]*trial{}, reported: map[string]bool{}, counted: map[string]bool{}}
+	s := &cluster{ttl: ttl, orders: t.TempDir(), open: map[string]string{}, trials: map[string]*scenario{}, reported: map[string]bool{}, counted: map[string]bool{}}
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	s.server, err = devserver.Start(ctx, devserver.Options{
-		PluginBinary: plugin, Nodes: nodes, Env: []string{faultPointFile + "=" + s.orderFile()}, LogLevel: "debug",
+		PluginBinary: plugin, Nodes: nodes, Env: []string{failpointFile + "=" + s.orderFile()}, LogLevel: "debug",
 	})
 	require.NoError(t, err)
 	running.Store(s, nil)
@@ -99,7 +99,7 @@ var running sync.Map
 
 func stopAll() {
 	running.Range(func(s, _ any) bool {
-		if err := s.(*stand).server.Close(); err != nil {
+		if err := s.(*cluster).server.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, "faults:", err)
 		}
 		return true
@@ -107,7 +107,7 @@ func stopAll() {
 }
 
 // keepLogs saves the servers' logs of a test that has failed.
-func (s *stand) keepLogs(t *testing.T) {
+func (s *cluster) keepLogs(t *testing.T) {
 	t.Helper()
 	dir := filepath.Join("..", "..", "bin", "faults", "logs", t.Name())
 	if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -131,7 +131,7 @@ func (s *stand) keepLogs(t *testing.T) {
 }
 
 // findActive makes the client one of the active node.
-func (s *stand) findActive(t *testing.T) {
+func (s *cluster) findActive(t *testing.T) {
 	t.Helper()
 	active, err := s.server.AwaitActive(t.Context())
 	require.NoError(t, err)
@@ -139,7 +139,7 @@ func (s *stand) findActive(t *testing.T) {
 }
 
 // use makes the client one of a node.
-func (s *stand) use(node *devserver.Node) {
+func (s *cluster) use(node *devserver.Node) {
 	client := node.Client()
 	client.SetMaxRetries(0)
 	client.SetClientTimeout(30 * time.Second)
@@ -149,19 +149,19 @@ func (s *stand) use(node *devserver.Node) {
 }
 
 // vault is a client of the active node.
-func (s *stand) vault() *api.Client {
+func (s *cluster) vault() *api.Client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.client
 }
 
 // at is a path of the mount.
-func (s *stand) at(format string, args ...any) string {
+func (s *cluster) at(format string, args ...any) string {
 	return s.server.MountPath() + "/" + fmt.Sprintf(format, args...)
 }
 
 // openConfigs are the configs that may have credentials, all or one vendor's.
-func (s *stand) openConfigs(emulated string) []string {
+func (s *cluster) openConfigs(emulated string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var names []string
@@ -175,7 +175,7 @@ func (s *stand) openConfigs(emulated string) []string {
 
 // awaitPlugin waits until the plugin answers again: Vault takes a moment to see that it is gone, and starts it
 // for the next request.
-func (s *stand) awaitPlugin(t *testing.T) {
+func (s *cluster) awaitPlugin(t *testing.T) {
 	t.Helper()
 	var err error
 	require.True(t, await(patience, func() bool {
@@ -184,10 +184,10 @@ func (s *stand) awaitPlugin(t *testing.T) {
 	}), "the plugin does not come back: %v", err)
 }
 
-func (s *stand) orderFile() string { return filepath.Join(s.orders, "order") }
+func (s *cluster) orderFile() string { return filepath.Join(s.orders, "order") }
 
-// order tells the plugin what to do at a step: see the engine's fault points. An empty order takes it back.
-func (s *stand) order(t *testing.T, what string) {
+// order tells the plugin what to do at a step: see the engine's failpoints. An empty order takes it back.
+func (s *cluster) order(t *testing.T, what string) {
 	t.Helper()
 	if what == "" {
 		if err := os.Remove(s.orderFile()); !errors.Is(err, fs.ErrNotExist) {
@@ -206,13 +206,13 @@ func (s *stand) order(t *testing.T, what string) {
 }
 
 // obeyed tells whether a process has taken the order to die.
-func (s *stand) obeyed() bool {
+func (s *cluster) obeyed() bool {
 	_, err := os.Stat(s.orderFile())
 	return errors.Is(err, fs.ErrNotExist)
 }
 
 // held counts who waits at the step of the order.
-func (s *stand) held() int {
+func (s *cluster) held() int {
 	files, err := filepath.Glob(filepath.Join(s.orders, "held-*"))
 	if err != nil {
 		return 0

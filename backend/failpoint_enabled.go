@@ -1,6 +1,6 @@
-//go:build faultpoints
+//go:build failpoints
 
-// With the build tag faultpoints, the plugin can be killed or held at each step of its work, and waits are short,
+// With the build tag failpoints, the plugin can be killed or held at each step of its work, and waits are short,
 // so that the fault tests meet the real code and not a copy of it. Never for a server that serves people.
 
 package backend
@@ -21,18 +21,18 @@ const (
 	expiryGrace    = 20 * time.Second
 )
 
-// faultPointFile names, in the plugin's environment, a file that says what happens at which step:
+// failpointFile names, in the plugin's environment, a file that says what happens at which step:
 //
 //	issue.issued        the process dies there; it removes the file first, so that only one dies
 //	issue.issued hold   whoever comes there leaves a file held-* beside and waits until the order is gone
-const faultPointFile = "VENDORAUTH_FAULT_POINT_FILE"
+const failpointFile = "VENDORAUTH_FAILPOINT_FILE"
 
-func faultPoint(name string) {
-	path := os.Getenv(faultPointFile)
+func failpoint(name string) {
+	path := os.Getenv(failpointFile)
 	if path == "" {
 		return
 	}
-	switch order := faultPointOrder(path); order {
+	switch order := failpointCommand(path); order {
 	case name:
 		if os.Remove(path) != nil {
 			return // another process was faster
@@ -45,13 +45,13 @@ func faultPoint(name string) {
 			return
 		}
 		_ = held.Close()
-		for faultPointOrder(path) == order {
+		for failpointCommand(path) == order {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
 }
 
-func faultPointOrder(path string) string {
+func failpointCommand(path string) string {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return ""

@@ -1,10 +1,10 @@
-//go:build !faultpoints
+//go:build !failpoints
 
 package backend
 
 import "time"
 
-// The waits of a plugin that serves people; faultpoint_on.go has those of the fault tests.
+// The waits of a plugin that serves people; failpoint_enabled.go has those of the fault tests.
 const (
 	// issueDeadline is longer than any request of Vault's lasts (90 seconds). An intent that is older
 	// belongs to no request any more.
@@ -22,5 +22,5 @@ const (
 	expiryGrace = time.Minute
 )
 
-// faultPoint marks a step at which the fault tests kill the process. Here it is nothing.
-func faultPoint(string) {}
+// failpoint marks a step at which the fault tests kill the process. Here it is nothing.
+func failpoint(string) {}

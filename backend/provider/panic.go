@@ -5,10 +5,10 @@ import (
 	"runtime/debug"
 )
 
-// Contain calls work and turns a panic into an *Error of ClassAmbiguous, since nobody knows how far the work
+// CatchPanic calls work and turns a panic into an *Error of ClassAmbiguous, since nobody knows how far the work
 // had come. Every goroutine of a vendor package runs its work in it: a panic there would end the plugin's
 // process, and with it the mounts of all other vendors. The stack goes into Err and is not shown.
-func Contain[T any](op string, work func() (T, error)) (result T, err error) {
+func CatchPanic[T any](op string, work func() (T, error)) (result T, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			err = &Error{

@@ -10,39 +10,39 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// identityKey is where the mount's tag is stored. It is local: the clusters of a replication group share the
+// mountIDKey is where the mount's tag is stored. It is local: the clusters of a replication group share the
 // mount's UUID but not the ledger, and must take each other's credentials for strangers'.
-const identityKey = "identity"
+const mountIDKey = "mount_id"
 
-// identity holds the mount's tag in memory.
-type identity struct {
-	mu  sync.Mutex
-	tag string
+// mountID holds the mount's tag in memory.
+type mountID struct {
+	mu sync.Mutex
+	id string
 }
 
-// identityRecord is the stored tag.
-type identityRecord struct {
-	Tag string `json:"tag"`
+// mountIDRecord is the stored tag.
+type mountIDRecord struct {
+	ID string `json:"id"`
 }
 
-// tagLength is long enough that two mounts at one vendor account never meet.
-const tagLength = 8
+// mountIDLength is long enough that two mounts at one vendor account never meet.
+const mountIDLength = 8
 
-// mountTag returns the part of every marker that tells this mount's credentials from those of others. It is
+// loadMountID returns the part of every marker that tells this mount's credentials from those of others. It is
 // made when the first credential is issued.
-func (b *backend) mountTag(ctx context.Context, storage logical.Storage) (string, error) {
-	b.identity.mu.Lock()
-	defer b.identity.mu.Unlock()
-	if b.identity.tag != "" {
-		return b.identity.tag, nil
+func (b *backend) loadMountID(ctx context.Context, storage logical.Storage) (string, error) {
+	b.mountID.mu.Lock()
+	defer b.mountID.mu.Unlock()
+	if b.mountID.id != "" {
+		return b.mountID.id, nil
 	}
-	var record identityRecord
-	if _, err := readRecord(ctx, storage, identityKey, &record); err != nil {
+	var record mountIDRecord
+	if _, err := readRecord(ctx, storage, mountIDKey, &record); err != nil {
 		return "", err
 	}
-	if record.Tag == "" {
-		record.Tag = strings.ToLower(rand.Text()[:tagLength])
-		stored, err := logical.StorageEntryJSON(identityKey, record)
+	if record.ID == "" {
+		record.ID = strings.ToLower(rand.Text()[:mountIDLength])
+		stored, err := logical.StorageEntryJSON(mountIDKey, record)
 		if err == nil {
 			err = storage.Put(ctx, stored)
 		}
@@ -50,13 +50,13 @@ func (b *backend) mountTag(ctx context.Context, storage logical.Storage) (string
 			return "", fmt.Errorf("storing the mount's tag: %w", err)
 		}
 	}
-	b.identity.tag = record.Tag
-	return record.Tag, nil
+	b.mountID.id = record.ID
+	return record.ID, nil
 }
 
 // markerPrefix begins the markers of all credentials of this mount.
 func (b *backend) markerPrefix(ctx context.Context, storage logical.Storage) (string, error) {
-	tag, err := b.mountTag(ctx, storage)
+	tag, err := b.loadMountID(ctx, storage)
 	return "vault-" + tag + "-", err
 }
 

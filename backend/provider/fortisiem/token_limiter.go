@@ -25,9 +25,9 @@ const (
 	answerAllowance = 2 * time.Second
 )
 
-// turns spaces the token requests of one connection, in the order of arrival. Its mutex is held for the
+// tokenLimiter spaces the token requests of one connection, in the order of arrival. Its mutex is held for the
 // reservation of a turn only, not during the wait or the request. Safe for concurrent use.
-type turns struct {
+type tokenLimiter struct {
 	clock provider.Clock
 
 	mu   sync.Mutex
@@ -36,7 +36,7 @@ type turns struct {
 
 // wait returns when the caller may send its request. It fails with ClassRateLimited when that would be too
 // late, and with ClassUnavailable when the caller gives up; either way, nothing was sent.
-func (t *turns) wait(ctx context.Context) error {
+func (t *tokenLimiter) wait(ctx context.Context) error {
 	turn, pause, err := t.reserve(ctx)
 	if err != nil || pause <= 0 {
 		return err
@@ -54,7 +54,7 @@ func (t *turns) wait(ctx context.Context) error {
 }
 
 // reserve takes the next free turn and tells how long it is until then.
-func (t *turns) reserve(ctx context.Context) (turn time.Time, pause time.Duration, err error) {
+func (t *tokenLimiter) reserve(ctx context.Context) (turn time.Time, pause time.Duration, err error) {
 	patience := maxQueue
 	if deadline, ok := ctx.Deadline(); ok {
 		// The deadline is the machine's time, whatever the clock shows.
@@ -83,7 +83,7 @@ func (t *turns) reserve(ctx context.Context) (turn time.Time, pause time.Duratio
 }
 
 // giveBack frees a turn that is not used, if nobody has taken a later one.
-func (t *turns) giveBack(turn time.Time) {
+func (t *tokenLimiter) giveBack(turn time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.next.Equal(turn.Add(tokenSpacing)) {
@@ -93,7 +93,7 @@ func (t *turns) giveBack(turn time.Time) {
 
 // postpone leaves the product alone for a whole interval from now: somebody else has just asked with this
 // client id, another node or another config.
-func (t *turns) postpone() {
+func (t *tokenLimiter) postpone() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if free := t.clock.Now().Add(tokenSpacing); free.After(t.next) {

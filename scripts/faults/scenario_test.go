@@ -12,10 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// trial is one fault befalling one vendor, under roles of its own, and under a config of its own where that does
+// scenario is one fault befalling one vendor, under roles of its own, and under a config of its own where that does
 // not take the vendor's sessions from others.
-type trial struct {
-	*stand
+type scenario struct {
+	*cluster
 	// fault names the line of the report, and step tells more.
 	fault, step string
 	vendor      vendor
@@ -34,19 +34,19 @@ type trial struct {
 	ending  map[string]bool
 }
 
-func (o *trial) String() string {
+func (o *scenario) String() string {
 	return fmt.Sprintf("%s, %s, role %s", o.fault, o.vendor.name, o.role)
 }
 
 // begin writes config and roles.
-func (s *stand) begin(t *testing.T, fault, step string, v vendor) *trial {
+func (s *cluster) begin(t *testing.T, fault, step string, v vendor) *scenario {
 	t.Helper()
 	ctx := t.Context()
 	s.mu.Lock()
 	name := fmt.Sprintf("c%03d", len(s.trials)/2+1)
 	s.mu.Unlock()
-	o := &trial{
-		stand: s, fault: fault, step: step, vendor: v, config: name, role: name, shared: name + "s",
+	o := &scenario{
+		cluster: s, fault: fault, step: step, vendor: v, config: name, role: name, shared: name + "s",
 		got: map[string]time.Time{}, secrets: map[string]map[string]any{}, ending: map[string]bool{},
 	}
 	fields, err := v.configFields(s.server.Emulator())
@@ -86,7 +86,7 @@ func (s *stand) begin(t *testing.T, fault, step string, v vendor) *trial {
 }
 
 // awaitRoom waits until the trials before have left most of a device's sessions.
-func (s *stand) awaitRoom(t *testing.T, o *trial) {
+func (s *cluster) awaitRoom(t *testing.T, o *scenario) {
 	t.Helper()
 	s.mu.Lock()
 	_, open := s.open[o.config]
@@ -100,7 +100,7 @@ func (s *stand) awaitRoom(t *testing.T, o *trial) {
 }
 
 // read reads a credential, and keeps and returns its lease if there is one.
-func (o *trial) read(ctx context.Context, client *api.Client, role string) (id string, err error) {
+func (o *scenario) read(ctx context.Context, client *api.Client, role string) (id string, err error) {
 	asked := time.Now()
 	secret, err := client.Logical().ReadWithContext(ctx, o.at("creds/%s", role))
 	if err == nil && secret == nil {
@@ -117,14 +117,14 @@ func (o *trial) read(ctx context.Context, client *api.Client, role string) (id s
 }
 
 // mustRead reads a credential, which has to succeed.
-func (o *trial) mustRead(t *testing.T, role string) {
+func (o *scenario) mustRead(t *testing.T, role string) {
 	t.Helper()
 	_, err := o.read(t.Context(), o.vault(), role)
 	require.NoError(t, err, "%s", o)
 }
 
 // renew renews a lease.
-func (o *trial) renew(ctx context.Context, client *api.Client, id string) error {
+func (o *scenario) renew(ctx context.Context, client *api.Client, id string) error {
 	asked := time.Now()
 	renewed, err := client.Sys().RenewWithContext(ctx, id, 0)
 	if err == nil && renewed == nil {
@@ -142,7 +142,7 @@ func (o *trial) renew(ctx context.Context, client *api.Client, id string) error 
 }
 
 // revoke revokes a lease.
-func (o *trial) revoke(ctx context.Context, client *api.Client, id string) error {
+func (o *scenario) revoke(ctx context.Context, client *api.Client, id string) error {
 	o.mu.Lock()
 	o.ending[id] = true
 	delete(o.got, id)
@@ -151,7 +151,7 @@ func (o *trial) revoke(ctx context.Context, client *api.Client, id string) error
 }
 
 // held are the ids of the leases that were read and have not ended.
-func (o *trial) held() []string {
+func (o *scenario) held() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var ids []string
@@ -164,7 +164,7 @@ func (o *trial) held() []string {
 }
 
 // holding tells whether a lease that was read has not ended.
-func (o *trial) holding(id string) bool {
+func (o *scenario) holding(id string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	until, there := o.got[id]
@@ -172,7 +172,7 @@ func (o *trial) holding(id string) bool {
 }
 
 // conclude compares vendor, ledger and leases, ends the leases, and notes the result.
-func (o *trial) conclude(t *testing.T) {
+func (o *scenario) conclude(t *testing.T) {
 	t.Helper()
 	result := row{runs: 1}
 	for _, c := range o.orphans(t, o.vendor) {
@@ -199,7 +199,7 @@ func (o *trial) conclude(t *testing.T) {
 
 // lost lists the leases that a client was given, whose end nobody asked for, and whose credential the vendor
 // refuses, or that have no account or are not there.
-func (o *trial) lost(t *testing.T) []string {
+func (o *scenario) lost(t *testing.T) []string {
 	t.Helper()
 	given := o.held()
 	stored := map[string]bool{}
@@ -230,7 +230,7 @@ func (o *trial) lost(t *testing.T) []string {
 }
 
 // worthless tells what is wrong with a lease, if anything is.
-func (o *trial) worthless(t *testing.T, l lease) string {
+func (o *scenario) worthless(t *testing.T, l lease) string {
 	t.Helper()
 	// A lease that is about to expire may be in the middle of its revocation.
 	if o.ending[l.ID] || !time.Now().Add(time.Second).Before(l.Expires) {

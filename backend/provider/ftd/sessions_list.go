@@ -57,7 +57,7 @@ func (c *client) sessionsPage(ctx context.Context, access string, offset int) (*
 		Path:       c.base() + "/action/activeusersessions",
 		Query:      url.Values{"limit": {strconv.Itoa(pageSize)}, "offset": {strconv.Itoa(offset)}},
 		Header:     http.Header{"Authorization": {tokenType + " " + access}},
-		Repeatable: true,
+		Idempotent: true,
 		Secrets:    []string{c.password, access},
 	})
 	if err != nil {
@@ -72,7 +72,7 @@ func (c *client) sessionsPage(ctx context.Context, access string, offset int) (*
 	}
 	var answer sessionsAnswer
 	if response.Decode(&answer) != nil {
-		failure := response.Misunderstood("the device's list of sessions cannot be understood")
+		failure := response.UnexpectedResponse("the device's list of sessions cannot be understood")
 		failure.Err = errNotUnderstood
 		return nil, nil, failure
 	}
@@ -103,7 +103,7 @@ func (c *connection) listed(ctx context.Context) (sessions []activeSession, refu
 	var untold error
 	refusal, err = c.manage(ctx, func(access string) (err error) {
 		sessions, err = c.api.activeSessions(ctx, access)
-		if untold = nil; tellsNothing(err) {
+		if untold = nil; listingUnsupported(err) {
 			untold, err = err, nil // our login is not to blame
 		}
 		return err
@@ -114,10 +114,10 @@ func (c *connection) listed(ctx context.Context) (sessions []activeSession, refu
 	return sessions, refusal, err
 }
 
-// Find lists the sessions whose userName begins with prefix. The desired_subject of a custom token is the
+// List lists the sessions whose userName begins with prefix. The desired_subject of a custom token is the
 // subject of its JWT, but whether custom tokens are listed at all, and by what name, is not documented. So
 // what is listed is there, and what is not may be there all the same.
-func (c *connection) Find(ctx context.Context, prefix string) ([]provider.Found, error) {
+func (c *connection) List(ctx context.Context, prefix string) ([]provider.Listed, error) {
 	if err := provider.CheckPrefix(opSessions, prefix); err != nil {
 		return nil, err
 	}
@@ -128,11 +128,11 @@ func (c *connection) Find(ctx context.Context, prefix string) ([]provider.Found,
 	if err != nil {
 		return nil, err
 	}
-	var found []provider.Found
+	var found []provider.Listed
 	for _, session := range sessions {
 		// Our own login and the people who log in with that name, should it look like a marker.
 		if strings.HasPrefix(session.userName, prefix) && session.userName != c.api.username {
-			found = append(found, provider.Found{Marker: session.userName, ExpiresAt: session.ends})
+			found = append(found, provider.Listed{Marker: session.userName, ExpiresAt: session.ends})
 		}
 	}
 	return found, nil
