@@ -1,6 +1,6 @@
-// Package backend is a Vault secrets engine that turns the root credentials of security vendors'
-// products into leased ones. It knows Vault and no vendor: what a vendor can do is behind the
-// contract in package provider, and which vendors there are stands in registry.go.
+// Package backend is a Vault secrets engine that turns the root credentials of security products into leased
+// ones. It has the paths, and wires the packages below it together. It knows Vault and no vendor: a vendor's
+// abilities are behind the contract in package provider, and registry.go lists the vendors.
 package backend
 
 import (
@@ -10,15 +10,20 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/helper/errutil"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/marker"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 // Version is the plugin's semantic version, reported to Vault as the running version. The release
@@ -31,7 +36,7 @@ func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend,
 	if conf == nil {
 		return nil, errors.New("the backend was given no configuration")
 	}
-	b := newBackend(options{providers: registry(), clock: provider.SystemClock{}, random: rand.Reader, breakerPause: breakerPause})
+	b := newBackend(options{providers: registry(), clock: provider.SystemClock{}, random: rand.Reader, breakerPause: pool.DefaultBreakerPause})
 	if err := b.Setup(ctx, conf); err != nil {
 		return nil, err
 	}
@@ -47,77 +52,48 @@ type options struct {
 	breakerPause time.Duration
 }
 
-// backend is one mount.
+// backend is one mount. It owns the paths and wires the packages of the engine together.
 type backend struct {
 	*framework.Backend
 
 	providers   map[string]provider.Provider
 	clock       provider.Clock
-	random      io.Reader
+	markers     *marker.Mount
+	store       *store.Store
 	ledger      *ledger.Ledger
-	connections *connections
-	configs     *cache[configEntry]
-	roles       *cache[roleEntry]
-	shared      *sharedCredentials
+	pool        *pool.Pool
+	rotator     *rotation.Rotator
+	credentials *lease.Credentials
+	background  background
 
-	// lifetime ends with the process's hold on the mount; stop ends it. What goes on beyond a request runs
-	// under it.
-	lifetime context.Context //nolint:containedctx // the mount's own, not a request's
-	stop     context.CancelFunc
+	// stop ends the work that goes on beyond a request.
+	stop context.CancelFunc
 
-	// writeMutex serialises the read-merge-store of configs and roles. No vendor is called under it.
-	writeMutex sync.Mutex
-
-	// lastReconciled tells when each config was last compared with its vendor. Only the periodic run uses it.
-	lastReconciled map[string]time.Time
-	// backoffs tells until when the periodic run leaves a config alone. Only the periodic run uses it.
-	backoffUntil map[string]time.Time
-
-	// rootBackoffUntil tells until when the periodic run leaves a config's root credential alone. Only it uses this.
-	rootBackoffUntil map[string]time.Time
-	roots            rootResolver
-
-	// inFlight holds the ledger ids that a request of this process is issuing right now, which the
-	// periodic run leaves alone.
-	inFlight sync.Map
-
-	// sensitive holds the names of all secrets of all vendors.
+	// sensitive holds the names of all secret fields of all vendors.
 	sensitive map[string]bool
-
-	mountID mountID
-	metrics *metrics
 }
 
 func newBackend(opts options) *backend {
 	b := &backend{
-		providers:      make(map[string]provider.Provider, len(opts.providers)),
-		clock:          opts.clock,
-		random:         opts.random,
-		ledger:         ledger.New(opts.clock.Now),
-		configs:        newCache[configEntry](),
-		roles:          newCache[roleEntry](),
-		metrics:        newMetrics(),
-		lastReconciled: make(map[string]time.Time),
-		backoffUntil:   make(map[string]time.Time),
-
-		rootBackoffUntil: make(map[string]time.Time),
-		roots:            rootResolver{backoffs: make(map[string]rootBackoff)},
-
-		shared: &sharedCredentials{byRole: make(map[string]*sharedCredential)},
+		providers:  make(map[string]provider.Provider, len(opts.providers)),
+		clock:      opts.clock,
+		markers:    &marker.Mount{},
+		store:      store.New(),
+		ledger:     ledger.New(opts.clock.Now),
+		background: newBackground(),
 	}
-	b.lifetime, b.stop = context.WithCancel(context.Background())
 	for _, p := range opts.providers {
 		b.providers[p.Name()] = p
 	}
 	b.sensitive = b.sensitiveFields()
-	b.connections = newConnections(b.openConnection, opts.breakerPause)
+	b.wire(opts)
 	b.Backend = &framework.Backend{
 		Help:           strings.TrimSpace(backendHelp),
 		BackendType:    logical.TypeLogical,
 		RunningVersion: Version,
 		PathsSpecial: &logical.Paths{
-			SealWrapStorage: []string{configPrefix, sessionPrefix},
-			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, sessionPrefix, mountIDKey},
+			SealWrapStorage: []string{store.ConfigPrefix, pool.SessionPrefix},
+			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, pool.SessionPrefix, marker.StorageKey},
 		},
 		Paths: framework.PathAppend(
 			b.pathInfo(),
@@ -135,8 +111,32 @@ func newBackend(opts options) *backend {
 	return b
 }
 
-// HandleRequest contains a panic: it becomes an error of the request that met it. In a process that serves
-// several mounts, it would otherwise end all of them.
+// wire makes the packages of the engine and hands each what it needs of the others.
+func (b *backend) wire(opts options) {
+	lifetime, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	logger := func() hclog.Logger { return b.Logger() }
+	b.pool = pool.New(pool.Options{
+		Providers: b.providers, Clock: b.clock, Logger: logger,
+		UserAgent: "vault-plugin-secrets-vendorauth/" + Version, BreakerPause: opts.breakerPause,
+	})
+	b.rotator = rotation.New(rotation.Options{
+		Lifetime: lifetime, Store: b.store, Pool: b.pool, Markers: b.markers, Providers: b.providers,
+		Clock: b.clock, Random: opts.random, Logger: logger, SendEvent: b.sendEvent,
+		Passwords: func() rotation.PasswordGenerator { return b.System() },
+		Recheck: func(ctx context.Context, storage logical.Storage, name string, config *store.Config) (int, error) {
+			return b.credentials.Recheck(ctx, storage, name, config)
+		},
+	})
+	b.credentials = lease.New(lease.Options{
+		Lifetime: lifetime, Ledger: b.ledger, Store: b.store, Pool: b.pool, Markers: b.markers,
+		Acquire: b.rotator.Acquire, Providers: b.providers, Clock: b.clock, Random: opts.random, Logger: logger,
+		System: func() logical.SystemView { return b.System() }, SendEvent: b.sendEvent,
+	})
+}
+
+// HandleRequest turns a panic into an error of the request in which it happened. It would otherwise end the
+// process, and with it all mounts that the process serves.
 func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
 	if err := b.checkSecrets(req.Data); err != nil {
 		return errorResponse(req.Path, err)
@@ -166,40 +166,39 @@ func (b *backend) initialize(context.Context, *logical.InitializationRequest) er
 
 // invalidate drops what is in memory about a key that another node wrote.
 func (b *backend) invalidate(_ context.Context, key string) {
-	if name, ok := strings.CutPrefix(key, configPrefix); ok {
-		b.configs.forget(name)
-		b.connections.detach(name)
+	if name, ok := strings.CutPrefix(key, store.ConfigPrefix); ok {
+		b.store.InvalidateConfig(name)
+		b.pool.Detach(name)
 		return
 	}
-	if name, ok := strings.CutPrefix(key, rolePrefix); ok {
-		b.roles.forget(name)
-		b.shared.forget(name, "")
+	if name, ok := strings.CutPrefix(key, store.RolePrefix); ok {
+		b.store.InvalidateRole(name)
+		b.credentials.ForgetRole(name)
 		return
 	}
-	if rest, ok := strings.CutPrefix(key, sessionPrefix); ok {
+	if rest, ok := strings.CutPrefix(key, pool.SessionPrefix); ok {
 		// The connection has a login in memory that another node has replaced.
 		name, _, _ := strings.Cut(rest, "/")
-		b.connections.detach(name)
+		b.pool.Detach(name)
 		return
 	}
 	b.ledger.Invalidate(key)
 }
 
-// clean runs when the mount goes away, at a seal, a step-down, a plugin reload or an unmount. The
-// engine's logins at the vendors are left in place: in the first three cases the next process goes on
-// withRoot them from the session store, and after an unmount they end by themselves within the vendor's
-// session life.
+// clean runs when the mount goes away: at a seal, a step-down, a plugin reload or an unmount. The engine's
+// logins at the vendors stay open. After the first three, the next process continues with them from the
+// session store. After an unmount they end by themselves within the vendor's session life.
 func (b *backend) clean(context.Context) {
 	b.stop()
-	b.connections.detachAll()
+	b.pool.DetachAll()
 }
 
 const backendHelp = `
 The vendorauth secrets engine issues short-lived credentials for the APIs of
-security vendors' products: Vault leases that end at the vendor too, wherever
-the vendor lets them.
+security products. They are Vault leases that end at the vendor too, wherever
+the vendor supports it.
 
-Store a product's root credential at config/<name>, name what applications may
-have at roles/<name>, and let them read creds/<role>. The path "info" lists the
-supported vendors and what each can do.
+Store a product's root credential at config/<name>, describe what applications
+may get at roles/<name>, and let them read creds/<role>. The path "info" lists
+the supported vendors and what each can do.
 `

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 // benchmarkMount is a mount whose emulator answers without TLS, with a role that shares or does not.
@@ -20,7 +21,7 @@ func benchmarkMount(b *testing.B, sharing string) *mount {
 
 // BenchmarkSharedRead is a warm read of a shared credential: one storage write, no vendor call.
 func BenchmarkSharedRead(b *testing.B) {
-	m := benchmarkMount(b, sharingShared)
+	m := benchmarkMount(b, store.SharingShared)
 	m.read("ftd")
 	request := &logical.Request{Operation: logical.ReadOperation, Path: "creds/ftd", Storage: m.storage, MountPoint: "vendorauth/"}
 	for b.Loop() {
@@ -32,7 +33,7 @@ func BenchmarkSharedRead(b *testing.B) {
 // BenchmarkExclusiveReadAndRevoke is a whole life: two storage writes and a delete, and the calls of a driver
 // that issues and revokes.
 func BenchmarkExclusiveReadAndRevoke(b *testing.B) {
-	m := benchmarkMount(b, sharingExclusive)
+	m := benchmarkMount(b, store.SharingExclusive)
 	request := &logical.Request{Operation: logical.ReadOperation, Path: "creds/ftd", Storage: m.storage, MountPoint: "vendorauth/"}
 	for b.Loop() {
 		response, err := m.backend.HandleRequest(b.Context(), request)

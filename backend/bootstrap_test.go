@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 // managementRole is the emulator's role that may manage API keys.
@@ -31,7 +33,7 @@ func (m *mount) bootstrapData(changes map[string]any) map[string]any {
 func (m *mount) bootstrapped() []emulator.Credential {
 	var made []emulator.Credential
 	for _, credential := range m.logins("trend") {
-		if strings.HasPrefix(credential.Marker, "vault-"+m.backend.mountID.id+"-config-") {
+		if strings.HasPrefix(credential.Marker, m.markerPrefix()+"config-") {
 			made = append(made, credential)
 		}
 	}
@@ -49,7 +51,7 @@ func TestBootstrap_LoginMakesTheRootCredentialAndIsForgotten(t *testing.T) {
 	stored, err := m.storage.Get(t.Context(), "config/trend")
 	require.NoError(t, err)
 	require.NotContains(t, string(stored.Value), m.vendors.State().Vendors["trend"].Login["password"])
-	intents, err := m.storage.List(t.Context(), bootstrapPrefix)
+	intents, err := m.storage.List(t.Context(), store.RootIntentPrefix)
 	require.NoError(t, err)
 	require.Empty(t, intents)
 
@@ -63,7 +65,7 @@ func TestBootstrap_WrongPassword_LeavesNothing(t *testing.T) {
 	status, _ := m.refused(logical.UpdateOperation, "config/trend", m.bootstrapData(map[string]any{"password": "wrong"}))
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Empty(t, m.bootstrapped())
-	for _, prefix := range []string{configPrefix, bootstrapPrefix} {
+	for _, prefix := range []string{store.ConfigPrefix, store.RootIntentPrefix} {
 		stored, err := m.storage.List(t.Context(), prefix)
 		require.NoError(t, err)
 		require.Empty(t, stored)
@@ -81,7 +83,7 @@ func TestBootstrap_ConfigMayNotBeStored_KeyEndsWithTheNextWrite(t *testing.T) {
 	})
 	require.ErrorContains(t, err, "storage is gone")
 	m.must(logical.UpdateOperation, "config/trend", m.bootstrapData(nil))
-	m.clock.advance(issueDeadline + time.Second)
+	m.clock.advance(lease.IssueDeadline + time.Second)
 	m.runPeriodic()
 	require.Len(t, m.bootstrapped(), 1)
 	m.must(logical.ReadOperation, "config/trend/check", nil)
@@ -100,11 +102,11 @@ func TestBootstrap_CrashBeforeTheStore_IsCleanedByTheNextConfig(t *testing.T) {
 	require.Len(t, m.bootstrapped(), 1, "the orphan")
 	m.vendors.ClearFaults("trend")
 	m.restart()
-	m.clock.advance(issueDeadline)
+	m.clock.advance(lease.IssueDeadline)
 
 	m.must(logical.UpdateOperation, "config/trend", m.configData("trend", nil))
 	require.Empty(t, m.bootstrapped())
-	intents, err := m.storage.List(t.Context(), bootstrapPrefix)
+	intents, err := m.storage.List(t.Context(), store.RootIntentPrefix)
 	require.NoError(t, err)
 	require.Empty(t, intents)
 }
@@ -116,17 +118,13 @@ func TestBootstrap_NoteLeftBehind_DoesNotEndTheConfigsOwnRoot(t *testing.T) {
 	m.must(logical.UpdateOperation, "config/trend", m.bootstrapData(nil))
 	made := m.bootstrapped()
 	require.Len(t, made, 1)
-	note, err := logical.StorageEntryJSON(bootstrapPrefix+"trend", rootIntentsEntry{
-		Attempts: []rootIntent{{Marker: made[0].Marker, At: m.clock.Now()}},
-	})
-	require.NoError(t, err)
-	require.NoError(t, m.storage.Put(t.Context(), note))
+	require.NoError(t, m.backend.store.PutRootIntent(t.Context(), m.storage, "trend", store.RootIntent{Marker: made[0].Marker, At: m.clock.Now()}))
 	m.clock.advance(time.Hour)
 
 	m.must(logical.PatchOperation, "config/trend", map[string]any{"request_timeout": "20s"})
 	m.must(logical.UpdateOperation, "config/trend/tidy", nil)
 	require.Len(t, m.bootstrapped(), 1)
-	notes, err := m.storage.List(t.Context(), bootstrapPrefix)
+	notes, err := m.storage.List(t.Context(), store.RootIntentPrefix)
 	require.NoError(t, err)
 	require.Empty(t, notes)
 }
@@ -146,14 +144,14 @@ func TestRevoke_VendorKeepsNoExpiry_IsTriedAgainBeyondIt(t *testing.T) {
 	m := newMount(t)
 	require.NoError(t, m.vendors.SetSwitch("trend", "expiry_precision", "nothing"))
 	m.configure("trend", map[string]any{"role_name": "Auditor"})
-	lease := m.read("trend")
+	leased := m.read("trend")
 	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusServiceUnavailable})
-	require.Error(t, m.revoke(lease))
+	require.Error(t, m.revoke(leased))
 	m.clock.advance(3 * time.Hour)
 	m.runPeriodic()
 	require.Len(t, m.ledgerOf("trend"), 1)
 	m.vendors.ClearFaults("trend")
-	m.clock.advance(lastRetry)
+	m.clock.advance(lease.MaxRetryPause)
 	m.runPeriodic()
 	require.Empty(t, m.ledgerOf("trend"))
 	require.Empty(t, m.leased("trend"))

@@ -9,11 +9,12 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 // mergeConfig returns what a write makes of the stored config, or a ClassInvalid error.
-func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*configEntry, error) {
-	entry := &configEntry{}
+func (b *backend) mergeConfig(old *store.Config, data *framework.FieldData) (*store.Config, error) {
+	entry := &store.Config{}
 	if old != nil {
 		copied := *old
 		entry = &copied
@@ -26,7 +27,7 @@ func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*con
 		return nil, err
 	}
 	if old == nil {
-		entry.Version, entry.Vendor, entry.UID = configVersion, vendor.Name(), rand.Text()
+		entry.Version, entry.Vendor, entry.UID = store.ConfigVersion, vendor.Name(), rand.Text()
 		entry.RequestTimeout, entry.MaxRetries = defaultRequestTimeout, defaultMaxRetries
 		entry.MaxCredentials = vendor.Capabilities().DefaultMaxCredentials
 	} else if entry.Retired {
@@ -36,46 +37,46 @@ func (b *backend) mergeConfig(old *configEntry, data *framework.FieldData) (*con
 		}
 	}
 	if b.suppliesRoot(entry, data) {
-		entry.RootMarker = "" // whatever root credential this is, it is not the one that we made
-		entry.Root.suppliedByOperator(old, data.Raw, vendor, b.clock.Now())
+		entry.RootMarker = "" // the written root credential is not the one that the engine created
+		entry.Root.SuppliedByOperator(old, data.Raw, vendor, b.clock.Now())
 	}
 	entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.ConfigFields())
 	if err != nil {
 		return nil, err
 	}
-	if err := entry.mergeCommon(data, vendor); err != nil {
+	if err := mergeCommon(entry, data, vendor); err != nil {
 		return nil, err
 	}
 	if err := requireSecrets(old, entry, data, vendor); err != nil {
 		return nil, err
 	}
 	if old == nil || connectionChanged(old, entry) ||
-		b.suppliesRoot(entry, data) && entry.Root.hasKeptRoots() {
+		b.suppliesRoot(entry, data) && entry.Root.HasKeptRoots() {
 		entry.ConnectionID, entry.SharingEpoch = rand.Text(), ""
 	}
 	if old != nil && old.RotationPeriod == 0 && entry.RotationPeriod > 0 && entry.Root.UpdatedAt.IsZero() {
-		entry.Root.UpdatedAt = b.clock.Now() // stored by a version that did not write it down
+		entry.Root.UpdatedAt = b.clock.Now() // stored by a version that did not record it
 	}
 	return entry, nil
 }
 
 // suppliesRoot reports whether a write to a config carries a root credential, or a part of one.
-func (b *backend) suppliesRoot(entry *configEntry, data *framework.FieldData) bool {
+func (b *backend) suppliesRoot(entry *store.Config, data *framework.FieldData) bool {
 	for field, schema := range b.providers[entry.Vendor].ConfigFields() {
-		if _, given := data.Raw[field]; given && isSensitive(schema) {
+		if _, given := data.Raw[field]; given && store.IsSensitive(schema) {
 			return true
 		}
 	}
 	return false
 }
 
-// wantsVerification reports whether a write is to be tried before it is stored.
+// wantsVerification reports whether the vendor must accept a write before it is stored.
 func wantsVerification(data *framework.FieldData) bool {
 	verify, given := fieldValue[bool](data, "verify_connection")
 	return verify || !given
 }
 
-func (b *backend) vendorOf(old *configEntry, data *framework.FieldData) (provider.Provider, error) {
+func (b *backend) vendorOf(old *store.Config, data *framework.FieldData) (provider.Provider, error) {
 	name, _ := data.Get("vendor").(string)
 	known := slices.Sorted(maps.Keys(b.providers))
 	switch {
@@ -93,8 +94,8 @@ func (b *backend) vendorOf(old *configEntry, data *framework.FieldData) (provide
 	return vendor, nil
 }
 
-// mergeCommon overlays the fields that all vendors share.
-func (c *configEntry) mergeCommon(data *framework.FieldData, vendor provider.Provider) error {
+// mergeCommon applies the fields that all vendors share.
+func mergeCommon(c *store.Config, data *framework.FieldData, vendor provider.Provider) error {
 	applyField(data, "address", &c.Address)
 	applyField(data, "ca_cert", &c.CACert)
 	applyField(data, "tls_server_name", &c.TLSServerName)
@@ -103,7 +104,7 @@ func (c *configEntry) mergeCommon(data *framework.FieldData, vendor provider.Pro
 	applyField(data, "max_retries", &c.MaxRetries)
 	applyField(data, "max_credentials", &c.MaxCredentials)
 	applyField(data, "custom_metadata", &c.CustomMetadata)
-	if err := c.mergeRotation(data, vendor); err != nil {
+	if err := mergeRotation(c, data, vendor); err != nil {
 		return err
 	}
 	if c.RequestTimeout <= 0 || c.RequestTimeout > maxRequestTimeout {
@@ -124,8 +125,8 @@ func (c *configEntry) mergeCommon(data *framework.FieldData, vendor provider.Pro
 	return nil
 }
 
-// mergeRotation overlays how often the root credential is replaced.
-func (c *configEntry) mergeRotation(data *framework.FieldData, vendor provider.Provider) error {
+// mergeRotation applies how often the root credential is rotated.
+func mergeRotation(c *store.Config, data *framework.FieldData, vendor provider.Provider) error {
 	applySeconds(data, "rotation_period", &c.RotationPeriod)
 	can := vendor.Capabilities()
 	switch {
@@ -138,10 +139,10 @@ func (c *configEntry) mergeRotation(data *framework.FieldData, vendor provider.P
 	return nil
 }
 
-// requireSecrets asks for the secrets again when they would go somewhere else, or be protected less,
-// than the person who gave them agreed to: otherwise, the right to change an address would be the
-// right to read the root credential.
-func requireSecrets(old, entry *configEntry, data *framework.FieldData, vendor provider.Provider) error {
+// requireSecrets requires the secrets again when a write would send them elsewhere, or protect them less, than
+// the operator who supplied them agreed to. Otherwise the right to change an address would be the right to
+// read the root credential.
+func requireSecrets(old, entry *store.Config, data *framework.FieldData, vendor provider.Provider) error {
 	if old == nil {
 		return nil
 	}
@@ -165,23 +166,23 @@ func requireSecrets(old, entry *configEntry, data *framework.FieldData, vendor p
 	if changed == "" {
 		return nil
 	}
-	if !wantsVerification(data) && old.Root.hasKeptRoots() {
+	if !wantsVerification(data) && old.Root.HasKeptRoots() {
 		return provider.InvalidField("verify_connection",
-			"must be true when %s changes after a rotation: the root credentials that are kept would be tried there", changed)
+			"must be true when %s changes after a rotation: otherwise the kept root credentials would be tried at the new address", changed)
 	}
 	schema := vendor.ConfigFields()
 	for _, field := range slices.Sorted(maps.Keys(schema)) {
 		_, stored := old.Fields[field]
 		_, given := data.Raw[field]
-		if isSensitive(schema[field]) && stored && !given {
+		if store.IsSensitive(schema[field]) && stored && !given {
 			return provider.InvalidField(field, "must be given again when %s changes", changed)
 		}
 	}
 	return nil
 }
 
-// connectionChanged reports whether a connection opened with old must be opened anew.
-func connectionChanged(old, entry *configEntry) bool {
+// connectionChanged reports whether a connection that was opened with old must be opened again.
+func connectionChanged(old, entry *store.Config) bool {
 	return old.Address != entry.Address || old.CACert != entry.CACert ||
 		old.TLSServerName != entry.TLSServerName || old.TLSSkipVerify != entry.TLSSkipVerify ||
 		old.RequestTimeout != entry.RequestTimeout || old.MaxRetries != entry.MaxRetries ||

@@ -12,9 +12,9 @@ import (
 
 // statusOf maps an error to the HTTP status that Vault answers with.
 //
-// Vault's client repeats a request on 412, 429 and 5xx, so these stand only where repeating does no
-// harm: for 429 the connection remembers the vendor's wish and answers without asking again. An
-// ambiguous create must not be repeated behind the caller's back and gets a 4xx of its own.
+// Vault's client repeats a request on 412, 429 and 5xx, so these are used only where a repetition does no
+// harm: for 429 the connection remembers the vendor's Retry-After and answers without asking again. An
+// ambiguous create must not be repeated without the caller's knowledge and gets a 4xx of its own.
 func statusOf(err error) int {
 	if _, full := errors.AsType[*ledger.LimitError](err); full {
 		return http.StatusConflict
@@ -41,8 +41,8 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// errorResponse turns an error into what a handler returns. context names the config and step: vendors do not
-// know under which name they are configured.
+// errorResponse turns an error into what a handler returns. context names the config and step: a vendor
+// package does not know under which name it is configured.
 func errorResponse(context string, err error) (*logical.Response, error) {
 	text := context + ": " + err.Error()
 	switch status := statusOf(err); status {
@@ -51,4 +51,12 @@ func errorResponse(context string, err error) (*logical.Response, error) {
 	default:
 		return nil, logical.CodedError(status, text)
 	}
+}
+
+// warningsResponse is the answer of a write: nothing, or the warnings for the operator.
+func warningsResponse(warnings []string) *logical.Response {
+	if len(warnings) == 0 {
+		return nil
+	}
+	return &logical.Response{Warnings: warnings}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 // schemaFunc picks one of a vendor's two sets of fields.
@@ -98,18 +99,13 @@ func (b *backend) sensitiveFields() map[string]bool {
 	for _, vendor := range b.providers {
 		for _, schema := range []map[string]*framework.FieldSchema{vendor.ConfigFields(), vendor.RoleFields()} {
 			for field, declared := range schema {
-				if isSensitive(declared) {
+				if store.IsSensitive(declared) {
 					names[field] = true
 				}
 			}
 		}
 	}
 	return names
-}
-
-// isSensitive reports whether a field holds a secret.
-func isSensitive(field *framework.FieldSchema) bool {
-	return field.DisplayAttrs != nil && field.DisplayAttrs.Sensitive
 }
 
 // fieldValue returns the value of a field that the request carries, typed as its schema says. A null (from a

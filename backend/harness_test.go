@@ -22,6 +22,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/all"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 func TestMain(m *testing.M) { providertest.Main(m) }
@@ -95,7 +96,7 @@ func (m *mount) start() {
 	})
 	require.NoError(m.t, err)
 	require.NoError(m.t, b.Initialize(m.t.Context(), &logical.InitializationRequest{Storage: m.storage}))
-	_, err = b.loadMountID(m.t.Context(), m.storage)
+	_, err = b.markers.Prefix(m.t.Context(), m.storage)
 	require.NoError(m.t, err)
 	m.backend = b
 }
@@ -105,6 +106,21 @@ func (m *mount) restart() {
 	m.t.Helper()
 	m.backend.Clean(m.t.Context())
 	m.start()
+}
+
+// markerPrefix begins the markers of the mount.
+func (m *mount) markerPrefix() string {
+	m.t.Helper()
+	prefix, err := m.backend.markers.Prefix(m.t.Context(), m.storage)
+	require.NoError(m.t, err)
+	return prefix
+}
+
+// putConfig stores a config as it is.
+func (m *mount) putConfig(name string, entry *store.Config) {
+	m.t.Helper()
+	_, err := m.backend.store.ChangeConfig(m.t.Context(), m.storage, name, func(config *store.Config) { *config = *entry })
+	require.NoError(m.t, err)
 }
 
 type lockedWriter struct{ *mount }
@@ -157,7 +173,7 @@ func (m *mount) resetRotatedSecrets() {
 // rememberRotatedSecrets adds the root secrets that were made and stored since.
 func (m *mount) rememberRotatedSecrets(config string) {
 	m.t.Helper()
-	entry, err := readConfig(m.t.Context(), m.storage, config)
+	entry, err := store.ReadConfig(m.t.Context(), m.storage, config)
 	require.NoError(m.t, err)
 	sets := []map[string]any{entry.Fields}
 	for _, other := range entry.Root.Candidates {
@@ -265,20 +281,20 @@ func (m *mount) configure(vendor string, role map[string]any) {
 }
 
 // lease is a credential as Vault holds it.
-type lease struct {
+type testLease struct {
 	secret *logical.Secret
 	data   map[string]any
 }
 
 // read reads creds/<role>, which has to succeed.
-func (m *mount) read(role string) *lease {
+func (m *mount) read(role string) *testLease {
 	m.t.Helper()
 	response := m.must(logical.ReadOperation, "creds/"+role, nil)
 	return m.leaseOf(response)
 }
 
 // leaseOf keeps a lease as Vault does: through JSON, issued now.
-func (m *mount) leaseOf(response *logical.Response) *lease {
+func (m *mount) leaseOf(response *logical.Response) *testLease {
 	m.t.Helper()
 	require.NotNil(m.t, response.Secret)
 	encoded, err := json.Marshal(response.Secret.InternalData)
@@ -287,10 +303,10 @@ func (m *mount) leaseOf(response *logical.Response) *lease {
 	secret.InternalData = nil
 	require.NoError(m.t, json.Unmarshal(encoded, &secret.InternalData))
 	secret.IssueTime = time.Now()
-	return &lease{secret: &secret, data: response.Data}
+	return &testLease{secret: &secret, data: response.Data}
 }
 
-func (m *mount) renew(l *lease, increment time.Duration) (*logical.Response, error) {
+func (m *mount) renew(l *testLease, increment time.Duration) (*logical.Response, error) {
 	m.t.Helper()
 	secret := *l.secret
 	secret.Increment = increment
@@ -300,7 +316,7 @@ func (m *mount) renew(l *lease, increment time.Duration) (*logical.Response, err
 	return response, err
 }
 
-func (m *mount) revoke(l *lease) error {
+func (m *mount) revoke(l *testLease) error {
 	m.t.Helper()
 	_, _, err := m.send(m.t.Context(), &logical.Request{
 		Operation: logical.RevokeOperation, Secret: l.secret, Storage: m.storage,

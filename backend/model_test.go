@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
@@ -53,7 +54,7 @@ func TestModel(t *testing.T) {
 
 // held is a lease as the model knows it.
 type held struct {
-	*lease
+	*testLease
 	marker string
 	role   string
 	endsAt time.Time
@@ -123,7 +124,7 @@ func (p *play) readRole(role string) {
 	}
 	l := p.leaseOf(response)
 	p.leases = append(p.leases, &held{
-		lease: l, role: role, marker: l.data["subject"].(string), endsAt: p.clock.Now().Add(l.secret.TTL),
+		testLease: l, role: role, marker: l.data["subject"].(string), endsAt: p.clock.Now().Add(l.secret.TTL),
 	})
 }
 
@@ -145,7 +146,7 @@ func (p *play) drop(l *held) {
 
 // endLease revokes as Vault does: until it succeeds, or up to six times.
 func (p *play) endLease(l *held) {
-	err := p.revoke(l.lease)
+	err := p.revoke(l.testLease)
 	p.note("revoke %s: %v", l.marker, err)
 	l.tries++
 	if err == nil || l.tries >= 6 {
@@ -164,7 +165,7 @@ func (p *play) renewOne() {
 	if l == nil || l.tries > 0 {
 		return
 	}
-	response, err := p.renew(l.lease, 0)
+	response, err := p.renew(l.testLease, 0)
 	p.note("renew %s: %v", l.marker, err)
 	if err != nil {
 		if provider.ClassOf(err) != provider.ClassUnavailable && !strings.Contains(err.Error(), "retry in") {
@@ -336,7 +337,7 @@ func (p *play) endAll() {
 		}
 	}
 	for range 8 {
-		p.clock.advance(lostLeaseGrace)
+		p.clock.advance(lease.LostLeaseGrace)
 		p.runPeriodic()
 	}
 	if left := p.leased("ftd"); len(left) > 0 {

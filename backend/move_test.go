@@ -10,7 +10,9 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/all"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 // A credential that is revoked at another place is reported as gone and lives on; and whoever may change the
@@ -25,7 +27,7 @@ func TestConfigUpdate_AddressMovesWhileCredentialsLive_SendsNothingThere(t *test
 			require.NoError(t, err)
 			defer func() { require.NoError(t, other.Close()) }()
 			m.configure(vendor, role)
-			lease := m.read(vendor)
+			leased := m.read(vendor)
 			move := m.configData(vendor, map[string]any{
 				"address": other.URL(vendor), "ca_cert": string(other.CACertPEM()), "verify_connection": false,
 			})
@@ -36,15 +38,15 @@ func TestConfigUpdate_AddressMovesWhileCredentialsLive_SendsNothingThere(t *test
 
 			move["force"] = true
 			m.must(logical.UpdateOperation, "config/"+vendor, move)
-			require.Error(t, m.revoke(lease), "nobody there can end it")
-			_, err = m.renew(lease, 0)
+			require.Error(t, m.revoke(leased), "nobody there can end it")
+			_, err = m.renew(leased, 0)
 			require.Error(t, err)
 			require.Empty(t, other.Requests(vendor), "and nothing of it was sent there")
 			require.Len(t, m.leased(vendor), 1)
 			require.Len(t, m.ledgerOf(vendor), 1)
 
 			m.must(logical.UpdateOperation, "config/"+vendor, m.configData(vendor, map[string]any{"force": true}))
-			require.NoError(t, m.revoke(lease))
+			require.NoError(t, m.revoke(leased))
 			require.Empty(t, m.leased(vendor))
 		})
 	}
@@ -53,16 +55,16 @@ func TestConfigUpdate_AddressMovesWhileCredentialsLive_SendsNothingThere(t *test
 func TestRevoke_ConfigCannotBeOpened_IsKept(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	m.restart()
 	vendor := m.backend.providers["ftd"]
 	delete(m.backend.providers, "ftd")
-	require.Error(t, m.revoke(lease))
+	require.Error(t, m.revoke(leased))
 	entry, err := m.backend.ledger.Get(t.Context(), m.storage, "ftd", m.ledgerOf("ftd")[0])
 	require.NoError(t, err)
 	require.Equal(t, ledger.StateRevoking, entry.State)
 	m.backend.providers["ftd"] = vendor
-	m.clock.advance(2 * firstRetry)
+	m.clock.advance(2 * lease.MinRetryPause)
 	m.runPeriodic()
 	require.Empty(t, m.leased("ftd"))
 }
@@ -88,28 +90,28 @@ func TestPostpone_VendorWasNotAsked_IsNoAttempt(t *testing.T) {
 	m.breakerPause = time.Hour
 	m.restart()
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true})
 	for range 10 {
-		require.Error(t, m.revoke(lease))
+		require.Error(t, m.revoke(leased))
 	}
 	entry, err := m.backend.ledger.Get(t.Context(), m.storage, "ftd", m.ledgerOf("ftd")[0])
 	require.NoError(t, err)
-	require.Equal(t, breakerTrips, entry.Attempts)
-	require.False(t, entry.NextAttemptAt.After(m.clock.Now().Add(firstRetry)))
+	require.Equal(t, 3, entry.Attempts)
+	require.False(t, entry.NextAttemptAt.After(m.clock.Now().Add(lease.MinRetryPause)))
 }
 
 // The process died after the last credential of a retired config was struck out and before the config was.
 func TestRetired_CrashBeforeItsDeletion_IsDeletedLater(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
-	require.NoError(t, m.backend.ledger.Remove(t.Context(), m.storage, "ftd", lease.secret.InternalData["id"].(string)))
+	require.NoError(t, m.backend.ledger.Remove(t.Context(), m.storage, "ftd", leased.secret.InternalData["id"].(string)))
 	m.runPeriodic()
 	m.clock.advance(reconcileInterval)
 	m.runPeriodic()
-	left, err := m.storage.List(t.Context(), configPrefix)
+	left, err := m.storage.List(t.Context(), store.ConfigPrefix)
 	require.NoError(t, err)
 	require.Empty(t, left)
 }
@@ -117,17 +119,17 @@ func TestRetired_CrashBeforeItsDeletion_IsDeletedLater(t *testing.T) {
 func TestConfigDelete_Abandon_IsForWhatIsRetiredAndSaysWhatIsLeft(t *testing.T) {
 	m := newMount(t)
 	m.configure("fortianalyzer", map[string]any{"ttl": "10m"})
-	lease := m.read("fortianalyzer")
+	leased := m.read("fortianalyzer")
 	status, text := m.refused(logical.DeleteOperation, "config/fortianalyzer", map[string]any{"abandon": true})
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Contains(t, text, `"abandon"`)
 	m.must(logical.DeleteOperation, "config/fortianalyzer", map[string]any{"force": true})
 	m.fault(emulator.Fault{Vendor: "fortianalyzer", Route: "*", DropBefore: true})
-	require.Error(t, m.revoke(lease))
+	require.Error(t, m.revoke(leased))
 	response := m.must(logical.DeleteOperation, "config/fortianalyzer", map[string]any{"abandon": true})
 	require.Contains(t, response.Warnings[0], "vault-")
 	require.Empty(t, m.ledgerOf("fortianalyzer"))
-	require.NoError(t, m.revoke(lease), "Vault can forget the lease")
+	require.NoError(t, m.revoke(leased), "Vault can forget the lease")
 }
 
 func TestConfigPatch_NullVerification_IsTheDefaultAndVerifies(t *testing.T) {
@@ -140,10 +142,10 @@ func TestConfigPatch_NullVerification_IsTheDefaultAndVerifies(t *testing.T) {
 func TestRenew_SmallerIncrement_DoesNotShortenTheCredential(t *testing.T) {
 	m := newMount(t)
 	m.configure("trend", map[string]any{"role_name": "Auditor", "ttl": "1h"})
-	lease := m.read("trend")
+	leased := m.read("trend")
 	before := *m.leased("trend")[0].ExpiresAt
 	m.fault(emulator.Fault{Vendor: "trend", Route: "modifyApiKey", DropAfter: true})
-	_, err := m.renew(lease, time.Minute)
+	_, err := m.renew(leased, time.Minute)
 	require.Error(t, err, "the lease keeps its old end")
 	require.False(t, m.leased("trend")[0].ExpiresAt.Before(before.Add(-time.Second)))
 }
@@ -195,39 +197,22 @@ func TestShared_RootCredentialChanged_NewReadersGetItsCredential(t *testing.T) {
 	require.NoError(t, m.revoke(first))
 }
 
-func TestMarkerID_OnlyWholeMarkersOfThisMount(t *testing.T) {
-	for marker, want := range map[string]string{
-		"vault-abcdefgh-reader-abcdefgh234567ab": "abcdefgh234567ab",
-		"vault-abcdefgh-a-role-abcdefgh234567ab": "abcdefgh234567ab",
-		"vault-abcdefgh-reader-abcdefgh234567a":  "", // shortened by the vendor
-		"vault-abcdefgh-reader-":                 "",
-		"vault-abcdefgh-abcdefgh234567ab":        "",
-		"vault-ijklmnop-reader-abcdefgh234567ab": "", // another mount's
-		"VAULT-ABCDEFGH-READER-ABCDEFGH234567AB": "",
-		"somebody's":                             "",
-	} {
-		id, whole := markerID(marker, "vault-abcdefgh-")
-		require.Equal(t, want, id, marker)
-		require.Equal(t, want != "", whole, marker)
-	}
-}
-
 // The vendor has moved the end, and its answer was lost: what is written down is too early.
 func TestRevoke_RenewalWasNotHeard_IsTriedAgainBeyondTheRecordedEnd(t *testing.T) {
 	m := newMount(t)
 	m.configure("trend", map[string]any{"role_name": "Auditor", "ttl": "5m"})
-	lease := m.read("trend")
+	leased := m.read("trend")
 	m.fault(emulator.Fault{Vendor: "trend", Route: "modifyApiKey", DropAfter: true})
-	_, err := m.renew(lease, time.Hour)
+	_, err := m.renew(leased, time.Hour)
 	require.Error(t, err)
 	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", DropBefore: true})
-	require.Error(t, m.revoke(lease))
+	require.Error(t, m.revoke(leased))
 	m.clock.advance(10 * time.Minute)
 	m.runPeriodic()
 	require.Len(t, m.leased("trend"), 1)
 	require.Len(t, m.ledgerOf("trend"), 1)
 	m.vendors.ClearFaults("trend")
-	m.clock.advance(lastRetry)
+	m.clock.advance(lease.MaxRetryPause)
 	m.runPeriodic()
 	require.Empty(t, m.leased("trend"))
 	require.Empty(t, m.ledgerOf("trend"))

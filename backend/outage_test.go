@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
@@ -23,17 +24,17 @@ func TestBreaker_VendorDoesNotAnswer_CostsAFewTimeoutsAndNotAThousand(t *testing
 	m.breakerPause = time.Hour
 	m.restart()
 	m.configure("trend", map[string]any{"role_name": "Auditor"})
-	var leases []*lease
+	var leases []*testLease
 	for range 20 {
 		leases = append(leases, m.read("trend"))
 	}
 	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", DropBefore: true})
 	before := m.operations("trend")["deleteApiKey"]
-	for _, lease := range leases {
-		require.Error(t, m.revoke(lease))
+	for _, leased := range leases {
+		require.Error(t, m.revoke(leased))
 	}
 	perCall := defaultMaxRetries + 1
-	require.Equal(t, breakerTrips*perCall, m.operations("trend")["deleteApiKey"]-before)
+	require.Equal(t, 3*perCall, m.operations("trend")["deleteApiKey"]-before)
 	require.Len(t, m.ledgerOf("trend"), 20, "each is kept to be tried again")
 	status, text := m.refused(logical.ReadOperation, "creds/trend", nil)
 	require.Equal(t, http.StatusServiceUnavailable, status)
@@ -62,7 +63,7 @@ func TestPeriodic_RootCredentialRefused_RestsTheConfig(t *testing.T) {
 	_, err := m.vendors.Do("ftd", "change_password", nil)
 	require.NoError(t, err)
 	require.NoError(t, m.vendors.SetSwitch("ftd", "password_change_ends", "logins"))
-	m.clock.advance(15*time.Minute + lostLeaseGrace + time.Minute)
+	m.clock.advance(15*time.Minute + lease.LostLeaseGrace + time.Minute)
 	before := m.operations("ftd")["password"]
 	for range 9 {
 		m.runPeriodic()
@@ -79,7 +80,7 @@ func TestPeriodic_LeaderThatHasBeenSucceeded_EndsNothing(t *testing.T) {
 			m := newMount(t)
 			m.configure("trend", map[string]any{"role_name": "Auditor", "ttl": "90m", "sharing": sharing})
 			m.read("trend")
-			m.clock.advance(90*time.Minute + lostLeaseGrace + time.Second)
+			m.clock.advance(90*time.Minute + lease.LostLeaseGrace + time.Second)
 			calls := len(m.vendors.Requests("trend"))
 			m.storage.Underlying().FailPut(true)
 			m.storage.Underlying().FailDelete(true)
@@ -98,9 +99,9 @@ func TestPeriodic_LeaderThatHasBeenSucceeded_EndsNothing(t *testing.T) {
 func TestTidy_TriesOutstandingRevocationsAtOnce(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true})
-	require.Error(t, m.revoke(lease))
+	require.Error(t, m.revoke(leased))
 	m.vendors.ClearFaults("ftd")
 
 	report := m.must(logical.UpdateOperation, "config/ftd/tidy", map[string]any{"dry_run": true}).Data
@@ -172,25 +173,25 @@ func TestPeriodic_LooksForOwnerlessEveryHourAndEndsNone(t *testing.T) {
 	require.Empty(t, sent.kinds, "not at each tick")
 	m.clock.advance(reconcileInterval / 2)
 	m.runPeriodic()
-	require.Equal(t, []string{eventOrphansFound}, sent.kinds)
+	require.Equal(t, []string{lease.EventOrphansFound}, sent.kinds)
 	require.Len(t, m.leased("trend"), 1, "this Vault may be a copy whose original has issued it")
 }
 
 func TestMetrics_CountWhatHappened(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	m.read("ftd")
 	m.read("ftd")
 	m.refused(logical.ReadOperation, "creds/ftd", nil)
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true})
-	require.Error(t, m.revoke(lease))
+	require.Error(t, m.revoke(leased))
 	response := m.must(logical.ReadOperation, "metrics", nil)
 	text := string(response.Data[logical.HTTPRawBody].([]byte))
 	for _, line := range []string{
 		`vendorauth_vendor_calls_total{operation="issue",outcome="ok",vendor="ftd"} 3`,
 		`vendorauth_vendor_calls_total{operation="revoke",outcome="unavailable",vendor="ftd"} 1`,
-		`vendorauth_refusals_total{class="capacity",operation="issue",vendor="ftd"} 1`,
+		`vendorauth_rejections_total{class="capacity",operation="issue",vendor="ftd"} 1`,
 		`vendorauth_credentials{config="ftd",state="live",vendor="ftd"} 2`,
 		`vendorauth_credentials{config="ftd",state="revoking",vendor="ftd"} 1`,
 		`vendorauth_credentials_limit{config="ftd",vendor="ftd"} 3`,
@@ -199,7 +200,7 @@ func TestMetrics_CountWhatHappened(t *testing.T) {
 	} {
 		require.Contains(t, text, line)
 	}
-	require.NotContains(t, text, lease.data["token"])
+	require.NotContains(t, text, leased.data["token"])
 }
 
 // events keeps what the engine sends.
@@ -224,14 +225,14 @@ func TestEvents_TellOfRevocationsThatFailAndSettle(t *testing.T) {
 	m := newMount(t)
 	sent := m.watchEvents()
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true})
-	require.Error(t, m.revoke(lease))
+	require.Error(t, m.revoke(leased))
 	m.vendors.ClearFaults("ftd")
-	require.NoError(t, m.revoke(lease))
+	require.NoError(t, m.revoke(leased))
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "custom_token", DropAfter: true, Times: 1})
 	m.refused(logical.ReadOperation, "creds/ftd", nil)
-	require.Equal(t, []string{eventRevokeFail, eventRevoke, eventCreateUnknown}, sent.kinds)
+	require.Equal(t, []string{lease.EventRevokeFail, lease.EventRevoke, lease.EventCreateUnknown}, sent.kinds)
 }
 
 // panicking is a vendor whose driver has a fault.
@@ -304,16 +305,16 @@ func storageFailsAt(t *testing.T, sharing string, n int) (over bool) {
 	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"config": "ftd", "ttl": "15m", "max_ttl": "2h", "sharing": sharing})
 	m.restart() // actionNone is cached
 	broken := &nthFails{Storage: m.storage, left: n}
-	var lease *lease
+	var leased *testLease
 	response, _, err := m.send(t.Context(), &logical.Request{
 		Operation: logical.ReadOperation, Path: "creds/ftd", Storage: broken, MountPoint: "vendorauth/",
 	})
 	if err == nil {
-		lease = m.leaseOf(response)
-		_, _, _ = m.send(t.Context(), &logical.Request{Operation: logical.RenewOperation, Secret: lease.secret, Storage: broken})
-		_, _, err = m.send(t.Context(), &logical.Request{Operation: logical.RevokeOperation, Secret: lease.secret, Storage: broken})
+		leased = m.leaseOf(response)
+		_, _, _ = m.send(t.Context(), &logical.Request{Operation: logical.RenewOperation, Secret: leased.secret, Storage: broken})
+		_, _, err = m.send(t.Context(), &logical.Request{Operation: logical.RevokeOperation, Secret: leased.secret, Storage: broken})
 		if err != nil {
-			require.NoError(t, m.revoke(lease), "Vault tries again")
+			require.NoError(t, m.revoke(leased), "Vault tries again")
 		}
 	}
 	m.requireBooked()

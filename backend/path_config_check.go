@@ -41,34 +41,30 @@ func (b *backend) pathConfigCheck(name *framework.FieldSchema) *framework.Path {
 
 func (b *backend) configCheck(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
-	entry, conn, err := b.acquireConfig(ctx, req.Storage, name)
+	entry, conn, err := b.rotator.Acquire(ctx, req.Storage, name)
 	if err != nil {
 		return errorResponse(fmt.Sprintf("config %q", name), err)
 	}
-	defer conn.release()
-	now := b.clock.Now()
-	// Not by way of the breaker: whoever asks wants to know how the vendor is now.
-	checked, err := verifyRoot(ctx, entry.Vendor, conn)
-	b.metrics.observeCall(entry.Vendor, operationCheck, b.clock.Now().Sub(now), err)
+	defer conn.Release()
+	began := b.clock.Now()
+	checked, err := b.pool.Check(ctx, conn, entry.Vendor)
 	if err != nil {
-		conn.observe(err, b.clock.Now())
 		return errorResponse(fmt.Sprintf("config %q", name), err)
 	}
-	response := &logical.Response{
+	return &logical.Response{
 		Data: map[string]any{
 			"vendor":          entry.Vendor,
 			"address":         entry.Address,
 			"identity":        checked.Identity,
 			"root_expires_at": formatTime(checked.RootExpiresAt),
-			"latency_ms":      b.clock.Now().Sub(now).Milliseconds(),
+			"latency_ms":      b.clock.Now().Sub(began).Milliseconds(),
 			"details":         checked.Details,
 		},
 		Warnings: checked.Warnings,
-	}
-	return response, nil
+	}, nil
 }
 
-// formatTime renders a time as RFC 3339 in UTC, and the zero time as nothing.
+// formatTime renders a time as RFC 3339 in UTC, and the zero time as an empty string.
 func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""

@@ -23,14 +23,14 @@ func (b *backend) pathConfigCredentials(name *framework.FieldSchema) *framework.
 		},
 		HelpSynopsis: "The live credentials of a config.",
 		HelpDescription: "Lists every credential that is or may be alive at the vendor, with its role, its times, the leases that " +
-			"hold it, and its state: issuing, live, revoking (the vendor has not agreed yet) or expiring (the vendor cannot end it). " +
-			"Holds no secret.",
+			"hold it, and its state: issuing, live, revoking (the vendor has not confirmed yet) or expiring (the vendor cannot revoke it). " +
+			"The list contains no secret.",
 	}
 }
 
 func (b *backend) configCredentials(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
-	config, err := b.config(ctx, req.Storage, name)
+	config, err := b.store.Config(ctx, req.Storage, name)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,9 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
 )
 
 func (b *backend) pathConfigRotateRoot(name *framework.FieldSchema) *framework.Path {
@@ -22,10 +25,10 @@ func (b *backend) pathConfigRotateRoot(name *framework.FieldSchema) *framework.P
 			},
 		},
 		HelpSynopsis: "Replace the root credential by one that only Vault knows.",
-		HelpDescription: "Has the vendor make another root credential, or change its password, proves that the new one works, stores it, and " +
-			"ends the former. Nobody knows it but Vault afterwards, and it is never read back. Requests of this config wait meanwhile. " +
-			"Whatever is interrupted, no root credential is lost: which one is in force is found out with the next request. " +
-			"\"info\" tells for each vendor whether its API can do this, and what becomes of credentials that are leased.",
+		HelpDescription: "Asks the vendor for another root credential, or changes its password, proves that the new one works, stores it, and " +
+			"revokes the previous one. Afterwards only Vault knows the root credential, and it is never read back. Requests of this config " +
+			"wait during the rotation. No interruption loses a root credential: the next request finds out which one the vendor accepts. " +
+			"\"info\" tells for each vendor whether its API can do this, and what happens to leased credentials.",
 	}
 }
 
@@ -34,11 +37,33 @@ func (b *backend) configRotateRoot(ctx context.Context, req *logical.Request, da
 	warnings, err := b.rotateRoot(ctx, req.Storage, name)
 	if err != nil {
 		b.Logger().Warn("root credential not rotated", "config", name, "error", err)
-		b.event(ctx, eventRootRotateFail, "config", name)
+		b.sendEvent(ctx, rotation.EventRotateFail, "config", name)
 		return errorResponse(fmt.Sprintf("config %q", name), err)
 	}
-	if len(warnings) == 0 {
-		return nil, nil
+	return warningsResponse(warnings), nil
+}
+
+// rotateRoot rotates a config's root credential and completes the rotation. It returns warnings for the
+// operator.
+func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name string) ([]string, error) {
+	warnings, err := b.rotator.Rotate(ctx, storage, name)
+	if err != nil {
+		return nil, err
 	}
-	return &logical.Response{Warnings: warnings}, nil
+	b.Logger().Info("root credential rotated", "config", name)
+	b.sendEvent(ctx, rotation.EventRotate, "config", name)
+	if err := b.completeRotation(context.WithoutCancel(ctx), storage, name); err != nil {
+		warnings = append(warnings, "the root credential is rotated; the remaining work will be retried: "+err.Error())
+	}
+	return warnings, nil
+}
+
+// completeRotation revokes the previous root credential and deletes the entries of the credentials that the
+// rotation has ended.
+func (b *backend) completeRotation(ctx context.Context, storage logical.Storage, name string) error {
+	if err := b.rotator.RevokePrevious(ctx, storage, name); err != nil {
+		return err
+	}
+	_, err := b.sweep(ctx, storage, name, lease.SweepOptions{})
+	return err
 }

@@ -219,7 +219,7 @@ func TestConfigDelete_EndsTheEnginesLogin(t *testing.T) {
 func TestConfigDelete_WithLiveCredentials_IsRefusedUnlessForced(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 
 	status, text := m.refused(logical.DeleteOperation, "config/ftd", nil)
 	require.Equal(t, http.StatusConflict, status)
@@ -234,7 +234,7 @@ func TestConfigDelete_WithLiveCredentials_IsRefusedUnlessForced(t *testing.T) {
 	require.Contains(t, text, "retired")
 	require.Equal(t, true, m.must(logical.ReadOperation, "config/ftd", nil).Data["retired"])
 
-	require.NoError(t, m.revoke(lease))
+	require.NoError(t, m.revoke(leased))
 	require.Len(t, m.leased("ftd"), 1, "the second credential is still leased")
 	m.clock.advance(3 * 60 * 60 * 1e9)
 	m.runPeriodic()

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 )
 
 func TestCreds_EveryVendor_LeaseEndsBeforeTheCredential(t *testing.T) {
@@ -21,19 +22,19 @@ func TestCreds_EveryVendor_LeaseEndsBeforeTheCredential(t *testing.T) {
 				role["role_name"] = "Auditor"
 			}
 			m.configure(vendor, role)
-			lease := m.read(vendor)
-			require.Equal(t, 10*time.Minute, lease.secret.TTL, "the lease gets the full TTL of the role")
-			require.Equal(t, renewable, lease.secret.Renewable)
+			leased := m.read(vendor)
+			require.Equal(t, 10*time.Minute, leased.secret.TTL, "the lease gets the full TTL of the role")
+			require.Equal(t, renewable, leased.secret.Renewable)
 			for _, field := range []string{"token", "token_type", "address", "expires_at"} {
-				require.NotEmpty(t, lease.data[field], field)
+				require.NotEmpty(t, leased.data[field], field)
 			}
-			require.Equal(t, vendor, lease.data["vendor"])
+			require.Equal(t, vendor, leased.data["vendor"])
 
 			live := m.leased(vendor)
 			require.NotEmpty(t, live)
 			issued := live[len(live)-1]
-			require.False(t, m.clock.Now().Add(lease.secret.TTL).After(*issued.ExpiresAt), "the vendor's end is not before the lease's")
-			expires, err := time.Parse(time.RFC3339, lease.data["expires_at"].(string))
+			require.False(t, m.clock.Now().Add(leased.secret.TTL).After(*issued.ExpiresAt), "the vendor's end is not before the lease's")
+			expires, err := time.Parse(time.RFC3339, leased.data["expires_at"].(string))
 			require.NoError(t, err)
 			require.False(t, expires.After(*issued.ExpiresAt), "expires_at is never late")
 		})
@@ -88,8 +89,8 @@ func TestCreds_VendorThatCannotRevoke_SaysSoInEachAnswer(t *testing.T) {
 func TestCreds_LeaseHoldsNoSecret(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
-	require.ElementsMatch(t, []string{"config", "role", "id", "version", "secret_type"}, keysOf(lease.secret.InternalData))
+	leased := m.read("ftd")
+	require.ElementsMatch(t, []string{"config", "role", "id", "version", "secret_type"}, keysOf(leased.secret.InternalData))
 }
 
 func keysOf(values map[string]any) []string {
@@ -167,7 +168,7 @@ func TestCreds_CrashAfterTheCreate_IsFoundByItsMarkerAndEnded(t *testing.T) {
 	m.restart()
 	m.runPeriodic()
 	require.Len(t, m.leased("ftd"), 1, "too young to be surely abandoned")
-	m.clock.advance(issueDeadline + time.Second)
+	m.clock.advance(lease.IssueDeadline + time.Second)
 	m.runPeriodic()
 	require.Empty(t, m.leased("ftd"))
 	require.Empty(t, m.ledgerOf("ftd"))

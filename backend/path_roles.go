@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 // maxMaxWait leaves a read, which Vault ends after 90 seconds, time for the vendor.
@@ -25,7 +26,7 @@ func (b *backend) pathRoles() []*framework.Path {
 		"ttl":     {Type: framework.TypeDurationSecond, Description: "How long a lease lasts without renewal. Default: the mount's."},
 		"max_ttl": {Type: framework.TypeDurationSecond, Description: "How long a lease can be renewed. Default: the mount's."},
 		"sharing": {
-			Type: framework.TypeString, Default: sharingExclusive, AllowedValues: []any{sharingExclusive, sharingShared},
+			Type: framework.TypeString, Default: store.SharingExclusive, AllowedValues: []any{store.SharingExclusive, store.SharingShared},
 			Description: "exclusive: each reader gets a credential of its own. shared: one credential for all, which ends with the last lease.",
 		},
 		"max_wait": {
@@ -75,42 +76,29 @@ func (b *backend) pathRoles() []*framework.Path {
 }
 
 func (b *backend) roleExists(ctx context.Context, req *logical.Request, data *framework.FieldData) (bool, error) {
-	entry, err := readRole(ctx, req.Storage, data.Get("name").(string))
+	entry, err := store.ReadRole(ctx, req.Storage, data.Get("name").(string))
 	return entry != nil, err
 }
 
 func (b *backend) roleWrite(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
-	b.writeMutex.Lock()
-	defer b.writeMutex.Unlock()
-	old, err := readRole(ctx, req.Storage, name)
-	if err != nil {
-		return nil, err
-	}
-	if old == nil && req.Operation == logical.PatchOperation {
-		return nil, logical.CodedError(http.StatusNotFound, fmt.Sprintf("role %q does not exist", name))
-	}
-	entry, warnings, err := b.mergeRole(ctx, req.Storage, old, data)
+	var warnings []string
+	err := b.store.WriteRole(ctx, req.Storage, name, func(old *store.Role) (entry *store.Role, err error) {
+		if old == nil && req.Operation == logical.PatchOperation {
+			return nil, logical.CodedError(http.StatusNotFound, "it does not exist")
+		}
+		entry, warnings, err = b.mergeRole(ctx, req.Storage, old, data)
+		return entry, err
+	})
 	if err != nil {
 		return errorResponse(fmt.Sprintf("role %q", name), err)
 	}
-	stored, err := logical.StorageEntryJSON(rolePrefix+name, entry)
-	if err != nil {
-		return nil, fmt.Errorf("encoding role %q: %w", name, err)
-	}
-	defer b.roles.forget(name)
-	if err := req.Storage.Put(ctx, stored); err != nil {
-		return nil, fmt.Errorf("storing role %q: %w", name, err)
-	}
-	if len(warnings) == 0 {
-		return nil, nil
-	}
-	return &logical.Response{Warnings: warnings}, nil
+	return warningsResponse(warnings), nil
 }
 
 // mergeRole returns what a write makes of the stored role, or a ClassInvalid error.
-func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *roleEntry, data *framework.FieldData) (*roleEntry, []string, error) {
-	entry := &roleEntry{Version: roleVersion, Sharing: sharingExclusive}
+func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *store.Role, data *framework.FieldData) (*store.Role, []string, error) {
+	entry := &store.Role{Version: store.RoleVersion, Sharing: store.SharingExclusive}
 	if old != nil {
 		copied := *old
 		copied.Fields = maps.Clone(old.Fields)
@@ -127,14 +115,14 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *r
 	if entry.MaxTTL > 0 && entry.TTL > entry.MaxTTL {
 		return nil, nil, provider.InvalidField("ttl", "of %s exceeds max_ttl of %s", entry.TTL, entry.MaxTTL)
 	}
-	if entry.Sharing != sharingExclusive && entry.Sharing != sharingShared {
-		return nil, nil, provider.InvalidField("sharing", "must be %q or %q", sharingExclusive, sharingShared)
+	if entry.Sharing != store.SharingExclusive && entry.Sharing != store.SharingShared {
+		return nil, nil, provider.InvalidField("sharing", "must be %q or %q", store.SharingExclusive, store.SharingShared)
 	}
 	if entry.MaxWait > maxMaxWait {
 		return nil, nil, provider.InvalidField("max_wait", "must be at most %s", maxMaxWait)
 	}
 
-	config, err := b.config(ctx, storage, entry.Config)
+	config, err := b.store.Config(ctx, storage, entry.Config)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -158,22 +146,22 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *r
 	if entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.RoleFields()); err != nil {
 		return nil, nil, err
 	}
-	if err := vendor.ValidateRole(entry.fieldData(vendor)); err != nil {
+	if err := vendor.ValidateRole(entry.FieldData(vendor)); err != nil {
 		return nil, nil, err
 	}
 	if old == nil || !reflect.DeepEqual(*old, *entry) {
 		entry.Revision = rand.Text() // writing the same again ends no shared credential
 	}
-	conn, err := b.connections.acquire(storage, entry.Config, config)
+	conn, err := b.pool.Acquire(storage, entry.Config, config)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer conn.release()
-	return entry, b.lifetimes(entry, conn.MaxLifetime(), vendor.Capabilities().Renewal).Warnings, nil
+	defer conn.Release()
+	return entry, b.credentials.Lifetimes(entry, conn.MaxLifetime(), vendor.Capabilities().Renewal).Warnings, nil
 }
 
 func (b *backend) roleRead(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
-	entry, err := readRole(ctx, req.Storage, data.Get("name").(string))
+	entry, err := store.ReadRole(ctx, req.Storage, data.Get("name").(string))
 	if err != nil || entry == nil {
 		return nil, err
 	}
@@ -186,9 +174,9 @@ func (b *backend) roleRead(ctx context.Context, req *logical.Request, data *fram
 		"max_wait": int64(entry.MaxWait.Seconds()),
 	}
 	if vendor, ok := b.providers[entry.Vendor]; ok {
-		values := entry.fieldData(vendor)
+		values := entry.FieldData(vendor)
 		for field, schema := range values.Schema {
-			if !isSensitive(schema) {
+			if !store.IsSensitive(schema) {
 				described[field] = values.Get(field)
 			}
 		}
@@ -197,7 +185,7 @@ func (b *backend) roleRead(ctx context.Context, req *logical.Request, data *fram
 }
 
 func (b *backend) roleList(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
-	names, err := req.Storage.List(ctx, rolePrefix)
+	names, err := req.Storage.List(ctx, store.RolePrefix)
 	if err != nil {
 		return nil, fmt.Errorf("listing the roles: %w", err)
 	}
@@ -205,12 +193,5 @@ func (b *backend) roleList(ctx context.Context, req *logical.Request, _ *framewo
 }
 
 func (b *backend) roleDelete(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
-	name := data.Get("name").(string)
-	b.writeMutex.Lock()
-	defer b.writeMutex.Unlock()
-	defer b.roles.forget(name)
-	if err := req.Storage.Delete(ctx, rolePrefix+name); err != nil {
-		return nil, fmt.Errorf("deleting role %q: %w", name, err)
-	}
-	return nil, nil
+	return nil, b.store.DeleteRole(ctx, req.Storage, data.Get("name").(string))
 }

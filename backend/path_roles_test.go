@@ -6,6 +6,8 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 func TestRoleWrite_BadInput_IsA400ThatNamesTheFieldAndStoresNothing(t *testing.T) {
@@ -26,7 +28,7 @@ func TestRoleWrite_BadInput_IsA400ThatNamesTheFieldAndStoresNothing(t *testing.T
 			status, text := m.refused(logical.UpdateOperation, "roles/reader", test.data)
 			require.Equal(t, http.StatusBadRequest, status, text)
 			require.Contains(t, text, test.says)
-			stored, err := m.storage.List(t.Context(), rolePrefix)
+			stored, err := m.storage.List(t.Context(), store.RolePrefix)
 			require.NoError(t, err)
 			require.Empty(t, stored)
 		})
@@ -46,8 +48,8 @@ func TestRoleWrite_TTLOverAMaximum_IsCappedWithAWarningThatNamesIt(t *testing.T)
 		require.NotNil(t, response, name)
 		require.Contains(t, response.Warnings[0], test.says, name)
 	}
-	lease := m.read("reader")
-	require.LessOrEqual(t, lease.secret.TTL.Hours(), 24.0)
+	leased := m.read("reader")
+	require.LessOrEqual(t, leased.secret.TTL.Hours(), 24.0)
 }
 
 func TestRoleUpdate_AbsentFieldsStay(t *testing.T) {

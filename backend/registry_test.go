@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 func TestRegistry_FieldsThatVendorsShareHaveOneTypeAndNoneIsTheEngines(t *testing.T) {
@@ -66,18 +67,18 @@ func TestFactory_MetadataMode_TellsTypeAndVersion(t *testing.T) {
 // The golden files pin the layout of the stored records: a change of it needs a new schema version.
 func TestRecords_StoredLayoutIsPinned(t *testing.T) {
 	for file, record := range map[string]any{
-		"config_v1.json": &configEntry{
+		"config_v1.json": &store.Config{
 			Version: 1, Vendor: "ftd", UID: "I", ConnectionID: "G", SharingEpoch: "S", Revision: "R", Retired: true,
 			RootMarker: "vault-abcdefgh-config-edge-id",
 			Address:    "https://firewall.example", CACert: "PEM", TLSServerName: "firewall.example", TLSSkipVerify: true,
 			RequestTimeout: 30 * time.Second, MaxRetries: 2, MaxCredentials: 3, CustomMetadata: map[string]string{"owner": "netsec"},
 			Fields: map[string]any{"username": "admin", "password": "secret"}, RotationPeriod: 24 * time.Hour,
-			Root: rootState{
+			Root: store.RootState{
 				UpdatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), RecheckCredentials: true, Previous: json.RawMessage(`{"v":1}`),
-				VaultManaged: true, Unverified: true, Candidates: []rootCandidate{{Fields: map[string]any{"password": "next"}, ConnectionID: "N", State: candidateRejected}},
+				VaultManaged: true, Unverified: true, Candidates: []store.RootCandidate{{Fields: map[string]any{"password": "next"}, ConnectionID: "N", State: store.CandidateRejected}},
 			},
 		},
-		"role_v1.json": &roleEntry{
+		"role_v1.json": &store.Role{
 			Version: 1, Config: "edge", Vendor: "lacework", TTL: 15 * time.Minute, MaxTTL: time.Hour,
 			Sharing: "shared", MaxWait: 30 * time.Second, Revision: "R",
 			Fields: map[string]any{"subaccount": "emea"},

@@ -10,6 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 // A root credential that was typed in wrongly, and not tried, does not cost the one that works.
@@ -21,7 +24,7 @@ func TestConfigWrite_UnverifiedRoot_KeepsTheOneThatOnlyVaultKnows(t *testing.T) 
 	m.requireRecovers("ftd")
 
 	m.must(logical.UpdateOperation, "config/other", m.configData("trend", nil))
-	entry, err := readConfig(t.Context(), m.storage, "other")
+	entry, err := store.ReadConfig(t.Context(), m.storage, "other")
 	require.NoError(t, err)
 	require.Empty(t, entry.Root.Candidates)
 }
@@ -51,10 +54,10 @@ func TestConfigWrite_MovedAfterARotation_IsVerified(t *testing.T) {
 func TestConfigWrite_VendorOfALaterVersion_IsRefusedPlainly(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	entry, err := store.ReadConfig(t.Context(), m.storage, "ftd")
 	require.NoError(t, err)
 	entry.Vendor = "later"
-	require.NoError(t, m.backend.putConfig(t.Context(), m.storage, "ftd", entry))
+	m.putConfig("ftd", entry)
 	status, _ := m.refused(logical.UpdateOperation, "config/ftd", map[string]any{"max_retries": 1})
 	require.Equal(t, http.StatusBadRequest, status)
 }
@@ -77,7 +80,7 @@ func TestConfigDelete_RetiredWithARootThatOnlyVaultKnows_IsTold(t *testing.T) {
 	m.rotate("ftd")
 	held := m.read("ftd")
 	response := m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
-	require.Contains(t, strings.Join(response.Warnings, "\n"), "nobody but Vault knows")
+	require.Contains(t, strings.Join(response.Warnings, "\n"), "only Vault knows")
 	require.NoError(t, m.revoke(held))
 }
 
@@ -87,7 +90,7 @@ func TestConfigWrite_VerifiedRoot_MakesVaultForgetTheOthers(t *testing.T) {
 	m.rotate("ftd")
 	m.changePassword("An0ther-password")
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": "An0ther-password"})
-	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	entry, err := store.ReadConfig(t.Context(), m.storage, "ftd")
 	require.NoError(t, err)
 	require.Empty(t, entry.Root.Candidates)
 	require.False(t, entry.Root.VaultManaged)
@@ -105,10 +108,10 @@ func TestConfigDelete_RootThatOnlyVaultKnows_NeedsForce(t *testing.T) {
 			prepare(m)
 			status, text := m.refused(logical.DeleteOperation, "config/ftd", nil)
 			require.Equal(t, http.StatusConflict, status)
-			require.Contains(t, text, "nobody but Vault knows")
+			require.Contains(t, text, "only Vault knows")
 			m.rememberRotatedSecrets("ftd")
 			response := m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
-			require.Contains(t, strings.Join(response.Warnings, "\n"), "nobody but Vault knows")
+			require.Contains(t, strings.Join(response.Warnings, "\n"), "only Vault knows")
 		})
 	}
 }
@@ -116,7 +119,7 @@ func TestConfigDelete_RootThatOnlyVaultKnows_NeedsForce(t *testing.T) {
 func TestConfigDelete_RotatedMeanwhile_IsRefused(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	before, err := readConfig(t.Context(), m.storage, "ftd")
+	before, err := store.ReadConfig(t.Context(), m.storage, "ftd")
 	require.NoError(t, err)
 	m.rotate("ftd")
 	require.ErrorContains(t, m.backend.deleteConfig(t.Context(), m.storage, "ftd", before), "changed by another request")
@@ -133,7 +136,7 @@ func TestConfigDelete_RootMayBeLeftOfALostAnswer_NeedsForceUntilItIsEnded(t *tes
 	require.Len(t, m.logins("trend"), 2)
 	status, _ := m.refused(logical.DeleteOperation, "config/trend", nil)
 	require.Equal(t, http.StatusConflict, status)
-	m.clock.advance(issueDeadline + time.Second)
+	m.clock.advance(lease.IssueDeadline + time.Second)
 	m.must(logical.DeleteOperation, "config/trend", nil)
 	require.Len(t, m.logins("trend"), 1)
 }
@@ -151,9 +154,9 @@ func TestConfigWrite_FormerRootIsStillAlive_IsEndedFirstOrTheWriteIsRefused(t *t
 	require.Len(t, m.logins("trend"), 2)
 
 	response := m.must(logical.UpdateOperation, "config/trend", map[string]any{"api_key": written["api_key"], "force": true})
-	require.Contains(t, strings.Join(response.Warnings, "\n"), "end it at the vendor")
+	require.Contains(t, strings.Join(response.Warnings, "\n"), "revoke it at the vendor")
 	m.vendors.ClearFaults("trend")
-	m.clock.advance(rejectedRootBackoff + time.Second)
+	m.clock.advance(rotation.RejectedBackoff + time.Second)
 	m.runPeriodic()
 	m.must(logical.ReadOperation, "config/trend/check", nil)
 }

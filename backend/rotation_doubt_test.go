@@ -11,6 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 // nthActsAndFails is a storage whose n-th write takes place and reports a failure, as that of a leader which is
@@ -54,7 +57,7 @@ func (m *mount) refusedRotation(fault emulator.Fault) {
 // proposed is the password that the device was asked to change to last.
 func (m *mount) proposed() string {
 	m.t.Helper()
-	entry, err := readConfig(m.t.Context(), m.storage, "ftd")
+	entry, err := store.ReadConfig(m.t.Context(), m.storage, "ftd")
 	require.NoError(m.t, err)
 	return entry.Root.Candidates[len(entry.Root.Candidates)-1].Fields["password"].(string)
 }
@@ -121,7 +124,7 @@ func TestBootstrap_WriteTookPlaceAndReportedAFailure_StoredRootIsNotEnded(t *tes
 	})
 	require.Error(t, err)
 	m.restart()
-	m.clock.advance(issueDeadline + time.Second)
+	m.clock.advance(lease.IssueDeadline + time.Second)
 	m.runPeriodic()
 	m.must(logical.ReadOperation, "config/trend/check", nil)
 	require.Len(t, m.bootstrapped(), 1)
@@ -161,7 +164,7 @@ func TestRotateRoot_UnacceptablePassword_IsNotProposedAgain(t *testing.T) {
 	m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", Status: http.StatusUnprocessableEntity})
 	unacceptable := m.proposed()
 	m.rotate("ftd")
-	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	entry, err := store.ReadConfig(t.Context(), m.storage, "ftd")
 	require.NoError(t, err)
 	require.NotEqual(t, unacceptable, entry.Fields["password"])
 }
@@ -171,7 +174,7 @@ func TestRotateRoot_DeviceComesBackWithTheFormerPassword_IsFoundOut(t *testing.T
 	m := newMount(t)
 	m.configure("ftd", nil)
 	m.rotate("ftd")
-	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	entry, err := store.ReadConfig(t.Context(), m.storage, "ftd")
 	require.NoError(t, err)
 	m.rotate("ftd")
 	m.changePassword(entry.Fields["password"].(string))
@@ -185,7 +188,7 @@ func TestInDoubt_DeviceComesBackWithThePasswordBeforeTheStoredOne_IsFoundOut(t *
 	m := newMount(t)
 	m.configure("ftd", nil)
 	m.rotate("ftd")
-	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	entry, err := store.ReadConfig(t.Context(), m.storage, "ftd")
 	require.NoError(t, err)
 	m.rotate("ftd")
 	m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true})
@@ -206,7 +209,7 @@ func TestRotateRoot_PresentPasswordIsCalledWrong_ProposedOneIsNotGivenUp(t *test
 			m.changePassword(m.proposed())
 			for range 3 {
 				_, _ = m.rotateOn(m.storage, "ftd")
-				m.clock.advance(rejectedRootBackoff + time.Second)
+				m.clock.advance(rotation.RejectedBackoff + time.Second)
 			}
 			m.clock.advance(24 * time.Hour)
 			m.requireRecovers("ftd")
@@ -237,7 +240,7 @@ func TestInDoubt_RotationHadTakenPlace_IsTold(t *testing.T) {
 	m.refusedRotation(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true})
 	m.runPeriodic()
 	m.rememberRotatedSecrets("ftd")
-	require.Equal(t, []string{eventRootRotateFail, eventRootRotate}, sent.kinds)
+	require.Equal(t, []string{rotation.EventRotateFail, rotation.EventRotate}, sent.kinds)
 }
 
 func TestInDoubt_DeviceDoesNotAnswerEverything_ReadsGoOnAndWrongPasswordsAreFew(t *testing.T) {
@@ -273,7 +276,7 @@ func TestInDoubt_LoginsDoNotPileUp(t *testing.T) {
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "revoke_token", Status: http.StatusServiceUnavailable})
 	for range 6 {
 		_, _, _ = m.request(logical.ReadOperation, "creds/ftd", nil)
-		m.clock.advance(unavailableBackoff)
+		m.clock.advance(rotation.UnavailableBackoff)
 	}
 	require.Len(t, m.leased("ftd"), 3, "nobody is logged out for a login of ours")
 }
@@ -309,7 +312,7 @@ func TestRotateRoot_AnotherRotationHasLeftAFormerRoot_IsRefused(t *testing.T) {
 	m.vendors.ClearFaults("trend")
 	close(slow.goOn)
 	require.Error(t, <-done)
-	m.clock.advance(rejectedRootBackoff + time.Second)
+	m.clock.advance(rotation.RejectedBackoff + time.Second)
 	m.runPeriodic()
 	m.requireSettled(r, true)
 }
@@ -333,7 +336,7 @@ func (s *blocksGet) Get(ctx context.Context, key string) (*logical.StorageEntry,
 }
 
 func TestRotateRoot_SharedCredential_IsSharedOn(t *testing.T) {
-	forRotations(t, func(t *testing.T, m *mount, r rotation) {
+	forRotations(t, func(t *testing.T, m *mount, r rotationCase) {
 		m.must(logical.UpdateOperation, "roles/"+r.vendor, map[string]any{"sharing": "shared"})
 		m.must(logical.UpdateOperation, "config/"+r.vendor, map[string]any{"max_credentials": 1})
 		if r.vendor == "ftd" {
@@ -348,7 +351,7 @@ func TestRotateRoot_SharedCredential_IsSharedOn(t *testing.T) {
 }
 
 func TestRotateRoot_AnotherConfigHasTheSameRoot_IsRefused(t *testing.T) {
-	forRotations(t, func(t *testing.T, m *mount, r rotation) {
+	forRotations(t, func(t *testing.T, m *mount, r rotationCase) {
 		m.must(logical.UpdateOperation, "config/twin", m.configData(r.vendor, nil))
 		status, text := m.refused(logical.UpdateOperation, "config/"+r.vendor+"/rotate-root", nil)
 		require.Equal(t, http.StatusBadRequest, status)

@@ -9,10 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 func TestRotationPeriod_RotatesWhenDueAndNotBefore(t *testing.T) {
-	forRotations(t, func(t *testing.T, m *mount, r rotation) {
+	forRotations(t, func(t *testing.T, m *mount, r rotationCase) {
 		status, _ := m.refused(logical.UpdateOperation, "config/"+r.vendor, map[string]any{"rotation_period": "10m"})
 		require.Equal(t, http.StatusBadRequest, status)
 		m.must(logical.UpdateOperation, "config/"+r.vendor, map[string]any{"rotation_period": "24h"})
@@ -23,17 +25,17 @@ func TestRotationPeriod_RotatesWhenDueAndNotBefore(t *testing.T) {
 		m.clock.advance(time.Hour)
 		m.runPeriodic()
 		m.runPeriodic()
-		require.Equal(t, []string{eventRootRotate}, sent.kinds)
+		require.Equal(t, []string{rotation.EventRotate}, sent.kinds)
 		m.requireSettled(r, true)
 
 		m.clock.advance(24 * time.Hour)
 		m.fault(emulator.Fault{Vendor: r.vendor, Route: r.change, Status: http.StatusForbidden, Times: 1})
 		m.runPeriodic()
 		m.runPeriodic()
-		require.Equal(t, []string{eventRootRotate, eventRootRotateFail}, sent.kinds, "not at each tick")
-		m.clock.advance(rejectedRootBackoff)
+		require.Equal(t, []string{rotation.EventRotate, rotation.EventRotateFail}, sent.kinds, "not at each tick")
+		m.clock.advance(rotation.RejectedBackoff)
 		m.runPeriodic()
-		require.Equal(t, []string{eventRootRotate, eventRootRotateFail, eventRootRotate}, sent.kinds)
+		require.Equal(t, []string{rotation.EventRotate, rotation.EventRotateFail, rotation.EventRotate}, sent.kinds)
 	})
 }
 
@@ -45,7 +47,7 @@ func TestRotationPeriod_LostAnswerThatHasActed_IsTheRotation(t *testing.T) {
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true, Times: 1})
 	for range 3 {
 		m.runPeriodic()
-		m.clock.advance(rejectedRootBackoff + time.Second)
+		m.clock.advance(rotation.RejectedBackoff + time.Second)
 	}
 	changes := 0
 	for _, request := range m.vendors.Requests("ftd") {
@@ -69,7 +71,7 @@ func TestRotationPeriod_CannotBegin_IsTold(t *testing.T) {
 	require.Empty(t, sent.kinds)
 	m.clock.advance(25 * time.Hour)
 	m.runPeriodic()
-	require.Equal(t, []string{eventRootRotateFail}, sent.kinds)
+	require.Equal(t, []string{rotation.EventRotateFail}, sent.kinds)
 }
 
 func TestRotationPeriod_ClockAndFormerVersions(t *testing.T) {
@@ -84,18 +86,18 @@ func TestRotationPeriod_ClockAndFormerVersions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Now()
-			entry := &configEntry{RotationPeriod: 24 * time.Hour, Root: rootState{UpdatedAt: now.Add(c.setAt)}}
-			require.Equal(t, c.due, entry.rotationDue(now))
+			entry := &store.Config{RotationPeriod: 24 * time.Hour, Root: store.RootState{UpdatedAt: now.Add(c.setAt)}}
+			require.Equal(t, c.due, entry.RotationDue(now))
 			entry.Retired = true
-			require.False(t, entry.rotationDue(now))
+			require.False(t, entry.RotationDue(now))
 		})
 	}
 	m := newMount(t)
 	m.configure("ftd", nil)
-	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	entry, err := store.ReadConfig(t.Context(), m.storage, "ftd")
 	require.NoError(t, err)
-	entry.Root = rootState{} // as a version without rotation has stored it
-	require.NoError(t, m.backend.putConfig(t.Context(), m.storage, "ftd", entry))
+	entry.Root = store.RootState{} // as a version without rotation has stored it
+	m.putConfig("ftd", entry)
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"rotation_period": "720h"})
 	sent := m.watchEvents()
 	m.runPeriodic()

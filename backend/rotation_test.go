@@ -12,23 +12,26 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-// rotation is how root credentials are replaced at a vendor.
-type rotation struct {
+// rotationCase is how root credentials are replaced at a vendor.
+type rotationCase struct {
 	vendor string
 	role   map[string]any
 	// change is the route of the request that makes the change.
 	change string
 }
 
-var rotations = []rotation{
+var rotations = []rotationCase{
 	{vendor: "ftd", change: "PUT *"},
 	{vendor: "trend", change: "createApiKey", role: map[string]any{"role_name": "Auditor"}},
 }
 
 // forRotations runs a test for each vendor whose root credentials can be replaced, with a config and a role.
-func forRotations(t *testing.T, run func(*testing.T, *mount, rotation)) {
+func forRotations(t *testing.T, run func(*testing.T, *mount, rotationCase)) {
 	t.Helper()
 	for _, r := range rotations {
 		t.Run(r.vendor, func(t *testing.T) {
@@ -47,18 +50,18 @@ func (m *mount) rotate(vendor string) *logical.Response {
 
 // requireSettled demands that the stored root credential works, that the one of the beginning is the only other that
 // may, as told, and that nothing is left to do.
-func (m *mount) requireSettled(r rotation, rotated bool) {
+func (m *mount) requireSettled(r rotationCase, rotated bool) {
 	m.t.Helper()
 	m.rememberRotatedSecrets(r.vendor)
 	m.must(logical.ReadOperation, "config/"+r.vendor+"/check", nil)
 	require.NoError(m.t, m.revoke(m.read(r.vendor)))
 	require.Len(m.t, m.logins(r.vendor), 1, "one root key at Trend, one login at FTD")
-	entry, err := readConfig(m.t.Context(), m.storage, r.vendor)
+	entry, err := store.ReadConfig(m.t.Context(), m.storage, r.vendor)
 	require.NoError(m.t, err)
 	require.Nil(m.t, entry.Root.Previous)
 	require.False(m.t, entry.Root.RecheckCredentials)
-	require.False(m.t, entry.Root.inDoubt())
-	noted, err := m.storage.List(m.t.Context(), bootstrapPrefix)
+	require.False(m.t, entry.Root.InDoubt())
+	noted, err := m.storage.List(m.t.Context(), store.RootIntentPrefix)
 	require.NoError(m.t, err)
 	require.Empty(m.t, noted)
 
@@ -72,13 +75,13 @@ func (m *mount) requireSettled(r rotation, rotated bool) {
 }
 
 func TestRotateRoot_NewOneIsInUseAndTheFormerDead(t *testing.T) {
-	forRotations(t, func(t *testing.T, m *mount, r rotation) {
+	forRotations(t, func(t *testing.T, m *mount, r rotationCase) {
 		sent := m.watchEvents()
 		before := m.read(r.vendor)
 		m.clock.advance(time.Minute)
 		response := m.rotate(r.vendor)
 		require.NotEmpty(t, response.Warnings)
-		require.Equal(t, []string{eventRootRotate}, sent.kinds)
+		require.Equal(t, []string{rotation.EventRotate}, sent.kinds)
 		read := m.must(logical.ReadOperation, "config/"+r.vendor, nil).Data
 		require.Equal(t, formatTime(m.clock.Now()), read["root_updated_at"])
 		require.NoError(t, m.revoke(before))
@@ -105,12 +108,12 @@ func TestRotateRoot_VendorsWithoutAnAPI_RefuseAndTellWhatToDo(t *testing.T) {
 }
 
 func TestRotateRoot_VendorRefuses_PresentOneStays(t *testing.T) {
-	forRotations(t, func(t *testing.T, m *mount, r rotation) {
+	forRotations(t, func(t *testing.T, m *mount, r rotationCase) {
 		sent := m.watchEvents()
 		m.fault(emulator.Fault{Vendor: r.vendor, Route: r.change, Status: http.StatusForbidden, Times: 1})
 		status, _ := m.refused(logical.UpdateOperation, "config/"+r.vendor+"/rotate-root", nil)
 		require.Equal(t, http.StatusBadRequest, status)
-		require.Equal(t, []string{eventRootRotateFail}, sent.kinds)
+		require.Equal(t, []string{rotation.EventRotateFail}, sent.kinds)
 		m.requireSettled(r, false)
 	})
 }
@@ -119,7 +122,7 @@ func TestRotateRoot_VendorRefuses_PresentOneStays(t *testing.T) {
 func TestRotateRoot_AnswerLost_NextRequestFindsOutWhichIsInForce(t *testing.T) {
 	for _, acted := range []bool{true, false} {
 		t.Run(fmt.Sprintf("acted=%t", acted), func(t *testing.T) {
-			forRotations(t, func(t *testing.T, m *mount, r rotation) {
+			forRotations(t, func(t *testing.T, m *mount, r rotationCase) {
 				m.fault(emulator.Fault{Vendor: r.vendor, Route: r.change, DropAfter: acted, DropBefore: !acted, Times: 1})
 				status, _ := m.refused(logical.UpdateOperation, "config/"+r.vendor+"/rotate-root", nil)
 				require.Equal(t, http.StatusFailedDependency, status)
@@ -128,7 +131,7 @@ func TestRotateRoot_AnswerLost_NextRequestFindsOutWhichIsInForce(t *testing.T) {
 				}
 				m.restart()
 				require.NoError(t, m.revoke(m.read(r.vendor)), "the very next read")
-				m.clock.advance(issueDeadline + time.Second)
+				m.clock.advance(lease.IssueDeadline + time.Second)
 				m.runPeriodic()
 				// At Trend, what was made is ended: its secret was in the answer.
 				m.requireSettled(r, acted && r.vendor == "ftd")
@@ -155,7 +158,7 @@ func TestRotateRoot_StorageFailsAtTheNthOperationAndTheProcessDies_NoRootIsLost(
 				require.NoError(t, m.revoke(m.read(r.vendor)), "after: %v", err)
 				m.clock.advance(time.Hour) // a login that could not be stored has ended too
 				m.runPeriodic()
-				entry, err := readConfig(t.Context(), m.storage, r.vendor)
+				entry, err := store.ReadConfig(t.Context(), m.storage, r.vendor)
 				require.NoError(t, err)
 				first := m.configData(r.vendor, nil)
 				rotated := entry.Fields["password"] != first["password"] || entry.Fields["api_key"] != first["api_key"]
@@ -170,7 +173,7 @@ func TestRotateRoot_StorageFailsAtTheNthOperationAndTheProcessDies_NoRootIsLost(
 }
 
 func TestRotateRoot_UnderLoad_NoRequestMeetsTheChange(t *testing.T) {
-	forRotations(t, func(t *testing.T, m *mount, r rotation) {
+	forRotations(t, func(t *testing.T, m *mount, r rotationCase) {
 		m.must(logical.UpdateOperation, "config/"+r.vendor, map[string]any{"max_credentials": 3})
 		m.must(logical.UpdateOperation, "roles/"+r.vendor, map[string]any{"max_wait": "20s"})
 		var group sync.WaitGroup
@@ -214,8 +217,8 @@ func TestRotateRoot_VendorEndsCredentialsWithIt_TheyAreGivenToNobodyAndTakeNoSlo
 	require.Len(t, m.leased("ftd"), 1)
 	_, err := m.renew(own, time.Minute)
 	require.ErrorContains(t, err, "read a new one")
-	for _, lease := range []*lease{shared, own, again} {
-		require.NoError(t, m.revoke(lease))
+	for _, leased := range []*testLease{shared, own, again} {
+		require.NoError(t, m.revoke(leased))
 	}
 	require.Empty(t, m.leased("ftd"))
 }
@@ -227,9 +230,9 @@ func TestRotateRoot_ChangeComesLate_IsFoundOutOnceTheFormerIsRefused(t *testing.
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true, Times: 1})
 	m.refused(logical.UpdateOperation, "config/ftd/rotate-root", nil)
 	require.NoError(t, m.revoke(m.read("ftd")))
-	entry, err := readConfig(t.Context(), m.storage, "ftd")
+	entry, err := store.ReadConfig(t.Context(), m.storage, "ftd")
 	require.NoError(t, err)
-	require.Equal(t, candidateRejected, entry.Root.Candidates[0].State)
+	require.Equal(t, store.CandidateRejected, entry.Root.Candidates[0].State)
 
 	require.NoError(t, m.vendors.SetSwitch("ftd", "password_change_ends", "everything"))
 	_, err = m.vendors.Do("ftd", "change_password", map[string]string{"password": entry.Root.Candidates[0].Fields["password"].(string)})
@@ -265,17 +268,17 @@ func TestRotateRoot_FormerCannotBeEnded_IsTriedAgainAndKeepsTheConfig(t *testing
 	r := rotations[1]
 	m.configure(r.vendor, r.role)
 	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
-	require.Contains(t, strings.Join(m.rotate("trend").Warnings, "\n"), "will be tried again")
+	require.Contains(t, strings.Join(m.rotate("trend").Warnings, "\n"), "will be retried")
 	require.Len(t, m.logins("trend"), 2)
 	require.Equal(t, "previous_not_revoked", m.must(logical.ReadOperation, "config/trend", nil).Data["root_state"])
 	_, text := m.refused(logical.DeleteOperation, "config/trend", nil)
-	require.Contains(t, text, "ending the former root credential")
+	require.Contains(t, text, "revoking the previous root credential")
 	_, text = m.refused(logical.UpdateOperation, "config/trend/rotate-root", nil)
-	require.Contains(t, text, "ending the former root credential")
+	require.Contains(t, text, "revoking the previous root credential")
 	m.runPeriodic()
 	require.Len(t, m.logins("trend"), 2)
 	m.vendors.ClearFaults("trend")
-	m.clock.advance(rejectedRootBackoff + time.Second)
+	m.clock.advance(rotation.RejectedBackoff + time.Second)
 	m.runPeriodic()
 	m.requireSettled(r, true)
 }
@@ -291,11 +294,11 @@ func TestRotateRoot_ConfigIsRetiredMeanwhile_GoesWithTheFormerRoot(t *testing.T)
 	require.Error(t, m.revoke(held))
 	m.vendors.ClearFaults("trend")
 	require.NoError(t, m.revoke(held))
-	entry, err := readConfig(t.Context(), m.storage, "trend")
+	entry, err := store.ReadConfig(t.Context(), m.storage, "trend")
 	require.NoError(t, err)
 	require.NotNil(t, entry, "the former root credential is still alive")
 	m.runPeriodic()
-	entry, err = readConfig(t.Context(), m.storage, "trend")
+	entry, err = store.ReadConfig(t.Context(), m.storage, "trend")
 	require.NoError(t, err)
 	require.Nil(t, entry)
 	require.Len(t, m.logins("trend"), 1)

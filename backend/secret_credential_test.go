@@ -13,14 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 )
 
 func TestRevoke_EndsTheCredentialAtTheVendor(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
-	require.NoError(t, m.revoke(lease))
+	leased := m.read("ftd")
+	require.NoError(t, m.revoke(leased))
 	require.Empty(t, m.leased("ftd"))
 	require.Empty(t, m.ledgerOf("ftd"))
 	ended := m.vendors.Credentials("ftd")
@@ -30,17 +31,17 @@ func TestRevoke_EndsTheCredentialAtTheVendor(t *testing.T) {
 func TestRevoke_Twice_Succeeds(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
-	require.NoError(t, m.revoke(lease))
-	require.NoError(t, m.revoke(lease))
+	leased := m.read("ftd")
+	require.NoError(t, m.revoke(leased))
+	require.NoError(t, m.revoke(leased))
 }
 
 func TestRevoke_AfterRestart_Succeeds(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	m.restart()
-	require.NoError(t, m.revoke(lease))
+	require.NoError(t, m.revoke(leased))
 	require.Empty(t, m.leased("ftd"))
 	require.Equal(t, 1, m.operations("ftd")["password"], "the engine's login outlives the process")
 }
@@ -48,18 +49,18 @@ func TestRevoke_AfterRestart_Succeeds(t *testing.T) {
 func TestRevoke_AfterTheRoleWasDeleted_Succeeds(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	m.must(logical.DeleteOperation, "roles/ftd", nil)
-	require.NoError(t, m.revoke(lease))
+	require.NoError(t, m.revoke(leased))
 	require.Empty(t, m.leased("ftd"))
 }
 
 func TestRevoke_VendorUnreachable_FailsAndIsTriedAgainUntilTheVendorAgrees(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true})
-	require.Error(t, m.revoke(lease), "Vault is told that it did not happen")
+	require.Error(t, m.revoke(leased), "Vault is told that it did not happen")
 	entry, err := m.backend.ledger.Get(t.Context(), m.storage, "ftd", m.ledgerOf("ftd")[0])
 	require.NoError(t, err)
 	require.Equal(t, ledger.StateRevoking, entry.State)
@@ -69,14 +70,14 @@ func TestRevoke_VendorUnreachable_FailsAndIsTriedAgainUntilTheVendorAgrees(t *te
 	requests := len(m.vendors.Requests("ftd"))
 	m.runPeriodic()
 	require.Len(t, m.vendors.Requests("ftd"), requests, "not before its time")
-	m.clock.advance(firstRetry)
+	m.clock.advance(lease.MinRetryPause)
 	m.runPeriodic()
 	require.Greater(t, len(m.vendors.Requests("ftd")), requests)
 	require.Len(t, m.leased("ftd"), 1)
 
 	m.vendors.ClearFaults("ftd")
 	m.restart()
-	m.clock.advance(2 * firstRetry)
+	m.clock.advance(2 * lease.MinRetryPause)
 	m.runPeriodic()
 	require.Empty(t, m.leased("ftd"))
 	require.Empty(t, m.ledgerOf("ftd"))
@@ -85,9 +86,9 @@ func TestRevoke_VendorUnreachable_FailsAndIsTriedAgainUntilTheVendorAgrees(t *te
 func TestRevoke_VendorThatCannot_EndsTheLeaseAndKeepsTheAccount(t *testing.T) {
 	m := newMount(t)
 	m.configure("lacework", nil)
-	lease := m.read("lacework")
+	leased := m.read("lacework")
 	before := len(m.vendors.Requests("lacework"))
-	require.NoError(t, m.revoke(lease))
+	require.NoError(t, m.revoke(leased))
 	require.Len(t, m.vendors.Requests("lacework"), before, "there is nothing to call")
 	entries, err := m.backend.ledger.List(t.Context(), m.storage, "lacework")
 	require.NoError(t, err)
@@ -104,7 +105,7 @@ func TestPeriodic_LeaseWasLost_EndsTheCredential(t *testing.T) {
 	m.configure("ftd", nil)
 	m.read("ftd")
 	m.restart()
-	m.clock.advance(15*time.Minute + lostLeaseGrace - 10*time.Second)
+	m.clock.advance(15*time.Minute + lease.LostLeaseGrace - 10*time.Second)
 	m.runPeriodic()
 	require.Len(t, m.leased("ftd"), 1, "Vault may still revoke it itself")
 	m.clock.advance(time.Minute)
@@ -116,7 +117,7 @@ func TestPeriodic_LeaseWasLost_EndsTheCredential(t *testing.T) {
 func TestRenew_StaysInsideTheCredentialsLife(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil) // ttl 15m, max_ttl 2h
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	for name, test := range map[string]struct {
 		increment, wantMin, wantMax time.Duration
 	}{
@@ -126,13 +127,13 @@ func TestRenew_StaysInsideTheCredentialsLife(t *testing.T) {
 		"with a smaller one than the role": {time.Minute, time.Minute - time.Second, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
-			response, err := m.renew(lease, test.increment)
+			response, err := m.renew(leased, test.increment)
 			require.NoError(t, err)
 			require.GreaterOrEqual(t, response.Secret.TTL, test.wantMin)
 			require.LessOrEqual(t, response.Secret.TTL, test.wantMax)
 			live := m.leased("ftd")[0]
 			require.False(t, m.clock.Now().Add(response.Secret.TTL).After(*live.ExpiresAt))
-			require.False(t, lease.secret.IssueTime.Add(response.Secret.MaxTTL).After(*live.ExpiresAt))
+			require.False(t, leased.secret.IssueTime.Add(response.Secret.MaxTTL).After(*live.ExpiresAt))
 		})
 	}
 }
@@ -141,24 +142,24 @@ func TestRenew_StaysInsideTheCredentialsLife(t *testing.T) {
 func TestRevoke_KeptAliveByUse_IsTriedAgainBeyondItsExpiry(t *testing.T) {
 	m := newMount(t)
 	m.configure("fortianalyzer", map[string]any{"ttl": "10m", "max_ttl": "8h"})
-	lease := m.read("fortianalyzer")
+	leased := m.read("fortianalyzer")
 	m.fault(emulator.Fault{Vendor: "fortianalyzer", Route: "exec /sys/logout", DropBefore: true})
-	require.Error(t, m.revoke(lease))
+	require.Error(t, m.revoke(leased))
 	for range 4 {
 		m.clock.advance(12 * time.Minute)
-		useSession(m, lease)
+		useSession(m, leased)
 		m.runPeriodic()
 		require.Len(t, m.ledgerOf("fortianalyzer"), 1, "the vendor has not agreed yet")
 	}
 	m.vendors.ClearFaults("fortianalyzer")
-	m.clock.advance(lastRetry)
+	m.clock.advance(lease.MaxRetryPause)
 	m.runPeriodic()
 	require.Empty(t, m.leased("fortianalyzer"))
 	require.Empty(t, m.ledgerOf("fortianalyzer"))
 }
 
 // useSession is a call of the application's.
-func useSession(m *mount, l *lease) {
+func useSession(m *mount, l *testLease) {
 	m.t.Helper()
 	body := fmt.Sprintf(`{"id":1,"method":"get","params":[{"url":"/sys/status"}],"session":%q}`, l.data["token"])
 	request, err := http.NewRequestWithContext(m.t.Context(), http.MethodPost, m.vendors.URL("fortianalyzer")+"/jsonrpc", strings.NewReader(body))
@@ -176,11 +177,11 @@ func useSession(m *mount, l *lease) {
 func TestRenew_ExtendableCredential_GoesBeyondItsFirstExpiry(t *testing.T) {
 	m := newMount(t)
 	m.configure("fortianalyzer", map[string]any{"ttl": "10m", "max_ttl": "8h"})
-	lease := m.read("fortianalyzer")
-	require.Equal(t, 8*time.Hour, lease.secret.MaxTTL.Round(time.Minute), "the idle timeout bounds one renewal, not the sum")
+	leased := m.read("fortianalyzer")
+	require.Equal(t, 8*time.Hour, leased.secret.MaxTTL.Round(time.Minute), "the idle timeout bounds one renewal, not the sum")
 	for range 5 {
 		m.clock.advance(9 * time.Minute)
-		response, err := m.renew(lease, 0)
+		response, err := m.renew(leased, 0)
 		require.NoError(t, err)
 		require.Equal(t, 10*time.Minute, response.Secret.TTL)
 		require.Len(t, m.leased("fortianalyzer"), 1)
@@ -190,10 +191,10 @@ func TestRenew_ExtendableCredential_GoesBeyondItsFirstExpiry(t *testing.T) {
 func TestRenew_KeepsALostLeasesClockAtBay(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
-	_, err := m.renew(lease, time.Hour)
+	leased := m.read("ftd")
+	_, err := m.renew(leased, time.Hour)
 	require.NoError(t, err)
-	m.clock.advance(15*time.Minute + lostLeaseGrace + time.Minute)
+	m.clock.advance(15*time.Minute + lease.LostLeaseGrace + time.Minute)
 	m.runPeriodic()
 	require.Len(t, m.leased("ftd"), 1, "the renewed lease still holds it")
 }
@@ -201,27 +202,27 @@ func TestRenew_KeepsALostLeasesClockAtBay(t *testing.T) {
 func TestRenew_CredentialDiedAtTheVendor_SaysSoAndWhatToDo(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	m.clock.advance(3 * time.Hour)
-	_, err := m.renew(lease, 0)
+	_, err := m.renew(leased, 0)
 	require.ErrorContains(t, err, "creds/ftd")
 }
 
 func TestRenew_RoleDeleted_IsRefused(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	m.must(logical.DeleteOperation, "roles/ftd", nil)
-	_, err := m.renew(lease, 0)
+	_, err := m.renew(leased, 0)
 	require.ErrorContains(t, err, "was deleted")
 }
 
 func TestRenew_RolesTTLsChanged_UsesTheNewOnes(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"ttl": "5m"})
-	response, err := m.renew(lease, 0)
+	response, err := m.renew(leased, 0)
 	require.NoError(t, err)
 	require.LessOrEqual(t, response.Secret.TTL, 5*time.Minute)
 }
@@ -229,9 +230,9 @@ func TestRenew_RolesTTLsChanged_UsesTheNewOnes(t *testing.T) {
 func TestRenew_RevokedCredential_IsRefused(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
-	lease := m.read("ftd")
-	require.NoError(t, m.revoke(lease))
-	_, err := m.renew(lease, 0)
+	leased := m.read("ftd")
+	require.NoError(t, m.revoke(leased))
+	_, err := m.renew(leased, 0)
 	require.ErrorContains(t, err, "revoked")
 }
 

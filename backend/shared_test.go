@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 )
 
 func TestShared_ManyReadersAtOnce_CostOneLoginAndOneCredential(t *testing.T) {
@@ -18,7 +19,7 @@ func TestShared_ManyReadersAtOnce_CostOneLoginAndOneCredential(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"})
 	m.restart()
-	leases := make([]*lease, readers)
+	leases := make([]*testLease, readers)
 	var group sync.WaitGroup
 	for i := range readers {
 		group.Go(func() {
@@ -38,10 +39,10 @@ func TestShared_ManyReadersAtOnce_CostOneLoginAndOneCredential(t *testing.T) {
 	require.Equal(t, 1, m.operations("ftd")["custom_token"])
 	require.Len(t, m.leased("ftd"), 1)
 
-	for i, lease := range leases {
-		require.Equal(t, leases[0].data["token"], lease.data["token"])
+	for i, leased := range leases {
+		require.Equal(t, leases[0].data["token"], leased.data["token"])
 		require.Len(t, m.leased("ftd"), 1, "an early revoke harms nobody")
-		require.NoError(t, m.revoke(lease), i)
+		require.NoError(t, m.revoke(leased), i)
 	}
 	require.Empty(t, m.leased("ftd"), "the last to go revoked it")
 	require.Empty(t, m.ledgerOf("ftd"))
@@ -89,7 +90,7 @@ func TestShared_LastHolderGoneBeforeRestart_IsGivenToNobody(t *testing.T) {
 	m.restart()
 	second := m.read("ftd")
 	require.NotEqual(t, first.data["token"], second.data["token"])
-	m.clock.advance(issueDeadline + time.Second)
+	m.clock.advance(lease.IssueDeadline + time.Second)
 	m.runPeriodic()
 	require.Len(t, m.leased("ftd"), 1, "what nobody holds is ended")
 	require.NoError(t, m.revoke(second))
@@ -165,7 +166,7 @@ func TestShared_HoldersLeaseWasLost_EndsWithTheOthers(t *testing.T) {
 	m.read("ftd")
 	kept := m.read("ftd")
 	require.NoError(t, m.revoke(kept))
-	m.clock.advance(15*time.Minute + lostLeaseGrace + time.Minute)
+	m.clock.advance(15*time.Minute + lease.LostLeaseGrace + time.Minute)
 	m.runPeriodic()
 	require.Empty(t, m.leased("ftd"))
 	require.Empty(t, m.ledgerOf("ftd"))
@@ -186,11 +187,11 @@ func TestShared_RenewStaysInsideTheCredentialsLife(t *testing.T) {
 func TestShared_LastRevokeFails_IsTriedAgain(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"})
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true})
-	require.Error(t, m.revoke(lease))
+	require.Error(t, m.revoke(leased))
 	m.vendors.ClearFaults("ftd")
-	require.NoError(t, m.revoke(lease))
+	require.NoError(t, m.revoke(leased))
 	require.Empty(t, m.leased("ftd"))
 }
 
@@ -218,7 +219,7 @@ func TestExclusive_FiftyReadersForThreeSlots_GetThreeAndClearRefusals(t *testing
 func TestMaxWait_SlotIsFreed_WaitingReaderGetsIt(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"max_wait": "60s"})
-	held := make([]*lease, 3)
+	held := make([]*testLease, 3)
 	for i := range held {
 		held[i] = m.read("ftd")
 	}
@@ -252,7 +253,7 @@ func TestConfigCredentials_ListsWhatIsAliveWithoutSecrets(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"})
 	m.must(logical.UpdateOperation, "roles/own", map[string]any{"config": "ftd"})
-	lease := m.read("ftd")
+	leased := m.read("ftd")
 	m.read("ftd")
 	m.read("own")
 	listed := m.must(logical.ListOperation, "config/ftd/credentials", nil).Data
@@ -266,7 +267,7 @@ func TestConfigCredentials_ListsWhatIsAliveWithoutSecrets(t *testing.T) {
 	require.Equal(t, true, byRole["ftd"]["shared"])
 	require.Equal(t, 1, byRole["own"]["holders"])
 	require.Equal(t, "live", byRole["own"]["state"])
-	require.NotContains(t, fmt.Sprint(listed), lease.data["token"])
+	require.NotContains(t, fmt.Sprint(listed), leased.data["token"])
 
 	status, _ := m.refused(logical.ListOperation, "config/nobody/credentials", nil)
 	require.Equal(t, http.StatusBadRequest, status)

@@ -5,63 +5,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
-
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
-
-// metrics counts what a mount does, since the start of its process on this node.
-type metrics struct {
-	registry *prometheus.Registry
-	calls    *prometheus.CounterVec
-	refusals *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
-}
-
-func newMetrics() *metrics {
-	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "vendorauth_vendor_calls_total",
-			Help: "Operations at vendors, by their outcome: ok, or the class of the error.",
-		}, []string{"vendor", "operation", "outcome"}),
-		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "vendorauth_refusals_total",
-			Help: "Operations that were refused without asking the vendor, by the class of the error.",
-		}, []string{"vendor", "operation", "class"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "vendorauth_vendor_request_duration_seconds",
-			Help:    "How long operations at vendors took.",
-			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30},
-		}, []string{"vendor", "operation"}),
-	}
-	m.registry.MustRegister(m.calls, m.refusals, m.seconds)
-	return m
-}
-
-// observeCall counts an operation at the vendor.
-func (m *metrics) observeCall(vendor, operation string, took time.Duration, err error) {
-	outcome := "ok"
-	if err != nil {
-		outcome = provider.ClassOf(err).String()
-	}
-	m.calls.WithLabelValues(vendor, operation, outcome).Inc()
-	m.seconds.WithLabelValues(vendor, operation).Observe(took.Seconds())
-}
-
-// authFailed counts an operation that the vendor was not asked for.
-func (m *metrics) countRejection(vendor, operation string, err error) {
-	class := provider.ClassOf(err).String()
-	if statusOf(err) == http.StatusConflict {
-		class = provider.ClassCapacity.String()
-	}
-	m.refusals.WithLabelValues(vendor, operation, class).Inc()
-}
 
 func (b *backend) pathMetrics() []*framework.Path {
 	return []*framework.Path{{
@@ -82,13 +31,13 @@ func (b *backend) pathMetrics() []*framework.Path {
 	}}
 }
 
-// metricsRead answers with the counters of this process and with the books' state of this moment.
+// metricsRead answers with the counters of this process and with the ledger's state at this moment.
 func (b *backend) metricsRead(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
 	state := prometheus.NewRegistry()
 	if err := b.describeLedger(ctx, req.Storage, state); err != nil {
 		return nil, err
 	}
-	gathered, err := prometheus.Gatherers{b.metrics.registry, state}.Gather()
+	gathered, err := prometheus.Gatherers{b.pool.Metrics.Gatherer(), state}.Gather()
 	if err != nil {
 		return nil, fmt.Errorf("gathering the metrics: %w", err)
 	}
@@ -105,7 +54,7 @@ func (b *backend) metricsRead(ctx context.Context, req *logical.Request, _ *fram
 	}}, nil
 }
 
-// describeLedger sets gauges to what the books say.
+// describeLedger sets gauges from the ledger.
 func (b *backend) describeLedger(ctx context.Context, storage logical.Storage, registry *prometheus.Registry) error {
 	labels := []string{"config", "vendor"}
 	credentials := prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -119,12 +68,12 @@ func (b *backend) describeLedger(ctx context.Context, storage logical.Storage, r
 	}, labels)
 	registry.MustRegister(credentials, limit, failing)
 
-	names, err := storage.List(ctx, configPrefix)
+	names, err := b.store.ConfigNames(ctx, storage)
 	if err != nil {
-		return fmt.Errorf("listing the configs: %w", err)
+		return err
 	}
 	for _, name := range names {
-		config, err := b.config(ctx, storage, name)
+		config, err := b.store.Config(ctx, storage, name)
 		if err != nil {
 			return err
 		}

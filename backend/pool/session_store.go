@@ -1,4 +1,4 @@
-package backend
+package pool
 
 import (
 	"context"
@@ -7,19 +7,19 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// sessionPrefix is where the engine's own logins at the vendors are kept: seal-wrapped like the root
+// SessionPrefix is where the engine's own logins at the vendors are stored: seal-wrapped like the root
 // credentials, and local, since two clusters that share one session would log each other out.
-const sessionPrefix = "session/"
+const SessionPrefix = "session/"
 
-// sessionStore keeps the login of one connection. The key carries the config's generation, so that
-// a connection that is closing cannot delete the login of its successor.
+// sessionStore keeps the login of one connection. The key carries the connection's id, so that a connection
+// that is closing cannot delete the login of its successor.
 type sessionStore struct {
 	storage logical.Storage
 	key     string
 }
 
-func newSessionStore(storage logical.Storage, config, generation string) *sessionStore {
-	return &sessionStore{storage: storage, key: sessionPrefix + config + "/" + generation}
+func newSessionStore(storage logical.Storage, config, connectionID string) *sessionStore {
+	return &sessionStore{storage: storage, key: SessionPrefix + config + "/" + connectionID}
 }
 
 // Load implements provider.SessionStore.

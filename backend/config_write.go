@@ -1,0 +1,186 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
+)
+
+// configUpdate is one write to a config while it runs.
+type configUpdate struct {
+	*backend
+	storage logical.Storage
+	name    string
+	data    *framework.FieldData
+	// verify is true when the vendor must accept the config before it is stored.
+	verify bool
+	// old is the stored config, or nil.
+	old *store.Config
+	// entry is what will be stored, and conn a connection that was opened with it.
+	entry *store.Config
+	conn  provider.Connection
+	// stored is called once it is known whether entry was stored.
+	stored   rotation.StoredFunc
+	warnings []string
+}
+
+// configWrite creates, updates or patches a config: merge, verify with the vendor, store. No lock is held
+// while the vendor is called. The config is stored only if it has not changed since it was read.
+func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
+	name := data.Get("name").(string)
+	where := fmt.Sprintf("config %q", name)
+	if b.pool.IsExclusive(name) {
+		return nil, pool.ErrRotationInProgress
+	}
+	old, err := store.ReadConfig(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	if old == nil && req.Operation == logical.PatchOperation {
+		return nil, logical.CodedError(http.StatusNotFound, where+" does not exist")
+	}
+	update := &configUpdate{
+		backend: b, storage: req.Storage, name: name, data: data, verify: wantsVerification(data), old: old,
+		stored: func(context.Context, error) []string { return nil },
+	}
+	if step, err := update.prepare(ctx); err != nil {
+		return errorResponse(where+step, err)
+	}
+	if err := update.verifyRoot(ctx); err != nil {
+		return errorResponse(where+" was not stored, verifying the connection failed", err)
+	}
+	if err := update.commit(ctx); err != nil {
+		return nil, err
+	}
+	return warningsResponse(update.warnings), nil
+}
+
+// prepare merges the write into the stored config and opens a connection with the result. After an error, step
+// says what failed, and nothing is open.
+func (u *configUpdate) prepare(ctx context.Context) (step string, err error) {
+	if err := u.resolveBeforeWrite(ctx); err != nil {
+		return "", err
+	}
+	if u.entry, err = u.mergeConfig(u.old, u.data); err != nil {
+		return "", err
+	}
+	if u.conn, err = u.pool.Open(u.storage, u.name, u.entry); err != nil {
+		return "", err
+	}
+	if err := u.checkMovable(ctx); err != nil {
+		u.conn.Close()
+		return "", err
+	}
+	bootstrapper, ok := u.conn.(provider.Bootstrapper)
+	if !ok || !bootstrapper.NeedsBootstrap() {
+		return "", nil
+	}
+	u.conn, u.stored, err = u.rotator.Bootstrap(ctx, u.storage, u.name, u.entry, u.conn, bootstrapper)
+	return " was not stored, creating its root credential failed", err
+}
+
+// connectionChanged reports whether the write changes what a connection is opened with.
+func (u *configUpdate) connectionChanged() bool {
+	return u.old == nil || u.old.ConnectionID != u.entry.ConnectionID
+}
+
+// verifyRoot makes a login with the new config, if the write needs one.
+func (u *configUpdate) verifyRoot(ctx context.Context) error {
+	if !u.connectionChanged() || !u.verify {
+		return nil
+	}
+	checked, err := pool.VerifyRoot(ctx, u.entry.Vendor, u.conn)
+	if err != nil {
+		u.discard(ctx, err)
+		return err
+	}
+	if u.suppliesRoot(u.entry, u.data) {
+		u.entry.Root.MarkVerified()
+	}
+	u.warnings = append(u.warnings, checked.Warnings...)
+	return nil
+}
+
+// commit stores the new config and makes its connection the config's.
+func (u *configUpdate) commit(ctx context.Context) error {
+	if err := u.store.CompareAndSwapConfig(ctx, u.storage, u.name, u.old, u.entry); err != nil {
+		u.discard(ctx, err)
+		return err
+	}
+	if u.connectionChanged() {
+		u.pool.Swap(ctx, u.storage, u.name, u.old, u.entry, u.conn)
+		u.warnings = append(u.warnings, u.stored(ctx, nil)...)
+		u.warnings = append(u.warnings, u.rotator.RevokeOrphanedRoots(ctx, u.storage, u.name, u.entry.RootMarker, u.conn)...)
+	} else {
+		u.conn.Close()
+	}
+	if u.entry.TLSSkipVerify {
+		u.warnings = append(u.warnings, "tls_skip_verify is set: an attacker on the network path can steal the root credential; prefer ca_cert")
+	}
+	return nil
+}
+
+// discard ends the login of a config that was not stored, because of cause.
+func (u *configUpdate) discard(ctx context.Context, cause error) {
+	u.pool.Logout(ctx, u.name, u.conn)
+	u.stored(ctx, cause)
+}
+
+// resolveBeforeWrite completes what a rotation has left, since the write can make that impossible. Unless the
+// write supplies a root credential, it finds out which one the vendor accepts. If the write does supply one,
+// the previous root credential is revoked first: only the present one can do that, at the present address.
+func (u *configUpdate) resolveBeforeWrite(ctx context.Context) error {
+	if u.old == nil || u.providers[u.old.Vendor] == nil {
+		return nil
+	}
+	supplied := u.suppliesRoot(u.old, u.data)
+	forget := false
+	switch {
+	case u.old.Root.InDoubt() && !supplied:
+		if err := u.rotator.ResolveRoot(ctx, u.storage, u.name); err != nil && u.verify {
+			return fmt.Errorf("%w; verify_connection=false stores a setting before that is known", err)
+		}
+	case u.old.Root.Previous != nil && supplied:
+		err := u.rotator.RevokePrevious(ctx, u.storage, u.name)
+		forget = err != nil && u.data.Get("force").(bool)
+		switch {
+		case forget:
+			u.warnings = append(u.warnings, "the config forgets the previous root credential, revoke it at the vendor: "+err.Error())
+		case err != nil:
+			return fmt.Errorf("%w; only the present root credential can do that, so the config keeps it: try again, or revoke the previous one "+
+				"at the vendor and write with force=true", err)
+		}
+	default:
+		return nil
+	}
+	current, err := store.ReadConfig(ctx, u.storage, u.name)
+	if current != nil && forget {
+		current.Root.Previous = nil
+	}
+	u.old = current
+	return err
+}
+
+// checkMovable refuses to move a config to another address while credentials are live at the present one: they
+// could not be revoked.
+func (u *configUpdate) checkMovable(ctx context.Context) error {
+	vendor := u.providers[u.entry.Vendor]
+	if u.old == nil || u.old.Origin(vendor) == u.entry.Origin(vendor) || u.data.Get("force").(bool) {
+		return nil
+	}
+	used, err := u.ledger.Used(ctx, u.storage, u.name)
+	if err != nil || used == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; they live at the present address, and could be neither renewed nor revoked: revoke their leases first, "+
+		"use another config, or write with force=true and wait until they have expired", &ledger.InUseError{Used: used})
+}

@@ -1,0 +1,194 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/failpoint"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/marker"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// issueResult is the credential and its ledger entry.
+type issueResult struct {
+	credential *provider.Credential
+	entry      *ledger.Entry
+}
+
+// issue creates a credential: intent, vendor call, ledger entry. It makes two storage writes and one vendor
+// call.
+func (c *Credentials) issue(ctx context.Context, storage logical.Storage, p issueParams) (*issueResult, error) {
+	if err := p.conn.BackoffErr(c.Clock.Now()); err != nil {
+		// Pool.Call asks again. Asking here saves the two storage writes of an intent.
+		c.Pool.Metrics.CountRejection(p.config.Vendor, pool.OperationIssue, provider.ClassOf(err))
+		return nil, err
+	}
+	id, err := marker.NewID(c.Random)
+	if err != nil {
+		return nil, err
+	}
+	c.inFlight.Store(id, struct{}{})
+	defer c.inFlight.Delete(id)
+
+	intent, err := c.intent(ctx, storage, p, id)
+	if err != nil {
+		return nil, err
+	}
+	entry, err := c.reserve(ctx, storage, p, intent)
+	if err != nil {
+		if !errors.Is(err, errPreempted) {
+			c.Pool.Metrics.CountRejection(p.config.Vendor, pool.OperationIssue, rejectionClass(err))
+		}
+		return nil, withRemedy(err)
+	}
+	failpoint.Hit("issue.reserved")
+	credential, err := c.callIssue(ctx, storage, p, entry)
+	if err != nil {
+		return nil, c.handleIssueError(ctx, storage, entry, p.vendor, err)
+	}
+	failpoint.Hit("issue.issued")
+	if err := c.record(ctx, storage, p, entry, credential); err != nil {
+		return nil, c.revokeUnrecorded(ctx, storage, entry, p, err)
+	}
+	failpoint.Hit("issue.recorded")
+	return &issueResult{credential: credential, entry: entry}, nil
+}
+
+// intent describes the credential before the vendor is called.
+func (c *Credentials) intent(ctx context.Context, storage logical.Storage, p issueParams, id string) (ledger.Intent, error) {
+	name, err := c.Markers.Marker(ctx, storage, p.RoleName, id)
+	if err != nil {
+		return ledger.Intent{}, err
+	}
+	bound := p.vendorLifetime()
+	switch can := p.vendor.Capabilities(); {
+	case can.Renewal == provider.RenewalExtends:
+		// However short the lease is, a session without an expiry of its own lives for the vendor's idle time.
+		bound = max(bound, p.conn.MaxLifetime())
+	case can.LifetimeByVendor:
+		// The lifetime is known only from the answer. If that is lost, the entry must outlast the credential.
+		bound = max(bound, c.System().MaxLeaseTTL())
+	}
+	now := c.Clock.Now()
+	return ledger.Intent{
+		ID:             id,
+		Marker:         name,
+		Config:         p.Role.Config,
+		Role:           p.RoleName,
+		UID:            p.config.UID,
+		Origin:         p.config.Origin(p.vendor),
+		ExpiresAt:      now.Add(IssueDeadline + bound),
+		LeaseExpiresAt: now.Add(IssueDeadline + p.lifetimes.TTL),
+		ShareKey:       p.shareKey(),
+		Limit:          p.config.MaxCredentials,
+	}, nil
+}
+
+// reserve takes a slot. If the role allows it, it waits for a slot to become free.
+func (c *Credentials) reserve(ctx context.Context, storage logical.Storage, p issueParams, intent ledger.Intent) (*ledger.Entry, error) {
+	deadline := c.Clock.Now().Add(p.Role.MaxWait)
+	for {
+		freed := c.Ledger.SlotFreed(intent.Config)
+		entry, err := c.Ledger.Reserve(ctx, storage, intent)
+		limit, isFull := errors.AsType[*ledger.LimitError](err)
+		remaining := deadline.Sub(c.Clock.Now())
+		if !isFull || remaining <= 0 {
+			return entry, err
+		}
+		select {
+		case <-freed:
+		case <-p.conn.YieldRequested():
+			return nil, errPreempted
+		case <-c.Clock.After(min(remaining, max(limit.NextExpiry.Sub(c.Clock.Now()), time.Second))):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// callIssue asks the vendor for the credential. An unusable credential is an error.
+func (c *Credentials) callIssue(ctx context.Context, storage logical.Storage, p issueParams, entry *ledger.Entry) (*provider.Credential, error) {
+	request := provider.IssueRequest{
+		Marker:      entry.Marker,
+		Lifetime:    p.vendorLifetime(),
+		Description: p.Description,
+		Role:        p.Role.FieldData(p.vendor),
+	}
+	if p.config.MaxCredentials > 0 {
+		used, err := c.Ledger.Used(ctx, storage, p.Role.Config)
+		if err != nil {
+			return nil, &provider.Error{Class: provider.ClassUnavailable, Message: err.Error(), Err: err}
+		}
+		request.ActiveCount = used - 1 // without this one
+	}
+	var credential *provider.Credential
+	err := c.Pool.Call(p.conn, p.config.Vendor, pool.OperationIssue, func() (err error) {
+		credential, err = p.conn.Issue(ctx, request)
+		return err
+	})
+	if err == nil && !credential.ExpiresAt.After(c.Clock.Now().Add(time.Second)) {
+		err = &provider.Error{
+			Class: provider.ClassAmbiguous, Op: p.vendor.Name() + ": issue",
+			Message: "the vendor issued a credential that has already expired", Remedy: "compare the vendor's clock with Vault's",
+		}
+	}
+	return credential, err
+}
+
+// record completes the ledger entry of a credential that the vendor has created.
+func (c *Credentials) record(ctx context.Context, storage logical.Storage, p issueParams, entry *ledger.Entry, credential *provider.Credential) error {
+	extends := p.vendor.Capabilities().Renewal == provider.RenewalExtends
+	now := c.Clock.Now()
+	entry.State = ledger.StateLive
+	entry.Handle = credential.Handle
+	entry.ExpiresAt = credential.ExpiresAt
+	// Where renewals move the end, a renewal whose answer was lost may have moved it beyond the recorded one.
+	entry.ExpiryNotEnforced = credential.ExpiryNotEnforced || extends
+	entry.LeaseExpiresAt = now.Add(p.lifetimes.TTL)
+	if p.Role.IsShared() {
+		entry.MaxExpiresAt = credential.ExpiresAt
+		if extends {
+			entry.MaxExpiresAt = entry.CreatedAt.Add(p.lifetimes.MaxTTL)
+		}
+		var err error
+		if entry.Shared, err = encodeShared(credential); err != nil {
+			return err
+		}
+	}
+	return c.Ledger.Update(ctx, storage, entry)
+}
+
+// shareKey names what readers share: one credential for each revision of the role and each connection id, so
+// that a root credential or address that an operator writes takes effect at once. It is empty when readers
+// share nothing.
+func (p *issueParams) shareKey() string {
+	if !p.Role.IsShared() {
+		return ""
+	}
+	epoch := p.config.ConnectionID
+	if p.config.SharingEpoch != "" && !p.config.Root.RecheckCredentials {
+		// Rotations since then did not end the shared credential, or it was found dead and deleted.
+		epoch = p.config.SharingEpoch
+	}
+	return p.RoleName + "/" + p.Role.Revision + "/" + epoch
+}
+
+// vendorLifetime is how long the credential must live at the vendor.
+func (p *issueParams) vendorLifetime() time.Duration {
+	lifetime := p.lifetimes.TTL
+	if p.vendor.Capabilities().Renewal == provider.RenewalWithinLife || p.Role.IsShared() {
+		// Either the end cannot be moved later, so the life must cover every renewal from the start; or other
+		// leases will begin later on the same credential.
+		lifetime = p.lifetimes.MaxTTL
+	}
+	lifetime += lifetimeMargin
+	if vendorMax := p.conn.MaxLifetime(); vendorMax > 0 {
+		lifetime = min(lifetime, vendorMax)
+	}
+	return lifetime.Truncate(time.Second)
+}

@@ -1,0 +1,150 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/marker"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
+)
+
+// ReconcileResult is the outcome of a comparison with the vendor.
+type ReconcileResult struct {
+	// Reconciled is true when the vendor can list what this mount has created.
+	Reconciled bool
+	// Orphans are the markers that the vendor listed and the ledger does not have.
+	Orphans []string
+	// OrphansRevoked is how many of them were revoked.
+	OrphansRevoked int
+}
+
+// ReportOrphans reports credentials at the vendor that carry this mount's marker and are not in the ledger, in
+// the log and by an event. It revokes none: every credential is recorded before it exists, so there are
+// orphans only if storage was set back. Then this Vault may be a copy, and its original may be running and have
+// issued them. An operator decides, and tidies.
+func (c *Credentials) ReportOrphans(ctx context.Context, storage logical.Storage, name string, config *store.Config, conn *pool.Conn) error {
+	found, err := c.Reconcile(ctx, storage, config, conn, true)
+	if err != nil || len(found.Orphans) == 0 {
+		return err
+	}
+	c.Logger().Warn("the vendor lists credentials of this mount that are not in its ledger; see config/<name>/tidy", "config", name, "markers", found.Orphans)
+	c.SendEvent(ctx, EventOrphansFound, "config", name, "count", strconv.Itoa(len(found.Orphans)))
+	return nil
+}
+
+// Reconcile compares the vendor's list with the ledger and revokes the orphans, unless it is a dry run.
+// Credentials of other mounts and of people are never touched.
+func (c *Credentials) Reconcile(ctx context.Context, storage logical.Storage, config *store.Config, conn *pool.Conn, dryRun bool) (ReconcileResult, error) {
+	var result ReconcileResult
+	lister, ok := conn.Connection.(provider.Lister)
+	if !ok {
+		return result, nil
+	}
+	revoker, ok := conn.Connection.(provider.MarkerRevoker)
+	if !ok {
+		return result, fmt.Errorf("the vendor's connection %T lists markers and cannot revoke them", conn.Connection)
+	}
+	prefix, err := c.Markers.Prefix(ctx, storage)
+	if err != nil {
+		return result, err
+	}
+	var listed []provider.Listed
+	err = c.Pool.Call(conn, config.Vendor, pool.OperationList, func() (err error) {
+		listed, err = lister.List(ctx, prefix)
+		return err
+	})
+	if err != nil {
+		return result, err
+	}
+	// The ledger is read after the vendor's list: an intent is stored before its credential exists.
+	live, err := c.liveIDs(ctx, storage, prefix)
+	if err != nil {
+		return result, err
+	}
+	result.Reconciled = true
+	for _, credential := range listed {
+		name := credential.Marker
+		id, complete := marker.ID(name, prefix)
+		if !complete || live[id] || slices.Contains(result.Orphans, name) {
+			continue
+		}
+		result.Orphans = append(result.Orphans, name)
+		if dryRun {
+			continue
+		}
+		err := c.Pool.Call(conn, config.Vendor, pool.OperationRevoke, func() error { return revoker.RevokeMarker(ctx, name) })
+		if err != nil {
+			return result, fmt.Errorf("revoking %s: %w", name, err)
+		}
+		c.Logger().Info("revoked a credential that was not in the ledger", "vendor", config.Vendor, "marker", name)
+		result.OrphansRevoked++
+	}
+	return result, nil
+}
+
+// liveIDs are the ids of everything that this mount has created and not revoked, under any config: two configs
+// may use the same vendor account.
+func (c *Credentials) liveIDs(ctx context.Context, storage logical.Storage, prefix string) (map[string]bool, error) {
+	live := make(map[string]bool)
+	names, err := c.Ledger.Configs(ctx, storage)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		entries, err := c.Ledger.List(ctx, storage, name)
+		if err != nil {
+			return nil, err
+		}
+		for i := range entries {
+			live[entries[i].ID] = true
+		}
+	}
+	roots, err := c.rootMarkers(ctx, storage)
+	if err != nil {
+		return nil, err
+	}
+	for _, root := range roots {
+		if id, complete := marker.ID(root, prefix); complete {
+			live[id] = true
+		}
+	}
+	return live, nil
+}
+
+// rootMarkers are the markers of the root credentials that this mount has created or is creating.
+func (c *Credentials) rootMarkers(ctx context.Context, storage logical.Storage) ([]string, error) {
+	var markers []string
+	configs, err := c.Store.ConfigNames(ctx, storage)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range configs {
+		config, err := c.Store.Config(ctx, storage, name)
+		if err != nil {
+			return nil, err
+		}
+		if config != nil {
+			markers = append(markers, config.RootMarker)
+		}
+	}
+	intended, err := c.Store.RootIntentConfigs(ctx, storage)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range intended {
+		intents, err := c.Store.RootIntents(ctx, storage, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, intent := range intents {
+			markers = append(markers, intent.Marker)
+		}
+	}
+	return markers, nil
+}

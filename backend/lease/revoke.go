@@ -1,0 +1,174 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/failpoint"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
+)
+
+// Revoke ends a lease's credential at the vendor, or, if others share it, the lease's part in it. A failure
+// is returned, and the background work retries until the vendor confirms. drained is true when the config is
+// retired and this was its last credential: the caller then deletes the config.
+func (c *Credentials) Revoke(ctx context.Context, storage logical.Storage, reference Reference) (drained bool, err error) {
+	if reference.Holder != "" {
+		last, err := c.Ledger.Detach(ctx, storage, reference.ID, reference.Holder)
+		if err != nil || !last {
+			return false, err
+		}
+		failpoint.Hit("revoke.detached")
+		c.shared.forgetEntry(reference.ID)
+	}
+	entry, err := c.Ledger.Get(ctx, storage, reference.Config, reference.ID)
+	if err != nil {
+		return false, err
+	}
+	if entry == nil {
+		// Entries are deleted only once the vendor has confirmed: an earlier attempt succeeded. Removing the
+		// entry again drops what is in memory about its holders.
+		return false, c.Ledger.Remove(ctx, storage, reference.Config, reference.ID)
+	}
+	return c.revoke(ctx, storage, entry)
+}
+
+// revoke revokes an entry's credential at the vendor and deletes the entry. If that fails, the entry records
+// it, and the background work retries. Revoking twice is harmless.
+func (c *Credentials) revoke(ctx context.Context, storage logical.Storage, entry *ledger.Entry) (drained bool, err error) {
+	config, conn, err := c.Acquire(ctx, storage, entry.Config)
+	if err != nil {
+		c.scheduleRetry(ctx, storage, entry, err)
+		return false, err
+	}
+	defer conn.Release()
+	vendor := c.Providers[config.Vendor]
+	if err := config.CheckOrigin(vendor, entry.Origin); err != nil {
+		c.scheduleRetry(ctx, storage, entry, err)
+		return false, err
+	}
+	can := vendor.Capabilities()
+	if entry.Handle != nil && !canRevoke(conn.Connection, can) || entry.Handle == nil && can.Marker == "" {
+		return c.keepUntilExpiry(ctx, storage, entry, config)
+	}
+	failpoint.Hit("revoke.begun")
+	err = c.Pool.Call(conn, config.Vendor, pool.OperationRevoke, func() error { return revokeAtVendor(ctx, conn, entry) })
+	if err != nil {
+		c.scheduleRetry(ctx, storage, entry, err)
+		return false, err
+	}
+	failpoint.Hit("revoke.revoked")
+	if entry.Attempts > 0 {
+		c.SendEvent(ctx, EventRevoke, "config", entry.Config, "role", entry.Role, "id", entry.ID)
+	}
+	return c.deleteEntry(ctx, storage, entry, config)
+}
+
+// canRevoke reports whether the vendor can end a credential before its expiry, under this configuration.
+func canRevoke(conn provider.Connection, can provider.Capabilities) bool {
+	if conditional, ok := conn.(provider.ConditionalRevoker); ok && !conditional.CanRevoke() {
+		return false
+	}
+	return can.Revokes
+}
+
+// revokeAtVendor asks the vendor to end the credential: by its handle, or by its marker when the vendor's
+// answer to the issue was lost.
+func revokeAtVendor(ctx context.Context, conn *pool.Conn, entry *ledger.Entry) error {
+	if entry.Handle != nil {
+		revoker, ok := conn.Connection.(provider.Revoker)
+		if !ok {
+			return fmt.Errorf("the vendor's connection %T cannot revoke although its capabilities say so", conn.Connection)
+		}
+		return revoker.Revoke(ctx, entry.Handle)
+	}
+	revoker, ok := conn.Connection.(provider.MarkerRevoker)
+	if !ok {
+		return fmt.Errorf("the vendor's connection %T cannot revoke by marker although its capabilities say so", conn.Connection)
+	}
+	return revoker.RevokeMarker(ctx, entry.Marker)
+}
+
+// deleteEntry deletes an entry whose credential has ended. config may be nil. drained is true when the config
+// is retired and has no entries left.
+func (c *Credentials) deleteEntry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *store.Config) (drained bool, err error) {
+	ctx = context.WithoutCancel(ctx)
+	if entry.IsShared() {
+		c.shared.forgetEntry(entry.ID)
+		// Holders are left only after the expiry: their leases were lost.
+		if err := c.Ledger.DetachAll(ctx, storage, entry.ID); err != nil {
+			return false, err
+		}
+	}
+	if err := c.Ledger.Remove(ctx, storage, entry.Config, entry.ID); err != nil {
+		return false, err
+	}
+	if config == nil || !config.Retired {
+		return false, nil
+	}
+	remaining, err := c.Ledger.List(ctx, storage, entry.Config)
+	return err == nil && len(remaining) == 0, nil
+}
+
+// keepUntilExpiry keeps the entry of a credential that its vendor cannot revoke, until it has expired.
+func (c *Credentials) keepUntilExpiry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *store.Config) (drained bool, err error) {
+	if !c.Clock.Now().Before(entry.ExpiresAt) {
+		return c.deleteEntry(ctx, storage, entry, config)
+	}
+	if entry.State == ledger.StateExpiring {
+		return false, nil
+	}
+	entry.State = ledger.StateExpiring
+	return false, c.Ledger.Update(ctx, storage, entry)
+}
+
+// scheduleRetry records that a revocation failed and when to retry it.
+func (c *Credentials) scheduleRetry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, cause error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	pause := min(MinRetryPause<<min(entry.Attempts, 10), MaxRetryPause)
+	if errors.Is(cause, pool.ErrNotSent) {
+		pause = MinRetryPause // the vendor said nothing, so this does not count as an attempt
+	} else {
+		entry.Attempts++
+	}
+	pause = max(pause, provider.RetryAfterOf(cause))
+	entry.State = ledger.StateRevoking
+	entry.NextAttemptAt = c.Clock.Now().Add(pause)
+	entry.LastError = cause.Error()
+	err := c.Ledger.Update(ctx, storage, entry)
+	if errors.Is(err, ledger.ErrChanged) {
+		return // another attempt was faster: it has either ended the credential or recorded its own failure
+	}
+	if err != nil {
+		c.Logger().Error("a failed revocation could not be recorded", "config", entry.Config, "id", entry.ID, "error", err)
+	}
+	c.SendEvent(ctx, EventRevokeFail, "config", entry.Config, "role", entry.Role, "id", entry.ID,
+		"attempts", strconv.Itoa(entry.Attempts), "next_attempt_at", formatTime(entry.NextAttemptAt))
+	c.Logger().Warn("a revocation failed and will be retried", "config", entry.Config, "role", entry.Role, "id", entry.ID,
+		"attempts", entry.Attempts, "next", entry.NextAttemptAt, "error", cause)
+}
+
+// Abandon deletes the entries of a config without asking the vendor, on the operator's decision, and returns
+// their markers. The credentials may live on at the vendor.
+func (c *Credentials) Abandon(ctx context.Context, storage logical.Storage, config string) ([]string, error) {
+	entries, err := c.Ledger.List(ctx, storage, config)
+	if err != nil {
+		return nil, err
+	}
+	markers := make([]string, 0, len(entries))
+	for i := range entries {
+		c.Logger().Warn("credential abandoned by the operator", "config", config, "id", entries[i].ID, "marker", entries[i].Marker, "state", entries[i].State)
+		if _, err := c.deleteEntry(ctx, storage, &entries[i], nil); err != nil {
+			return nil, err
+		}
+		markers = append(markers, entries[i].Marker)
+	}
+	return markers, nil
+}

@@ -1,0 +1,70 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
+)
+
+// Options are what a pool needs of the engine.
+type Options struct {
+	// Providers are the vendors by name.
+	Providers map[string]provider.Provider
+	// Clock tells the time.
+	Clock provider.Clock
+	// Logger returns the mount's logger. It is a function because Vault sets the logger after the mount was
+	// made.
+	Logger func() hclog.Logger
+	// UserAgent is the User-Agent header of all requests.
+	UserAgent string
+	// BreakerPause is how long an open circuit breaker waits before it lets one call through, in real time.
+	BreakerPause time.Duration
+}
+
+// Open opens a connection for a config. It makes no network call, and the connection does not become the
+// config's. An error is ClassInvalid and names the field.
+func (p *Pool) Open(storage logical.Storage, name string, entry *store.Config) (provider.Connection, error) {
+	vendor, ok := p.options.Providers[entry.Vendor]
+	if !ok {
+		return nil, &provider.Error{
+			Class:   provider.ClassInvalid,
+			Field:   "vendor",
+			Message: fmt.Sprintf("this version of the plugin does not support the vendor %q", entry.Vendor),
+		}
+	}
+	return vendor.Open(provider.Config{
+		Name:           name,
+		Address:        entry.Address,
+		CACert:         entry.CACert,
+		TLSServerName:  entry.TLSServerName,
+		TLSSkipVerify:  entry.TLSSkipVerify,
+		RequestTimeout: entry.RequestTimeout,
+		MaxRetries:     entry.MaxRetries,
+		Fields:         &framework.FieldData{Raw: entry.Fields, Schema: vendor.ConfigFields()},
+		Sessions:       newSessionStore(storage, name, entry.ConnectionID),
+		Logger:         p.options.Logger().Named(entry.Vendor).With("config", name),
+		Clock:          p.options.Clock,
+		UserAgent:      p.options.UserAgent,
+	})
+}
+
+// VerifyRoot makes a real login with the root credential of a connection. A panic of the driver becomes an
+// error.
+func VerifyRoot(ctx context.Context, vendor string, conn provider.Connection) (*provider.CheckResult, error) {
+	return provider.CatchPanic(vendor+": check", func() (*provider.CheckResult, error) { return conn.Check(ctx) })
+}
+
+// DeleteSessions deletes the stored logins of a config that is deleted.
+func DeleteSessions(ctx context.Context, storage logical.Storage, config string) error {
+	if err := logical.ClearView(ctx, logical.NewStorageView(storage, SessionPrefix+config+"/")); err != nil {
+		return fmt.Errorf("deleting the sessions of config %q: %w", config, err)
+	}
+	return nil
+}

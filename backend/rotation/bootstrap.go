@@ -1,0 +1,123 @@
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/failpoint"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/marker"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
+)
+
+// StoredFunc must be called once it is known whether a config with a bootstrapped root credential was stored,
+// with the error if it was not. It returns warnings for the operator.
+type StoredFunc func(ctx context.Context, err error) []string
+
+// Bootstrap creates a root credential from a login that is used once. It changes entry to what must be stored
+// and returns a connection that was opened with it, in place of login.
+func (r *Rotator) Bootstrap(ctx context.Context, storage logical.Storage, name string, entry *store.Config,
+	login provider.Connection, bootstrapper provider.Bootstrapper,
+) (provider.Connection, StoredFunc, error) {
+	id, err := marker.NewID(r.Random)
+	if err != nil {
+		return nil, nil, err
+	}
+	rootMarker, err := r.Markers.Marker(ctx, storage, "config-"+name, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := r.Store.PutRootIntent(ctx, storage, name, store.RootIntent{Marker: rootMarker, At: r.Clock.Now()}); err != nil {
+		return nil, nil, err
+	}
+	failpoint.Hit("bootstrap.noted")
+	created, err := provider.CatchPanic(entry.Vendor+": bootstrap", func() (*provider.Bootstrapped, error) {
+		return bootstrapper.Bootstrap(ctx, rootMarker)
+	})
+	if err != nil {
+		login.Close()
+		if provider.ClassOf(err).Definite() {
+			r.clearRootIntent(ctx, storage, name, rootMarker)
+		}
+		return nil, nil, err
+	}
+	failpoint.Hit("bootstrap.made")
+	entry.Fields, entry.RootMarker = created.Fields, rootMarker
+	conn, err := r.Pool.Open(storage, name, entry)
+	if err != nil {
+		err = fmt.Errorf("opening a connection with the root credential that was just created: %w", err)
+		r.rollbackBootstrap(ctx, storage, name, rootMarker, created)
+		login.Close()
+		return nil, nil, err
+	}
+	return conn, func(ctx context.Context, err error) []string {
+		defer login.Close()
+		switch {
+		case errors.Is(err, store.ErrIndeterminate):
+			// If it is not the stored one, the next write or the background work revokes it.
+			return nil
+		case err != nil:
+			r.rollbackBootstrap(ctx, storage, name, rootMarker, created)
+			return nil
+		}
+		r.clearRootIntent(ctx, storage, name, rootMarker)
+		return created.Warnings
+	}, nil
+}
+
+// rollbackBootstrap revokes a root credential that will not be stored.
+func (r *Rotator) rollbackBootstrap(ctx context.Context, storage logical.Storage, name, rootMarker string, created *provider.Bootstrapped) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	if err := created.Undo(ctx); err != nil {
+		r.Logger().Warn("a root credential that is not stored could not be revoked; the next write of the config revokes it",
+			"config", name, "marker", rootMarker, "error", err)
+		return
+	}
+	r.clearRootIntent(ctx, storage, name, rootMarker)
+}
+
+// RevokeOrphanedRoots revokes the root credentials that earlier attempts may have left at the vendor.
+// rootMarker names the config's own root credential: a process may have died between storing it and clearing
+// its intent. It returns warnings for the operator.
+func (r *Rotator) RevokeOrphanedRoots(ctx context.Context, storage logical.Storage, name, rootMarker string, conn provider.Connection) []string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	intents, err := r.Store.RootIntents(ctx, storage, name)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	revoker, ok := conn.(provider.MarkerRevoker)
+	if !ok {
+		return nil
+	}
+	var warnings []string
+	for _, intent := range intents {
+		if intent.Marker != rootMarker {
+			if intent.InProgress(r.Clock.Now()) {
+				continue
+			}
+			_, err := provider.CatchPanic("revoking a root credential", func() (struct{}, error) {
+				return struct{}{}, revoker.RevokeMarker(ctx, intent.Marker)
+			})
+			if err != nil {
+				warnings = append(warnings, fmt.Sprintf(
+					"an earlier attempt may have left a root credential named %q, which could not be revoked: %s", intent.Marker, err))
+				continue
+			}
+		}
+		r.clearRootIntent(ctx, storage, name, intent.Marker)
+	}
+	return warnings
+}
+
+// clearRootIntent deletes an intent whose outcome is known.
+func (r *Rotator) clearRootIntent(ctx context.Context, storage logical.Storage, name, rootMarker string) {
+	if err := r.Store.ClearRootIntent(context.WithoutCancel(ctx), storage, name, rootMarker); err != nil {
+		r.Logger().Warn("the intent of a root credential could not be deleted; its marker is searched again with the next write of the config",
+			"config", name, "marker", rootMarker, "error", err)
+	}
+}

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// ConfigVersion is the schema version of a stored config.
+const ConfigVersion = 1
+
+// Config is a stored config, root credential included.
+type Config struct {
+	// Version is the schema version.
+	Version int `json:"version"`
+	// Vendor is the vendor's name. It never changes.
+	Vendor string `json:"vendor"`
+	// UID is made when the config is created: it tells a config from a later one of the same name.
+	UID string `json:"uid"`
+	// ConnectionID is made at every change of what a connection is opened with.
+	ConnectionID string `json:"connection_id"`
+	// SharingEpoch is the connection id since which readers share credentials, if rotations have made others
+	// since then.
+	SharingEpoch string `json:"sharing_epoch,omitempty"`
+	// Revision is made at every change, to detect two changes at the same time.
+	Revision string `json:"revision"`
+	// RootMarker names the root credential at the vendor, if the engine has created it itself.
+	RootMarker string `json:"root_marker,omitempty"`
+	// Retired configs issue nothing and are deleted with their last credential.
+	Retired bool `json:"retired,omitempty"`
+
+	// Address is the vendor's host or URL, as the operator wrote it.
+	Address string `json:"address"`
+	// CACert is a PEM bundle to trust in place of the system's. Optional.
+	CACert string `json:"ca_cert,omitempty"`
+	// TLSServerName is the name that the server's certificate must carry. Optional.
+	TLSServerName string `json:"tls_server_name,omitempty"`
+	// TLSSkipVerify accepts any certificate.
+	TLSSkipVerify bool `json:"tls_skip_verify,omitempty"`
+	// RequestTimeout bounds one HTTP exchange.
+	RequestTimeout time.Duration `json:"request_timeout_ns"`
+	// MaxRetries is how often an idempotent request is repeated.
+	MaxRetries int `json:"max_retries"`
+	// MaxCredentials is how many credentials may be live at the same time; 0 is unlimited.
+	MaxCredentials int `json:"max_credentials"`
+	// RotationPeriod is how often the root credential is rotated; 0 is never.
+	RotationPeriod time.Duration `json:"rotation_period_ns,omitempty"`
+	// CustomMetadata is the operator's own.
+	CustomMetadata map[string]string `json:"custom_metadata,omitempty"`
+
+	// Fields are the vendor's own, by the schema of its ConfigFields.
+	Fields map[string]any `json:"fields"`
+	// Root is the state of the root credential's rotation.
+	Root RootState `json:"root,omitzero"`
+}
+
+// ReadConfig reads a config from storage, past the cache. It returns nil when there is none of that name.
+func ReadConfig(ctx context.Context, storage logical.Storage, name string) (*Config, error) {
+	var entry Config
+	found, err := read(ctx, storage, ConfigPrefix+name, &entry)
+	if err != nil || !found {
+		return nil, err
+	}
+	if entry.Version > ConfigVersion {
+		return nil, versionError(ConfigPrefix + name)
+	}
+	return &entry, nil
+}
+
+// RotationDue reports whether the root credential must be rotated by now.
+func (c *Config) RotationDue(now time.Time) bool {
+	if c.RotationPeriod == 0 || c.Retired {
+		return false
+	}
+	// A timestamp in the future was written by a node whose clock was wrong; rotate now.
+	return c.Root.UpdatedAt.After(now) || !now.Before(c.Root.UpdatedAt.Add(c.RotationPeriod))
+}
