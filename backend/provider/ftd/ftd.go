@@ -164,6 +164,8 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 				store: config.Sessions, address: web.BaseURL(), username: username,
 				timeout: web.RequestTimeout(), logger: logger,
 			},
+			refusals: provider.AuthBackoff{Initial: refusalPause},
+			lost:     provider.AuthBackoff{Initial: refusalPause, Max: maxLostPause},
 		},
 	}, nil
 }
