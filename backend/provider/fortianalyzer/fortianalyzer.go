@@ -178,11 +178,7 @@ type handle struct {
 }
 
 func parseHandle(content json.RawMessage) (handle, error) {
-	var parsed handle
-	if err := json.Unmarshal(content, &parsed); err != nil || parsed.Version != handleVersion || parsed.Session == "" {
-		return handle{}, &provider.Error{Message: "fortianalyzer: the stored handle of the credential cannot be understood"}
-	}
-	return parsed, nil
+	return provider.ParseHandle("fortianalyzer", content, handleVersion, func(h handle) bool { return h.Session != "" })
 }
 
 // MaxLifetime is the idle timeout: what the vendor grants at a time, and again with each use.

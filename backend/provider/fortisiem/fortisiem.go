@@ -83,6 +83,7 @@ func (vendor) Open(config provider.Config) (provider.Connection, error) {
 		api:        &client{http: http, config: config.Name, settings: settings},
 		revocation: revocation,
 		turns:      tokenLimiter{clock: config.Clock},
+		refusals:   provider.AuthBackoff{Initial: refusalMemory, KeepRetryAfter: true},
 	}, nil
 }
 
@@ -93,8 +94,8 @@ type connection struct {
 	api        *client
 	revocation *hook // nil without revoke_url
 
-	turns tokenLimiter
-	past  authBackoff
+	turns    tokenLimiter
+	refusals provider.AuthBackoff // of the pair
 }
 
 // MaxLifetime is unknown: it is set in the GUI, and the API does not tell.
@@ -187,18 +188,19 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 // and passes by itself, so it is waited out once; every other refusal is final, and remembered.
 func (c *connection) exchange(ctx context.Context) (*issuedToken, error) {
 	for attempt := 1; ; attempt++ {
-		if err := c.past.err(c.clock.Now()); err != nil {
+		if err := c.refusals.Err(c.clock.Now()); err != nil {
 			return nil, err
 		}
 		if err := c.turns.wait(ctx); err != nil {
 			return nil, err
 		}
 		// Asked again, because others may have been refused while this caller waited.
-		if err := c.past.err(c.clock.Now()); err != nil {
+		if err := c.refusals.Err(c.clock.Now()); err != nil {
 			return nil, err
 		}
 		minted, err := c.api.exchange(ctx)
 		if err == nil {
+			c.refusals.Reset()
 			return minted, nil
 		}
 		if isTooEarly(err) {
@@ -207,7 +209,7 @@ func (c *connection) exchange(ctx context.Context) (*issuedToken, error) {
 				continue
 			}
 		}
-		c.past.observe(err, c.clock.Now())
+		c.remember(err)
 		return nil, err
 	}
 }

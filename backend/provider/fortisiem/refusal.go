@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
@@ -121,45 +120,16 @@ func (c *client) explain(failure *provider.Error, text string) {
 	}
 }
 
-// authBackoff keeps the last refusal for a while, so that nothing is sent that would only be counted. The zero
-// value remembers nothing. Safe for concurrent use.
-type authBackoff struct {
-	mu    sync.Mutex
-	last  *provider.Error
-	until time.Time
-}
-
-// observe notes a refusal of the pair, or a block. Other errors say nothing about the next request.
-func (m *authBackoff) observe(err error, now time.Time) {
+// remember notes a refusal of the pair, or a block. Other errors say nothing about the next request.
+func (c *connection) remember(err error) {
 	failure, ok := errors.AsType[*provider.Error](err)
 	if !ok || isTooEarly(err) {
 		return
 	}
-	var keep time.Duration
 	switch status := httpclient.StatusOf(err); {
 	case errors.Is(err, errBlocked):
-		keep = blockTime
+		c.refusals.Hold(failure, c.clock.Now())
 	case status == http.StatusBadRequest, status == http.StatusUnauthorized, status == http.StatusForbidden:
-		keep = refusalMemory
-	default:
-		return
+		c.refusals.Observe(failure, c.clock.Now())
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.last, m.until = failure, now.Add(keep)
-}
-
-// err returns the remembered refusal while it lasts, or nil.
-func (m *authBackoff) err(now time.Time) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.last == nil || !now.Before(m.until) {
-		return nil
-	}
-	again, left := *m.last, m.until.Sub(now)
-	if again.RetryAfter > 0 {
-		again.RetryAfter = left
-	}
-	again.Message += fmt.Sprintf(" (remembered; the product is asked again in %s)", left.Round(time.Second))
-	return &again
 }

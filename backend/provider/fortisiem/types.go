@@ -2,6 +2,7 @@ package fortisiem
 
 import (
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -66,12 +67,9 @@ func newHandle(token string) json.RawMessage {
 
 // parseHandle returns the token of a handle.
 func parseHandle(raw json.RawMessage) (string, error) {
-	var parsed handle
-	if err := json.Unmarshal(raw, &parsed); err != nil || parsed.Version != handleVersion || parsed.Token == "" {
-		return "", &provider.Error{
-			Class: provider.ClassInvalid, Op: opRevoke,
-			Message: "the credential's handle cannot be read by this version of the plugin",
-		}
+	parsed, err := provider.ParseHandle(opRevoke, raw, handleVersion, func(h handle) bool { return h.Token != "" })
+	if failure, ok := errors.AsType[*provider.Error](err); ok {
+		failure.Class = provider.ClassInvalid
 	}
-	return parsed.Token, nil
+	return parsed.Token, err
 }

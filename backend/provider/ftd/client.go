@@ -105,7 +105,7 @@ func (c *client) grant(ctx context.Context, op string, body any, secrets ...stri
 	if answer.AccessToken == "" {
 		return nil, response.UnexpectedResponse("the answer holds no access_token")
 	}
-	if !isHeaderWord(answer.AccessToken) || !isHeaderWord(answer.TokenType) {
+	if !httpclient.ValidToken(answer.AccessToken) || !httpclient.ValidToken(answer.TokenType) {
 		return nil, response.UnexpectedResponse("the answer holds an access_token that cannot be sent in a header")
 	}
 	if answer.TokenType == "" {

@@ -164,6 +164,8 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 				store: config.Sessions, address: web.BaseURL(), username: username,
 				timeout: web.RequestTimeout(), logger: logger,
 			},
+			refusals: provider.AuthBackoff{Initial: refusalPause},
+			lost:     provider.AuthBackoff{Initial: refusalPause, Max: maxLostPause},
 		},
 	}, nil
 }
@@ -190,11 +192,7 @@ type handle struct {
 }
 
 func parseHandle(content json.RawMessage) (handle, error) {
-	var parsed handle
-	if err := json.Unmarshal(content, &parsed); err != nil || parsed.Version != handleVersion || parsed.Token == "" {
-		return handle{}, &provider.Error{Message: "ftd: the stored handle of the credential cannot be understood"}
-	}
-	return parsed, nil
+	return provider.ParseHandle("ftd", content, handleVersion, func(h handle) bool { return h.Token != "" })
 }
 
 func (c *connection) MaxLifetime() time.Duration { return maxLifetime }

@@ -68,14 +68,9 @@ type sessionCache struct {
 	loaded  bool
 	current *session
 	closed  bool
-	pause   authBackoff
-}
 
-// authBackoff is a refused login that is remembered.
-type authBackoff struct {
-	until   time.Time
-	failure *provider.Error
-	lost    int // logins in a row whose answer was lost
+	refusals provider.AuthBackoff // of user name and password
+	lost     provider.AuthBackoff // logins whose answer was lost
 }
 
 // flightResult is what a flight brings home.
@@ -181,9 +176,8 @@ func (k *sessionCache) password(ctx context.Context) (flightResult, error) {
 	if err != nil {
 		return flightResult{}, k.refusedLogin(err)
 	}
-	k.mu.Lock()
-	k.pause = authBackoff{}
-	k.mu.Unlock()
+	k.refusals.Reset()
+	k.lost.Reset()
 	k.put(ctx, made)
 	return flightResult{held: made, loggedIn: true}, nil
 }
@@ -194,47 +188,40 @@ func (k *sessionCache) refusedLogin(err error) error {
 	if !ok {
 		return err
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	wait := refusalPause
+	now := k.clock.Now()
 	switch {
 	case httpclient.StatusOf(err) == http.StatusBadRequest:
 		// Documented: a wrong user name or password is 400 here, not 401.
 		failure.Class = provider.ClassUnauthenticated
 		failure.Remedy = "check username and password in config/" + k.api.config
+		k.refusals.Observe(failure, now)
 	case failure.Class == provider.ClassUnauthenticated, failure.Class == provider.ClassForbidden:
+		k.refusals.Observe(failure, now)
 	case failure.Class == provider.ClassRateLimited:
-		wait = 0 // as long as the device asks
+		k.refusals.Hold(failure, now)
 	case failure.Class == provider.ClassAmbiguous:
 		// The class is about what was asked of us, and that was not begun. But the device may hold a session
 		// of which nobody has the token.
 		failure.Class = provider.ClassUnavailable
 		failure.Remedy = "the device may hold one of its sessions for this login until it expires"
-		wait = min(refusalPause<<min(k.pause.lost, 10), maxLostPause)
-		k.pause.lost++
-	default:
-		return failure
+		k.lost.Observe(failure, now)
 	}
-	failure.RetryAfter = max(failure.RetryAfter, wait)
-	k.pause.failure, k.pause.until = failure, k.clock.Now().Add(failure.RetryAfter)
 	return failure
 }
 
 // paused returns the remembered refusal while it lasts.
 func (k *sessionCache) paused() error {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.closed {
+	closed := k.closed
+	k.mu.Unlock()
+	if closed {
 		return &provider.Error{Class: provider.ClassUnavailable, Op: opLogin, Message: "the connection is closed"}
 	}
-	left := k.pause.until.Sub(k.clock.Now())
-	if k.pause.failure == nil || left <= 0 {
-		return nil
+	now := k.clock.Now()
+	if err := k.refusals.Err(now); err != nil {
+		return err
 	}
-	again := *k.pause.failure
-	again.RetryAfter = left
-	again.Message += "; the device was not asked again so soon after that"
-	return &again
+	return k.lost.Err(now)
 }
 
 func (k *sessionCache) fresh(held *session) bool {

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
 // storedVersion is the version of the layout of storedSession.
@@ -52,7 +53,7 @@ func (s sessionStore) load(ctx context.Context) (*session, error) {
 		return nil, nil
 	}
 	var stored storedSession
-	if err := json.Unmarshal(content, &stored); err != nil || stored.Version != storedVersion || stored.Access == "" || !isHeaderWord(stored.Access) {
+	if err := json.Unmarshal(content, &stored); err != nil || stored.Version != storedVersion || stored.Access == "" || !httpclient.ValidToken(stored.Access) {
 		s.logger.Warn("the stored login cannot be understood and is not used", "version", stored.Version)
 		return nil, nil
 	}

@@ -16,11 +16,6 @@ const (
 // tokenType is the documented token_type, for an answer without one.
 const tokenType = "Bearer"
 
-// isHeaderWord reports whether a text can stand in a header.
-func isHeaderWord(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
-}
-
 // passwordGrant is the body of a login.
 type passwordGrant struct {
 	GrantType string `json:"grant_type"`

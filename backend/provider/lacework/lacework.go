@@ -145,14 +145,10 @@ func headerField(fields *framework.FieldData, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !isHeaderWord(value) {
+	if !httpclient.ValidToken(value) {
 		return "", provider.InvalidField(name, "must be printable ASCII without spaces or line breaks")
 	}
 	return value, nil
-}
-
-func isHeaderWord(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // scope is what a role says about the headers of later calls.
@@ -170,7 +166,7 @@ func parseScope(role *framework.FieldData) (scope, error) {
 	if err != nil {
 		return scope{}, err
 	}
-	if !isHeaderWord(subaccount) {
+	if !httpclient.ValidToken(subaccount) {
 		return scope{}, provider.InvalidField(fieldSubaccount, "must be printable ASCII without spaces or line breaks")
 	}
 	if subaccount != "" && orgAccess {

@@ -22,7 +22,7 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	if err != nil {
 		return nil, c.classifyCurrent(err)
 	}
-	c.refusals.reset()
+	c.refusals.Reset()
 	result := &provider.CheckResult{Identity: own.KeyName, Details: details(own)}
 	if own.expires() {
 		result.RootExpiresAt = c.api.clock.toLocal(time.UnixMilli(*own.ExpiryDate))

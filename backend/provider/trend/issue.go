@@ -22,11 +22,7 @@ type handle struct {
 }
 
 func parseHandle(content json.RawMessage) (handle, error) {
-	var parsed handle
-	if err := json.Unmarshal(content, &parsed); err != nil || parsed.Version != handleVersion || parsed.ID < 1 {
-		return handle{}, &provider.Error{Message: "trend: the stored handle of the credential cannot be understood"}
-	}
-	return parsed, nil
+	return provider.ParseHandle("trend", content, handleVersion, func(h handle) bool { return h.ID > 0 })
 }
 
 // Issue makes a key.

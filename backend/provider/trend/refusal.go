@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
@@ -45,43 +44,6 @@ func (c *client) atFixedPath(failure *provider.Error) *provider.Error {
 		failure.Remedy = "check that " + c.addressHint()
 	}
 	return failure
-}
-
-// authBackoff remembers that the manager refused the key. Safe for concurrent use. The zero value remembers
-// nothing.
-type authBackoff struct {
-	mu      sync.Mutex
-	failure *provider.Error
-	until   time.Time
-}
-
-// err returns the refusal while it lasts.
-func (r *authBackoff) err(now time.Time) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	left := r.until.Sub(now)
-	if r.failure == nil || left <= 0 {
-		return nil
-	}
-	again := *r.failure
-	again.RetryAfter = left
-	again.Message += "; the manager was not asked again so soon after that, lest it lock the key out"
-	return &again
-}
-
-// observe keeps a refusal for a while.
-func (r *authBackoff) observe(failure *provider.Error, now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	failure.RetryAfter = max(failure.RetryAfter, refusalPause)
-	r.failure, r.until = failure, now.Add(failure.RetryAfter)
-}
-
-// reset is for when the key has been accepted.
-func (r *authBackoff) reset() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.failure = nil
 }
 
 // classify finds out what an answer that can mean two things means, by asking the manager who the management key
@@ -138,6 +100,6 @@ func (c *connection) refusedKey(failure *provider.Error) error {
 	failure.Class = provider.ClassUnauthenticated
 	failure.Remedy = "check " + fieldAPIKey + " in config/" + c.api.config +
 		"; at the manager (Administration, User Management, API Keys) the key may have expired, been locked out or been deleted"
-	c.refusals.observe(failure, c.clock.Now())
+	c.refusals.Observe(failure, c.clock.Now())
 	return failure
 }

@@ -2,11 +2,11 @@ package trend
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
 const (
@@ -155,7 +155,7 @@ func parseRoot(fields *framework.FieldData) (rootCredential, error) {
 		return root, provider.InvalidField(given,
 			"is of a login that makes an %[1]s, and there is an %[1]s already; to have a new one made, give an empty %[1]s with it", fieldAPIKey)
 	}
-	if !isHeaderWord(root.apiKey) {
+	if !httpclient.ValidToken(root.apiKey) {
 		return root, provider.InvalidField(fieldAPIKey, "must be printable ASCII without spaces or line breaks")
 	}
 	return root, nil
@@ -228,7 +228,7 @@ func parseRole(role *framework.FieldData) (keySettings, error) {
 		return settings, provider.InvalidField(fieldRoleName, "cannot be given together with %s", fieldRoleID)
 	case !slices.Contains(locales, settings.locale):
 		return settings, provider.InvalidField(fieldLocale, "must be one of %q", locales)
-	case !isHeaderWord(settings.timeZone):
+	case !httpclient.ValidToken(settings.timeZone):
 		return settings, provider.InvalidField(fieldTimeZone, `must be a name such as "America/New_York"`)
 	}
 	return settings, nil
@@ -259,8 +259,4 @@ func idField(fields *framework.FieldData, name string) (int, error) {
 		return 0, provider.InvalidField(name, "must be a whole number from 1")
 	}
 	return id, nil
-}
-
-func isHeaderWord(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }

@@ -93,7 +93,7 @@ func (vendor) Open(config provider.Config) (provider.Connection, error) {
 	if root.once == nil {
 		api.login = keyLogin(root.apiKey)
 	}
-	return &connection{root: root, api: api, clock: clock}, nil
+	return &connection{root: root, api: api, clock: clock, refusals: provider.AuthBackoff{Initial: refusalPause}}, nil
 }
 
 // connection implements provider.Connection. It has no login at the manager: every request carries the
@@ -103,8 +103,8 @@ type connection struct {
 	api   *client
 	clock provider.Clock
 
-	refusals authBackoff
-	first    singleflight.Group // the first request; see hello
+	refusals provider.AuthBackoff // of the management key
+	first    singleflight.Group   // the first request; see hello
 }
 
 // MaxLifetime is zero: no limit on expiryDate is documented.
@@ -118,7 +118,7 @@ func (c *connection) checkUsable(op string) error {
 			Message: "the config holds a login to make a management API key with, and no key yet",
 		}
 	}
-	return c.refusals.err(c.clock.Now())
+	return c.refusals.Err(c.clock.Now())
 }
 
 // handshake asks the manager who the management key is, before anything else is asked on a connection: the answer
