@@ -6,7 +6,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
-// TestAcceptance issues, renews and revokes one session at the real product.
+// TestAcceptance issues, renews and revokes one session with the real product.
 func TestAcceptance(t *testing.T) {
 	providertest.Acceptance{
 		New: New,

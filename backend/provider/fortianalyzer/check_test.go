@@ -9,12 +9,12 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-func TestCheck_LogsInAndOutAgain(t *testing.T) {
+func TestCheck_Default_LogsInAndOut(t *testing.T) {
 	c := newCloud(t)
 	conn := c.open()
 	result, err := conn.Check(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []string{askToken, logIn, revokeToken, readStatus, readSetting, logOut}, c.Operations())
+	require.Equal(t, []string{routeToken, routeLogin, routeRevokeToken, routeStatus, routeSettings, routeLogout}, c.Operations())
 	require.Zero(t, c.sessions())
 	require.Equal(t, conn.api.username, result.Identity)
 	require.Equal(t, map[string]any{
@@ -25,7 +25,7 @@ func TestCheck_LogsInAndOutAgain(t *testing.T) {
 	require.True(t, result.RootExpiresAt.IsZero())
 }
 
-func TestCheck_WarnsWhenLeasesWouldOutliveTheirSessions(t *testing.T) {
+func TestCheck_IdleTimeoutTooLarge_Warns(t *testing.T) {
 	c := newCloud(t, "idle_timeout", "5m")
 	result, err := c.open().Check(t.Context())
 	require.NoError(t, err)
@@ -36,7 +36,7 @@ func TestCheck_WarnsWhenLeasesWouldOutliveTheirSessions(t *testing.T) {
 	require.Empty(t, result.Warnings)
 }
 
-func TestCheck_DoesWithoutWhatItIsNotTold(t *testing.T) {
+func TestCheck_DetailsUnavailable_Succeeds(t *testing.T) {
 	c := newCloud(t, "status_data", "absent", "settings_readable", "no")
 	result, err := c.open().Check(t.Context())
 	require.NoError(t, err)
@@ -44,36 +44,36 @@ func TestCheck_DoesWithoutWhatItIsNotTold(t *testing.T) {
 	require.Empty(t, result.Warnings)
 
 	c.Set("settings_readable", "yes")
-	c.InjectFault(emulator.Fault{Route: readSetting, Body: body(`{"result":[{"data":"x","status":{"code":0,"message":"OK"}}]}`)})
+	c.InjectFault(emulator.Fault{Route: routeSettings, Body: body(`{"result":[{"data":"x","status":{"code":0,"message":"OK"}}]}`)})
 	result, err = c.open().Check(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"client_id": "FortiAnalyzer"}, result.Details)
 }
 
-func TestCheck_WarnsOfWhatItLeavesBehind(t *testing.T) {
+func TestCheck_CleanupFails_Warns(t *testing.T) {
 	c := newCloud(t)
-	c.InjectFault(emulator.Fault{Route: logOut, DropBefore: true})
-	c.InjectFault(emulator.Fault{Route: revokeToken, DropBefore: true})
+	c.InjectFault(emulator.Fault{Route: routeLogout, DropBefore: true})
+	c.InjectFault(emulator.Fault{Route: routeRevokeToken, DropBefore: true})
 	result, err := c.open().Check(t.Context())
 	require.NoError(t, err)
 	require.Len(t, result.Warnings, 2)
 }
 
-func TestCheck_Refuses(t *testing.T) {
+func TestCheck_LoginOrStatusFails_ReturnsClass(t *testing.T) {
 	for name, test := range map[string]struct {
-		spoil func(*cloud)
-		class provider.Class
+		arrange func(*cloud)
+		class   provider.Class
 	}{
 		"a disabled user": {func(c *cloud) { c.Act("disable_api_user") }, provider.ClassUnauthenticated},
 		"no permission":   {func(c *cloud) { c.Act("set_permission", "permission", "no") }, provider.ClassForbidden},
-		"status lost":     {func(c *cloud) { c.InjectFault(emulator.Fault{Route: readStatus, DropAfter: true}) }, provider.ClassUnavailable},
+		"status lost":     {func(c *cloud) { c.InjectFault(emulator.Fault{Route: routeStatus, DropAfter: true}) }, provider.ClassUnavailable},
 		"other code": {func(c *cloud) {
-			c.InjectFault(emulator.Fault{Route: readStatus, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
+			c.InjectFault(emulator.Fault{Route: routeStatus, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
 		}, provider.ClassUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
-			test.spoil(c)
+			test.arrange(c)
 			_, err := c.open().Check(t.Context())
 			requireClass(t, test.class, err)
 			require.Zero(t, c.sessions())

@@ -12,19 +12,19 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
-	twin "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortianalyzer"
+	emulated "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortianalyzer"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
-// suiteIdleTimeout is the lifetime that the suite asks for: a session's life cannot be asked for, so instance
-// and config are set to it.
+// suiteIdleTimeout is the lifetime that the suite requests. The vendor has no call that chooses the lifetime of a
+// session, so the tests set the idle timeout of instance and config to it.
 const suiteIdleTimeout = 3 * time.Hour
 
-// suited is the provider on configs of that idle timeout.
-type suited struct{ provider.Provider }
+// suiteProvider is the provider with suiteIdleTimeout in every config.
+type suiteProvider struct{ provider.Provider }
 
-func (s suited) Open(config provider.Config) (provider.Connection, error) {
+func (s suiteProvider) Open(config provider.Config) (provider.Connection, error) {
 	fields := *config.Fields
 	fields.Raw = maps.Clone(fields.Raw)
 	fields.Raw[fieldIdleTimeout] = suiteIdleTimeout.String()
@@ -32,8 +32,8 @@ func (s suited) Open(config provider.Config) (provider.Connection, error) {
 	return s.Provider.Open(config)
 }
 
-// refusing is a variant in which a refused root credential has another class.
-func refusing(class provider.Class, nameAndValue ...string) providertest.Variant {
+// rejectedAs returns a variant in which a rejected root credential has the given class.
+func rejectedAs(class provider.Class, nameAndValue ...string) providertest.Variant {
 	variant := providertest.Switched(nameAndValue...)
 	variant.RefusedRoot = class
 	return variant
@@ -44,9 +44,9 @@ func TestConformance(t *testing.T) { suite().Run(t) }
 // suite describes the vendor to the conformance suite.
 func suite() providertest.Suite {
 	return providertest.Suite{
-		New:       func() provider.Provider { return suited{New()} },
-		Twin:      emulatortest.WithDefaults(twin.New(), "idle_timeout", suiteIdleTimeout.String()),
-		Create:    logIn,
+		New:       func() provider.Provider { return suiteProvider{New()} },
+		Twin:      emulatortest.WithDefaults(emulated.New(), "idle_timeout", suiteIdleTimeout.String()),
+		Create:    routeLogin,
 		Required:  []string{fieldUsername, fieldPassword},
 		WrongRoot: map[string]any{fieldPassword: "not-the-password-of-the-api-user"},
 		Use:       use,
@@ -57,8 +57,8 @@ func suite() providertest.Suite {
 			providertest.Switched("bad_credentials_status", "200"),
 			providertest.Switched("oauth_error_shape", "oauth"),
 			providertest.Switched("oauth_error_shape", "plain"),
-			// An answer that promises success and cannot be read is no refusal.
-			refusing(provider.ClassUnavailable, "oauth_error_shape", "plain", "bad_credentials_status", "200"),
+			// An answer with a success status that cannot be read is not a rejection.
+			rejectedAs(provider.ClassUnavailable, "oauth_error_shape", "plain", "bad_credentials_status", "200"),
 			providertest.Switched("token_expires_in", "14400"),
 			providertest.Switched("single_active_token", "no"),
 			providertest.Switched("login_failure_status", "403"),
@@ -82,7 +82,7 @@ func suite() providertest.Suite {
 	}
 }
 
-// use reads the system status, as an application would read anything.
+// use reads the system status, as an application would. It reports whether the instance accepts the session.
 func use(ctx context.Context, client *http.Client, credential *provider.Credential) (bool, error) {
 	content, err := json.Marshal(map[string]any{
 		"id": 1, "method": "get", "params": []any{map[string]any{"url": "/cli/global/system/status"}}, "session": credential.Token,
@@ -100,7 +100,7 @@ func use(ctx context.Context, client *http.Client, credential *provider.Credenti
 		return false, err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	var envelope rpcEnvelope
+	var envelope rpcResponse
 	if err := json.NewDecoder(answer.Body).Decode(&envelope); err != nil {
 		return false, err
 	}

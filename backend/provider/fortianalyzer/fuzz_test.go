@@ -21,7 +21,8 @@ func FuzzAnswers(f *testing.F) {
 			`{"status":{"code":-22,"message":"§"}}`,
 			`{"id":1,"result":[{"data":{"idle_timeout_api":900},"status":{"code":0,"message":"OK"}}]}`,
 		},
-		// Only a code of zero that is there; and -11 from a session of which another, new one is not told -11.
+		// A logout is confirmed by a code of 0 that is present in the answer. Code -11 also counts if a new session gets
+		// another code; no single answer proves that.
 		Gone: func(operation string, status int, body string) bool {
 			var answer struct {
 				Result []struct{ Status *struct{ Code *int } }
@@ -29,8 +30,8 @@ func FuzzAnswers(f *testing.F) {
 			if status >= 300 || json.Unmarshal([]byte(body), &answer) != nil || len(answer.Result) == 0 {
 				return false
 			}
-			said := answer.Result[0].Status
-			return operation == logOut && said != nil && said.Code != nil && *said.Code == codeOK
+			confirmed := answer.Result[0].Status
+			return operation == routeLogout && confirmed != nil && confirmed.Code != nil && *confirmed.Code == codeOK
 		},
 	})
 }

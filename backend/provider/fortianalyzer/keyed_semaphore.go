@@ -3,68 +3,64 @@ package fortianalyzer
 import (
 	"context"
 	"sync"
-
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// gateKey names what is let through one at a time.
-type gateKey struct{ authAddress, username, clientID string }
+// loginKey identifies the logins that must run one at a time: those of one API user for one application at one OAuth
+// server.
+type loginKey struct{ authAddress, username, clientID string }
 
-// keyedSemaphore let one caller at a time through for each key, and the others wait no longer than their context. The
-// zero value is ready to use. Safe for concurrent use.
+// keyedSemaphore admits one caller at a time for each key. A waiting caller waits no longer than its context. The zero
+// value is ready to use. It is safe for concurrent use.
 type keyedSemaphore struct {
 	mu    sync.Mutex
-	byKey map[gateKey]*semaphore
+	byKey map[loginKey]*semaphore
 }
 
-// semaphore has room for one.
+// semaphore admits one caller.
 type semaphore struct {
-	room  chan struct{}
-	users int // who hold it or wait for it; guarded by gates.mu
+	slot  chan struct{} // capacity 1
+	users int           // callers that hold the slot or wait for it; guarded by keyedSemaphore.mu
 }
 
-// acquire waits until the gate is free, and returns the function that frees it again.
-func (g *keyedSemaphore) acquire(ctx context.Context, key gateKey) (leave func(), err error) {
-	entered := g.retain(key)
+// acquire waits until no other caller holds the semaphore of the key, and returns the function that releases it. When
+// ctx ends first, the error is errCanceled.
+func (s *keyedSemaphore) acquire(ctx context.Context, key loginKey) (release func(), err error) {
+	acquired := s.addUser(key)
 	select {
-	case entered.room <- struct{}{}:
+	case acquired.slot <- struct{}{}:
 		return func() {
-			<-entered.room
-			g.release(key, entered)
+			<-acquired.slot
+			s.removeUser(key, acquired)
 		}, nil
 	case <-ctx.Done():
-		g.release(key, entered)
-		return nil, &provider.Error{
-			Class: provider.ClassUnavailable, Op: opToken,
-			Message: "nothing was sent: the caller's time was up while another login of the same API user was under way",
-			Remedy:  "logins of one API user are made one after the other; use several API users if that is too slow",
-			Err:     ctx.Err(),
-		}
+		s.removeUser(key, acquired)
+		return nil, errCanceled(ctx.Err())
 	}
 }
 
-// retain counts a caller in.
-func (g *keyedSemaphore) retain(key gateKey) *semaphore {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.byKey == nil {
-		g.byKey = map[gateKey]*semaphore{}
+// addUser returns the semaphore of a key and counts the caller as its user.
+func (s *keyedSemaphore) addUser(key loginKey) *semaphore {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byKey == nil {
+		s.byKey = map[loginKey]*semaphore{}
 	}
-	found := g.byKey[key]
+	found := s.byKey[key]
 	if found == nil {
-		found = &semaphore{room: make(chan struct{}, 1)}
-		g.byKey[key] = found
+		found = &semaphore{slot: make(chan struct{}, 1)}
+		s.byKey[key] = found
 	}
 	found.users++
 	return found
 }
 
-// release counts a caller out. The last one takes the gate away.
-func (g *keyedSemaphore) release(key gateKey, left *semaphore) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	left.users--
-	if left.users == 0 {
-		delete(g.byKey, key)
+// removeUser ends one use of a semaphore. The last user deletes it, so that the map does not grow with every key that
+// was ever used.
+func (s *keyedSemaphore) removeUser(key loginKey, used *semaphore) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	used.users--
+	if used.users == 0 {
+		delete(s.byKey, key)
 	}
 }

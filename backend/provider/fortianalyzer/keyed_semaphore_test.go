@@ -11,47 +11,47 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-func TestIssue_ConcurrentLoginsDoNotEndEachOthersAccessTokens(t *testing.T) {
+func TestIssue_ConcurrentLogins_DoNotEndOtherAccessTokens(t *testing.T) {
 	c := newCloud(t, "login_max", "0")
-	one, other := c.open(), c.open() // two configs of one API user
+	first, second := c.open(), c.open() // two configs of one API user
 	var group errgroup.Group
 	for i := range 24 {
-		conn := []*connection{one, other}[i%2]
+		conn := []*connection{first, second}[i%2]
 		group.Go(func() error {
-			_, err := conn.Issue(t.Context(), asked)
+			_, err := conn.Issue(t.Context(), issueRequest)
 			return err
 		})
 	}
 	require.NoError(t, group.Wait())
 	require.Equal(t, 24, c.sessions())
-	require.Empty(t, logins.byKey, "no gate is left behind")
+	require.Empty(t, logins.byKey, "the map is empty when no login runs")
 }
 
-func TestGates_ACallerWhoseTimeIsUpWaitsNoLonger(t *testing.T) {
+func TestKeyedSemaphore_ContextEnds_StopsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g keyedSemaphore
-		key := gateKey{"auth", "user", "client"}
-		leave, err := g.acquire(t.Context(), key)
+		var s keyedSemaphore
+		key := loginKey{"auth", "user", "client"}
+		release, err := s.acquire(t.Context(), key)
 		require.NoError(t, err)
 
 		ctx, cancel := context.WithCancel(t.Context())
-		refused := make(chan error)
+		waited := make(chan error)
 		go func() {
-			_, err := g.acquire(ctx, key)
-			refused <- err
+			_, err := s.acquire(ctx, key)
+			waited <- err
 		}()
 		synctest.Wait()
 		cancel()
-		requireClass(t, provider.ClassUnavailable, <-refused)
+		requireClass(t, provider.ClassUnavailable, <-waited)
 
-		elsewhere, err := g.acquire(t.Context(), gateKey{"auth", "user", "other client"})
-		require.NoError(t, err, "another application is another gate")
-		elsewhere()
+		releaseOther, err := s.acquire(t.Context(), loginKey{"auth", "user", "other client"})
+		require.NoError(t, err, "another application has a semaphore of its own")
+		releaseOther()
 
-		leave()
-		again, err := g.acquire(t.Context(), key)
+		release()
+		release, err = s.acquire(t.Context(), key)
 		require.NoError(t, err)
-		again()
-		require.Empty(t, g.byKey)
+		release()
+		require.Empty(t, s.byKey)
 	})
 }

@@ -8,55 +8,55 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// Revoke logs the session out. It needs no password for that, unless the instance answers with the code that
-// has two meanings.
+// Revoke logs the session out. It needs the password only if the instance answers with the code that has two meanings.
 func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error {
 	leased, err := parseHandle(content)
 	if err != nil {
 		return err
 	}
-	answer, err := c.api.logout(ctx, leased.Session)
+	result, err := c.api.logout(ctx, leased.Session)
 	switch {
 	case err != nil:
 		return err
-	case answer.code == codeOK:
+	case result.code == codeOK:
 		return nil
-	case answer.denied():
-		return c.confirmGone(ctx, leased.Session)
+	case result.denied():
+		return c.confirmEnded(ctx, leased.Session)
 	}
-	return answer.unexpected()
+	return result.unexpected()
 }
 
-// confirmGone finds out what code -11 to a logout meant: that the session has ended, or that its user lost
-// the permission. Both the session and a new one of the same user read the system status. When the new one
-// may and the old one may not, the old one has ended. When neither may, nobody can tell.
+// confirmEnded finds out what code -11 in answer to a logout means: the session has ended, or its user has lost the
+// permission. It reads the system status with the session and with a new session of the same user. If only the new
+// session can read it, the old one has ended. If neither can, the error is ClassForbidden, because the two meanings
+// cannot be told apart.
 //
-// It costs one login, and only after an answer that is rare: leases are revoked before their sessions end.
-func (c *connection) confirmGone(ctx context.Context, session string) error {
-	answer, err := c.api.status(ctx, session)
+// This takes one login. It happens rarely: leases are revoked before their sessions end.
+func (c *connection) confirmEnded(ctx context.Context, sessionID string) error {
+	result, err := c.api.status(ctx, sessionID)
 	switch {
 	case err != nil:
 		return err
-	case answer.code == codeOK:
-		return answer.failureAs(opLogout, provider.ClassForbidden, "the session works, but may not be logged out", remedyProfile)
-	case !answer.denied():
-		return answer.unexpected()
+	case result.code == codeOK:
+		return result.failureAs(opLogout, provider.ClassForbidden, "the session works, but has no permission to log out", remedyPermission)
+	case !result.denied():
+		return result.unexpected()
 	}
-	_, err = c.probe(ctx, func(made *opened) error {
-		answer, err := c.api.status(ctx, made.session)
+	_, err = c.probe(ctx, func(opened *session) error {
+		result, err := c.api.status(ctx, opened.id)
 		switch {
 		case err != nil:
 			return err
-		case answer.code == codeOK:
+		case result.code == codeOK:
 			return nil
-		case answer.denied():
-			return answer.failureAs(opLogout, provider.ClassForbidden,
-				"whether the session has ended cannot be told, because a new session of the API user may do nothing either", remedyProfile)
+		case result.denied():
+			return result.failureAs(opLogout, provider.ClassForbidden,
+				"it is not known whether the session has ended, because a new session of the API user has no permissions either", remedyPermission)
 		}
-		return answer.unexpected()
+		return result.unexpected()
 	})
 	if failure, ok := errors.AsType[*provider.Error](err); ok && failure.Op != opLogout {
-		failure.Message = "whether the session has ended could not be found out: " + failure.Message
+		failure.Message = "it is not known whether the session has ended, because the confirmation failed: " + failure.Message
 	}
 	return err
 }

@@ -10,21 +10,21 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-func TestRevoke_LogsTheSessionOutWithoutThePassword(t *testing.T) {
+func TestRevoke_LiveSession_LogsOutWithoutPassword(t *testing.T) {
 	c := newCloud(t)
 	conn := c.open()
 	credential := c.issue(conn)
-	c.Act("download_credentials") // the stored password is wrong from now on
+	c.Act("download_credentials") // this invalidates the stored password
 	require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
 	require.Zero(t, c.sessions())
-	require.Equal(t, 1, c.Requested(askToken))
+	require.Equal(t, 1, c.Requested(routeToken))
 }
 
-func TestRevoke_SessionAlreadyGone_SucceedsOnceANewOneProvesIt(t *testing.T) {
+func TestRevoke_SessionAlreadyEnded_SucceedsAfterProof(t *testing.T) {
 	for name, end := range map[string]func(*cloud, *connection, *provider.Credential){
 		"by an administrator": func(c *cloud, _ *connection, _ *provider.Credential) { c.Act("end_sessions") },
 		"by its idle timeout": func(c *cloud, conn *connection, _ *provider.Credential) { c.Clock.Advance(conn.idle) },
-		"by ourselves": func(c *cloud, conn *connection, credential *provider.Credential) {
+		"by a first revocation": func(c *cloud, conn *connection, credential *provider.Credential) {
 			require.NoError(c.T, conn.Revoke(c.T.Context(), credential.Handle))
 		},
 	} {
@@ -35,59 +35,59 @@ func TestRevoke_SessionAlreadyGone_SucceedsOnceANewOneProvesIt(t *testing.T) {
 			end(c, conn, credential)
 			before := len(c.Operations())
 			require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
-			require.Equal(t, []string{logOut, readStatus, askToken, logIn, revokeToken, readStatus, logOut}, c.Operations()[before:])
-			require.Zero(t, c.sessions(), "the session that proved it is gone too")
+			require.Equal(t, []string{routeLogout, routeStatus, routeToken, routeLogin, routeRevokeToken, routeStatus, routeLogout}, c.Operations()[before:])
+			require.Zero(t, c.sessions(), "the session that proved it is logged out too")
 		})
 	}
 }
 
-func TestRevoke_UserLostItsPermission_IsNotTakenForGone(t *testing.T) {
+func TestRevoke_UserLostPermission_ReturnsForbidden(t *testing.T) {
 	c := newCloud(t, "logout_needs_permission", "yes")
 	conn := c.open()
 	credential := c.issue(conn)
 	c.Act("set_permission", "permission", "no")
 	failure := requireClass(t, provider.ClassForbidden, conn.Revoke(t.Context(), credential.Handle))
 	require.Equal(t, opLogout, failure.Op)
-	require.Equal(t, remedyProfile, failure.Remedy)
+	require.Equal(t, remedyPermission, failure.Remedy)
 
 	c.Act("set_permission", "permission", "yes")
 	require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
-	require.Equal(t, 1, c.sessions(), "the session that could prove nothing could not be logged out either")
+	require.Equal(t, 1, c.sessions(), "the session of the failed confirmation could not be logged out either")
 	c.Clock.Advance(conn.idle)
 	require.Zero(t, c.sessions())
 }
 
-func TestRevoke_SessionThatWorksButMayNotLogOut_IsNotTakenForGone(t *testing.T) {
+func TestRevoke_LogoutNotPermitted_ReturnsForbidden(t *testing.T) {
 	c := newCloud(t)
 	conn := c.open()
 	credential := c.issue(conn)
-	c.InjectFault(emulator.Fault{Route: logOut, Body: body(denial)})
+	c.InjectFault(emulator.Fault{Route: routeLogout, Body: body(permissionDenied)})
 	requireClass(t, provider.ClassForbidden, conn.Revoke(t.Context(), credential.Handle))
-	require.Equal(t, 1, c.Requested(logIn), "no new session is needed to see that")
+	require.Equal(t, 1, c.Requested(routeLogin), "no new session is needed: the old one still works")
 	require.Equal(t, 1, c.sessions())
 }
 
-func TestRevoke_WhatCannotBeConfirmedIsAFailure(t *testing.T) {
+func TestRevoke_ConfirmationFails_ReturnsError(t *testing.T) {
 	for name, test := range map[string]struct {
-		spoil func(*cloud)
-		class provider.Class
+		arrange func(*cloud)
+		class   provider.Class
 	}{
 		"wrong password": {func(c *cloud) { c.Act("download_credentials") }, provider.ClassUnauthenticated},
-		"login refused": {func(c *cloud) {
-			c.InjectFault(emulator.Fault{Route: logIn, Status: 403})
+		"login rejected": {func(c *cloud) {
+			c.InjectFault(emulator.Fault{Route: routeLogin, Status: 403})
 		}, provider.ClassForbidden},
-		"login lost": {func(c *cloud) { c.InjectFault(emulator.Fault{Route: logIn, DropAfter: true}) }, provider.ClassAmbiguous},
+		"login lost": {func(c *cloud) { c.InjectFault(emulator.Fault{Route: routeLogin, DropAfter: true}) }, provider.ClassAmbiguous},
 		"status of the old session lost": {func(c *cloud) {
-			c.InjectFault(emulator.Fault{Route: readStatus, DropAfter: true})
+			c.InjectFault(emulator.Fault{Route: routeStatus, DropAfter: true})
 		}, provider.ClassUnavailable},
 		"status of the new session lost": {func(c *cloud) {
-			c.InjectFault(emulator.Fault{Route: readStatus, Skip: 1, DropAfter: true})
+			c.InjectFault(emulator.Fault{Route: routeStatus, Skip: 1, DropAfter: true})
 		}, provider.ClassUnavailable},
-		"strange status of the old session": {func(c *cloud) {
-			c.InjectFault(emulator.Fault{Route: readStatus, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
+		"undocumented code for the old session": {func(c *cloud) {
+			c.InjectFault(emulator.Fault{Route: routeStatus, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
 		}, provider.ClassUnavailable},
-		"strange status of the new session": {func(c *cloud) {
-			c.InjectFault(emulator.Fault{Route: readStatus, Skip: 1, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
+		"undocumented code for the new session": {func(c *cloud) {
+			c.InjectFault(emulator.Fault{Route: routeStatus, Skip: 1, Body: body(`{"result":[{"status":{"code":-3,"message":"x"}}]}`)})
 		}, provider.ClassUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,13 +95,13 @@ func TestRevoke_WhatCannotBeConfirmedIsAFailure(t *testing.T) {
 			conn := c.open()
 			credential := c.issue(conn)
 			c.Act("end_sessions")
-			test.spoil(c)
+			test.arrange(c)
 			requireClass(t, test.class, conn.Revoke(t.Context(), credential.Handle))
 		})
 	}
 }
 
-func TestRevoke_ALostLogoutIsRepeatedAndConfirmed(t *testing.T) {
+func TestRevoke_LogoutAnswerLost_IsRepeatedAndConfirmed(t *testing.T) {
 	c := newCloud(t)
 	config := c.config()
 	config.MaxRetries = 1
@@ -110,12 +110,12 @@ func TestRevoke_ALostLogoutIsRepeatedAndConfirmed(t *testing.T) {
 	defer opened.Close()
 	conn := opened.(*connection)
 	credential := c.issue(conn)
-	c.InjectFault(emulator.Fault{Route: logOut, DropAfter: true, Times: 1})
+	c.InjectFault(emulator.Fault{Route: routeLogout, DropAfter: true, Times: 1})
 	require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
 	require.Zero(t, c.sessions())
 }
 
-func TestRevoke_AnythingElseIsAFailure(t *testing.T) {
+func TestRevoke_OtherAnswer_ReturnsError(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault emulator.Fault
 		class provider.Class
@@ -130,7 +130,7 @@ func TestRevoke_AnythingElseIsAFailure(t *testing.T) {
 			c := newCloud(t)
 			conn := c.open()
 			credential := c.issue(conn)
-			test.fault.Route = logOut
+			test.fault.Route = routeLogout
 			c.InjectFault(test.fault)
 			requireClass(t, test.class, conn.Revoke(t.Context(), credential.Handle))
 			require.Equal(t, 1, c.sessions())
@@ -138,7 +138,7 @@ func TestRevoke_AnythingElseIsAFailure(t *testing.T) {
 	}
 }
 
-func TestRevoke_ConfirmationsTakeOneSessionAtATime(t *testing.T) {
+func TestRevoke_ConcurrentConfirmations_UseOneSession(t *testing.T) {
 	c := newCloud(t, "login_max", "0")
 	conn := c.open()
 	var leased []*provider.Credential
@@ -153,5 +153,5 @@ func TestRevoke_ConfirmationsTakeOneSessionAtATime(t *testing.T) {
 	}
 	require.NoError(t, group.Wait())
 	require.Zero(t, c.sessions())
-	require.Empty(t, probes.byKey, "no gate is left behind")
+	require.Empty(t, probes.byKey, "the map is empty when no probe runs")
 }

@@ -4,11 +4,12 @@ import (
 	"encoding/json"
 )
 
-// Values of grant_type at the OAuth server. Its refresh grant is not used: sessions outlive their token.
+// grantPassword is the grant_type of a login with a password. The driver does not use the refresh grant, because
+// sessions outlive their access token.
 const grantPassword = "password"
 
-// tokenRequest is the body that asks for an access token. There is no client secret: the application is a
-// public one.
+// tokenRequest is the body of the request for an access token. It contains no client secret, because the application
+// is a public OAuth client.
 type tokenRequest struct {
 	Username  string `json:"username"`
 	Password  string `json:"password"`
@@ -16,25 +17,25 @@ type tokenRequest struct {
 	GrantType string `json:"grant_type"`
 }
 
-// tokenAnswer is the answer to it, as far as it is read. expires_in differs between the vendor's documents,
-// and the token is used at once.
-type tokenAnswer struct {
+// tokenResponse contains the members that are read of the answer to a tokenRequest. expires_in is not read: the vendor's
+// documents give different values, and the driver uses the token at once.
+type tokenResponse struct {
 	AccessToken string `json:"access_token"`
 }
 
-// revokeRequest is the body that revokes an access token.
+// revokeRequest is the body of the request that revokes an access token.
 type revokeRequest struct {
 	ClientID string `json:"client_id"`
 	Token    string `json:"token"`
 }
 
-// loginRequest is the body that exchanges an access token for a session.
+// loginRequest is the body of the request that exchanges an access token for a session.
 type loginRequest struct {
 	AccessToken string `json:"access_token"`
 }
 
-// loginAnswer is the answer to it, which is no JSON-RPC envelope.
-type loginAnswer struct {
+// loginResponse is the answer to a loginRequest. It is not a JSON-RPC envelope.
+type loginResponse struct {
 	Session string `json:"session"`
 }
 
@@ -47,64 +48,25 @@ type rpcRequest struct {
 	Verbose int        `json:"verbose"`
 }
 
+// rpcParam names the resource of a JSON-RPC call.
 type rpcParam struct {
 	URL string `json:"url"`
 }
 
-// rpcEnvelope is the envelope of its answer, with one result for each of the params.
-type rpcEnvelope struct {
+// rpcResponse is the envelope of the answer to an rpcRequest, with one result for each of the params.
+type rpcResponse struct {
 	Result []struct {
 		Data   json.RawMessage `json:"data"`
 		Status *struct {
-			Code    *int   `json:"code"` // its absence is not the zero of success
+			Code    *int   `json:"code"` // nil when absent, since 0 means success
 			Message string `json:"message"`
 		} `json:"status"`
 	} `json:"result"`
 }
 
-// The codes of a result that are documented.
+// The documented codes of a result.
 const (
 	codeOK = 0
-	// codeNoPermission means that the session is unknown or has ended, as well as that its user lacks the
-	// permission.
+	// codeNoPermission has two meanings: the session is unknown or has ended, or its user lacks the permission.
 	codeNoPermission = -11
 )
-
-// refusal is what the body of an error says, as far as it can be read.
-type refusal struct {
-	code int // of {"status": {"code"}} or {"error": {"code"}}
-	text string
-}
-
-// readRefusal reads the body of an error of either server. Its shape is not documented; all that published
-// clients and guides show are understood: {"error", "error_description"}, {"status", "message"}, and an
-// object {"code", "message"} as status or error. It is zero for any other body.
-func readRefusal(body []byte) refusal {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(body, &members) != nil {
-		return refusal{}
-	}
-	var said refusal
-	for _, name := range []string{"error_description", "error", "message"} {
-		var text string
-		if json.Unmarshal(members[name], &text) == nil && text != "" {
-			said.text = text
-			break
-		}
-	}
-	for _, name := range []string{"status", "error"} {
-		var inner struct {
-			Code    int    `json:"code"`
-			Message string `json:"message"`
-		}
-		if json.Unmarshal(members[name], &inner) != nil || inner.Code == 0 {
-			continue
-		}
-		said.code = inner.Code
-		if said.text == "" {
-			said.text = inner.Message
-		}
-		break
-	}
-	return said
-}

@@ -7,7 +7,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
-// TestAcceptance checks the key and mints one token at the real product.
+// TestAcceptance checks the key and issues one token with the real product.
 func TestAcceptance(t *testing.T) {
 	providertest.Acceptance{
 		New: lacework.New,

@@ -10,7 +10,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// FuzzExpiry reads the end of a token from any answer.
+// FuzzExpiry computes the expiry of a token from any answer.
 func FuzzExpiry(f *testing.F) {
 	for _, expiresAt := range []string{
 		"", "2026-01-02T04:04:05.000Z", "2026-01-02T04:04:05+23:59", "9999-12-31T23:59:59.999999999Z", "0000-01-01T00:00:00Z", "tomorrow",
@@ -21,20 +21,20 @@ func FuzzExpiry(f *testing.F) {
 	}
 	sent := time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, expiresAt, date string, seconds int64) {
-		asked := time.Duration(1+uint64(seconds)%uint64(maxLifetime/time.Second)) * time.Second
-		minted := &issuedToken{token: "t", expiresAt: expiresAt, sentAt: sent}
-		minted.serverTime, _ = http.ParseTime(date)
-		end, err := minted.expiry(asked)
+		requested := time.Duration(1+uint64(seconds)%uint64(maxLifetime/time.Second)) * time.Second
+		issued := &issuedToken{token: "t", expiresAt: expiresAt, sentAt: sent}
+		issued.serverTime, _ = http.ParseTime(date)
+		end, err := issued.expiry(requested)
 		if err != nil {
 			assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err))
 			return
 		}
 		assert.True(t, end.After(sent))
-		assert.False(t, end.After(sent.Add(asked)), "never later than was asked for")
+		assert.False(t, end.After(sent.Add(requested)), "never later than requested")
 	})
 }
 
-// FuzzRateLimitReset reads the header of that name.
+// FuzzRateLimitReset reads any value of the header.
 func FuzzRateLimitReset(f *testing.F) {
 	for _, value := range []string{"", "0", "3600", "-1", "9223372036854775807", "1e3", " 7"} {
 		f.Add(value)

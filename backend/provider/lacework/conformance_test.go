@@ -5,25 +5,24 @@ import (
 	"net/http"
 	"testing"
 
-	twin "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/lacework"
+	emulated "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/lacework"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/lacework"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
-func TestMain(m *testing.M) { providertest.Main(m) }
-
 func TestConformance(t *testing.T) { suite().Run(t) }
 
 // suite describes the vendor to the conformance suite.
 func suite() providertest.Suite {
-	refusedAs := func(variant providertest.Variant, class provider.Class) providertest.Variant {
+	// rejectedAs returns a variant in which a rejected root credential has the given class.
+	rejectedAs := func(variant providertest.Variant, class provider.Class) providertest.Variant {
 		variant.RefusedRoot = class
 		return variant
 	}
 	return providertest.Suite{
 		New:       lacework.New,
-		Twin:      twin.New(),
+		Twin:      emulated.New(),
 		Create:    "access_token",
 		Required:  []string{"key_id", "secret_key"},
 		WrongRoot: map[string]any{"secret_key": "_not-the-secret-of-this-key"},
@@ -38,8 +37,8 @@ func suite() providertest.Suite {
 			providertest.Switched("minimum_expiry", "300"),
 			providertest.Switched("strict_openapi", "yes"),
 			providertest.Switched("success_status", "200"),
-			refusedAs(providertest.Switched("wrong_key_status", "403"), provider.ClassForbidden),
-			refusedAs(providertest.Switched("wrong_key_status", "400"), provider.ClassInvalid),
+			rejectedAs(providertest.Switched("wrong_key_status", "403"), provider.ClassForbidden),
+			rejectedAs(providertest.Switched("wrong_key_status", "400"), provider.ClassInvalid),
 			providertest.Switched("bad_token_status", "403"),
 			providertest.Switched("token_form", "jwt"),
 			providertest.Switched("rate_limit_reset", "next"),
@@ -51,7 +50,7 @@ func suite() providertest.Suite {
 	}
 }
 
-// use reads the user profile, as an application would.
+// use reads the user profile, as an application would. It reports whether the product accepts the token.
 func use(ctx context.Context, client *http.Client, credential *provider.Credential) (bool, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, credential.Address+"/api/v2/UserProfile", nil)
 	if err != nil {

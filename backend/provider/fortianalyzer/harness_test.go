@@ -8,37 +8,37 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
-	twin "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortianalyzer"
+	emulated "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortianalyzer"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
-// Operations in the request log of the twin.
+// Operations in the request log of the emulator, which are also the routes of its faults.
 const (
-	askToken    = "oauth_token"
-	revokeToken = "oauth_revoke_token"
-	logIn       = "forticloud_jsonrpc_login"
-	readStatus  = "get /sys/status"
-	readSetting = "get /cli/global/system/admin/setting"
-	logOut      = "exec /sys/logout"
+	routeToken       = "oauth_token"
+	routeRevokeToken = "oauth_revoke_token"
+	routeLogin       = "forticloud_jsonrpc_login"
+	routeStatus      = "get /sys/status"
+	routeSettings    = "get /cli/global/system/admin/setting"
+	routeLogout      = "exec /sys/logout"
 )
 
-// asked is what sessions are asked for.
-var asked = provider.IssueRequest{Lifetime: time.Minute}
+// issueRequest is the request with which tests issue sessions.
+var issueRequest = provider.IssueRequest{Lifetime: time.Minute}
 
-// denial is an answer with the code that has two meanings.
-var denial = `{"id":1,"result":[{"status":{"code":-11,"message":"No permission for the resource"},"url":"/x"}]}`
+// permissionDenied is an answer with the code that has two meanings.
+var permissionDenied = `{"id":1,"result":[{"status":{"code":-11,"message":"No permission for the resource"},"url":"/x"}]}`
 
 // cloud is an emulated FortiAnalyzer Cloud.
 type cloud struct{ *providertest.Instance }
 
-// newCloud serves FortiAnalyzer Cloud for the length of a test, with switches given as name and value in turn.
+// newCloud serves FortiAnalyzer Cloud until the test ends. switches are alternating names and values.
 func newCloud(t *testing.T, switches ...string) *cloud {
 	t.Helper()
-	return &cloud{providertest.StartInstance(t, twin.New(), switches...)}
+	return &cloud{providertest.StartInstance(t, emulated.New(), switches...)}
 }
 
-// config is a configuration that works, with the given fields, as name and value in turn, on top.
+// config returns a configuration that works, with changes to its fields as alternating names and values.
 func (c *cloud) config(changes ...any) provider.Config {
 	fields := map[string]any{}
 	for i := 0; i < len(changes); i += 2 {
@@ -47,7 +47,7 @@ func (c *cloud) config(changes ...any) provider.Config {
 	return c.Config(New(), fields)
 }
 
-// open returns a connection that is abandoned at the test's end.
+// open returns a connection that is closed when the test ends. changes are as in config.
 func (c *cloud) open(changes ...any) *connection {
 	c.T.Helper()
 	opened, err := New().Open(c.config(changes...))
@@ -56,23 +56,23 @@ func (c *cloud) open(changes ...any) *connection {
 	return opened.(*connection)
 }
 
-// issue issues one session.
+// issue issues one session and requires success.
 func (c *cloud) issue(conn *connection) *provider.Credential {
 	c.T.Helper()
-	credential, err := conn.Issue(c.T.Context(), asked)
+	credential, err := conn.Issue(c.T.Context(), issueRequest)
 	require.NoError(c.T, err)
 	return credential
 }
 
-// sessions counts the live sessions.
+// sessions returns the number of live sessions.
 func (c *cloud) sessions() int { return c.Live(emulator.KindLeased) }
 
 var requireClass = providertest.RequireClass
 
-// body is a fault's body.
+// body returns text as the body of a fault.
 func body(text string) *string { return &text }
 
-// decode reads a handle.
+// decode returns the members of a handle.
 func decode(t *testing.T, content json.RawMessage) map[string]any {
 	t.Helper()
 	var members map[string]any

@@ -1,0 +1,60 @@
+package fortianalyzer
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+func TestIssue_AccessTokenNotRevoked_IsWarning(t *testing.T) {
+	for _, status := range []int{400, 401, 500} {
+		c := newCloud(t)
+		c.InjectFault(emulator.Fault{Route: routeRevokeToken, Status: status})
+		credential := c.issue(c.open())
+		require.Len(t, credential.Warnings, 1)
+		require.Contains(t, credential.Warnings[0], "access token")
+	}
+}
+
+func TestIssue_AccessTokenLost_IsNotRequestedTwice(t *testing.T) {
+	for name, fault := range map[string]emulator.Fault{
+		"before":    {DropBefore: true},
+		"after":     {DropAfter: true},
+		"truncated": {Truncate: true},
+		"500":       {Status: 500},
+		"502":       {Status: 502},
+		"503":       {Status: 503},
+		"html":      {Body: body("<!DOCTYPE html><html></html>")},
+		"empty":     {Body: body("")},
+		"no token":  {Body: body(`{"token_type":"Bearer"}`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCloud(t)
+			fault.Route = routeToken
+			c.InjectFault(fault)
+			config := c.config()
+			config.MaxRetries = 3
+			conn, err := New().Open(config)
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = conn.Issue(t.Context(), issueRequest)
+			requireClass(t, provider.ClassUnavailable, err)
+			require.Equal(t, []string{routeToken}, c.Operations())
+		})
+	}
+}
+
+func TestIssue_TLSServerName_AppliesToInstanceOnly(t *testing.T) {
+	c := newCloud(t)
+	config := c.config()
+	config.TLSServerName = "elsewhere.example"
+	conn, err := New().Open(config)
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.Issue(t.Context(), issueRequest)
+	require.Equal(t, opLogin, requireClass(t, provider.ClassInvalid, err).Op)
+	require.Zero(t, c.Live(emulator.KindLogin), "the access token is revoked")
+}

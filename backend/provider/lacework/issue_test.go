@@ -1,0 +1,78 @@
+package lacework_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
+)
+
+func TestIssue_RoleFields_ReturnsHeadersAsHints(t *testing.T) {
+	for name, test := range map[string]struct{ role, data map[string]any }{
+		"none":        {nil, map[string]any{}},
+		"sub-account": {map[string]any{"subaccount": "emea"}, map[string]any{"account_name": "emea"}},
+		"org":         {map[string]any{"org_access": true}, map[string]any{"org_access": true}},
+		"org off":     {map[string]any{"org_access": false}, map[string]any{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			product := newProduct(t)
+			credential, err := product.Issue(t.Context(), request(test.role))
+			require.NoError(t, err)
+			assert.Equal(t, test.data, credential.Data)
+			assert.Equal(t, "Bearer", credential.TokenType)
+			assert.Equal(t, product.Address(), credential.Address)
+		})
+	}
+}
+
+func TestIssue_RateLimited_ReturnsVendorsRetryTime(t *testing.T) {
+	product := newProduct(t)
+	product.Set("rate_limit", "1")
+	product.Set("rate_limit_reset", "next")
+	_, err := product.Issue(t.Context(), request(nil))
+	require.NoError(t, err)
+	_, err = product.Issue(t.Context(), request(nil))
+	assert.Equal(t, provider.ClassRateLimited, provider.ClassOf(err), "%v", err)
+	assert.Equal(t, time.Hour, provider.RetryAfterOf(err))
+	assert.ErrorContains(t, err, "480 requests an hour")
+}
+
+func TestIssue_KeyRejected_ReturnsClassAndRemedy(t *testing.T) {
+	for name, test := range map[string]struct {
+		switches map[string]string
+		status   int
+		class    provider.Class
+		remedy   string
+	}{
+		"disabled, 401":   {nil, 401, provider.ClassUnauthenticated, "disabled or deleted"},
+		"disabled, 403":   {map[string]string{"disabled_key_status": "403"}, 403, provider.ClassForbidden, "may be disabled"},
+		"no such account": {nil, 404, provider.ClassInvalid, "lacework.net"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			product := newProduct(t)
+			for name, value := range test.switches {
+				product.Set(name, value)
+			}
+			if test.status == http.StatusNotFound {
+				product.InjectFault(emulator.Fault{Route: "access_token", Status: test.status})
+			} else {
+				product.Act("disable_key")
+			}
+			_, err := product.Issue(t.Context(), request(nil))
+			assert.Contains(t, providertest.RequireClass(t, test.class, err).Remedy, test.remedy)
+		})
+	}
+}
+
+func TestIssue_TokenAlreadyExpired_IsNotReturned(t *testing.T) {
+	product := newProduct(t)
+	product.InjectFault(emulator.Fault{Route: "access_token", Status: 201, Body: new(`{"token":"_x","expiresAt":"2001-01-01T00:00:00.000Z"}`)})
+	_, err := product.Issue(t.Context(), request(nil))
+	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
+}
