@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -174,49 +173,4 @@ func TestIssue_AnswerWithoutSecretAndNoWayToDelete_IsAmbiguous(t *testing.T) {
 	failure := refusal(t, err)
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class)
 	assert.Contains(t, failure.Message, "could not be deleted yet")
-}
-
-func TestRevokeMarker_LeavesLookalikesAlone(t *testing.T) {
-	m := newManager(t)
-	lookalikes := []string{strings.ToUpper(marker), marker + "0", strings.ReplaceAll(marker, "-", "x")}
-	for _, name := range append(lookalikes, marker) {
-		m.Act("create_key", "name", name)
-	}
-	require.NoError(t, m.open(m.rootKey()).RevokeMarker(t.Context(), marker))
-	for _, credential := range m.Issued() {
-		assert.Equal(t, credential.Marker != marker, credential.Live, credential.Marker)
-	}
-	// Were wildcards on, these would match.
-	require.NoError(t, m.open(m.rootKey()).RevokeMarker(t.Context(), "vault_test_reader_1"))
-	require.NoError(t, m.open(m.rootKey()).RevokeMarker(t.Context(), "%"))
-	assert.Equal(t, 1+len(lookalikes), m.Live(emulator.KindLogin))
-}
-
-func TestRevokeMarker_SeveralOfTheName_EndsAll(t *testing.T) {
-	m := newManager(t, "duplicate_name", "accept")
-	for range 3 {
-		m.Act("create_key", "name", marker)
-	}
-	require.NoError(t, m.open(m.rootKey()).RevokeMarker(t.Context(), marker))
-	assert.Equal(t, 1, m.Live(emulator.KindLogin))
-}
-
-func TestRevokeMarker_StillListedAfterwards_IsAnError(t *testing.T) {
-	m := newManager(t)
-	conn := m.open(m.rootKey())
-	m.issue(conn)
-	m.InjectFault(emulator.Fault{Route: "deleteApiKey", Status: http.StatusNoContent, Body: new("")})
-	err := conn.RevokeMarker(t.Context(), marker)
-	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
-}
-
-func TestRevoke_404OfAProxy_IsNotTakenForTheKeys(t *testing.T) {
-	m := newManager(t)
-	conn := m.open(m.rootKey())
-	credential := m.issue(conn)
-	m.InjectFault(emulator.Fault{Route: emulator.AnyRoute, Status: http.StatusNotFound, Body: new("<html>no such page</html>")})
-	failure := refusal(t, conn.Revoke(t.Context(), credential.Handle))
-	assert.Equal(t, provider.ClassInvalid, failure.Class)
-	assert.Equal(t, "address", failure.Field)
-	assert.True(t, m.LastIssued(emulator.KindLeased).Live)
 }

@@ -61,15 +61,6 @@ func (c *connection) keyIsGone(ctx context.Context, leased handle) (bool, error)
 	return false, nil
 }
 
-// notOurs is the error for an id that belongs to another key.
-func notOurs(leased handle) error {
-	return &provider.Error{
-		Class: provider.ClassInvalid, Op: opDelete,
-		Message: fmt.Sprintf("the manager's API key %d is not the one that was leased, which is named %q", leased.ID, leased.Name),
-		Remedy:  "the management key may belong to another tenant now, or somebody has renamed the key: delete it at the manager if it is still there",
-	}
-}
-
 // RevokeMarker deletes the key of that name.
 func (c *connection) RevokeMarker(ctx context.Context, marker string) error {
 	if err := c.checkUsable(opSearch); err != nil {

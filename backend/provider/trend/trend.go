@@ -147,13 +147,6 @@ func (c *connection) handshake(ctx context.Context) error {
 	}
 }
 
-func errCanceled(cause error) error {
-	return &provider.Error{
-		Class: provider.ClassUnavailable, Op: opCurrent, Err: cause,
-		Message: "the caller gave up before anything was asked of the manager but its time",
-	}
-}
-
 // Logout frees the HTTP connections. There is nothing to log out: a key needs no login, and no call is
 // documented that ends the session of a bootstrap, which ends by the manager's idle timeout.
 func (c *connection) Logout(context.Context) error {

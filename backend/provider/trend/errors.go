@@ -3,6 +3,7 @@ package trend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -102,4 +103,27 @@ func (c *connection) refusedKey(failure *provider.Error) error {
 		"; at the manager (Administration, User Management, API Keys) the key may have expired, been locked out or been deleted"
 	c.refusals.Observe(failure, c.clock.Now())
 	return failure
+}
+
+func errCanceled(cause error) error {
+	return &provider.Error{
+		Class: provider.ClassUnavailable, Op: opCurrent, Err: cause,
+		Message: "the caller gave up before anything was asked of the manager but its time",
+	}
+}
+
+// notOurs is the error for an id that belongs to another key.
+func notOurs(leased handle) error {
+	return &provider.Error{
+		Class: provider.ClassInvalid, Op: opDelete,
+		Message: fmt.Sprintf("the manager's API key %d is not the one that was leased, which is named %q", leased.ID, leased.Name),
+		Remedy:  "the management key may belong to another tenant now, or somebody has renamed the key: delete it at the manager if it is still there",
+	}
+}
+
+// ended is the error for a key that works no more.
+func ended(message string) error {
+	return &provider.Error{
+		Class: provider.ClassNotFound, Op: opModify, Message: message, Remedy: "read a new credential",
+	}
 }
