@@ -10,9 +10,9 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-func TestCheck_TellsWhatTheManagerSays(t *testing.T) {
+func TestCheck_ValidKey_ReturnsItsDetails(t *testing.T) {
 	m := newManager(t)
-	checked, err := m.open(m.rootKey()).Check(t.Context())
+	checked, err := m.open(m.rootFields()).Check(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, "vault-management", checked.Identity)
 	assert.Zero(t, checked.RootExpiresAt)
@@ -24,21 +24,21 @@ func TestCheck_TellsWhatTheManagerSays(t *testing.T) {
 	assert.NotEmpty(t, checked.Details["tenant_guid"])
 }
 
-func TestCheck_WarnsBeforeTheRootExpires(t *testing.T) {
+func TestCheck_KeyNearItsExpiry_Warns(t *testing.T) {
 	for left, warnings := range map[time.Duration]int{15 * 24 * time.Hour: 0, 13 * 24 * time.Hour: 1} {
 		m := newManager(t, emulator.SwitchClockSkew, "300h")
 		m.Act("set_expiry", "in", left.String())
-		checked, err := m.open(m.rootKey()).Check(t.Context())
+		checked, err := m.open(m.rootFields()).Check(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, m.Clock.Now().Add(left-time.Second), checked.RootExpiresAt)
 		assert.Len(t, checked.Warnings, warnings, left)
 	}
 }
 
-func TestCheck_WarnsOfAnotherKeysID(t *testing.T) {
+func TestCheck_IDOfAnotherKey_Warns(t *testing.T) {
 	m := newManager(t)
 	for id, warnings := range map[int]int{1: 0, 7: 1} {
-		raw := m.rootKey()
+		raw := m.rootFields()
 		raw["api_key_id"] = id
 		checked, err := m.open(raw).Check(t.Context())
 		require.NoError(t, err)

@@ -11,35 +11,36 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// refusalPause is how long a refused key is remembered. The manager counts failed attempts and can lock a key
-// out, after how many is not documented.
-const refusalPause = 30 * time.Second
+// rejectedKeyBackoff is how long the connection sends no request after the manager rejected the key. The
+// manager counts failed attempts and can lock a key out. The number of attempts is not documented.
+const rejectedKeyBackoff = 30 * time.Second
 
-// Rights of the management key's administrator role, as the vendor's API calls them.
+// Rights of the management key's administrator role, with the names of the vendor's API.
 const (
-	rightsCreate = "canCreateNewApiKeys (in apikeyRights), and, by the vendor's guide, the right to create users"
+	rightsCreate = "canCreateNewApiKeys (in apikeyRights) and, according to the vendor's guide, the right to create users"
 	rightsEdit   = "canEditApiKeyProperties (in apikeyRights)"
 	rightsDelete = "canDeleteApiKeys (in apikeyRights)"
 	rightsView   = "canViewApiKeys (in apikeyRights)"
 	rightsRoles  = "canViewAdministratorRoles (in administratorRoleRights)"
 )
 
-// refusal turns an answer that is not a 2xx into an error by its status.
-func (c *client) refusal(response *httpclient.Response) *provider.Error {
+// statusError returns the error for a response whose status is not a 2xx.
+func (c *client) statusError(response *httpclient.Response) *provider.Error {
 	failure := response.StatusError(errorText(response.Body))
 	if response.Status == http.StatusTooManyRequests {
 		if failure.RetryAfter == 0 {
 			failure.RetryAfter = rateWindow
 		}
-		failure.Remedy = "the manager allows each key 500 calls a minute by default; let leases live longer, share them with sharing=shared, " +
-			"or raise the limit at the manager"
+		failure.Remedy = "by default the manager allows 500 calls a minute per key: use a longer ttl, share credentials with " +
+			"sharing=shared, or raise the limit at the manager"
 	}
 	return failure
 }
 
-// atFixedPath corrects the meaning of a 404 where the path always exists: then it is the address that is
+// fixedPathError is statusError for a path that exists on every manager. There a 404 means that the address is
 // wrong.
-func (c *client) atFixedPath(failure *provider.Error) *provider.Error {
+func (c *client) fixedPathError(response *httpclient.Response) *provider.Error {
+	failure := c.statusError(response)
 	if failure.Class == provider.ClassNotFound {
 		failure.Class, failure.Field = provider.ClassInvalid, "address"
 		failure.Remedy = "check that " + c.addressHint()
@@ -47,12 +48,18 @@ func (c *client) atFixedPath(failure *provider.Error) *provider.Error {
 	return failure
 }
 
-// classify finds out what an answer that can mean two things means, by asking the manager who the management key
-// is, which needs no right. rights are what the call needs.
+// addressHint returns the correct forms of the address, for remedies.
+func (c *client) addressHint() string {
+	return "the address in config/" + c.config + " is https://<manager>:4119/api or https://app.deepsecurity.trendmicro.com/api"
+}
+
+// classify decides between the two meanings that some statuses have. To do so it asks the manager to describe
+// the management key, which needs no right. rights are the rights that the failed call needs, for the remedy.
 //
-// Neither 401 nor 403 is documented for a key that is wrong, expired or locked out, and 403 is documented for
-// a missing right. And 404 is documented for a key that does not exist, but is also what a wrong address, or a
-// proxy in between, answers to everything; taken for the former it would leave a live key behind.
+//   - 401 and 403: no status is documented for a key that is wrong, expired or locked out, and 403 is
+//     documented for a missing right.
+//   - 404: it is documented for an API key that does not exist. A wrong address or a proxy also answers 404 to
+//     every request. If such a 404 counted as a deleted key, a live key would remain.
 func (c *connection) classify(ctx context.Context, err error, rights string) error {
 	failure, ok := errors.AsType[*provider.Error](err)
 	if !ok {
@@ -60,69 +67,73 @@ func (c *connection) classify(ctx context.Context, err error, rights string) err
 	}
 	switch {
 	case httpclient.StatusOf(err) == http.StatusUnauthorized:
-		return c.refusedKey(failure)
+		return c.asUnauthenticated(failure)
 	case failure.Class == provider.ClassNotFound:
-		if _, probe := c.api.current(ctx); probe != nil {
-			return c.classifyCurrent(probe)
+		if _, probeErr := c.api.describeCurrentKey(ctx); probeErr != nil {
+			return c.classifyCurrent(probeErr)
 		}
 		return failure
 	case httpclient.StatusOf(err) != http.StatusForbidden:
 		return failure
 	}
-	_, probe := c.api.current(ctx)
-	if keyIsRefused(probe) {
-		return c.refusedKey(failure)
+	_, probeErr := c.api.describeCurrentKey(ctx)
+	if keyRejected(probeErr) {
+		return c.asUnauthenticated(failure)
 	}
 	failure.Class = provider.ClassForbidden
 	failure.Remedy = "give the administrator role of the key in config/" + c.api.config + " the rights " + rights
-	if probe != nil {
-		failure.Remedy += "; or the key itself is refused, which could not be found out: " + probe.Error()
+	if probeErr != nil {
+		failure.Remedy += "; the manager may have rejected the key itself instead: reading the key failed too: " + probeErr.Error()
 	}
 	return failure
 }
 
-// classifyCurrent is judge for the question who the key is.
+// classifyCurrent is classify for an error of describeCurrentKey itself.
 func (c *connection) classifyCurrent(err error) error {
 	failure, ok := errors.AsType[*provider.Error](err)
-	if ok && keyIsRefused(err) {
-		return c.refusedKey(failure)
+	if ok && keyRejected(err) {
+		return c.asUnauthenticated(failure)
 	}
 	return err
 }
 
-// keyIsRefused reports whether a key was not even told who it is.
-func keyIsRefused(err error) bool {
+// keyRejected reports whether an error of describeCurrentKey means that the manager rejected the key. Every
+// valid key may describe itself.
+func keyRejected(err error) bool {
 	status := httpclient.StatusOf(err)
 	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
-// refusedKey is the error for a key that the manager refuses, which is remembered.
-func (c *connection) refusedKey(failure *provider.Error) error {
+// asUnauthenticated turns failure into the error for a management key that the manager rejects, and starts the
+// back-off.
+func (c *connection) asUnauthenticated(failure *provider.Error) error {
 	failure.Class = provider.ClassUnauthenticated
 	failure.Remedy = "check " + fieldAPIKey + " in config/" + c.api.config +
-		"; at the manager (Administration, User Management, API Keys) the key may have expired, been locked out or been deleted"
-	c.refusals.Observe(failure, c.clock.Now())
+		": the key may have expired, been locked out or been deleted at the manager (Administration, User Management, API Keys)"
+	c.backoff.Observe(failure, c.clock.Now())
 	return failure
 }
 
+// errCanceled is the error for a caller whose context ended during the handshake.
 func errCanceled(cause error) error {
 	return &provider.Error{
 		Class: provider.ClassUnavailable, Op: opCurrent, Err: cause,
-		Message: "the caller gave up before anything was asked of the manager but its time",
+		Message: "the request was canceled before the manager was asked to create or change a key",
 	}
 }
 
-// notOurs is the error for an id that belongs to another key.
-func notOurs(leased handle) error {
+// errOtherKey is the error for a handle whose ID belongs to another key.
+func errOtherKey(op string, leased handle) error {
 	return &provider.Error{
-		Class: provider.ClassInvalid, Op: opDelete,
-		Message: fmt.Sprintf("the manager's API key %d is not the one that was leased, which is named %q", leased.ID, leased.Name),
-		Remedy:  "the management key may belong to another tenant now, or somebody has renamed the key: delete it at the manager if it is still there",
+		Class: provider.ClassInvalid, Op: op,
+		Message: fmt.Sprintf("the API key with ID %d at the manager is not the leased key, which is named %q", leased.ID, leased.Name),
+		Remedy: "the management key may belong to another tenant now, or the leased key was renamed: " +
+			"if the leased key still exists, delete it at the manager",
 	}
 }
 
-// ended is the error for a key that works no more.
-func ended(message string) error {
+// errKeyEnded is the error for a renewal of a key that no longer works.
+func errKeyEnded(message string) error {
 	return &provider.Error{
 		Class: provider.ClassNotFound, Op: opModify, Message: message, Remedy: "read a new credential",
 	}

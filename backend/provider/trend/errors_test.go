@@ -2,7 +2,6 @@ package trend_test
 
 import (
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,30 +12,30 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-func TestRefusedKey_IsRememberedForAWhile(t *testing.T) {
+func TestAuthBackoff_RejectedKey_SendsNothing(t *testing.T) {
 	for _, status := range []string{"401", "403"} {
 		m := newManager(t, "bad_secret_status", status)
-		conn := m.open(m.rootKey())
+		conn := m.open(m.rootFields())
 		credential := m.issue(conn)
 		m.Act("lock_key")
-		_, err := conn.Issue(t.Context(), hour(nil))
-		failure := refusal(t, err)
+		_, err := conn.Issue(t.Context(), hourRequest(nil))
+		failure := providerError(t, err)
 		assert.Equal(t, provider.ClassUnauthenticated, failure.Class)
 		assert.Contains(t, failure.Remedy, "locked out")
-		before := len(m.answered())
+		before := len(m.operations())
 
 		calls := []func() error{
-			func() error { _, err := conn.Issue(t.Context(), hour(nil)); return err },
+			func() error { _, err := conn.Issue(t.Context(), hourRequest(nil)); return err },
 			func() error { _, err := conn.Renew(t.Context(), credential.Handle, time.Hour); return err },
 			func() error { return conn.Revoke(t.Context(), credential.Handle) },
 			func() error { return conn.RevokeMarker(t.Context(), marker) },
 		}
 		for _, call := range calls {
-			failure := refusal(t, call())
+			failure := providerError(t, call())
 			assert.Equal(t, provider.ClassUnauthenticated, failure.Class)
 			assert.Equal(t, 30*time.Second, failure.RetryAfter)
 		}
-		assert.Len(t, m.answered(), before, "the manager was left alone")
+		assert.Len(t, m.operations(), before, "no request was sent")
 
 		m.Act("unlock_key")
 		m.Clock.Advance(30 * time.Second)
@@ -44,9 +43,9 @@ func TestRefusedKey_IsRememberedForAWhile(t *testing.T) {
 	}
 }
 
-func TestRefusedKey_CheckAsksAnywayAndClearsTheMemory(t *testing.T) {
+func TestAuthBackoff_SuccessfulCheck_EndsIt(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.rootKey())
+	conn := m.open(m.rootFields())
 	m.Act("lock_key")
 	for range 2 {
 		_, err := conn.Check(t.Context())
@@ -58,22 +57,7 @@ func TestRefusedKey_CheckAsksAnywayAndClearsTheMemory(t *testing.T) {
 	m.issue(conn)
 }
 
-func TestRefusedKey_ManyAtOnceAtFirst_AskOnce(t *testing.T) {
-	m := newManager(t)
-	conn := m.open(fields{"api_key": "1:wrong"})
-	m.InjectFault(emulator.Fault{Route: "describeCurrentApiKey", Delay: 200 * time.Millisecond})
-	var group sync.WaitGroup
-	for range 20 {
-		group.Go(func() {
-			_, err := conn.Issue(t.Context(), hour(nil))
-			assert.Equal(t, provider.ClassUnauthenticated, provider.ClassOf(err), "%v", err)
-		})
-	}
-	group.Wait()
-	assert.Equal(t, []string{"describeCurrentApiKey 401"}, m.answered())
-}
-
-func TestMissingRight_IsTold(t *testing.T) {
+func TestClassify_MissingRight_IsNamed(t *testing.T) {
 	for right, call := range map[string]func(conn connection, credential *provider.Credential) error{
 		"canEditApiKeyProperties": func(conn connection, credential *provider.Credential) error {
 			_, err := conn.Renew(t.Context(), credential.Handle, time.Hour)
@@ -87,24 +71,24 @@ func TestMissingRight_IsTold(t *testing.T) {
 		},
 	} {
 		m := newManager(t)
-		conn := m.open(m.rootKey())
+		conn := m.open(m.rootFields())
 		credential := m.issue(conn)
-		lacks(right)(m)
-		failure := refusal(t, call(conn, credential))
+		withoutRight(right)(m)
+		failure := providerError(t, call(conn, credential))
 		assert.Equal(t, provider.ClassForbidden, failure.Class)
 		assert.Contains(t, failure.Remedy, right)
 		assert.Zero(t, failure.RetryAfter)
 	}
 }
 
-func TestMissingRight_OrRefusedKey_IsLeftOpenWhenItCannotBeTold(t *testing.T) {
+func TestClassify_FailedProbe_NamesBothCauses(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.rootKey())
+	conn := m.open(m.rootFields())
 	m.issue(conn)
 	m.InjectFault(emulator.Fault{Route: "createApiKey", Status: http.StatusForbidden})
 	m.InjectFault(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusServiceUnavailable})
-	_, err := conn.Issue(t.Context(), hour(nil))
-	failure := refusal(t, err)
+	_, err := conn.Issue(t.Context(), hourRequest(nil))
+	failure := providerError(t, err)
 	assert.Equal(t, provider.ClassForbidden, failure.Class)
-	assert.Contains(t, failure.Remedy, "could not be found out")
+	assert.Contains(t, failure.Remedy, "rejected the key itself")
 }

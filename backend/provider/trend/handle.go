@@ -9,13 +9,14 @@ import (
 // handleVersion is the version of the layout of handle.
 const handleVersion = 1
 
-// handle is what renewing and revoking a key need. The name is for people who read the ledger.
+// handle identifies a key for Renew and Revoke. The name proves that the key with this ID is the leased one,
+// and an operator can find the key by it.
 type handle struct {
 	Version int    `json:"v"`
 	ID      int    `json:"id"`
 	Name    string `json:"name"`
 }
 
-func parseHandle(content json.RawMessage) (handle, error) {
-	return provider.ParseHandle("trend", content, handleVersion, func(h handle) bool { return h.ID > 0 })
+func parseHandle(raw json.RawMessage) (handle, error) {
+	return provider.ParseHandle("trend", raw, handleVersion, func(h handle) bool { return h.ID > 0 })
 }

@@ -8,82 +8,89 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// managementDescription tells a person who looks at the manager's console what the key is for.
-const managementDescription = "Management key of HashiCorp Vault: makes, extends and deletes API keys"
+// managementDescription is the description of a management key in the manager's console.
+const managementDescription = "Management key of HashiCorp Vault: creates, extends and deletes API keys"
 
-// managementKey is a management key that is to be made, and what to say where that fails.
+// managementKey creates a management key and verifies it. Bootstrap and RotateRoot use it, with remedies of
+// their own.
 type managementKey struct {
-	by     *client // the login that makes it, and that deletes it where it is of no use
-	wanted newKey
+	client *client // creates the key, and deletes it if it is unusable
+	body   newKey
 
-	refused  func(*provider.Error) error // judges a refusal to make it
-	unusable string                      // what to do where the manager refuses the new key
-	again    string                      // what to do where it is gone
-	leftOver string                      // what to do where it may be left
+	createRejected  func(*provider.Error) error // classifies a definite rejection of the creation
+	unusableRemedy  string                      // the manager rejects the new key
+	retryRemedy     string                      // the response was lost, and no key is left
+	remainingRemedy string                      // the new key may remain
 }
 
-// make makes the key and asks with it who it is. After a definite error it is gone.
-func (k managementKey) make(ctx context.Context) (*apiKey, *currentKey, error) {
-	made, err := k.by.createKey(ctx, k.wanted)
+// create creates the key, and verifies it by a request with the key itself. After an error of a definite class,
+// no key is left.
+func (k managementKey) create(ctx context.Context) (*apiKey, *currentKey, error) {
+	created, err := k.client.createKey(ctx, k.body)
 	if err != nil {
-		return nil, nil, k.endLost(ctx, err)
+		return nil, nil, k.revokeLost(ctx, err)
 	}
-	own, err := k.prove(ctx, made)
+	current, err := k.verify(ctx, created)
 	if err != nil {
-		return nil, nil, k.endUnproved(ctx, made.ID, err)
+		return nil, nil, k.revokeUnusable(ctx, created.ID, err)
 	}
-	return made, own, nil
+	return created, current, nil
 }
 
-// endLost is for a key that may have been made. It is looked for and deleted here, where the right login is at
-// hand. The error stays ambiguous even if it is gone: a creation that was cut off may still be under way.
-func (k managementKey) endLost(ctx context.Context, cause error) error {
+// revokeLost handles an error of the creation. If the error is ambiguous, it searches for the key by name and
+// deletes it, because here the authentication that created the key is still available. The error stays ambiguous
+// even if the search finds nothing: the manager may still be processing the creation.
+func (k managementKey) revokeLost(ctx context.Context, cause error) error {
 	failure, ok := errors.AsType[*provider.Error](cause)
 	switch {
 	case !ok:
 		return cause
 	case failure.Class.Definite():
-		return k.refused(failure)
+		return k.createRejected(failure)
 	}
-	outcome, remedy := "what it may have made was looked for by its name and is gone", k.again
-	if err := k.end(ctx); err != nil {
-		outcome, remedy = "looking for what it may have made failed: "+err.Error(), k.leftOver
+	outcome, remedy := "a search by its name shows that no new key is left", k.retryRemedy
+	if err := k.revoke(ctx); err != nil {
+		outcome, remedy = "the search for a new key failed: "+err.Error(), k.remainingRemedy
 	}
 	return &provider.Error{
 		Class: provider.ClassAmbiguous, Op: failure.Op, Message: failure.Message + "; " + outcome, Remedy: remedy, Err: cause,
 	}
 }
 
-// prove asks with the new key who it is.
-func (k managementKey) prove(ctx context.Context, made *apiKey) (*currentKey, error) {
-	own, err := k.by.as(keyLogin(made.SecretKey)).current(ctx)
+// verify asks the manager to describe the new key, with the new key itself.
+func (k managementKey) verify(ctx context.Context, created *apiKey) (*currentKey, error) {
+	current, err := k.client.withAuth(keyAuth(created.SecretKey)).describeCurrentKey(ctx)
 	switch {
-	case keyIsRefused(err):
+	case keyRejected(err):
 		failure, _ := errors.AsType[*provider.Error](err)
-		failure.Class, failure.Remedy = provider.ClassForbidden, k.unusable
+		failure.Class, failure.Remedy = provider.ClassForbidden, k.unusableRemedy
 		return nil, failure
 	case err != nil:
 		return nil, err
-	case own.ID != made.ID:
-		return nil, &provider.Error{Class: provider.ClassUnavailable, Op: opCurrent, Message: "the manager takes the new key for another one"}
+	case current.ID != created.ID:
+		return nil, &provider.Error{
+			Class: provider.ClassUnavailable, Op: opCurrent,
+			Message: fmt.Sprintf("the manager returned the key with ID %d for the new key, whose ID is %d", current.ID, created.ID),
+		}
 	}
-	return own, nil
+	return current, nil
 }
 
-// endUnproved deletes a key that does not work.
-func (k managementKey) endUnproved(ctx context.Context, id int, cause error) error {
-	err := k.end(ctx)
+// revokeUnusable deletes a key that could not be verified, and returns cause. If the deletion fails, the error
+// is ClassAmbiguous.
+func (k managementKey) revokeUnusable(ctx context.Context, id int, cause error) error {
+	err := k.revoke(ctx)
 	if err == nil {
 		return cause
 	}
 	return &provider.Error{
-		Class: provider.ClassAmbiguous, Op: opDelete, Err: cause, Remedy: k.leftOver,
-		Message: fmt.Sprintf("the new management key (ID %d) did not work (%s), and could not be deleted: %s", id, cause.Error(), err.Error()),
+		Class: provider.ClassAmbiguous, Op: opDelete, Err: cause, Remedy: k.remainingRemedy,
+		Message: fmt.Sprintf("the new management key (ID %d) did not work (%s) and could not be deleted: %s", id, cause.Error(), err.Error()),
 	}
 }
 
-// end deletes whatever has the key's name. The caller's giving up must not leave a management key behind, so it
-// does not end with the caller's context; the client bounds each request.
-func (k managementKey) end(ctx context.Context) error {
-	return k.by.deleteNamed(context.WithoutCancel(ctx), k.wanted.KeyName)
+// revoke deletes all keys with the new key's name. It ignores the cancellation of ctx, since a canceled request
+// must not leave a management key behind. The HTTP client limits the duration of each request.
+func (k managementKey) revoke(ctx context.Context) error {
+	return k.client.deleteKeys(context.WithoutCancel(ctx), k.body.KeyName)
 }

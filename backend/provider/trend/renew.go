@@ -10,10 +10,10 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// Renew moves the key's expiry, to a later time or an earlier one: the key works until at least now plus
-// lifetime, and no longer than the manager says.
-func (c *connection) Renew(ctx context.Context, content json.RawMessage, lifetime time.Duration) (time.Time, error) {
-	leased, err := parseHandle(content)
+// Renew sets the key's expiry to now plus lifetime, which can be earlier or later than before. It returns the
+// expiry that the manager stored.
+func (c *connection) Renew(ctx context.Context, raw json.RawMessage, lifetime time.Duration) (time.Time, error) {
+	leased, err := parseHandle(raw)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -23,45 +23,45 @@ func (c *connection) Renew(ctx context.Context, content json.RawMessage, lifetim
 	if err := c.handshake(ctx); err != nil {
 		return time.Time{}, err
 	}
-	asked := c.api.clock.toServer(lifetime)
-	changed, err := c.api.modifyKey(ctx, leased.ID, keyChange{ExpiryDate: asked.UnixMilli()})
+	requested := c.api.clock.toServer(lifetime)
+	key, err := c.api.modifyKey(ctx, leased.ID, keyChange{ExpiryDate: requested.UnixMilli()})
 	switch httpclient.StatusOf(err) {
 	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity:
-		changed, err = c.expiryRejected(ctx, leased.ID, asked, err)
+		key, err = c.expiryRejected(ctx, leased.ID, requested, err)
 	}
 	if err != nil {
 		return time.Time{}, c.classify(ctx, err, rightsEdit)
 	}
-	if changed.KeyName != "" && changed.KeyName != leased.Name {
-		return time.Time{}, notOurs(leased)
+	if key.KeyName != "" && key.KeyName != leased.Name {
+		return time.Time{}, errOtherKey(opModify, leased)
 	}
-	if changed.locked() {
-		return time.Time{}, ended("the key was locked out at the manager")
+	if key.locked() {
+		return time.Time{}, errKeyEnded("the key was locked out at the manager")
 	}
-	end, _, err := c.end(ctx, leased.ID, changed, asked)
+	expiresAt, _, err := c.keyExpiry(ctx, leased.ID, key, requested)
 	switch {
 	case err != nil:
 		return time.Time{}, c.classify(ctx, err, rightsView)
-	case !end.After(c.clock.Now()):
-		return time.Time{}, ended("the key has expired")
+	case !expiresAt.After(c.clock.Now()):
+		return time.Time{}, errKeyEnded("the key has expired")
 	}
-	return end, nil
+	return expiresAt, nil
 }
 
-// expiryRejected is for an expiry that the manager refuses to move. Whether it extends a key that has expired, and
-// whether it moves an expiry to an earlier time, is not documented: the key itself tells whether it has ended,
-// or lives long enough as it is.
-func (c *connection) expiryRejected(ctx context.Context, id int, asked time.Time, refusal error) (*apiKey, error) {
-	found, err := c.api.describeKey(ctx, id)
+// expiryRejected handles the manager's rejection of a new expiry. It is not documented whether the manager
+// extends an expired key, or sets an earlier expiry. So expiryRejected reads the key, and returns it if it has
+// expired or already lives as long as requested. Otherwise it returns the rejection.
+func (c *connection) expiryRejected(ctx context.Context, id int, requested time.Time, rejection error) (*apiKey, error) {
+	key, err := c.api.describeKey(ctx, id)
 	switch {
 	case provider.ClassOf(err) == provider.ClassNotFound:
 		return nil, err
-	case err != nil || !found.expires():
-		return nil, refusal
+	case err != nil || !key.expires():
+		return nil, rejection
 	}
-	stored := time.UnixMilli(*found.ExpiryDate)
-	if stored.Before(asked) && c.api.clock.toLocal(stored).After(c.clock.Now()) {
-		return nil, refusal
+	stored := time.UnixMilli(*key.ExpiryDate)
+	if stored.Before(requested) && c.api.clock.toLocal(stored).After(c.clock.Now()) {
+		return nil, rejection
 	}
-	return found, nil
+	return key, nil
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-func TestRenew_MovesTheExpiryAtTheManager(t *testing.T) {
+func TestRenew_LiveKey_MovesItsExpiry(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.rootKey())
+	conn := m.open(m.rootFields())
 	credential := m.issue(conn)
 	m.Clock.Advance(30 * time.Minute)
 	end, err := conn.Renew(t.Context(), credential.Handle, time.Hour)
@@ -25,21 +25,21 @@ func TestRenew_MovesTheExpiryAtTheManager(t *testing.T) {
 	assert.True(t, m.LastIssued(emulator.KindLeased).Live)
 }
 
-func TestRenew_AfterRestartUnderAWrongClock(t *testing.T) {
+func TestRenew_SkewedClockAfterRestart_IsCorrected(t *testing.T) {
 	for _, skew := range []string{"6h", "-6h"} {
 		m := newManager(t, emulator.SwitchClockSkew, skew)
-		credential := m.issue(m.open(m.rootKey()))
-		end, err := m.open(m.rootKey()).Renew(t.Context(), credential.Handle, 2*time.Hour)
+		credential := m.issue(m.open(m.rootFields()))
+		end, err := m.open(m.rootFields()).Renew(t.Context(), credential.Handle, 2*time.Hour)
 		require.NoError(t, err)
 		assert.Equal(t, m.Clock.Now().Add(2*time.Hour), end, skew)
 		assert.False(t, end.After(*m.LastIssued(emulator.KindLeased).ExpiresAt))
 	}
 }
 
-func TestRenew_ToAnEarlierEnd(t *testing.T) {
+func TestRenew_EarlierExpiry_ReturnsTheStoredOne(t *testing.T) {
 	for rule, want := range map[string]time.Duration{"accept": time.Minute, "reject": time.Hour} {
 		m := newManager(t, "shortened_expiry", rule)
-		conn := m.open(m.rootKey())
+		conn := m.open(m.rootFields())
 		credential := m.issue(conn)
 		end, err := conn.Renew(t.Context(), credential.Handle, time.Minute)
 		require.NoError(t, err, rule)
@@ -47,10 +47,10 @@ func TestRenew_ToAnEarlierEnd(t *testing.T) {
 	}
 }
 
-func TestRenew_EndThatDidNotMoveFarEnough_IsTold(t *testing.T) {
+func TestRenew_ExpiryRoundedDown_IsReturned(t *testing.T) {
 	m := newManager(t, "expiry_precision", "day_start")
-	conn := m.open(m.rootKey())
-	request := hour(nil)
+	conn := m.open(m.rootFields())
+	request := hourRequest(nil)
 	request.Lifetime = 48 * time.Hour
 	credential, err := conn.Issue(t.Context(), request)
 	require.NoError(t, err)
@@ -59,10 +59,10 @@ func TestRenew_EndThatDidNotMoveFarEnough_IsTold(t *testing.T) {
 	assert.Equal(t, m.LastIssued(emulator.KindLeased).ExpiresAt.Add(-time.Second), end)
 }
 
-func TestRenew_ExpiredKey(t *testing.T) {
+func TestRenew_ExpiredKey_IsNotFoundUnlessRevived(t *testing.T) {
 	for rule, revived := range map[string]bool{"reject": false, "ignore": false, "revive": true} {
 		m := newManager(t, "extend_expired_key", rule)
-		conn := m.open(m.rootKey())
+		conn := m.open(m.rootFields())
 		credential := m.issue(conn)
 		m.Clock.Advance(2 * time.Hour)
 		end, err := conn.Renew(t.Context(), credential.Handle, time.Hour)
@@ -76,23 +76,23 @@ func TestRenew_ExpiredKey(t *testing.T) {
 	}
 }
 
-func TestRenew_KeyThatAPersonEnded_IsNotFound(t *testing.T) {
+func TestRenew_KeyLockedOrDeleted_IsNotFound(t *testing.T) {
 	for action, message := range map[string]string{"lock_key": "locked out", "delete_key": "does not exist"} {
 		m := newManager(t)
-		conn := m.open(m.rootKey())
+		conn := m.open(m.rootFields())
 		credential := m.issue(conn)
 		m.Act(action, "id", "2")
 		_, err := conn.Renew(t.Context(), credential.Handle, time.Hour)
-		failure := refusal(t, err)
+		failure := providerError(t, err)
 		assert.Equal(t, provider.ClassNotFound, failure.Class)
 		assert.Contains(t, failure.Message, message)
 		require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
 	}
 }
 
-func TestRenew_RefusalOfAKeyThatLives_IsPassedOn(t *testing.T) {
+func TestRenew_RejectedForALiveKey_IsInvalid(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.rootKey())
+	conn := m.open(m.rootFields())
 	credential := m.issue(conn)
 	m.InjectFault(emulator.Fault{Route: "modifyApiKey", Status: http.StatusBadRequest})
 	_, err := conn.Renew(t.Context(), credential.Handle, 2*time.Hour)
