@@ -37,18 +37,18 @@ func TestBootstrap_Login_CreatesAWorkingKey(t *testing.T) {
 			m := newManager(t, test.switches...)
 			pending := m.open(m.bootstrapFields(test.changes))
 			require.True(t, pending.NeedsBootstrap())
-			made, err := pending.Bootstrap(t.Context(), rootMarker)
+			bootstrapped, err := pending.Bootstrap(t.Context(), rootMarker)
 			require.NoError(t, err)
-			assert.ElementsMatch(t, []string{"api_key", "api_key_id"}, keysOf(made.Fields))
-			assert.Equal(t, 2, made.Fields["api_key_id"])
-			require.Len(t, made.Warnings, 1)
-			assert.Contains(t, made.Warnings[0], rootMarker)
+			assert.ElementsMatch(t, []string{"api_key", "api_key_id"}, keysOf(bootstrapped.Fields))
+			assert.Equal(t, 2, bootstrapped.Fields["api_key_id"])
+			require.Len(t, bootstrapped.Warnings, 1)
+			assert.Contains(t, bootstrapped.Warnings[0], rootMarker)
 			line := m.Issued()[1]
 			assert.Equal(t, emulator.KindLogin, line.Kind)
 			assert.Equal(t, rootMarker, line.Marker)
 			assert.Nil(t, line.ExpiresAt)
 
-			conn := m.open(made.Fields)
+			conn := m.open(bootstrapped.Fields)
 			assert.False(t, conn.NeedsBootstrap())
 			checked, err := conn.Check(t.Context())
 			require.NoError(t, err)
@@ -71,12 +71,12 @@ func keysOf(raw fields) []string {
 
 func TestBootstrap_Undo_DeletesTheKey(t *testing.T) {
 	m := newManager(t)
-	made, err := m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
+	bootstrapped, err := m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
 	require.NoError(t, err)
 	m.InjectFault(emulator.Fault{Route: "deleteApiKey", DropBefore: true, Times: 1})
-	require.Error(t, made.Undo(t.Context()))
-	require.NoError(t, made.Undo(t.Context()))
-	require.NoError(t, made.Undo(t.Context()), "Undo is idempotent")
+	require.Error(t, bootstrapped.Undo(t.Context()))
+	require.NoError(t, bootstrapped.Undo(t.Context()))
+	require.NoError(t, bootstrapped.Undo(t.Context()), "Undo is idempotent")
 	assert.Equal(t, 1, m.Live(emulator.KindLogin))
 }
 
@@ -209,7 +209,7 @@ func TestBootstrap_UnusableKey_IsDeleted(t *testing.T) {
 		fault emulator.Fault
 		class provider.Class
 	}{
-		"refused":     {emulator.Fault{Status: http.StatusUnauthorized}, provider.ClassForbidden},
+		"rejected":    {emulator.Fault{Status: http.StatusUnauthorized}, provider.ClassForbidden},
 		"unavailable": {emulator.Fault{Status: http.StatusServiceUnavailable}, provider.ClassUnavailable},
 		"another key": {emulator.Fault{Body: new(`{"ID":99}`)}, provider.ClassUnavailable},
 	} {

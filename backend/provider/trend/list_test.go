@@ -73,9 +73,9 @@ func TestList_Pages_AreReadUntilOneIsEmpty(t *testing.T) {
 func TestList_ManagementKey_IsOmitted(t *testing.T) {
 	m := newManager(t)
 	conn := m.open(m.bootstrapFields(nil))
-	made, err := conn.Bootstrap(t.Context(), "vault-ab-config-dsm-1")
+	bootstrapped, err := conn.Bootstrap(t.Context(), "vault-ab-config-dsm-1")
 	require.NoError(t, err)
-	conn = m.open(made.Fields)
+	conn = m.open(bootstrapped.Fields)
 	issueNamed(t, conn, "vault-ab-reader-1")
 	listed, err := conn.List(t.Context(), "vault-ab-")
 	require.NoError(t, err)

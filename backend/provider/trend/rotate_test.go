@@ -241,8 +241,8 @@ func TestRotateRoot_UnusableKey_IsDeleted(t *testing.T) {
 		fault emulator.Fault
 		class provider.Class
 	}{
-		"refused":        {emulator.Fault{Status: http.StatusUnauthorized}, provider.ClassForbidden},
-		"refused, 403":   {emulator.Fault{Status: http.StatusForbidden}, provider.ClassForbidden},
+		"rejected":       {emulator.Fault{Status: http.StatusUnauthorized}, provider.ClassForbidden},
+		"rejected, 403":  {emulator.Fault{Status: http.StatusForbidden}, provider.ClassForbidden},
 		"unavailable":    {emulator.Fault{Status: http.StatusServiceUnavailable}, provider.ClassUnavailable},
 		"lost":           {emulator.Fault{DropAfter: true}, provider.ClassUnavailable},
 		"a proxy's page": {emulator.Fault{Body: new("<html></html>")}, provider.ClassUnavailable},
@@ -324,9 +324,9 @@ func TestRotateRoot_BeforeBootstrap_IsInvalid(t *testing.T) {
 
 func TestRotateRoot_BootstrappedKey_IsReplaced(t *testing.T) {
 	m := newManager(t)
-	made, err := m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
+	bootstrapped, err := m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
 	require.NoError(t, err)
-	rotated := m.rotate(m.open(made.Fields))
+	rotated := m.rotate(m.open(bootstrapped.Fields))
 	require.NoError(t, m.open(rotated.Fields).Revoke(t.Context(), rotated.Previous))
 	assert.Zero(t, m.liveNamed(rootMarker))
 	assert.Equal(t, 1, m.liveNamed(nextMarker))
