@@ -16,10 +16,10 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/trend"
 )
 
-// rootMarker names the management keys that tests make.
+// rootMarker is the marker of the management keys that a bootstrap creates.
 const rootMarker = "vault-test-config-1"
 
-func TestBootstrap_MakesAKeyThatWorksAndForgetsTheLogin(t *testing.T) {
+func TestBootstrap_Login_CreatesAWorkingKey(t *testing.T) {
 	for name, test := range map[string]struct {
 		switches []string
 		changes  fields
@@ -30,25 +30,25 @@ func TestBootstrap_MakesAKeyThatWorksAndForgetsTheLogin(t *testing.T) {
 		"tenant":           {[]string{"tenant_name_required", "yes"}, fields{"tenant_name": "acme"}},
 		"lenient sessions": {[]string{"lenient_sessions", "yes"}, nil},
 		"tenant's secrets": {[]string{"secret_form", "tenant"}, nil},
-		// What is left of the config that had another key.
-		"in place of a key": {nil, fields{"api_key": "", "api_key_id": 9}},
+		// The config had another key before.
+		"replaces a key": {nil, fields{"api_key": "", "api_key_id": 9}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t, test.switches...)
-			once := m.open(m.login(test.changes))
-			require.True(t, once.NeedsBootstrap())
-			made, err := once.Bootstrap(t.Context(), rootMarker)
+			pending := m.open(m.bootstrapFields(test.changes))
+			require.True(t, pending.NeedsBootstrap())
+			bootstrapped, err := pending.Bootstrap(t.Context(), rootMarker)
 			require.NoError(t, err)
-			assert.ElementsMatch(t, []string{"api_key", "api_key_id"}, keysOf(made.Fields))
-			assert.Equal(t, 2, made.Fields["api_key_id"])
-			require.Len(t, made.Warnings, 1)
-			assert.Contains(t, made.Warnings[0], rootMarker)
+			assert.ElementsMatch(t, []string{"api_key", "api_key_id"}, keysOf(bootstrapped.Fields))
+			assert.Equal(t, 2, bootstrapped.Fields["api_key_id"])
+			require.Len(t, bootstrapped.Warnings, 1)
+			assert.Contains(t, bootstrapped.Warnings[0], rootMarker)
 			line := m.Issued()[1]
 			assert.Equal(t, emulator.KindLogin, line.Kind)
 			assert.Equal(t, rootMarker, line.Marker)
 			assert.Nil(t, line.ExpiresAt)
 
-			conn := m.open(made.Fields)
+			conn := m.open(bootstrapped.Fields)
 			assert.False(t, conn.NeedsBootstrap())
 			checked, err := conn.Check(t.Context())
 			require.NoError(t, err)
@@ -56,7 +56,7 @@ func TestBootstrap_MakesAKeyThatWorksAndForgetsTheLogin(t *testing.T) {
 			assert.Empty(t, checked.Warnings)
 			credential := m.issue(conn)
 			require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
-			assert.Equal(t, []string{"createSession 200", "describeCurrentApiKey 200"}, []string{m.answered()[0], m.answered()[2]})
+			assert.Equal(t, []string{"createSession 200", "describeCurrentApiKey 200"}, []string{m.operations()[0], m.operations()[2]})
 		})
 	}
 }
@@ -69,38 +69,38 @@ func keysOf(raw fields) []string {
 	return keys
 }
 
-func TestBootstrap_UndoDeletesTheKey(t *testing.T) {
+func TestBootstrap_Undo_DeletesTheKey(t *testing.T) {
 	m := newManager(t)
-	made, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
+	bootstrapped, err := m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
 	require.NoError(t, err)
 	m.InjectFault(emulator.Fault{Route: "deleteApiKey", DropBefore: true, Times: 1})
-	require.Error(t, made.Undo(t.Context()))
-	require.NoError(t, made.Undo(t.Context()))
-	require.NoError(t, made.Undo(t.Context()), "and again")
+	require.Error(t, bootstrapped.Undo(t.Context()))
+	require.NoError(t, bootstrapped.Undo(t.Context()))
+	require.NoError(t, bootstrapped.Undo(t.Context()), "Undo is idempotent")
 	assert.Equal(t, 1, m.Live(emulator.KindLogin))
 }
 
-func TestBootstrap_RefusedLogin(t *testing.T) {
+func TestBootstrap_RejectedLogin_IsUnauthenticated(t *testing.T) {
 	for _, status := range []string{"400", "401", "403"} {
 		m := newManager(t, "bad_login_status", status)
-		_, err := m.open(m.login(fields{"password": "hunter2hunter2"})).Bootstrap(t.Context(), rootMarker)
-		failure := refusal(t, err)
+		_, err := m.open(m.bootstrapFields(fields{"password": "hunter2hunter2"})).Bootstrap(t.Context(), rootMarker)
+		failure := providerError(t, err)
 		assert.Equal(t, provider.ClassUnauthenticated, failure.Class)
 		assert.Contains(t, failure.Remedy, "mfa_code")
 		assert.NotContains(t, failure.Error(), "hunter2")
-		assert.Len(t, m.answered(), 1, "tried once")
+		assert.Len(t, m.operations(), 1, "sent once")
 	}
 }
 
-func TestBootstrap_EchoedSecretsAreRedacted(t *testing.T) {
+func TestBootstrap_EchoedSecrets_AreRedacted(t *testing.T) {
 	m := newManager(t)
 	m.InjectFault(emulator.Fault{Route: "createSession", Status: http.StatusBadRequest, Body: new(`{"message":"hunter2hunter2 and 112233 are wrong"}`)})
-	_, err := m.open(m.login(fields{"password": "hunter2hunter2", "mfa_code": "112233"})).Bootstrap(t.Context(), rootMarker)
+	_, err := m.open(m.bootstrapFields(fields{"password": "hunter2hunter2", "mfa_code": "112233"})).Bootstrap(t.Context(), rootMarker)
 	assert.NotContains(t, err.Error(), "hunter2")
 	assert.NotContains(t, err.Error(), "112233")
 }
 
-func TestBootstrap_SessionIsASecretToo(t *testing.T) {
+func TestBootstrap_EchoedSession_IsRedacted(t *testing.T) {
 	var headers http.Header
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/api/sessions" {
@@ -123,28 +123,28 @@ func TestBootstrap_SessionIsASecretToo(t *testing.T) {
 	require.NoError(t, err)
 	defer conn.Close()
 	_, err = conn.(provider.Bootstrapper).Bootstrap(t.Context(), rootMarker)
-	assert.NotContains(t, refusal(t, err).Error(), "secret")
-	assert.Equal(t, "AWSALB=balancer-secret; sID=session-secret", headers.Get("Cookie"), "a load balancer's cookie goes back too")
+	assert.NotContains(t, providerError(t, err).Error(), "secret")
+	assert.Equal(t, "AWSALB=balancer-secret; sID=session-secret", headers.Get("Cookie"), "a load balancer's cookie is sent back too")
 	assert.Equal(t, "request-secret", headers.Get("rID"))
 	assert.Equal(t, "v1", headers.Get("api-version"))
 	assert.Empty(t, headers.Get("api-secret-key"))
 }
 
-func TestBootstrap_LostLogin_IsUnavailableAndNothingIsMade(t *testing.T) {
+func TestBootstrap_LostLogin_IsUnavailable(t *testing.T) {
 	for name, fault := range map[string]emulator.Fault{
-		"dropped":   {DropAfter: true},
-		"no cookie": {Body: new(`{"RID":"x"}`)},
-		"no RID":    {Body: new(`{}`), Header: map[string]string{"Set-Cookie": "sID=x"}},
-		"no JSON":   {Body: new(`<html>`)},
-		"not there": {Status: http.StatusServiceUnavailable},
+		"dropped":     {DropAfter: true},
+		"no cookie":   {Body: new(`{"RID":"x"}`)},
+		"no RID":      {Body: new(`{}`), Header: map[string]string{"Set-Cookie": "sID=x"}},
+		"no JSON":     {Body: new(`<html>`)},
+		"unavailable": {Status: http.StatusServiceUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			fault.Route = "createSession"
 			m.InjectFault(fault)
-			_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
+			_, err := m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
 			assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
-			assert.Len(t, m.answered(), 1, "sent once")
+			assert.Len(t, m.operations(), 1, "sent once")
 		})
 	}
 }
@@ -152,42 +152,42 @@ func TestBootstrap_LostLogin_IsUnavailableAndNothingIsMade(t *testing.T) {
 func TestBootstrap_WrongAddress_NamesTheField(t *testing.T) {
 	m := newManager(t)
 	m.InjectFault(emulator.Fault{Route: "createSession", Status: http.StatusNotFound})
-	_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
-	failure := refusal(t, err)
+	_, err := m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
+	failure := providerError(t, err)
 	assert.Equal(t, provider.ClassInvalid, failure.Class)
 	assert.Equal(t, "address", failure.Field)
 }
 
-func TestBootstrap_LostCreate_IsAmbiguousAndFoundByItsMarker(t *testing.T) {
+func TestBootstrap_LostCreate_DeletesTheKey(t *testing.T) {
 	for name, fault := range map[string]emulator.Fault{
 		"dropped after acting":  {DropAfter: true},
 		"dropped before acting": {DropBefore: true},
-		"no answer to speak of": {Body: new(`{}`)},
+		"an empty object":       {Body: new(`{}`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			fault.Route = "createApiKey"
 			m.InjectFault(fault)
-			_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
-			failure := refusal(t, err)
+			_, err := m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
+			failure := providerError(t, err)
 			assert.Equal(t, provider.ClassAmbiguous, failure.Class)
-			assert.Contains(t, failure.Message, "is gone")
-			assert.Equal(t, 1, m.Live(emulator.KindLogin), "the root key only")
+			assert.Contains(t, failure.Message, "no new key is left")
+			assert.Equal(t, 1, m.Live(emulator.KindLogin), "only the management key is left")
 		})
 	}
 }
 
-func TestBootstrap_LostCreateThatCannotBeFound_NamesTheKey(t *testing.T) {
+func TestBootstrap_LostCreateAndSearch_NamesTheKey(t *testing.T) {
 	m := newManager(t)
 	m.InjectFault(emulator.Fault{Route: "createApiKey", DropAfter: true})
 	m.InjectFault(emulator.Fault{Route: "searchApiKeys", DropBefore: true})
-	_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
-	failure := refusal(t, err)
+	_, err := m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
+	failure := providerError(t, err)
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class)
 	assert.Contains(t, failure.Remedy, rootMarker)
 }
 
-func TestBootstrap_DefiniteRefusals(t *testing.T) {
+func TestBootstrap_RejectedCreate_HasItsClass(t *testing.T) {
 	for status, class := range map[int]provider.Class{
 		http.StatusBadRequest:         provider.ClassInvalid,
 		http.StatusForbidden:          provider.ClassForbidden,
@@ -196,60 +196,60 @@ func TestBootstrap_DefiniteRefusals(t *testing.T) {
 	} {
 		m := newManager(t)
 		m.InjectFault(emulator.Fault{Route: "createApiKey", Status: status})
-		_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
+		_, err := m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
 		assert.Equal(t, class, provider.ClassOf(err), "%v", err)
 	}
 	m := newManager(t)
-	_, err := m.open(m.login(fields{"bootstrap_role_id": 99})).Bootstrap(t.Context(), rootMarker)
+	_, err := m.open(m.bootstrapFields(fields{"bootstrap_role_id": 99})).Bootstrap(t.Context(), rootMarker)
 	assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
 }
 
-func TestBootstrap_KeyThatDoesNotWork_IsDeleted(t *testing.T) {
+func TestBootstrap_UnusableKey_IsDeleted(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault emulator.Fault
 		class provider.Class
 	}{
-		"refused":     {emulator.Fault{Status: http.StatusUnauthorized}, provider.ClassForbidden},
-		"not there":   {emulator.Fault{Status: http.StatusServiceUnavailable}, provider.ClassUnavailable},
+		"rejected":    {emulator.Fault{Status: http.StatusUnauthorized}, provider.ClassForbidden},
+		"unavailable": {emulator.Fault{Status: http.StatusServiceUnavailable}, provider.ClassUnavailable},
 		"another key": {emulator.Fault{Body: new(`{"ID":99}`)}, provider.ClassUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
 			test.fault.Route = "describeCurrentApiKey"
 			m.InjectFault(test.fault)
-			_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
+			_, err := m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
 			assert.Equal(t, test.class, provider.ClassOf(err), "%v", err)
 			assert.Equal(t, 1, m.Live(emulator.KindLogin))
 		})
 	}
 }
 
-func TestBootstrap_KeyThatDoesNotWorkAndCannotBeDeleted_IsAmbiguous(t *testing.T) {
+func TestBootstrap_UnusableKeyNotDeleted_IsAmbiguous(t *testing.T) {
 	m := newManager(t)
 	m.InjectFault(emulator.Fault{Route: "describeCurrentApiKey", Status: http.StatusUnauthorized})
 	m.InjectFault(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
-	_, err := m.open(m.login(nil)).Bootstrap(t.Context(), rootMarker)
-	failure := refusal(t, err)
+	_, err := m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
+	failure := providerError(t, err)
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class)
 	assert.Contains(t, failure.Remedy, rootMarker)
 }
 
-func TestBeforeBootstrap_NothingElseWorks(t *testing.T) {
+func TestBootstrap_Pending_OtherMethodsAreInvalid(t *testing.T) {
 	m := newManager(t)
-	once := m.open(m.login(nil))
+	pending := m.open(m.bootstrapFields(nil))
 	handle := []byte(`{"v":1,"id":2,"name":"x"}`)
-	_, issued := once.Issue(t.Context(), hour(nil))
-	_, renewed := once.Renew(t.Context(), handle, time.Hour)
-	_, checked := once.Check(t.Context())
-	for _, err := range []error{issued, renewed, checked, once.Revoke(t.Context(), handle), once.RevokeMarker(t.Context(), marker)} {
+	_, issued := pending.Issue(t.Context(), hourRequest(nil))
+	_, renewed := pending.Renew(t.Context(), handle, time.Hour)
+	_, checked := pending.Check(t.Context())
+	for _, err := range []error{issued, renewed, checked, pending.Revoke(t.Context(), handle), pending.RevokeMarker(t.Context(), marker)} {
 		assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
 	}
-	assert.Empty(t, m.answered())
+	assert.Empty(t, m.operations())
 }
 
-func TestBootstrap_WithAKey_IsRefused(t *testing.T) {
+func TestBootstrap_ConfigWithAKey_IsInvalid(t *testing.T) {
 	m := newManager(t)
-	_, err := m.open(m.rootKey()).Bootstrap(t.Context(), rootMarker)
+	_, err := m.open(m.rootFields()).Bootstrap(t.Context(), rootMarker)
 	assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
-	assert.Empty(t, m.answered())
+	assert.Empty(t, m.operations())
 }

@@ -9,49 +9,50 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// expiryNotice is how long before its end a management key's expiry is warned of.
+// expiryNotice is how long before the management key expires Check begins to warn.
 const expiryNotice = 14 * 24 * time.Hour
 
-// Check asks the manager who the management key is. A person wants to know, so it asks even if the key was
-// refused a moment ago.
+// Check asks the manager to describe the management key. It ignores the back-off after a rejected key: an
+// operator who has corrected the key at the manager needs the current result.
 func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
-	if c.root.once != nil {
+	if c.root.bootstrap != nil {
 		return nil, c.checkUsable(opCurrent)
 	}
-	own, err := c.api.current(ctx)
+	current, err := c.api.describeCurrentKey(ctx)
 	if err != nil {
 		return nil, c.classifyCurrent(err)
 	}
-	c.refusals.Reset()
-	result := &provider.CheckResult{Identity: own.KeyName, Details: details(own)}
-	if own.expires() {
-		result.RootExpiresAt = c.api.clock.toLocal(time.UnixMilli(*own.ExpiryDate))
-		if left := result.RootExpiresAt.Sub(c.clock.Now()); left < expiryNotice {
+	c.backoff.Reset()
+	result := &provider.CheckResult{Identity: current.KeyName, Details: details(current)}
+	if current.expires() {
+		result.RootExpiresAt = c.api.clock.toLocal(time.UnixMilli(*current.ExpiryDate))
+		if remaining := result.RootExpiresAt.Sub(c.clock.Now()); remaining < expiryNotice {
 			result.Warnings = append(result.Warnings, fmt.Sprintf(
-				"the management key expires at %s and cannot extend itself: move its expiry at the manager, or write another key to config/%s",
+				"the management key expires at %s and cannot extend itself: set a later expiry at the manager, or write another key to config/%s",
 				result.RootExpiresAt.Format(time.RFC3339), c.api.config))
 		}
 	}
-	if c.root.apiKeyID != 0 && c.root.apiKeyID != own.ID {
+	if c.root.apiKeyID != 0 && c.root.apiKeyID != current.ID {
 		result.Warnings = append(result.Warnings, fmt.Sprintf(
-			"%s in config/%s is %d, but %s is of the key %d: correct %s", fieldAPIKeyID, c.api.config, c.root.apiKeyID, fieldAPIKey, own.ID, fieldAPIKeyID))
+			"%[1]s in config/%[2]s is %[3]d, but the ID of the key in %[4]s is %[5]d: correct %[1]s",
+			fieldAPIKeyID, c.api.config, c.root.apiKeyID, fieldAPIKey, current.ID))
 	}
 	return result, nil
 }
 
-// details tells what the manager says of the key. All but the first two may be missing.
-func details(own *currentKey) map[string]any {
-	found := map[string]any{"api_key_id": own.ID, "role_id": own.RoleID}
+// details returns the members that describe the management key. All but the ID and the role ID can be missing.
+func details(current *currentKey) map[string]any {
+	result := map[string]any{"api_key_id": current.ID, "role_id": current.RoleID}
 	for name, value := range map[string]string{
-		"role_urn": own.RoleURN, "tenant_guid": own.TenantGUID, "cloud_one_account_id": own.CloudOneAccountID,
+		"role_urn": current.RoleURN, "tenant_guid": current.TenantGUID, "cloud_one_account_id": current.CloudOneAccountID,
 	} {
 		if value != "" {
-			found[name] = value
+			result[name] = value
 		}
 	}
-	var tenant int64
-	if json.Unmarshal(own.TenantID, &tenant) == nil && tenant != 0 {
-		found["tenant_id"] = tenant
+	var tenantID int64
+	if json.Unmarshal(current.TenantID, &tenantID) == nil && tenantID != 0 {
+		result["tenant_id"] = tenantID
 	}
-	return found
+	return result
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// The steps are named as in the vendor's API reference and SDK.
+// Operations, with the names of the vendor's API reference and SDK.
 const (
 	opCreate      = "trend: create API key"
 	opDescribe    = "trend: describe API key"
@@ -25,44 +25,45 @@ const (
 	opSession     = "trend: create session"
 )
 
-// apiVersion is the only known value of the header api-version, without which nothing is answered.
+// apiVersion is the only known value of the required header api-version.
 const apiVersion = "v1"
 
-// rateWindow is the documented length of the window in which calls are counted. That waiting for all of it
-// is enough is inferred; no Retry-After header is documented.
+// rateWindow is the documented window in which the manager counts calls. No Retry-After header is documented.
+// That it is enough to wait for the whole window is inferred.
 const rateWindow = 60 * time.Second
 
-// login is how a request proves who sends it.
-type login struct {
+// auth authenticates a request: the headers to send, and the secrets in them, which must be redacted.
+type auth struct {
 	header  http.Header
 	secrets []string
 }
 
-// keyLogin is an API key.
-func keyLogin(secret string) login {
-	return login{header: http.Header{"Api-Secret-Key": {secret}}, secrets: []string{secret}}
+// keyAuth authenticates with an API key.
+func keyAuth(secret string) auth {
+	return auth{header: http.Header{"Api-Secret-Key": {secret}}, secrets: []string{secret}}
 }
 
-// client speaks the API in the name of one login, one method a call.
+// client sends requests to the API with one authentication. It has one method for each call.
 type client struct {
 	http   *httpclient.Client
-	config string
+	config string // the config's name, for messages
 	clock  *managerClock
-	login  login
+	auth   auth
 }
 
-// as returns a client for another login, over the same connections. What it passes on shows the secrets of neither.
-func (c *client) as(other login) *client {
+// withAuth returns a client with another authentication and the same HTTP connections. It redacts the secrets
+// of both.
+func (c *client) withAuth(other auth) *client {
 	copied := *c
-	copied.login = login{header: other.header, secrets: slices.Concat(other.secrets, c.login.secrets)}
+	copied.auth = auth{header: other.header, secrets: slices.Concat(other.secrets, c.auth.secrets)}
 	return &copied
 }
 
-// send adds what every request has, and learns the manager's time from the answer.
+// send adds the headers of every request, and updates the manager's clock from the response.
 func (c *client) send(ctx context.Context, request httpclient.Request) (*httpclient.Response, error) {
 	request.Header = http.Header{"Api-Version": {apiVersion}}
-	maps.Copy(request.Header, c.login.header)
-	request.Secrets = append(request.Secrets, c.login.secrets...)
+	maps.Copy(request.Header, c.auth.header)
+	request.Secrets = append(request.Secrets, c.auth.secrets...)
 	response, err := c.http.Do(ctx, request)
 	if err != nil {
 		return nil, err
@@ -71,68 +72,67 @@ func (c *client) send(ctx context.Context, request httpclient.Request) (*httpcli
 	return response, nil
 }
 
-// read sends a request to a path that always exists and reads its answer into target.
-func (c *client) read(ctx context.Context, request httpclient.Request, target any) error {
+// fetch sends a request to a path that exists on every manager and decodes the response into target.
+func (c *client) fetch(ctx context.Context, request httpclient.Request, target any) (*httpclient.Response, error) {
 	response, err := c.send(ctx, request)
-	if err != nil {
-		return err
-	}
-	if !response.OK() {
-		return c.atFixedPath(c.refusal(response))
-	}
-	return response.Decode(target)
-}
-
-// createKey makes an API key: POST /apikeys. The secret is in this answer only, so it is never sent twice.
-// That 200 is the status of success is inferred; any 2xx is accepted, as the vendor's SDK does. A key
-// together with an error means that one was made, of which the answer tells too little.
-func (c *client) createKey(ctx context.Context, wanted newKey) (*apiKey, error) {
-	response, err := c.send(ctx, httpclient.Request{Op: opCreate, Method: http.MethodPost, Path: "/apikeys", JSON: wanted})
 	if err != nil {
 		return nil, err
 	}
 	if !response.OK() {
-		failure := c.refusal(response)
+		return nil, c.fixedPathError(response)
+	}
+	return response, response.Decode(target)
+}
+
+// createKey creates an API key: POST /apikeys. Only this response contains the secret, so the request is sent
+// at most once. That success has the status 200 is inferred; any 2xx is accepted, as in the vendor's SDK. If
+// createKey returns both a key and an error, the manager created a key but the response is incomplete.
+func (c *client) createKey(ctx context.Context, body newKey) (*apiKey, error) {
+	response, err := c.send(ctx, httpclient.Request{Op: opCreate, Method: http.MethodPost, Path: "/apikeys", JSON: body})
+	if err != nil {
+		return nil, err
+	}
+	if !response.OK() {
+		failure := c.statusError(response)
 		switch {
 		case response.Status == http.StatusNotFound:
 			// The status for a role that does not exist is not documented.
 			failure.Class = provider.ClassInvalid
 			failure.Remedy = "check the ID of the administrator role, and that " + c.addressHint()
 		case failure.Class == provider.ClassInvalid && failure.Remedy == "":
-			failure.Remedy = "check the ID of the administrator role, locale and time zone"
+			failure.Remedy = "check the ID of the administrator role, the locale and the time zone"
 		}
 		return nil, failure
 	}
-	var made apiKey
-	if err := response.Decode(&made); err != nil {
-		return &made, err
+	var created apiKey
+	if err := response.Decode(&created); err != nil {
+		return &created, err
 	}
-	if made.ID == 0 || made.SecretKey == "" {
-		return &made, response.UnexpectedResponse("the answer holds no ID or no secretKey")
+	if created.ID == 0 || created.SecretKey == "" {
+		return &created, response.UnexpectedResponse("the response contains no ID or no secretKey")
 	}
-	return &made, nil
+	return &created, nil
 }
 
 // describeKey reads an API key: GET /apikeys/{id}.
 func (c *client) describeKey(ctx context.Context, id int) (*apiKey, error) {
-	return c.oneKey(ctx, httpclient.Request{Op: opDescribe, Path: keyPath(id)})
+	return c.fetchKey(ctx, httpclient.Request{Op: opDescribe, Path: keyPath(id)})
 }
 
-// modifyKey changes an API key: POST /apikeys/{id}, whose answer is the key. Doing it twice is the same as
-// doing it once.
+// modifyKey changes an API key: POST /apikeys/{id}, which returns the key. It is idempotent.
 func (c *client) modifyKey(ctx context.Context, id int, change keyChange) (*apiKey, error) {
-	return c.oneKey(ctx, httpclient.Request{Op: opModify, Method: http.MethodPost, Path: keyPath(id), JSON: change})
+	return c.fetchKey(ctx, httpclient.Request{Op: opModify, Method: http.MethodPost, Path: keyPath(id), JSON: change})
 }
 
-// oneKey sends a repeatable request whose answer is a key.
-func (c *client) oneKey(ctx context.Context, request httpclient.Request) (*apiKey, error) {
+// fetchKey sends an idempotent request that returns a key.
+func (c *client) fetchKey(ctx context.Context, request httpclient.Request) (*apiKey, error) {
 	request.Idempotent = true
 	response, err := c.send(ctx, request)
 	if err != nil {
 		return nil, err
 	}
 	if !response.OK() {
-		return nil, c.refusal(response)
+		return nil, c.statusError(response)
 	}
 	var key apiKey
 	if err := response.Decode(&key); err != nil {
@@ -141,26 +141,26 @@ func (c *client) oneKey(ctx context.Context, request httpclient.Request) (*apiKe
 	return &key, nil
 }
 
-// deleteKey deletes an API key: DELETE /apikeys/{id}. That 204 is the status of success is inferred; any 2xx
-// is accepted, as the vendor's SDK does. ClassNotFound is the answer for a key that does not exist.
+// deleteKey deletes an API key: DELETE /apikeys/{id}. That success has the status 204 is inferred; any 2xx is
+// accepted, as in the vendor's SDK. A key that does not exist is ClassNotFound.
 func (c *client) deleteKey(ctx context.Context, id int) error {
 	response, err := c.send(ctx, httpclient.Request{Op: opDelete, Method: http.MethodDelete, Path: keyPath(id), Idempotent: true})
 	if err != nil {
 		return err
 	}
 	if !response.OK() {
-		return c.refusal(response)
+		return c.statusError(response)
 	}
 	if response.IsHTML() {
-		return response.UnexpectedResponse("the answer to a deletion is an HTML page")
+		return response.UnexpectedResponse("the response to the deletion is an HTML page")
 	}
 	return nil
 }
 
-// keysNamed finds the API keys of exactly that name: POST /apikeys/search.
-func (c *client) keysNamed(ctx context.Context, name string) ([]apiKey, error) {
-	var found keysAnswer
-	err := c.read(ctx, httpclient.Request{
+// findKeys finds the API keys with exactly this name: POST /apikeys/search.
+func (c *client) findKeys(ctx context.Context, name string) ([]apiKey, error) {
+	var found keysResponse
+	_, err := c.fetch(ctx, httpclient.Request{
 		Op: opSearch, Method: http.MethodPost, Path: "/apikeys/search", JSON: searchByName("keyName", name), Idempotent: true,
 	}, &found)
 	if err != nil {
@@ -168,7 +168,7 @@ func (c *client) keysNamed(ctx context.Context, name string) ([]apiKey, error) {
 	}
 	var exact []apiKey
 	for _, key := range found.APIKeys {
-		// Whether the manager minds upper and lower case is not documented. We do.
+		// It is not documented whether the manager's search is case-sensitive. Markers are.
 		if key.KeyName == name && key.ID != 0 {
 			exact = append(exact, key)
 		}
@@ -176,10 +176,10 @@ func (c *client) keysNamed(ctx context.Context, name string) ([]apiKey, error) {
 	return exact, nil
 }
 
-// roleID finds the administrator role of exactly that name: POST /roles/search.
-func (c *client) roleID(ctx context.Context, name string) (int, error) {
-	var found rolesAnswer
-	err := c.read(ctx, httpclient.Request{
+// findRoleID finds the ID of the administrator role with exactly this name: POST /roles/search.
+func (c *client) findRoleID(ctx context.Context, name string) (int, error) {
+	var found rolesResponse
+	_, err := c.fetch(ctx, httpclient.Request{
 		Op: opSearchRoles, Method: http.MethodPost, Path: "/roles/search", JSON: searchByName("name", name), Idempotent: true,
 	}, &found)
 	if err != nil {
@@ -194,7 +194,8 @@ func (c *client) roleID(ctx context.Context, name string) (int, error) {
 	switch len(ids) {
 	case 0:
 		failure := provider.InvalidField(fieldRoleName, "no administrator role has the name %q", name)
-		failure.Op, failure.Remedy = opSearchRoles, "look at Administration, User Management, Roles; upper and lower case matter"
+		failure.Op = opSearchRoles
+		failure.Remedy = "check the name at the manager (Administration, User Management, Roles); it is case-sensitive"
 		return 0, failure
 	case 1:
 		return ids[0], nil
@@ -204,62 +205,45 @@ func (c *client) roleID(ctx context.Context, name string) (int, error) {
 	return 0, failure
 }
 
-// current reads what the login's own key is: GET /apikeys/current.
-func (c *client) current(ctx context.Context) (*currentKey, error) {
-	response, err := c.send(ctx, httpclient.Request{Op: opCurrent, Path: "/apikeys/current", Idempotent: true})
+// describeCurrentKey reads the API key that authenticates the request: GET /apikeys/current.
+func (c *client) describeCurrentKey(ctx context.Context) (*currentKey, error) {
+	var current currentKey
+	response, err := c.fetch(ctx, httpclient.Request{Op: opCurrent, Path: "/apikeys/current", Idempotent: true}, &current)
 	if err != nil {
 		return nil, err
 	}
-	if !response.OK() {
-		return nil, c.atFixedPath(c.refusal(response))
+	if current.ID == 0 {
+		return nil, response.UnexpectedResponse("the response contains no ID")
 	}
-	var own currentKey
-	if err := response.Decode(&own); err != nil {
-		return nil, err
-	}
-	if own.ID == 0 {
-		return nil, response.UnexpectedResponse("the answer holds no ID")
-	}
-	return &own, nil
+	return &current, nil
 }
 
-// createSession logs a user in: POST /sessions. Both the cookie sID and the header rID are documented as
-// needed; other cookies are a load balancer's, and go back with it. It is never sent twice: a wrong password
-// counts against the user, and a code works once.
-func (c *client) createSession(ctx context.Context, user sessionRequest) (login, error) {
-	response, err := c.send(ctx, httpclient.Request{
-		Op: opSession, Method: http.MethodPost, Path: "/sessions", JSON: user,
-		Secrets: []string{user.Password, user.MFACode},
-	})
+// createSession logs a user in: POST /sessions. The documentation requires both the cookie sID and the header
+// rID on later requests. Other cookies come from a load balancer and are sent back too. The request is sent at
+// most once: the manager counts wrong passwords, and an MFA code works once.
+func (c *client) createSession(ctx context.Context, body sessionRequest) (auth, error) {
+	var session sessionResponse
+	response, err := c.fetch(ctx, httpclient.Request{
+		Op: opSession, Method: http.MethodPost, Path: "/sessions", JSON: body,
+		Secrets: []string{body.Password, body.MFACode},
+	}, &session)
 	if err != nil {
-		return login{}, err
+		return auth{}, err
 	}
-	if !response.OK() {
-		return login{}, c.atFixedPath(c.refusal(response))
-	}
-	var answer sessionAnswer
-	if err := response.Decode(&answer); err != nil {
-		return login{}, err
-	}
-	opened := login{header: http.Header{"Rid": {answer.RID}}, secrets: []string{answer.RID}}
+	created := auth{header: http.Header{"Rid": {session.RID}}, secrets: []string{session.RID}}
 	var cookies []string
-	haveSID := false
+	hasSID := false
 	for _, cookie := range (&http.Response{Header: response.Header}).Cookies() {
 		cookies = append(cookies, cookie.Name+"="+cookie.Value)
-		opened.secrets = append(opened.secrets, cookie.Value)
-		haveSID = haveSID || cookie.Name == "sID" && cookie.Value != ""
+		created.secrets = append(created.secrets, cookie.Value)
+		hasSID = hasSID || cookie.Name == "sID" && cookie.Value != ""
 	}
-	if answer.RID == "" || !haveSID {
-		return login{}, response.UnexpectedResponse("the answer holds no RID or no cookie sID")
+	if session.RID == "" || !hasSID {
+		return auth{}, response.UnexpectedResponse("the response contains no RID or no cookie sID")
 	}
-	opened.header.Set("Cookie", strings.Join(cookies, "; "))
-	return opened, nil
+	created.header.Set("Cookie", strings.Join(cookies, "; "))
+	return created, nil
 }
 
 // keyPath is the path of one API key.
 func keyPath(id int) string { return "/apikeys/" + strconv.Itoa(id) }
-
-// addressHint is what to check about the address.
-func (c *client) addressHint() string {
-	return "the address in config/" + c.config + " is https://<manager>:4119/api or https://app.deepsecurity.trendmicro.com/api"
-}

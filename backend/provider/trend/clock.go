@@ -8,55 +8,57 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// dateResolution is how much later than its Date header the manager's clock may show.
+// dateResolution is the resolution of the Date header: the manager's clock can be later than the header by
+// less than this.
 const dateResolution = time.Second
 
-// managerClock is the manager's clock, as far as it is known from the Date headers of its answers. expiryDate
-// is an absolute time on that clock, which may be wrong by hours against ours. Safe for concurrent use.
+// managerClock converts between the local clock and the manager's clock. expiryDate is an absolute time on the
+// manager's clock, which can differ from the local clock by hours. The difference comes from the Date headers
+// of the manager's responses. Safe for concurrent use.
 //
-// Both directions err to the safe side: the manager's time is never taken for earlier than it is, so that a
-// key does not end early, and an end is never taken for later than it is.
+// Both conversions err on the safe side. toServer never assumes too early a time at the manager, so that a key
+// does not expire too early. toLocal never returns too late a time.
 type managerClock struct {
 	local provider.Clock
 
-	mu    sync.Mutex
-	asked bool
-	ahead time.Duration // at most how far it is ahead of ours; negative when behind
+	mu       sync.Mutex
+	observed bool
+	ahead    time.Duration // upper bound of the manager's time minus the local time; can be negative
 }
 
-// observe takes the time from an answer. One without a Date header leaves what is known; at first that is our
-// own clock.
-func (c *managerClock) observe(answer *httpclient.Response) {
+// observe updates the difference from a response. A response without a Date header changes nothing: the last
+// difference stays, which is zero at first.
+func (c *managerClock) observe(response *httpclient.Response) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asked = true
-	if !answer.ServerTime.IsZero() {
-		c.ahead = answer.ServerTime.Add(dateResolution).Sub(answer.SentAt)
+	c.observed = true
+	if !response.ServerTime.IsZero() {
+		c.ahead = response.ServerTime.Add(dateResolution).Sub(response.SentAt)
 	}
 }
 
-// known reports whether an answer has been seen.
+// known reports whether the clock has observed a response.
 func (c *managerClock) known() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.asked
+	return c.observed
 }
 
-// toServer returns the expiryDate of a key that shall live that long. It is a whole second, so that a manager that
-// keeps no fractions keeps all of it.
+// toServer returns the expiryDate of a key with the given lifetime, on the manager's clock. It rounds up to a
+// whole second, so that a manager that stores whole seconds does not shorten the lifetime.
 func (c *managerClock) toServer(lifetime time.Duration) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	wanted := c.local.Now().Add(c.ahead).Add(lifetime)
-	if rounded := wanted.Truncate(time.Second); rounded.Before(wanted) {
+	expiresAt := c.local.Now().Add(c.ahead).Add(lifetime)
+	if rounded := expiresAt.Truncate(time.Second); rounded.Before(expiresAt) {
 		return rounded.Add(time.Second)
 	}
-	return wanted
+	return expiresAt
 }
 
-// toLocal returns a time of the manager's on our clock.
-func (c *managerClock) toLocal(theirs time.Time) time.Time {
+// toLocal converts a time on the manager's clock to the local clock, in UTC.
+func (c *managerClock) toLocal(serverTime time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return theirs.Add(-c.ahead).UTC()
+	return serverTime.Add(-c.ahead).UTC()
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	twin "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/trend"
+	emulatortrend "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/trend"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/trend"
@@ -16,13 +16,13 @@ func TestConformance(t *testing.T) { suite().Run(t) }
 
 // suite describes the vendor to the conformance suite.
 //
-// The values of expiry_precision that are missing here keep another expiry than was asked for, and
-// extend_expired_key=revive makes a key work again that the suite wants ended; see expiry_test.go. Switches
-// about sessions are in bootstrap_test.go.
+// Some values are missing here, because the suite expects the requested expiry, and that an expired key stays
+// expired: several values of expiry_precision store another expiry, and extend_expired_key=revive extends an expired
+// key. issue_expiry_test.go and renew_test.go cover them. bootstrap_test.go covers the switches of sessions.
 func suite() providertest.Suite {
 	return providertest.Suite{
 		New:       trend.New,
-		Twin:      twin.New(),
+		Twin:      emulatortrend.New(),
 		Create:    "createApiKey",
 		Required:  []string{"api_key"},
 		WrongRoot: map[string]any{"api_key": "1:bm90IHRoZSBzZWNyZXQgb2YgYW55IGtleSBhdCBhbGw="},
@@ -65,7 +65,7 @@ func suite() providertest.Suite {
 	}
 }
 
-// use asks who the key is, as an application would ask anything.
+// use reports whether the manager accepts the credential. It sends the request as an application would.
 func use(ctx context.Context, client *http.Client, credential *provider.Credential) (bool, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, credential.Address+"/apikeys/current", nil)
 	if err != nil {

@@ -4,35 +4,21 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// handleVersion is the version of the layout of handle.
-const handleVersion = 1
-
-// handle is what renewing and revoking a key need. The name is for people who read the ledger.
-type handle struct {
-	Version int    `json:"v"`
-	ID      int    `json:"id"`
-	Name    string `json:"name"`
-}
-
-func parseHandle(content json.RawMessage) (handle, error) {
-	return provider.ParseHandle("trend", content, handleVersion, func(h handle) bool { return h.ID > 0 })
-}
-
-// Issue makes a key.
+// Issue creates a key.
 func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (*provider.Credential, error) {
 	settings, err := parseRole(request.Role)
 	if err != nil {
 		return nil, err
 	}
 	if request.Lifetime < time.Second {
-		return nil, &provider.Error{Class: provider.ClassInvalid, Op: opCreate, Field: "ttl", Message: "a key lives for 1s at least"}
+		return nil, &provider.Error{
+			Class: provider.ClassInvalid, Op: opCreate, Field: "ttl", Message: "the lifetime of a key must be at least 1s",
+		}
 	}
 	if err := c.checkUsable(opCreate); err != nil {
 		return nil, err
@@ -41,163 +27,102 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 		return nil, err
 	}
 	if settings.roleID == 0 {
-		if settings.roleID, err = c.api.roleID(ctx, settings.roleName); err != nil {
+		if settings.roleID, err = c.api.findRoleID(ctx, settings.roleName); err != nil {
 			return nil, c.classify(ctx, err, rightsRoles+", or use "+fieldRoleID+" in the role")
 		}
 	}
-	asked := c.api.clock.toServer(request.Lifetime)
-	made, err := c.api.createKey(ctx, newKey{
+	requested := c.api.clock.toServer(request.Lifetime)
+	created, err := c.api.createKey(ctx, newKey{
 		KeyName:     request.Marker,
-		Description: settings.describe(request.Description),
+		Description: settings.keyDescription(request.Description),
 		RoleID:      settings.roleID,
 		Locale:      settings.locale,
 		TimeZone:    settings.timeZone,
-		ExpiryDate:  asked.UnixMilli(),
+		ExpiryDate:  requested.UnixMilli(),
 	})
 	switch {
-	case err != nil && made != nil:
-		return nil, c.revokeUnknown(ctx, request.Marker, err)
+	case err != nil && created != nil:
+		return nil, c.revokeUnusable(ctx, request.Marker, err)
 	case err != nil:
 		return nil, c.classify(ctx, err, rightsCreate)
 	}
-	return c.credential(ctx, request.Marker, made, asked)
+	return c.credential(ctx, request.Marker, created, requested)
 }
 
-// revokeUnknown ends a key that was made and cannot be used. The error stays ambiguous whatever comes of it, so
-// that the engine looks for the marker too.
-func (c *connection) revokeUnknown(ctx context.Context, marker string, cause error) error {
-	outcome := "the key that was made was deleted"
-	if err := c.api.deleteNamed(ctx, marker); err != nil {
-		outcome = "the key that was made could not be deleted yet: " + err.Error()
+// revokeUnusable deletes a key that was created by a request with an incomplete response. The error is
+// ClassAmbiguous in every case, so that the engine also searches for the marker.
+func (c *connection) revokeUnusable(ctx context.Context, marker string, cause error) error {
+	outcome := "the created key was deleted"
+	if err := c.api.deleteKeys(ctx, marker); err != nil {
+		outcome = "the created key could not be deleted: " + err.Error()
 	}
 	return &provider.Error{Class: provider.ClassAmbiguous, Op: opCreate, Message: cause.Error() + "; " + outcome, Err: cause}
 }
 
-// credential makes the answer of a key that was made, once it is known when the manager ends it.
-func (c *connection) credential(ctx context.Context, marker string, made *apiKey, asked time.Time) (*provider.Credential, error) {
+// credential returns the credential for a created key, with the expiry that the manager stored. requested is the
+// requested expiry, on the manager's clock.
+func (c *connection) credential(ctx context.Context, marker string, created *apiKey, requested time.Time) (*provider.Credential, error) {
 	var warnings []string
-	end, kept, err := c.end(ctx, made.ID, made, asked)
+	expiresAt, stored, err := c.keyExpiry(ctx, created.ID, created, requested)
 	switch {
 	case provider.ClassOf(err) == provider.ClassNotFound:
-		end = time.Time{} // the manager has put it away already
+		expiresAt = time.Time{} // the manager has already purged the key, since it is expired
 	case err != nil:
 		// The key works, and the engine deletes it when its lease ends.
-		warnings = append(warnings, "the expiry that the manager has stored could not be read: "+err.Error())
-	case !kept:
-		warnings = append(warnings, "the manager has not kept the key's expiry: the key ends with its lease, but not by itself")
-	case end.Before(c.api.clock.toLocal(asked).Add(-time.Second)):
-		warnings = append(warnings, fmt.Sprintf("the manager has set the key's expiry to %s, earlier than was asked", end.Format(time.RFC3339)))
+		warnings = append(warnings, "the expiry that the manager stored could not be read: "+err.Error())
+	case !stored:
+		warnings = append(warnings, "the manager stored no expiry: the key ends when its lease is revoked, and does not expire on its own")
+	case expiresAt.Before(c.api.clock.toLocal(requested).Add(-time.Second)):
+		warnings = append(warnings, fmt.Sprintf("the manager set the key's expiry to %s, earlier than requested", expiresAt.Format(time.RFC3339)))
 	}
-	if !end.After(c.clock.Now()) {
-		return nil, c.revokeExpired(ctx, made.ID)
+	if !expiresAt.After(c.clock.Now()) {
+		return nil, c.revokeExpired(ctx, created.ID)
 	}
-	content, err := json.Marshal(handle{handleVersion, made.ID, marker})
+	raw, err := json.Marshal(handle{handleVersion, created.ID, marker})
 	if err != nil {
-		return nil, &provider.Error{Class: provider.ClassAmbiguous, Op: opCreate, Message: "the handle cannot be written as JSON", Err: err}
+		return nil, &provider.Error{Class: provider.ClassAmbiguous, Op: opCreate, Message: "the handle cannot be encoded as JSON", Err: err}
 	}
 	return &provider.Credential{
-		Token:     made.SecretKey,
+		Token:     created.SecretKey,
 		TokenType: tokenType,
 		Address:   c.api.http.BaseURL(),
-		Data:      map[string]any{"api_key_id": made.ID, "key_name": marker, "api_version": apiVersion},
-		Handle:    content,
-		ExpiresAt: end,
-		// Also when the stored expiry could not be read: the engine then tries longer, which does no harm.
-		ExpiryNotEnforced: !kept,
+		Data:      map[string]any{"api_key_id": created.ID, "key_name": marker, "api_version": apiVersion},
+		Handle:    raw,
+		ExpiresAt: expiresAt,
+		// This includes the case that the stored expiry could not be read: the engine then retries a failed
+		// revocation for longer, which does no harm.
+		ExpiryNotEnforced: !stored,
 		Warnings:          warnings,
 	}, nil
 }
 
-// revokeExpired deletes a key that was made expired. The vendor's console sets a date without a time; whether
-// the manager keeps more of expiryDate is not documented.
+// revokeExpired deletes a key whose stored expiry is in the past. The vendor's console shows only the date of an
+// expiry. It is not documented whether the manager stores the time of day.
 func (c *connection) revokeExpired(ctx context.Context, id int) error {
 	failure := &provider.Error{
 		Class: provider.ClassInvalid, Op: opCreate, Field: "ttl",
-		Message: "the manager has stored an expiry that has passed already, and the key was deleted",
-		Remedy:  "the manager may keep the day of an expiry only: set a ttl of more than a day",
+		Message: "the manager stored an expiry that is in the past, and the key was deleted",
+		Remedy:  "the manager may store only the date of an expiry: set a ttl of more than one day",
 	}
 	if err := c.api.deleteKey(ctx, id); err != nil && provider.ClassOf(err) != provider.ClassNotFound {
 		failure.Class = provider.ClassAmbiguous
-		failure.Message = "the manager has stored an expiry that has passed already, and the key could not be deleted: " + err.Error()
+		failure.Message = "the manager stored an expiry that is in the past, and the key could not be deleted: " + err.Error()
 	}
 	return failure
 }
 
-// end tells when the manager ends a key, on this machine's clock, from an answer that shows the key. kept is
-// false when the manager has stored no expiry at all; then it is what was asked for, since the engine ends the
-// key no later.
-func (c *connection) end(ctx context.Context, id int, shown *apiKey, asked time.Time) (end time.Time, kept bool, err error) {
-	if !shown.expires() {
-		// Members that are not set are omitted from answers, so it may be this answer or the key that has none.
-		if shown, err = c.api.describeKey(ctx, id); err != nil {
-			return c.api.clock.toLocal(asked), false, err
+// keyExpiry returns when a key expires, on the local clock. key comes from a response; if it contains no expiry,
+// keyExpiry reads the key from the manager. stored is false if the manager stored no expiry. Then, and after an
+// error, expiresAt is the requested expiry, since the engine revokes the key by that time.
+func (c *connection) keyExpiry(ctx context.Context, id int, key *apiKey, requested time.Time) (expiresAt time.Time, stored bool, err error) {
+	if !key.expires() {
+		// A response omits unset members, so either the response or the key has no expiry.
+		if key, err = c.api.describeKey(ctx, id); err != nil {
+			return c.api.clock.toLocal(requested), false, err
 		}
 	}
-	if !shown.expires() {
-		return c.api.clock.toLocal(asked), false, nil
+	if !key.expires() {
+		return c.api.clock.toLocal(requested), false, nil
 	}
-	return c.api.clock.toLocal(time.UnixMilli(*shown.ExpiryDate)), true, nil
-}
-
-// Renew moves the key's expiry, to a later time or an earlier one: the key works until at least now plus
-// lifetime, and no longer than the manager says.
-func (c *connection) Renew(ctx context.Context, content json.RawMessage, lifetime time.Duration) (time.Time, error) {
-	leased, err := parseHandle(content)
-	if err != nil {
-		return time.Time{}, err
-	}
-	if err := c.checkUsable(opModify); err != nil {
-		return time.Time{}, err
-	}
-	if err := c.handshake(ctx); err != nil {
-		return time.Time{}, err
-	}
-	asked := c.api.clock.toServer(lifetime)
-	changed, err := c.api.modifyKey(ctx, leased.ID, keyChange{ExpiryDate: asked.UnixMilli()})
-	switch httpclient.StatusOf(err) {
-	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity:
-		changed, err = c.expiryRejected(ctx, leased.ID, asked, err)
-	}
-	if err != nil {
-		return time.Time{}, c.classify(ctx, err, rightsEdit)
-	}
-	if changed.KeyName != "" && changed.KeyName != leased.Name {
-		return time.Time{}, notOurs(leased)
-	}
-	if changed.locked() {
-		return time.Time{}, ended("the key was locked out at the manager")
-	}
-	end, _, err := c.end(ctx, leased.ID, changed, asked)
-	switch {
-	case err != nil:
-		return time.Time{}, c.classify(ctx, err, rightsView)
-	case !end.After(c.clock.Now()):
-		return time.Time{}, ended("the key has expired")
-	}
-	return end, nil
-}
-
-// expiryRejected is for an expiry that the manager refuses to move. Whether it extends a key that has expired, and
-// whether it moves an expiry to an earlier time, is not documented: the key itself tells whether it has ended,
-// or lives long enough as it is.
-func (c *connection) expiryRejected(ctx context.Context, id int, asked time.Time, refusal error) (*apiKey, error) {
-	found, err := c.api.describeKey(ctx, id)
-	switch {
-	case provider.ClassOf(err) == provider.ClassNotFound:
-		return nil, err
-	case err != nil || !found.expires():
-		return nil, refusal
-	}
-	stored := time.UnixMilli(*found.ExpiryDate)
-	if stored.Before(asked) && c.api.clock.toLocal(stored).After(c.clock.Now()) {
-		return nil, refusal
-	}
-	return found, nil
-}
-
-// ended is the error for a key that works no more.
-func ended(message string) error {
-	return &provider.Error{
-		Class: provider.ClassNotFound, Op: opModify, Message: message, Remedy: "read a new credential",
-	}
+	return c.api.clock.toLocal(time.UnixMilli(*key.ExpiryDate)), true, nil
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,9 +17,9 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/trend"
 )
 
-func TestIssue_TellsEverythingThatIsNeededToUseTheKey(t *testing.T) {
+func TestIssue_Credential_HasAllTerms(t *testing.T) {
 	m := newManager(t)
-	credential := m.issue(m.open(m.rootKey()))
+	credential := m.issue(m.open(m.rootFields()))
 	assert.Regexp(t, `^2:`, credential.Token)
 	assert.Equal(t, "api-secret-key", credential.TokenType)
 	assert.Equal(t, m.Address(), credential.Address)
@@ -30,7 +29,7 @@ func TestIssue_TellsEverythingThatIsNeededToUseTheKey(t *testing.T) {
 	assert.Empty(t, credential.Warnings)
 }
 
-func TestIssue_SendsTheRolesSettings(t *testing.T) {
+func TestIssue_RoleSettings_AreSent(t *testing.T) {
 	var sent map[string]any
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/api/apikeys" {
@@ -45,7 +44,7 @@ func TestIssue_SendsTheRolesSettings(t *testing.T) {
 	})
 	require.NoError(t, err)
 	defer conn.Close()
-	_, err = conn.Issue(t.Context(), hour(fields{"description": "billing", "locale": "ja-JP", "time_zone": "Asia/Tokyo"}))
+	_, err = conn.Issue(t.Context(), hourRequest(fields{"description": "billing", "locale": "ja-JP", "time_zone": "Asia/Tokyo"}))
 	require.NoError(t, err)
 	assert.NotZero(t, sent["expiryDate"])
 	delete(sent, "expiryDate")
@@ -54,27 +53,27 @@ func TestIssue_SendsTheRolesSettings(t *testing.T) {
 	}, sent)
 }
 
-func TestIssue_AsksForTheTimeOnceAConnection(t *testing.T) {
+func TestIssue_SecondKey_NeedsNoHandshake(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.rootKey())
+	conn := m.open(m.rootFields())
 	m.issue(conn)
 	require.NoError(t, conn.RevokeMarker(t.Context(), marker))
-	before := len(m.answered())
+	before := len(m.operations())
 	m.issue(conn)
-	assert.Equal(t, []string{"createApiKey 200"}, m.answered()[before:])
-	assert.Equal(t, []string{"describeCurrentApiKey 200", "createApiKey 200"}, m.answered()[:2])
+	assert.Equal(t, []string{"createApiKey 200"}, m.operations()[before:])
+	assert.Equal(t, []string{"describeCurrentApiKey 200", "createApiKey 200"}, m.operations()[:2])
 }
 
-func TestIssue_WithoutADateHeader_GoesByOurClock(t *testing.T) {
+func TestIssue_NoDateHeader_UsesTheLocalClock(t *testing.T) {
 	m := newManager(t)
 	m.InjectFault(emulator.Fault{Route: emulator.AnyRoute, Header: map[string]string{"Date": "none"}})
-	credential := m.issue(m.open(m.rootKey()))
+	credential := m.issue(m.open(m.rootFields()))
 	assert.Equal(t, m.Clock.Now().Add(time.Hour), credential.ExpiresAt)
 }
 
-func TestIssue_RoleNameIsLookedUp(t *testing.T) {
+func TestIssue_RoleName_IsLookedUp(t *testing.T) {
 	for name, test := range map[string]struct {
-		roles    []string // further roles
+		roles    []string // additional roles
 		roleName string
 		failure  string
 	}{
@@ -89,13 +88,13 @@ func TestIssue_RoleNameIsLookedUp(t *testing.T) {
 			for _, other := range test.roles {
 				m.Act("create_role", "name", other)
 			}
-			credential, err := m.open(m.rootKey()).Issue(t.Context(), hour(fields{"role_id": nil, "role_name": test.roleName}))
+			credential, err := m.open(m.rootFields()).Issue(t.Context(), hourRequest(fields{"role_id": nil, "role_name": test.roleName}))
 			if test.failure == "" {
 				require.NoError(t, err)
 				assert.NotEmpty(t, credential.Token)
 				return
 			}
-			failure := refusal(t, err)
+			failure := providerError(t, err)
 			assert.Equal(t, provider.ClassInvalid, failure.Class)
 			assert.Equal(t, "role_name", failure.Field)
 			assert.Contains(t, failure.Message, test.failure)
@@ -103,7 +102,7 @@ func TestIssue_RoleNameIsLookedUp(t *testing.T) {
 	}
 }
 
-func TestIssue_DefiniteRefusals(t *testing.T) {
+func TestIssue_Rejected_HasClassAndRemedy(t *testing.T) {
 	for name, test := range map[string]struct {
 		switches []string
 		prepare  func(m *manager)
@@ -117,10 +116,10 @@ func TestIssue_DefiniteRefusals(t *testing.T) {
 		"duplicate name": {nil, func(m *manager) { m.Act("create_key", "name", marker) },
 			nil, provider.ClassInvalid, ""},
 		"long name":         {[]string{"maximum_name_length", "5"}, nil, nil, provider.ClassInvalid, ""},
-		"no right for keys": {nil, lacks("canCreateNewApiKeys"), nil, provider.ClassForbidden, "canCreateNewApiKeys"},
-		"no right for users": {nil, lacks("canCreateNewAdministrators"), nil,
+		"no right for keys": {nil, withoutRight("canCreateNewApiKeys"), nil, provider.ClassForbidden, "canCreateNewApiKeys"},
+		"no right for users": {nil, withoutRight("canCreateNewAdministrators"), nil,
 			provider.ClassForbidden, "the right to create users"},
-		"no right for roles": {nil, lacks("canViewAdministratorRoles"), fields{"role_id": nil, "role_name": "Deployment"},
+		"no right for roles": {nil, withoutRight("canViewAdministratorRoles"), fields{"role_id": nil, "role_name": "Deployment"},
 			provider.ClassForbidden, "or use role_id"},
 		"rate limit": {[]string{"rate_limit", "1"}, nil, nil, provider.ClassRateLimited, "500 calls a minute"},
 	} {
@@ -129,8 +128,8 @@ func TestIssue_DefiniteRefusals(t *testing.T) {
 			if test.prepare != nil {
 				test.prepare(m)
 			}
-			_, err := m.open(m.rootKey()).Issue(t.Context(), hour(test.role))
-			failure := refusal(t, err)
+			_, err := m.open(m.rootFields()).Issue(t.Context(), hourRequest(test.role))
+			failure := providerError(t, err)
 			assert.Equal(t, test.class, failure.Class, failure.Error())
 			assert.Contains(t, failure.Remedy, test.remedy)
 			assert.Zero(t, m.Live(emulator.KindLeased))
@@ -138,15 +137,15 @@ func TestIssue_DefiniteRefusals(t *testing.T) {
 	}
 }
 
-// lacks takes a right away from the management key.
-func lacks(right string) func(*manager) {
+// withoutRight removes a right from the management key.
+func withoutRight(right string) func(*manager) {
 	return func(m *manager) {
 		id := m.Act("create_role", "name", "lesser", "lacks", right)["role_id"]
 		m.Act("set_role", "role_id", id)
 	}
 }
 
-func TestIssue_AnswerWithoutSecret_DeletesTheKeyAndIsAmbiguous(t *testing.T) {
+func TestIssue_ResponseWithoutSecret_DeletesTheKey(t *testing.T) {
 	for name, body := range map[string]string{
 		"no secret": `{"ID":2,"keyName":"` + marker + `"}`,
 		"no ID":     `{"secretKey":"2:x"}`,
@@ -154,69 +153,24 @@ func TestIssue_AnswerWithoutSecret_DeletesTheKeyAndIsAmbiguous(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
-			// What the manager makes of the request is what somebody else made of the same name.
+			// The fault replaces the response, so no key is created. This key stands for the created one.
 			m.Act("create_key", "name", marker)
 			m.InjectFault(emulator.Fault{Route: "createApiKey", Body: new(body), Times: 1})
-			_, err := m.open(m.rootKey()).Issue(t.Context(), hour(nil))
-			failure := refusal(t, err)
+			_, err := m.open(m.rootFields()).Issue(t.Context(), hourRequest(nil))
+			failure := providerError(t, err)
 			assert.Equal(t, provider.ClassAmbiguous, failure.Class)
 			assert.Contains(t, failure.Message, "was deleted")
-			assert.Equal(t, 1, m.Live(emulator.KindLogin), "the root key only")
+			assert.Equal(t, 1, m.Live(emulator.KindLogin), "only the management key is left")
 		})
 	}
 }
 
-func TestIssue_AnswerWithoutSecretAndNoWayToDelete_IsAmbiguous(t *testing.T) {
+func TestIssue_UnusableKeyNotDeleted_IsAmbiguous(t *testing.T) {
 	m := newManager(t)
 	m.InjectFault(emulator.Fault{Route: "createApiKey", Body: new("{}"), Times: 1})
 	m.InjectFault(emulator.Fault{Route: "searchApiKeys", DropBefore: true})
-	_, err := m.open(m.rootKey()).Issue(t.Context(), hour(nil))
-	failure := refusal(t, err)
+	_, err := m.open(m.rootFields()).Issue(t.Context(), hourRequest(nil))
+	failure := providerError(t, err)
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class)
-	assert.Contains(t, failure.Message, "could not be deleted yet")
-}
-
-func TestRevokeMarker_LeavesLookalikesAlone(t *testing.T) {
-	m := newManager(t)
-	lookalikes := []string{strings.ToUpper(marker), marker + "0", strings.ReplaceAll(marker, "-", "x")}
-	for _, name := range append(lookalikes, marker) {
-		m.Act("create_key", "name", name)
-	}
-	require.NoError(t, m.open(m.rootKey()).RevokeMarker(t.Context(), marker))
-	for _, credential := range m.Issued() {
-		assert.Equal(t, credential.Marker != marker, credential.Live, credential.Marker)
-	}
-	// Were wildcards on, these would match.
-	require.NoError(t, m.open(m.rootKey()).RevokeMarker(t.Context(), "vault_test_reader_1"))
-	require.NoError(t, m.open(m.rootKey()).RevokeMarker(t.Context(), "%"))
-	assert.Equal(t, 1+len(lookalikes), m.Live(emulator.KindLogin))
-}
-
-func TestRevokeMarker_SeveralOfTheName_EndsAll(t *testing.T) {
-	m := newManager(t, "duplicate_name", "accept")
-	for range 3 {
-		m.Act("create_key", "name", marker)
-	}
-	require.NoError(t, m.open(m.rootKey()).RevokeMarker(t.Context(), marker))
-	assert.Equal(t, 1, m.Live(emulator.KindLogin))
-}
-
-func TestRevokeMarker_StillListedAfterwards_IsAnError(t *testing.T) {
-	m := newManager(t)
-	conn := m.open(m.rootKey())
-	m.issue(conn)
-	m.InjectFault(emulator.Fault{Route: "deleteApiKey", Status: http.StatusNoContent, Body: new("")})
-	err := conn.RevokeMarker(t.Context(), marker)
-	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
-}
-
-func TestRevoke_404OfAProxy_IsNotTakenForTheKeys(t *testing.T) {
-	m := newManager(t)
-	conn := m.open(m.rootKey())
-	credential := m.issue(conn)
-	m.InjectFault(emulator.Fault{Route: emulator.AnyRoute, Status: http.StatusNotFound, Body: new("<html>no such page</html>")})
-	failure := refusal(t, conn.Revoke(t.Context(), credential.Handle))
-	assert.Equal(t, provider.ClassInvalid, failure.Class)
-	assert.Equal(t, "address", failure.Field)
-	assert.True(t, m.LastIssued(emulator.KindLeased).Live)
+	assert.Contains(t, failure.Message, "could not be deleted")
 }

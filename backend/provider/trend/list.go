@@ -10,8 +10,8 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// List lists the keys whose name begins with prefix, those too that have expired and are still listed. The
-// management key itself is left out: a bootstrap has given it a marker too.
+// List returns the keys whose name begins with prefix. It includes expired keys that the manager still lists. It
+// omits the management key, which has a marker as its name if a bootstrap or a rotation created it.
 func (c *connection) List(ctx context.Context, prefix string) ([]provider.Listed, error) {
 	if err := provider.CheckPrefix(opSearch, prefix); err != nil {
 		return nil, err
@@ -19,42 +19,42 @@ func (c *connection) List(ctx context.Context, prefix string) ([]provider.Listed
 	if err := c.checkUsable(opSearch); err != nil {
 		return nil, err
 	}
-	own, err := c.api.current(ctx)
+	current, err := c.api.describeCurrentKey(ctx)
 	if err != nil {
 		return nil, c.classifyCurrent(err)
 	}
-	keys, err := c.api.keysBeginning(ctx, prefix)
+	keys, err := c.api.listKeys(ctx, prefix)
 	if err != nil {
 		return nil, c.classify(ctx, err, rightsView)
 	}
-	found := make([]provider.Listed, 0, len(keys))
+	listed := make([]provider.Listed, 0, len(keys))
 	for _, key := range keys {
-		if key.ID == own.ID {
+		if key.ID == current.ID {
 			continue
 		}
 		entry := provider.Listed{Marker: key.KeyName}
 		if key.expires() {
 			entry.ExpiresAt = c.api.clock.toLocal(time.UnixMilli(*key.ExpiryDate))
 		}
-		found = append(found, entry)
+		listed = append(listed, entry)
 	}
-	return found, nil
+	return listed, nil
 }
 
-// keysBeginning finds the API keys whose name begins with prefix: POST /apikeys/search, a page at a time.
+// listKeys finds the API keys whose name begins with prefix: POST /apikeys/search, page by page.
 //
-// A page that is not full is no sign of the last one: whether a manager gives as many as are asked for is not
-// documented. So the next page is asked for until one is empty.
-func (c *client) keysBeginning(ctx context.Context, prefix string) ([]apiKey, error) {
+// It is not documented whether the manager returns as many keys as requested. So a page that is not full can
+// have a next page, and listKeys stops only at an empty page.
+func (c *client) listKeys(ctx context.Context, prefix string) ([]apiKey, error) {
 	var keys []apiKey
-	for last := 0; ; {
-		page, err := c.keysAfter(ctx, prefix, last)
+	for lastID := 0; ; {
+		page, err := c.listPage(ctx, prefix, lastID)
 		if err != nil || len(page) == 0 {
 			return keys, err
 		}
-		last = page[len(page)-1].ID
+		lastID = page[len(page)-1].ID
 		for _, key := range page {
-			// In a search with wildcards _ stands for any character, and upper and lower case may be the same.
+			// In a search with wildcards, _ matches any character, and the search may ignore case.
 			if strings.HasPrefix(key.KeyName, prefix) {
 				keys = append(keys, key)
 			}
@@ -62,28 +62,21 @@ func (c *client) keysBeginning(ctx context.Context, prefix string) ([]apiKey, er
 	}
 }
 
-// keysAfter returns the page of keys that follows the key of that ID.
-func (c *client) keysAfter(ctx context.Context, prefix string, last int) ([]apiKey, error) {
-	request := httpclient.Request{
-		Op: opSearch, Method: http.MethodPost, Path: "/apikeys/search", JSON: searchByPrefix("keyName", prefix, last), Idempotent: true,
-	}
-	response, err := c.send(ctx, request)
+// listPage returns the page of keys with IDs larger than lastID.
+func (c *client) listPage(ctx context.Context, prefix string, lastID int) ([]apiKey, error) {
+	var page keysResponse
+	response, err := c.fetch(ctx, httpclient.Request{
+		Op: opSearch, Method: http.MethodPost, Path: "/apikeys/search", JSON: searchByPrefix("keyName", prefix, lastID), Idempotent: true,
+	}, &page)
 	if err != nil {
 		return nil, err
 	}
-	if !response.OK() {
-		return nil, c.atFixedPath(c.refusal(response))
-	}
-	var answer keysAnswer
-	if err := response.Decode(&answer); err != nil {
-		return nil, err
-	}
-	for _, key := range answer.APIKeys {
-		// Out of order, pages would overlap without end, or leave keys out.
-		if key.ID <= last {
-			return nil, response.UnexpectedResponse("the answer holds keys that were not asked for, or not by ascending ID")
+	for _, key := range page.APIKeys {
+		// In another order, pages could overlap without end, or keys could be missing.
+		if key.ID <= lastID {
+			return nil, response.UnexpectedResponse("the response contains keys that were not requested, or keys that are not in ascending order of ID")
 		}
-		last = key.ID
+		lastID = key.ID
 	}
-	return answer.APIKeys, nil
+	return page.APIKeys, nil
 }

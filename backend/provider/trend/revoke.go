@@ -8,12 +8,15 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// Revoke deletes the key, between two looks at it. Before: is the key of that id the one that was leased? Ids are
-// small numbers that each tenant has, and a config whose management key was replaced by another tenant's would
-// delete a stranger's. After: has it gone? Neither success nor 404 is taken at its word, since a proxy says either
-// for a manager that never heard the question.
-func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error {
-	leased, err := parseHandle(content)
+// Revoke deletes the key. It reads the key before and after the deletion:
+//
+//   - Before, to check that the key with this ID is the leased one. IDs are small numbers that are unique only
+//     within a tenant. If the management key now belongs to another tenant, the ID can be that of an unrelated
+//     key.
+//   - After, to check that the key no longer exists. Neither a success nor a 404 proves the deletion, because a
+//     proxy can send either without passing the request on to the manager.
+func (c *connection) Revoke(ctx context.Context, raw json.RawMessage) error {
+	leased, err := parseHandle(raw)
 	if err != nil {
 		return err
 	}
@@ -23,31 +26,32 @@ func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error 
 	if leased.ID == c.root.apiKeyID {
 		return &provider.Error{
 			Class: provider.ClassInvalid, Op: opDelete,
-			Message: fmt.Sprintf("the API key %d is the management key in config/%s itself, which is not deleted with its own authority", leased.ID, c.api.config),
+			Message: fmt.Sprintf("the API key with ID %d is the management key of config/%s, which does not delete itself", leased.ID, c.api.config),
 		}
 	}
-	gone, err := c.keyIsGone(ctx, leased)
-	if err != nil || gone {
+	deleted, err := c.keyDeleted(ctx, leased)
+	if err != nil || deleted {
 		return err
 	}
 	err = c.api.deleteKey(ctx, leased.ID)
 	if err != nil && provider.ClassOf(err) != provider.ClassNotFound {
 		return c.classify(ctx, err, rightsDelete)
 	}
-	gone, err = c.keyIsGone(ctx, leased)
-	if err == nil && !gone {
+	deleted, err = c.keyDeleted(ctx, leased)
+	if err == nil && !deleted {
 		err = &provider.Error{
 			Class: provider.ClassUnavailable, Op: opDelete,
-			Message: fmt.Sprintf("the manager still shows the API key %d after it was deleted", leased.ID),
-			Remedy:  "see whether a proxy answers in the manager's place",
+			Message: fmt.Sprintf("the manager still returns the API key with ID %d after it was deleted", leased.ID),
+			Remedy:  "check whether a proxy answers in place of the manager",
 		}
 	}
 	return err
 }
 
-// keyIsGone reports whether the manager has no key of that id any more. A key of another name is an error.
-func (c *connection) keyIsGone(ctx context.Context, leased handle) (bool, error) {
-	shown, err := c.api.describeKey(ctx, leased.ID)
+// keyDeleted reports whether the manager no longer has a key with the leased key's ID. A key with this ID and
+// another name is an error.
+func (c *connection) keyDeleted(ctx context.Context, leased handle) (bool, error) {
+	key, err := c.api.describeKey(ctx, leased.ID)
 	if err != nil {
 		err = c.classify(ctx, err, rightsView)
 		if provider.ClassOf(err) == provider.ClassNotFound {
@@ -55,49 +59,40 @@ func (c *connection) keyIsGone(ctx context.Context, leased handle) (bool, error)
 		}
 		return false, err
 	}
-	if shown.KeyName != leased.Name {
-		return false, notOurs(leased)
+	if key.KeyName != leased.Name {
+		return false, errOtherKey(opDelete, leased)
 	}
 	return false, nil
 }
 
-// notOurs is the error for an id that belongs to another key.
-func notOurs(leased handle) error {
-	return &provider.Error{
-		Class: provider.ClassInvalid, Op: opDelete,
-		Message: fmt.Sprintf("the manager's API key %d is not the one that was leased, which is named %q", leased.ID, leased.Name),
-		Remedy:  "the management key may belong to another tenant now, or somebody has renamed the key: delete it at the manager if it is still there",
-	}
-}
-
-// RevokeMarker deletes the key of that name.
+// RevokeMarker deletes the key that the marker names.
 func (c *connection) RevokeMarker(ctx context.Context, marker string) error {
 	if err := c.checkUsable(opSearch); err != nil {
 		return err
 	}
-	return c.classify(ctx, c.api.deleteNamed(ctx, marker), rightsView+" and "+rightsDelete)
+	return c.classify(ctx, c.api.deleteKeys(ctx, marker), rightsView+" and "+rightsDelete)
 }
 
-// deleteNamed deletes all keys of exactly that name, and searches again to be sure.
-func (c *client) deleteNamed(ctx context.Context, name string) error {
-	found, err := c.keysNamed(ctx, name)
+// deleteKeys deletes all keys with exactly this name. A second search proves that none is left.
+func (c *client) deleteKeys(ctx context.Context, name string) error {
+	found, err := c.findKeys(ctx, name)
 	if err != nil || len(found) == 0 {
 		return err
 	}
 	for _, key := range found {
-		// Not found is what is wanted; the second search tells whether it is true.
+		// A key that does not exist is no failure; the second search verifies it.
 		if err := c.deleteKey(ctx, key.ID); err != nil && provider.ClassOf(err) != provider.ClassNotFound {
 			return err
 		}
 	}
-	left, err := c.keysNamed(ctx, name)
+	left, err := c.findKeys(ctx, name)
 	if err != nil {
 		return err
 	}
 	if len(left) > 0 {
 		return &provider.Error{
 			Class: provider.ClassUnavailable, Op: opDelete,
-			Message: fmt.Sprintf("the manager still lists %d API keys named %q after deleting them", len(left), name),
+			Message: fmt.Sprintf("the manager still lists %d API keys with the name %q after they were deleted", len(left), name),
 		}
 	}
 	return nil

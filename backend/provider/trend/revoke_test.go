@@ -4,34 +4,37 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// Ids are small numbers, and each tenant has its own: the management key may belong to another one now.
-func TestRevoke_IDBelongsToAnotherKey_DeletesNothing(t *testing.T) {
+// IDs are small numbers that are unique only within a tenant. After a change of the management key, the ID can
+// be that of an unrelated key in another tenant.
+func TestRevoke_IDOfAnotherKey_DeletesNothing(t *testing.T) {
 	m := newManager(t)
-	conn := m.open(m.rootKey())
-	strangers := m.issue(conn)
+	conn := m.open(m.rootFields())
+	unrelated := m.issue(conn)
 	live := m.Live("leased")
-	ours := json.RawMessage(fmt.Sprintf(`{"v":1,"id":%d,"name":"vault-ours"}`, strangers.Data["api_key_id"]))
+	leased := json.RawMessage(fmt.Sprintf(`{"v":1,"id":%d,"name":"vault-ours"}`, unrelated.Data["api_key_id"]))
 
-	failure := refusal(t, conn.Revoke(t.Context(), ours))
+	failure := providerError(t, conn.Revoke(t.Context(), leased))
 	require.Equal(t, provider.ClassInvalid, failure.Class)
 	require.Equal(t, live, m.Live("leased"))
 
-	_, err := conn.Renew(t.Context(), ours, hour(nil).Lifetime)
-	require.Equal(t, provider.ClassInvalid, refusal(t, err).Class)
-	require.NoError(t, conn.Revoke(t.Context(), strangers.Handle))
+	_, err := conn.Renew(t.Context(), leased, hourRequest(nil).Lifetime)
+	require.Equal(t, provider.ClassInvalid, providerError(t, err).Class)
+	require.NoError(t, conn.Revoke(t.Context(), unrelated.Handle))
 	require.Equal(t, live-1, m.Live("leased"))
 }
 
-// A proxy in front of the manager answers in its place.
-func TestRevoke_ManagerNeverHeardIt_IsNotBelieved(t *testing.T) {
+// A proxy in front of the manager answers without passing the request on.
+func TestRevoke_ResponseOfAProxy_IsAnError(t *testing.T) {
 	html, empty := "<html>not found</html>", "{}"
 	for name, fault := range map[string]emulator.Fault{
 		"404":               {Status: http.StatusNotFound},
@@ -41,7 +44,7 @@ func TestRevoke_ManagerNeverHeardIt_IsNotBelieved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newManager(t)
-			conn := m.open(m.rootKey())
+			conn := m.open(m.rootFields())
 			issued := m.issue(conn)
 			fault.Route = "deleteApiKey"
 			m.InjectFault(fault)
@@ -49,4 +52,49 @@ func TestRevoke_ManagerNeverHeardIt_IsNotBelieved(t *testing.T) {
 			require.Equal(t, 1, m.Live("leased"))
 		})
 	}
+}
+
+func TestRevokeMarker_SimilarNames_AreKept(t *testing.T) {
+	m := newManager(t)
+	similar := []string{strings.ToUpper(marker), marker + "0", strings.ReplaceAll(marker, "-", "x")}
+	for _, name := range append(similar, marker) {
+		m.Act("create_key", "name", name)
+	}
+	require.NoError(t, m.open(m.rootFields()).RevokeMarker(t.Context(), marker))
+	for _, credential := range m.Issued() {
+		assert.Equal(t, credential.Marker != marker, credential.Live, credential.Marker)
+	}
+	// With wildcards these would match.
+	require.NoError(t, m.open(m.rootFields()).RevokeMarker(t.Context(), "vault_test_reader_1"))
+	require.NoError(t, m.open(m.rootFields()).RevokeMarker(t.Context(), "%"))
+	assert.Equal(t, 1+len(similar), m.Live(emulator.KindLogin))
+}
+
+func TestRevokeMarker_SeveralKeys_DeletesAll(t *testing.T) {
+	m := newManager(t, "duplicate_name", "accept")
+	for range 3 {
+		m.Act("create_key", "name", marker)
+	}
+	require.NoError(t, m.open(m.rootFields()).RevokeMarker(t.Context(), marker))
+	assert.Equal(t, 1, m.Live(emulator.KindLogin))
+}
+
+func TestRevokeMarker_KeyStillListed_IsUnavailable(t *testing.T) {
+	m := newManager(t)
+	conn := m.open(m.rootFields())
+	m.issue(conn)
+	m.InjectFault(emulator.Fault{Route: "deleteApiKey", Status: http.StatusNoContent, Body: new("")})
+	err := conn.RevokeMarker(t.Context(), marker)
+	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
+}
+
+func TestRevoke_404OnEveryPath_NamesTheAddress(t *testing.T) {
+	m := newManager(t)
+	conn := m.open(m.rootFields())
+	credential := m.issue(conn)
+	m.InjectFault(emulator.Fault{Route: emulator.AnyRoute, Status: http.StatusNotFound, Body: new("<html>no such page</html>")})
+	failure := providerError(t, conn.Revoke(t.Context(), credential.Handle))
+	assert.Equal(t, provider.ClassInvalid, failure.Class)
+	assert.Equal(t, "address", failure.Field)
+	assert.True(t, m.LastIssued(emulator.KindLeased).Live)
 }

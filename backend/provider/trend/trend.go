@@ -1,31 +1,30 @@
-// Package trend leases API keys of Trend Micro Deep Security Manager, and of legacy accounts of Cloud One
-// Workload Security, which have the same API.
+// Package trend leases API keys of Trend Micro Deep Security Manager. Two other products have the same API:
+// legacy accounts of Cloud One Workload Security, and Server & Workload Protection of Trend Vision One.
+//
+// The driver creates the leased keys with a management key. Each leased key has an expiryDate. A key cannot
+// change its own expiryDate, but the management key can, so a renewal extends the key itself. The manager's
+// clock decides when a key expires; see [managerClock].
 //
 // Sources: Trend Micro, "Create and Manage API Keys" and "Authenticate with Deep Security Manager";
 // Workload Security, "Create an API Key Using Code" for sessions; the API reference, tags API Keys and
-// Administrator Roles; the vendor's Python SDK for shapes; "API Rate Limits". Recorded exchanges of public
-// clients for real answers.
-//
-// A key is made with one management key and has an expiryDate, which the management key can move, and so a
-// renewal is a real extension. A key cannot move its own. The manager's clock decides when a key ends; see
-// [managerClock].
+// Administrator Roles; the vendor's Python SDK for the shapes; "API Rate Limits"; recorded exchanges of public
+// clients for real responses.
 package trend
 
 import (
 	"context"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/framework"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// basePath is where the API lies on every manager.
+// basePath is the path of the API on every manager.
 const basePath = "/api"
 
-// tokenType is the name of the header that takes the secret, since it is no bearer token.
+// tokenType is the name of the header that carries the secret of a key. The secret is not a bearer token.
 const tokenType = "api-secret-key"
 
 // New returns the provider of Trend Micro Deep Security and Workload Security.
@@ -57,16 +56,12 @@ func (vendor) Capabilities() provider.Capabilities {
 		Marker:         "keyName",
 		RevocationNote: "Revoking the lease deletes the API key at the manager.",
 		RotatesRoot:    true,
-		RotationNote: "Writing to config/<name>/rotate-root makes another API key of the same role and expiry, " +
-			"then deletes the old one.",
+		RotationNote: "Writing to config/<name>/rotate-root creates a new API key with the same role and expiry, " +
+			"then deletes the previous one.",
 	}
 }
 
-func (vendor) ValidateRole(role *framework.FieldData) error {
-	_, err := parseRole(role)
-	return err
-}
-
+// Open returns a connection. An address without a path gets the path of the API.
 func (vendor) Open(config provider.Config) (provider.Connection, error) {
 	root, err := parseRoot(config.Fields)
 	if err != nil {
@@ -90,40 +85,44 @@ func (vendor) Open(config provider.Config) (provider.Connection, error) {
 		clock = provider.SystemClock{}
 	}
 	api := &client{http: http, config: config.Name, clock: &managerClock{local: clock}}
-	if root.once == nil {
-		api.login = keyLogin(root.apiKey)
+	if root.bootstrap == nil {
+		api.auth = keyAuth(root.apiKey)
 	}
-	return &connection{root: root, api: api, clock: clock, refusals: provider.AuthBackoff{Initial: refusalPause}}, nil
+	return &connection{
+		root: root, api: api, clock: clock,
+		backoff: provider.AuthBackoff{Initial: rejectedKeyBackoff},
+	}, nil
 }
 
 // connection implements provider.Connection. It has no login at the manager: every request carries the
-// management key. One that was opened with a login to make that key with can do nothing else.
+// management key. A connection that was opened with a bootstrap login can only create that key.
 type connection struct {
 	root  rootCredential
 	api   *client
 	clock provider.Clock
 
-	refusals provider.AuthBackoff // of the management key
-	first    singleflight.Group   // the first request; see hello
+	backoff    provider.AuthBackoff // of the management key
+	handshakes singleflight.Group   // see handshake
 }
 
-// MaxLifetime is zero: no limit on expiryDate is documented.
+// MaxLifetime returns zero: the vendor documents no limit of expiryDate.
 func (c *connection) MaxLifetime() time.Duration { return 0 }
 
-// checkUsable tells why the manager is not to be asked now, or returns nil.
+// checkUsable returns an error if the connection has no management key yet, or if the manager rejected the key
+// a short time ago. It sends no request.
 func (c *connection) checkUsable(op string) error {
-	if c.root.once != nil {
+	if c.root.bootstrap != nil {
 		return &provider.Error{
 			Class: provider.ClassInvalid, Op: op, Field: fieldAPIKey,
-			Message: "the config holds a login to make a management API key with, and no key yet",
+			Message: "the config holds a login that creates a management API key, and no key yet",
 		}
 	}
-	return c.refusals.Err(c.clock.Now())
+	return c.backoff.Err(c.clock.Now())
 }
 
-// handshake asks the manager who the management key is, before anything else is asked on a connection: the answer
-// tells the manager's time, by which a key's expiry is set. However many callers there are at first, they
-// share one request, so that a key that is refused is tried once.
+// handshake reads the management key from the manager before the first other request of the connection. The
+// response carries the manager's time, which is needed to set the expiry of a key. Concurrent callers share
+// one request, so that a key that the manager rejects is tried once.
 func (c *connection) handshake(ctx context.Context) error {
 	if c.api.clock.known() {
 		return nil
@@ -131,31 +130,25 @@ func (c *connection) handshake(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return errCanceled(err)
 	}
-	// The first caller's giving up must not cost the others their answer; the client bounds the request.
+	// The request outlives the first caller's context, because other callers wait for the same response. The
+	// HTTP client limits its duration.
 	detached := context.WithoutCancel(ctx)
-	flight := c.first.DoChan("", func() (any, error) {
+	flight := c.handshakes.DoChan("", func() (any, error) {
 		return provider.CatchPanic(opCurrent, func() (any, error) {
-			_, err := c.api.current(detached)
+			_, err := c.api.describeCurrentKey(detached)
 			return nil, c.classifyCurrent(err)
 		})
 	})
 	select {
-	case landed := <-flight:
-		return landed.Err
+	case result := <-flight:
+		return result.Err
 	case <-ctx.Done():
 		return errCanceled(ctx.Err())
 	}
 }
 
-func errCanceled(cause error) error {
-	return &provider.Error{
-		Class: provider.ClassUnavailable, Op: opCurrent, Err: cause,
-		Message: "the caller gave up before anything was asked of the manager but its time",
-	}
-}
-
-// Logout frees the HTTP connections. There is nothing to log out: a key needs no login, and no call is
-// documented that ends the session of a bootstrap, which ends by the manager's idle timeout.
+// Logout frees the HTTP connections. A key needs no login, so there is no session to end. The vendor documents
+// no call that ends the session of a bootstrap: it ends by the manager's idle timeout.
 func (c *connection) Logout(context.Context) error {
 	c.api.http.Close()
 	return nil

@@ -2,7 +2,7 @@ package trend
 
 import "encoding/json"
 
-// newKey is the body that creates an API key. Members that are absent get the manager's defaults.
+// newKey is the request body that creates an API key. The manager sets its defaults for absent members.
 type newKey struct {
 	KeyName     string `json:"keyName"`
 	Description string `json:"description,omitempty"`
@@ -12,33 +12,34 @@ type newKey struct {
 	ExpiryDate  int64  `json:"expiryDate,omitempty"` // milliseconds on the manager's clock
 }
 
-// keyChange is the body that modifies an API key. All other members are left unchanged.
+// keyChange is the request body that modifies an API key. All other members stay unchanged.
 type keyChange struct {
 	ExpiryDate int64 `json:"expiryDate"`
 }
 
-// apiKey is an API key, as far as it is read. Members that are not set are omitted, as recorded.
+// apiKey holds the members of an API key that the driver reads. Recorded responses omit unset members.
 type apiKey struct {
 	ID         int    `json:"ID"`
 	KeyName    string `json:"keyName"`
 	RoleID     int    `json:"roleID"`
 	Active     *bool  `json:"active"`
 	ExpiryDate *int64 `json:"expiryDate"`
-	SecretKey  string `json:"secretKey"` // toServer the answer to a creation only
+	SecretKey  string `json:"secretKey"` // only in the response to a creation
 }
 
-// locked reports whether a person has locked the key out.
+// locked reports whether the key was locked out at the manager.
 func (k *apiKey) locked() bool { return k.Active != nil && !*k.Active }
 
-// lastExpiry is the year 9000, in milliseconds. Later times mean never, and not every program can write them.
+// lastExpiry is the year 9000, in milliseconds. A later time counts as no expiry: not every program can write a
+// year of five digits.
 const lastExpiry = 221_845_392_000_000
 
-// expires reports whether the answer holds an expiry. That 0 means the same as none is inferred.
+// expires reports whether the response contains an expiry. That 0 means no expiry is inferred.
 func (k *apiKey) expires() bool {
 	return k.ExpiryDate != nil && *k.ExpiryDate > 0 && *k.ExpiryDate < lastExpiry
 }
 
-// currentKey is what a key is told about itself.
+// currentKey is the response to GET /apikeys/current, which describes the key that sent the request.
 type currentKey struct {
 	apiKey
 	RoleURN           string          `json:"roleURN"`
@@ -47,18 +48,19 @@ type currentKey struct {
 	CloudOneAccountID string          `json:"cloudOneAccountID"`
 }
 
-// maxItems is the documented default of how many a search answers with.
+// maxItems is the documented default for the number of results of a search.
 const maxItems = 5000
 
-// search is the body of a search. Its criteria are ANDed.
+// search is the request body of a search. All criteria must match.
 type search struct {
 	MaxItems       int   `json:"maxItems"`
 	SortByObjectID bool  `json:"sortByObjectID,omitempty"`
 	Criteria       []any `json:"searchCriteria"` // of textCriterion and idCriterion
 }
 
-// textCriterion is a condition on a text member. Without stringWildcards=false, % and _ in the value would
-// stand for other characters, and a search for one key would find, and delete, another.
+// textCriterion is a condition on a text member. StringWildcards must be sent even if it is false, since the
+// manager's default is true: % and _ in the value would match other characters, and a search for one key would
+// find, and then delete, another key.
 type textCriterion struct {
 	FieldName       string `json:"fieldName"`
 	StringTest      string `json:"stringTest"`
@@ -66,19 +68,19 @@ type textCriterion struct {
 	StringWildcards bool   `json:"stringWildcards"`
 }
 
-// idCriterion is a condition on the ID, by which a long result is read a page at a time.
+// idCriterion is a condition on the ID. With it, a long result is read page by page.
 type idCriterion struct {
 	IDTest  string `json:"idTest"`
 	IDValue int    `json:"idValue"`
 }
 
-// searchByName makes the body of a search for one name.
+// searchByName returns the request body of a search for one name.
 func searchByName(field, name string) search {
 	return search{MaxItems: maxItems, Criteria: []any{textCriterion{FieldName: field, StringTest: "equal", StringValue: name}}}
 }
 
-// searchByPrefix makes the body of a search for names that begin with a prefix, of objects with a larger ID
-// than the given one.
+// searchByPrefix returns the request body of a search for names that begin with prefix. It matches only objects
+// with an ID larger than after.
 func searchByPrefix(field, prefix string, after int) search {
 	return search{MaxItems: maxItems, SortByObjectID: true, Criteria: []any{
 		textCriterion{FieldName: field, StringTest: "equal", StringValue: prefix + "%", StringWildcards: true},
@@ -86,21 +88,21 @@ func searchByPrefix(field, prefix string, after int) search {
 	}}
 }
 
-// keysAnswer is the answer to a search for keys. Whether the list is empty or missing when there is no match
-// is not documented; both read the same here.
-type keysAnswer struct {
+// keysResponse is the response to a search for keys. It is not documented whether a search without a match
+// returns an empty list or omits the list. Both decode to an empty list.
+type keysResponse struct {
 	APIKeys []apiKey `json:"apiKeys"`
 }
 
-// rolesAnswer is the answer to a search for administrator roles.
-type rolesAnswer struct {
+// rolesResponse is the response to a search for administrator roles.
+type rolesResponse struct {
 	Roles []struct {
 		ID   int    `json:"ID"`
 		Name string `json:"name"`
 	} `json:"roles"`
 }
 
-// sessionRequest is the body of a login.
+// sessionRequest is the request body of a login.
 type sessionRequest struct {
 	UserName   string `json:"userName"`
 	Password   string `json:"password"`
@@ -108,18 +110,18 @@ type sessionRequest struct {
 	MFACode    string `json:"mfaCode,omitempty"`
 }
 
-// sessionAnswer is the answer to it; the other half of the session is the cookie sID.
-type sessionAnswer struct {
+// sessionResponse is the response to a login. A session consists of the RID and the cookie sID.
+type sessionResponse struct {
 	RID string `json:"RID"`
 }
 
-// errorText reads the vendor's message out of the body of an error, or returns "" for any other body.
+// errorText returns the vendor's message from the body of an error response, or "" for any other body.
 func errorText(body []byte) string {
-	var answer struct {
+	var response struct {
 		Message string `json:"message"`
 	}
-	if json.Unmarshal(body, &answer) != nil {
+	if json.Unmarshal(body, &response) != nil {
 		return ""
 	}
-	return answer.Message
+	return response.Message
 }

@@ -9,41 +9,41 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/stretchr/testify/require"
 
-	twin "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/trend"
+	emulatortrend "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/trend"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/trend"
 )
 
-// marker names the keys that tests issue.
+// marker is the name of the keys that tests issue.
 const marker = "vault-test-reader-1"
 
 // manager is an emulated Deep Security Manager.
 type manager struct{ *providertest.Instance }
 
-// newManager serves the manager for the length of a test, with switches given as name and value in turn.
+// newManager serves a manager until the test ends. switches are pairs of name and value.
 func newManager(t *testing.T, switches ...string) *manager {
 	t.Helper()
-	return &manager{providertest.StartInstance(t, twin.New(), switches...)}
+	return &manager{providertest.StartInstance(t, emulatortrend.New(), switches...)}
 }
 
 // fields is a set of config fields.
 type fields = map[string]any
 
-// rootKey are the fields of a config with the root key.
-func (m *manager) rootKey() fields {
+// rootFields returns the fields of a config with the management key.
+func (m *manager) rootFields() fields {
 	return fields{"api_key": m.Root()["api_key"]}
 }
 
-// login are the fields of a config with a login to make a key with.
-func (m *manager) login(changes fields) fields {
-	given := m.Login()
-	all := fields{"username": given["username"], "password": given["password"], "bootstrap_role_id": 3}
+// bootstrapFields returns the fields of a config with a login that creates the management key.
+func (m *manager) bootstrapFields(changes fields) fields {
+	login := m.Login()
+	all := fields{"username": login["username"], "password": login["password"], "bootstrap_role_id": 3}
 	maps.Copy(all, changes)
 	return all
 }
 
-// connection has all the interfaces of this vendor's connections.
+// connection combines all interfaces that this vendor's connections implement.
 type connection interface {
 	provider.Connection
 	provider.Renewer
@@ -54,7 +54,7 @@ type connection interface {
 	provider.RootRotator
 }
 
-// open opens a connection with these fields and no others.
+// open opens a connection with exactly these fields.
 func (m *manager) open(raw fields) connection {
 	m.T.Helper()
 	config := m.Config(trend.New(), nil)
@@ -65,10 +65,11 @@ func (m *manager) open(raw fields) connection {
 	return opened.(connection)
 }
 
-var refusal = providertest.Refusal
+// providerError requires that an error is a *provider.Error, and returns it.
+var providerError = providertest.Refusal
 
-// hour asks for a key of an hour, with role fields on top of a role_id.
-func hour(changes fields) provider.IssueRequest {
+// hourRequest requests a key with a lifetime of one hour. changes are role fields; nil removes a field.
+func hourRequest(changes fields) provider.IssueRequest {
 	role := fields{"role_id": 4}
 	maps.Copy(role, changes)
 	maps.DeleteFunc(role, func(_ string, value any) bool { return value == nil })
@@ -78,16 +79,16 @@ func hour(changes fields) provider.IssueRequest {
 	}
 }
 
-// issue issues a credential.
+// issue issues a credential with a lifetime of one hour.
 func (m *manager) issue(conn provider.Connection) *provider.Credential {
 	m.T.Helper()
-	credential, err := conn.Issue(m.T.Context(), hour(nil))
+	credential, err := conn.Issue(m.T.Context(), hourRequest(nil))
 	require.NoError(m.T, err)
 	return credential
 }
 
-// answered are the operations of all requests, with their statuses, in order.
-func (m *manager) answered() []string {
+// operations returns the operation and the status of each request, in order.
+func (m *manager) operations() []string {
 	var operations []string
 	for _, request := range m.Requests("trend") {
 		operations = append(operations, request.Operation+" "+strconv.Itoa(request.Status))

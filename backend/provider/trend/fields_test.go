@@ -11,20 +11,20 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/trend"
 )
 
-func TestOpen_RefusesHalfALoginAndBothKindsOfRoot(t *testing.T) {
+func TestOpen_InvalidRootCredential_NamesTheField(t *testing.T) {
 	m := newManager(t)
 	for name, test := range map[string]struct {
 		raw   fields
 		field string
 	}{
 		"nothing":                  {fields{}, "api_key"},
-		"no user":                  {m.login(fields{"username": ""}), "username"},
-		"no password":              {m.login(fields{"password": ""}), "password"},
+		"no user":                  {m.bootstrapFields(fields{"username": ""}), "username"},
+		"no password":              {m.bootstrapFields(fields{"password": ""}), "password"},
 		"a tenant alone":           {fields{"tenant_name": "acme"}, "username"},
 		"no role":                  {fields{"username": "u", "password": "p"}, "bootstrap_role_id"},
-		"role 0":                   {m.login(fields{"bootstrap_role_id": 0}), "bootstrap_role_id"},
-		"role as a word":           {m.login(fields{"bootstrap_role_id": "Auditor"}), "bootstrap_role_id"},
-		"key and user":             {m.login(fields{"api_key": "1:x"}), "username"},
+		"role 0":                   {m.bootstrapFields(fields{"bootstrap_role_id": 0}), "bootstrap_role_id"},
+		"role as a word":           {m.bootstrapFields(fields{"bootstrap_role_id": "Auditor"}), "bootstrap_role_id"},
+		"key and user":             {m.bootstrapFields(fields{"api_key": "1:x"}), "username"},
 		"key and password":         {fields{"api_key": "1:x", "password": "p"}, "password"},
 		"key and tenant":           {fields{"api_key": "1:x", "tenant_name": "acme"}, "tenant_name"},
 		"key and code":             {fields{"api_key": "1:x", "mfa_code": "1"}, "mfa_code"},
@@ -37,42 +37,14 @@ func TestOpen_RefusesHalfALoginAndBothKindsOfRoot(t *testing.T) {
 			_, err := trend.New().Open(provider.Config{
 				Address: "dsm.example", Fields: &framework.FieldData{Raw: test.raw, Schema: trend.New().ConfigFields()},
 			})
-			failure := refusal(t, err)
+			failure := providerError(t, err)
 			assert.Equal(t, provider.ClassInvalid, failure.Class)
 			assert.Equal(t, test.field, failure.Field, failure.Error())
 		})
 	}
 }
 
-func TestOpen_AddressWithoutPathGetsTheAPIs(t *testing.T) {
-	m := newManager(t)
-	for _, address := range []string{m.Address(), m.Address() + "/", m.Address()[:len(m.Address())-len("/api")]} {
-		config := m.Config(trend.New(), nil)
-		config.Address = address
-		conn, err := trend.New().Open(config)
-		require.NoError(t, err)
-		defer conn.Close()
-		checked, err := conn.Check(t.Context())
-		require.NoError(t, err, address)
-		assert.Equal(t, "vault-management", checked.Identity)
-	}
-}
-
-func TestOpen_KeepsAnotherPath(t *testing.T) {
-	m := newManager(t)
-	config := m.Config(trend.New(), nil)
-	config.Address += "/v2"
-	conn, err := trend.New().Open(config)
-	require.NoError(t, err)
-	defer conn.Close()
-	_, err = conn.Check(t.Context())
-	failure := refusal(t, err)
-	assert.Equal(t, provider.ClassInvalid, failure.Class)
-	assert.Equal(t, "address", failure.Field)
-	assert.Contains(t, failure.Remedy, "config/edge")
-}
-
-func TestValidateRole_RefusalNamesTheField(t *testing.T) {
+func TestValidateRole_InvalidField_IsNamed(t *testing.T) {
 	for name, test := range map[string]struct {
 		raw   fields
 		field string
@@ -88,7 +60,7 @@ func TestValidateRole_RefusalNamesTheField(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := trend.New().ValidateRole(&framework.FieldData{Raw: test.raw, Schema: trend.New().RoleFields()})
-			failure := refusal(t, err)
+			failure := providerError(t, err)
 			assert.Equal(t, provider.ClassInvalid, failure.Class)
 			assert.Equal(t, test.field, failure.Field)
 		})

@@ -26,30 +26,30 @@ const (
 	fieldTimeZone    = "time_zone"
 )
 
-// Defaults of the keys that are made, which are the vendor's own.
+// Defaults of the leased keys. They are the vendor's own defaults.
 const (
 	defaultLocale   = "en-US"
 	defaultTimeZone = "Etc/UTC"
 )
 
-// locales are the values that the vendor's SDK knows.
+// locales are the values that the vendor's SDK accepts.
 var locales = []string{defaultLocale, "ja-JP"}
 
 func (vendor) ConfigFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		fieldAPIKey: {
 			Type:         framework.TypeString,
-			Description:  "Secret of the management API key, with which keys are made and deleted.",
+			Description:  "Secret of the management API key, which creates and deletes the leased keys.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "API key", Sensitive: true},
 		},
 		fieldAPIKeyID: {
 			Type:         framework.TypeInt,
-			Description:  "ID of the management API key. Written by the engine when it makes that key itself.",
+			Description:  "ID of the management API key. The engine writes it when it creates that key.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "API key ID"},
 		},
 		fieldUsername: {
 			Type:         framework.TypeString,
-			Description:  "User that logs in once to make the management API key, in place of api_key. Not stored.",
+			Description:  "User that logs in once to create the management API key. Use it instead of api_key. Not stored.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "User name"},
 		},
 		fieldPassword: {
@@ -59,17 +59,17 @@ func (vendor) ConfigFields() map[string]*framework.FieldSchema {
 		},
 		fieldTenantName: {
 			Type:         framework.TypeString,
-			Description:  "Tenant (account) that the user logs in to, where there are several. Not stored.",
+			Description:  "Tenant (account) that the user logs in to, if the manager has several. Not stored.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Tenant name"},
 		},
 		fieldMFACode: {
 			Type:         framework.TypeString,
-			Description:  "Code of the user's authenticator, where the user has one. Not stored.",
+			Description:  "Current code of the user's authenticator, if the user has one. Not stored.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "MFA code", Sensitive: true},
 		},
 		fieldBootstrapRoleID: {
 			Type:         framework.TypeInt,
-			Description:  "ID of the administrator role of the management API key that is made. Not stored.",
+			Description:  "ID of the administrator role that the new management API key gets. Not stored.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Role ID of the management key"},
 		},
 	}
@@ -79,17 +79,17 @@ func (vendor) RoleFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		fieldRoleID: {
 			Type:         framework.TypeInt,
-			Description:  "ID of the administrator role of the keys. Either this or role_name.",
+			Description:  "ID of the administrator role of the keys. Set either role_id or role_name.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Role ID"},
 		},
 		fieldRoleName: {
 			Type:         framework.TypeString,
-			Description:  "Name of the administrator role of the keys, looked up for each. Either this or role_id.",
+			Description:  "Name of the administrator role of the keys. Each issue looks it up. Set either role_name or role_id.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Role name"},
 		},
 		fieldDescription: {
 			Type:         framework.TypeString,
-			Description:  "Text that precedes the engine's own in the description of the keys.",
+			Description:  "Text at the beginning of the description of the keys. The engine adds its own text.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Description"},
 		},
 		fieldLocale: {
@@ -107,29 +107,29 @@ func (vendor) RoleFields() map[string]*framework.FieldSchema {
 	}
 }
 
-// rootCredential is either a management key or a login to make one with.
+// rootCredential is either a management key or a login that creates one.
 type rootCredential struct {
 	apiKey   string
-	apiKeyID int // 0 when it is not known
+	apiKeyID int // 0 if it is not known
 
-	once *oneTimeLogin
+	bootstrap *bootstrapLogin // nil if there is an apiKey
 }
 
-// oneTimeLogin is what the management key is made with.
-type oneTimeLogin struct {
+// bootstrapLogin is a user's login, with which Bootstrap creates the management key.
+type bootstrapLogin struct {
 	username, password  string
 	tenantName, mfaCode string
-	roleID              int
+	roleID              int // of the management key
 }
 
-// parseRoot reads the root credential. Both kinds at once are refused: which of the two was meant cannot be
-// known, and the login would silently stay unused.
+// parseRoot reads the root credential. It rejects a config with both kinds: the intended one cannot be
+// determined, and the login would stay unused without a message.
 func parseRoot(fields *framework.FieldData) (rootCredential, error) {
 	var root rootCredential
-	once := &oneTimeLogin{}
+	login := &bootstrapLogin{}
 	for name, target := range map[string]*string{
-		fieldAPIKey: &root.apiKey, fieldUsername: &once.username, fieldPassword: &once.password,
-		fieldTenantName: &once.tenantName, fieldMFACode: &once.mfaCode,
+		fieldAPIKey: &root.apiKey, fieldUsername: &login.username, fieldPassword: &login.password,
+		fieldTenantName: &login.tenantName, fieldMFACode: &login.mfaCode,
 	} {
 		var err error
 		if *target, err = provider.StringField(fields, name); err != nil {
@@ -140,20 +140,21 @@ func parseRoot(fields *framework.FieldData) (rootCredential, error) {
 	if root.apiKeyID, err = idField(fields, fieldAPIKeyID); err != nil {
 		return root, err
 	}
-	if once.roleID, err = idField(fields, fieldBootstrapRoleID); err != nil {
+	if login.roleID, err = idField(fields, fieldBootstrapRoleID); err != nil {
 		return root, err
 	}
-	if root.apiKey == "" && *once == (oneTimeLogin{}) {
+	if root.apiKey == "" && *login == (bootstrapLogin{}) {
 		return root, provider.InvalidField(fieldAPIKey,
-			"must not be empty, unless %s, %s and %s are given to make a key with", fieldUsername, fieldPassword, fieldBootstrapRoleID)
+			"must not be empty, unless %s, %s and %s are set to create a key", fieldUsername, fieldPassword, fieldBootstrapRoleID)
 	}
 	if root.apiKey == "" {
-		root.once = once
-		return root, once.check()
+		root.bootstrap = login
+		return root, login.check()
 	}
-	if given := once.firstField(); given != "" {
-		return root, provider.InvalidField(given,
-			"is of a login that makes an %[1]s, and there is an %[1]s already; to have a new one made, give an empty %[1]s with it", fieldAPIKey)
+	if name := login.firstField(); name != "" {
+		return root, provider.InvalidField(name,
+			"belongs to a login that creates an %[1]s, but the config already has an %[1]s; to create a new one, set %[1]s to an empty string in the same write",
+			fieldAPIKey)
 	}
 	if !httpclient.ValidToken(root.apiKey) {
 		return root, provider.InvalidField(fieldAPIKey, "must be printable ASCII without spaces or line breaks")
@@ -161,21 +162,21 @@ func parseRoot(fields *framework.FieldData) (rootCredential, error) {
 	return root, nil
 }
 
-// check tells what is missing of a login.
-func (l *oneTimeLogin) check() error {
+// check returns an error that names the first required field that is missing.
+func (l *bootstrapLogin) check() error {
 	switch {
 	case l.username == "":
-		return provider.InvalidField(fieldUsername, "must not be empty where there is no %s", fieldAPIKey)
+		return provider.InvalidField(fieldUsername, "must not be empty if there is no %s", fieldAPIKey)
 	case l.password == "":
-		return provider.InvalidField(fieldPassword, "must not be empty where there is a %s", fieldUsername)
+		return provider.InvalidField(fieldPassword, "must not be empty if there is a %s", fieldUsername)
 	case l.roleID == 0:
-		return provider.InvalidField(fieldBootstrapRoleID, "must be the ID of the role that the management key shall have")
+		return provider.InvalidField(fieldBootstrapRoleID, "must be the ID of the administrator role of the new management key")
 	}
 	return nil
 }
 
-// firstField names a field of the login that is given, or returns "".
-func (l *oneTimeLogin) firstField() string {
+// firstField returns the name of the first field that is set, or "" if none is.
+func (l *bootstrapLogin) firstField() string {
 	switch {
 	case l.username != "":
 		return fieldUsername
@@ -191,15 +192,22 @@ func (l *oneTimeLogin) firstField() string {
 	return ""
 }
 
-// keySettings is what a role says about its keys.
+// keySettings are the settings of a role for its leased keys.
 type keySettings struct {
-	roleID      int // 0 when the name is to be looked up
+	roleID      int // 0 if roleName is set instead
 	roleName    string
 	description string
 	locale      string
 	timeZone    string
 }
 
+// ValidateRole checks the fields of a role.
+func (vendor) ValidateRole(role *framework.FieldData) error {
+	_, err := parseRole(role)
+	return err
+}
+
+// parseRole reads and checks the fields of a role.
 func parseRole(role *framework.FieldData) (keySettings, error) {
 	var settings keySettings
 	for name, target := range map[string]*string{
@@ -223,9 +231,9 @@ func parseRole(role *framework.FieldData) (keySettings, error) {
 	}
 	switch {
 	case settings.roleID == 0 && settings.roleName == "":
-		return settings, provider.InvalidField(fieldRoleID, "must be given, or %s", fieldRoleName)
+		return settings, provider.InvalidField(fieldRoleID, "must be set, or else %s", fieldRoleName)
 	case settings.roleID != 0 && settings.roleName != "":
-		return settings, provider.InvalidField(fieldRoleName, "cannot be given together with %s", fieldRoleID)
+		return settings, provider.InvalidField(fieldRoleName, "cannot be set together with %s", fieldRoleID)
 	case !slices.Contains(locales, settings.locale):
 		return settings, provider.InvalidField(fieldLocale, "must be one of %q", locales)
 	case !httpclient.ValidToken(settings.timeZone):
@@ -234,18 +242,18 @@ func parseRole(role *framework.FieldData) (keySettings, error) {
 	return settings, nil
 }
 
-// describe joins the role's description and the engine's.
-func (s keySettings) describe(engines string) string {
+// keyDescription joins the role's description and the engine's.
+func (s keySettings) keyDescription(engineDescription string) string {
 	if s.description == "" {
-		return engines
+		return engineDescription
 	}
-	return s.description + " (" + engines + ")"
+	return s.description + " (" + engineDescription + ")"
 }
 
-// maxID is the largest ID, a positive 32-bit integer.
+// maxID is the largest ID. IDs are positive 32-bit integers.
 const maxID = 1<<31 - 1
 
-// idField reads a field that holds an ID, or 0 when it is absent.
+// idField returns a field that holds an ID, or 0 if the field is absent.
 func idField(fields *framework.FieldData, name string) (int, error) {
 	if fields == nil {
 		return 0, nil
@@ -256,7 +264,7 @@ func idField(fields *framework.FieldData, name string) (int, error) {
 	}
 	id, _ := value.(int)
 	if present && (id < 1 || id > maxID) {
-		return 0, provider.InvalidField(name, "must be a whole number from 1")
+		return 0, provider.InvalidField(name, "must be a whole number from 1 to %d", maxID)
 	}
 	return id, nil
 }
