@@ -229,7 +229,7 @@ func TestCheck_ExternalUserHasAWarning(t *testing.T) {
 	result, err := d.open().Check(t.Context())
 	require.NoError(t, err)
 	require.Len(t, result.Warnings, 1)
-	assert.Contains(t, result.Warnings[0], "not a local one")
+	assert.Contains(t, result.Warnings[0], "not a local user")
 }
 
 func TestCheck_ToleratesWhatOldReleasesLack(t *testing.T) {

@@ -93,7 +93,7 @@ func TestRevokeMarker_AnotherRefusal_IsAnError(t *testing.T) {
 		issue(t, c, "va-1")
 		d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400, Times: 1})
 		failure := requireClass(t, provider.ClassInvalid, c.RevokeMarker(t.Context(), "va-1"))
-		assert.Contains(t, failure.Remedy, "could not be found out")
+		assert.Contains(t, failure.Remedy, "could not determine")
 	})
 }
 

@@ -328,7 +328,7 @@ func TestRotateRoot_LoginEndedMeanwhile_IsAmbiguous(t *testing.T) {
 			d := newDevice(t)
 			prepare(d)
 			_, err := rotate(t, d, d.open())
-			assert.Contains(t, requireClass(t, provider.ClassAmbiguous, err).Message, "ended our login")
+			assert.Contains(t, requireClass(t, provider.ClassAmbiguous, err).Message, "ended the engine's login")
 			assert.Equal(t, 1, d.changes())
 			assert.Equal(t, 1, d.Requested("password"), "a login with a wrong password could lock the account")
 		})

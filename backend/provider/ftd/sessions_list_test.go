@@ -54,7 +54,7 @@ func TestIssue_FullDevice_IsRefusedAndNobodyIsEvicted(t *testing.T) {
 				_, err := c.Issue(t.Context(), holding(room))
 				failure := requireClass(t, provider.ClassCapacity, err)
 				assert.Contains(t, failure.Message, "5 sessions")
-				for _, remedy := range []string{"log somebody off", "max_credentials in config/edge", "sharing=shared"} {
+				for _, remedy := range []string{"log a user out", "max_credentials in config/edge", "sharing=shared"} {
 					assert.Contains(t, failure.Remedy, remedy)
 				}
 				assert.Equal(t, room, d.Requested("custom_token"), "nothing was asked for")
