@@ -101,7 +101,7 @@ func (c *connection) checkCapacity(ctx context.Context, activeCount int) ([]acti
 	}
 }
 
-// detectListing finds out whether the device lists custom tokens. It compares the sessions before and after the issue
+// detectListing determines whether the device lists custom tokens. It compares the sessions before and after the issue
 // of a token, and runs until it has a result. access is the token of the login that issued the token with this
 // marker. If the device's list cannot be read, the result stays unknown. The caller holds the guard.
 func (c *connection) detectListing(ctx context.Context, access, marker string, before []activeSession) {
