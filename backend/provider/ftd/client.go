@@ -2,16 +2,14 @@ package ftd
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
+// Names of the operations, as they appear in errors.
 const (
 	opLogin         = "ftd: password"
 	opRefresh       = "ftd: refresh_token"
@@ -24,181 +22,116 @@ const (
 	opVersions      = "ftd: versions"
 )
 
-// busyRetry is how long Cisco's client waits when the configuration database is locked.
-const busyRetry = 10 * time.Second
-
-// defaultAccessLife and defaultRefreshLife are the documented lives of a login's two tokens, for an answer
-// that does not state them.
-const (
-	defaultAccessLife  = 1800 * time.Second
-	defaultRefreshLife = 2400 * time.Second
-)
-
-// latestVersion is the alias of the newest API version.
-const latestVersion = "latest"
-
-// client speaks the on-box API, one method a call. It knows no session.
+// client makes calls to the on-box API, one method per call. It is stateless: the caller passes the access token.
 type client struct {
 	http     *httpclient.Client
-	config   string
+	config   string // name of the config, for remedies
 	version  string
 	username string
 	password string
 }
 
-// base is the URL path below which all versioned resources lie.
+// base returns the URL path that precedes all versioned resources.
 func (c *client) base() string { return "/api/fdm/" + c.version }
 
-// granted is the answer to a grant that made or renewed a token.
-type granted struct {
+// authorization returns the header that presents an access token.
+func authorization(access string) http.Header {
+	return http.Header{"Authorization": {tokenType + " " + access}}
+}
+
+// tokenGrant is the answer to a grant that issued or refreshed a token.
+type tokenGrant struct {
 	tokenAnswer
 	sentAt   time.Time
 	response *httpclient.Response
 }
 
-// end is when a token of that life ends, on this machine's clock and never late. The device's tokens count
-// whole seconds from the beginning of the second in which they are made, hence the second less. A life above
-// the documented maximum is none that a device gives, and may be more than a time.Duration holds.
-func (g *granted) end(seconds int64) time.Time {
+// expiry returns the time at which a token with this lifetime ends, on this machine's clock and never late. The device
+// counts whole seconds from the beginning of the second in which it issues a token, so expiry subtracts one second.
+// A lifetime above the documented maximum is limited to it, since it may be longer than a time.Duration can be.
+func (g *tokenGrant) expiry(seconds int64) time.Time {
 	seconds = max(0, min(seconds, int64(maxLifetime/time.Second)))
 	return g.sentAt.Add(time.Duration(seconds)*time.Second - time.Second)
 }
 
-// login asks for a session with user name and password. It takes one of the device's few sessions, so it is
-// never sent twice.
+// login opens a session with user name and password. The request is sent only once, because each login uses one of
+// the device's few sessions.
 func (c *client) login(ctx context.Context) (*session, error) {
-	answer, err := c.grant(ctx, opLogin, passwordGrant{grantPassword, c.username, c.password}, c.password)
+	grant, err := c.grant(ctx, opLogin, passwordGrant{grantPassword, c.username, c.password}, c.password)
 	if err != nil {
 		return nil, err
 	}
-	return newSession(answer), nil
+	return newSession(grant), nil
 }
 
-// refresh exchanges a refresh token for a new pair of the same session. Whether a refresh token may be used
-// twice is not documented, so it is sent once.
+// refresh exchanges a refresh token for a new pair of tokens of the same session. The request is sent only once,
+// because it is not documented whether a refresh token may be used twice.
 func (c *client) refresh(ctx context.Context, refreshToken string) (*session, error) {
-	answer, err := c.grant(ctx, opRefresh, refreshGrant{grantRefresh, refreshToken}, c.password, refreshToken)
+	grant, err := c.grant(ctx, opRefresh, refreshGrant{grantRefresh, refreshToken}, c.password, refreshToken)
 	if err != nil {
 		return nil, err
 	}
-	return newSession(answer), nil
+	return newSession(grant), nil
 }
 
-// customToken makes the token that is leased.
-func (c *client) customToken(ctx context.Context, access, subject string, life time.Duration) (*granted, error) {
+// customToken issues the token that is leased.
+func (c *client) customToken(ctx context.Context, access, subject string, lifetime time.Duration) (*tokenGrant, error) {
 	return c.grant(ctx, opIssue, customGrant{
 		GrantType: grantCustom, AccessToken: access,
-		DesiredExpiresIn: int64(life / time.Second), DesiredSubject: subject,
+		DesiredExpiresIn: int64(lifetime / time.Second), DesiredSubject: subject,
 	}, c.password, access)
 }
 
-// grant sends one of the grants that answer with tokens.
-func (c *client) grant(ctx context.Context, op string, body any, secrets ...string) (*granted, error) {
+// grant sends one of the grants whose answer contains tokens.
+func (c *client) grant(ctx context.Context, op string, body any, secrets ...string) (*tokenGrant, error) {
 	response, err := c.token(ctx, op, body, false, secrets...)
 	if err != nil {
 		return nil, err
 	}
-	answer := &granted{sentAt: response.SentAt, response: response}
-	if err := response.Decode(&answer.tokenAnswer); err != nil {
+	grant := &tokenGrant{sentAt: response.SentAt, response: response}
+	if err := response.Decode(&grant.tokenAnswer); err != nil {
 		return nil, err
 	}
-	if answer.AccessToken == "" {
-		return nil, response.UnexpectedResponse("the answer holds no access_token")
+	if grant.AccessToken == "" {
+		return nil, response.UnexpectedResponse("the answer contains no access_token")
 	}
-	if !httpclient.ValidToken(answer.AccessToken) || !httpclient.ValidToken(answer.TokenType) {
-		return nil, response.UnexpectedResponse("the answer holds an access_token that cannot be sent in a header")
+	if !httpclient.ValidToken(grant.AccessToken) || !httpclient.ValidToken(grant.TokenType) {
+		return nil, response.UnexpectedResponse("the answer contains an access_token that cannot be sent in a header")
 	}
-	if answer.TokenType == "" {
-		answer.TokenType = tokenType
+	if grant.TokenType == "" {
+		grant.TokenType = tokenType
 	}
-	return answer, nil
+	return grant, nil
 }
 
-// revokeToken ends the token, by the authority of access.
-func (c *client) revokeToken(ctx context.Context, access, token string) error {
-	response, err := c.token(ctx, opRevoke, revokeGrant{
-		GrantType: grantRevoke, AccessToken: access, TokenToRevoke: token,
-	}, true, c.password, access, token)
-	if err != nil {
-		return err
-	}
-	return confirmed(response)
-}
-
-// errUnconfirmed is the cause of an answer to a revocation that promises success and does not say so.
-var errUnconfirmed = errors.New("the revocation is not confirmed")
-
-// confirmed reads the documented answer to a revocation, {"message":"OK","status_code":200}. What answers 200
-// to everything, such as a proxy's login page, has revoked nothing.
-func confirmed(response *httpclient.Response) error {
-	var answer struct {
-		Message string `json:"message"`
-		Status  int    `json:"status_code"`
-	}
-	if response.Decode(&answer) == nil && (answer.Message == "OK" || answer.Status == http.StatusOK) {
-		return nil
-	}
-	failure := response.UnexpectedResponse("the device's answer does not say that the token was revoked")
-	failure.Err = errUnconfirmed
-	return failure
-}
-
-// unsettled reports whether a revocation was refused or not confirmed: whether the token works tells more.
-func unsettled(err error) bool { return refused(err) || errors.Is(err, errUnconfirmed) }
-
-// revokeSubject ends the custom token of the subject, by the authority of access. For a refusal it also
-// returns what the device said, with the subject's name taken out, so that two refusals can be compared.
-func (c *client) revokeSubject(ctx context.Context, access, subject string) (said refusalText, err error) {
-	response, err := c.token(ctx, opRevokeSubject, revokeGrant{
-		GrantType: grantRevoke, AccessToken: access, SubjectToRevoke: subject,
-	}, true, c.password, access)
-	if err == nil {
-		return said, confirmed(response)
-	}
-	if response != nil {
-		text := errorText(response.Body)
-		if text == "" {
-			text = string(response.Body)
-		}
-		said = refusalText{status: response.Status, text: strings.ReplaceAll(text, subject, "<subject>")}
-	}
-	return said, err
-}
-
-// refusalText is what the device said when it refused something.
-type refusalText struct {
-	status int
-	text   string
-}
-
-// token sends a body to the token endpoint. The vendor's examples send no Authorization header there: the
-// credential travels in the body. For an answer that is not a 2xx it returns both the answer and the error.
-func (c *client) token(ctx context.Context, op string, body any, repeatable bool, secrets ...string) (*httpclient.Response, error) {
+// token sends a body to the token endpoint. The vendor's examples send no Authorization header there: the body
+// contains the credential. For an answer whose status is not 2xx, it returns both the answer and the error.
+func (c *client) token(ctx context.Context, op string, body any, idempotent bool, secrets ...string) (*httpclient.Response, error) {
 	response, err := c.http.Do(ctx, httpclient.Request{
 		Op:         op,
 		Method:     http.MethodPost,
 		Path:       c.base() + "/fdm/token",
 		JSON:       body,
-		Idempotent: repeatable,
+		Idempotent: idempotent,
 		Secrets:    secrets,
 	})
 	if err != nil {
 		return nil, err
 	}
 	if !response.OK() {
-		failure := c.refusal(response)
+		failure := c.statusError(response)
 		if response.Status == http.StatusUnauthorized && c.version != latestVersion {
-			// Documented: a version that the device does not know is answered with 401, not 404.
-			failure.Remedy = "the device may not know API version " + c.version + ": set api_version=latest in config/" +
-				c.config + ", or one that the device lists at /api/versions"
+			// Documented: the device answers an API version that it does not know with 401, not with 404.
+			failure.Remedy = "the device may not know API version " + c.version + ": set api_version in config/" +
+				c.config + " to latest, or to a version that the device lists at /api/versions"
 		}
 		return response, failure
 	}
 	return response, nil
 }
 
-// users reads the users, or those of one name: the cheapest authenticated call, which tells whether a token
-// works, too.
+// users reads one user, or the users with this name. It is the cheapest call that needs a token, so it also shows
+// whether a token works.
 func (c *client) users(ctx context.Context, access, name string) (*usersAnswer, error) {
 	query := url.Values{"limit": {"1"}}
 	if name != "" {
@@ -211,13 +144,13 @@ func (c *client) users(ctx context.Context, access, name string) (*usersAnswer, 
 	return &answer, nil
 }
 
-// listUsers reads a page of the users into answer: GET /object/users.
+// listUsers reads one page of the users into answer: GET /object/users.
 func (c *client) listUsers(ctx context.Context, access string, query url.Values, answer any) error {
 	response, err := c.http.Do(ctx, httpclient.Request{
 		Op:         opUsers,
 		Path:       c.base() + "/object/users",
 		Query:      query,
-		Header:     http.Header{"Authorization": {tokenType + " " + access}},
+		Header:     authorization(access),
 		Idempotent: true,
 		Secrets:    []string{c.password, access},
 	})
@@ -225,15 +158,15 @@ func (c *client) listUsers(ctx context.Context, access string, query url.Values,
 		return err
 	}
 	if !response.OK() {
-		return c.refusal(response)
+		return c.statusError(response)
 	}
 	return response.Decode(answer)
 }
 
-// works reports whether the device accepts the token. 401 is documented for one that has ended and 408 seen
-// by a Cisco client; 403 is the answer to somebody who is known. Mind that 401 is also the answer to an API
-// version that the device does not know: a false means something only once another token has worked.
-func (c *client) works(ctx context.Context, access string) (bool, error) {
+// accepts reports whether the device accepts the token. For a token that has ended, 401 is documented, and a Cisco
+// client has observed 408. The answer 403 means that the device knows the user. The device also answers 401 to an API
+// version that it does not know, so false proves only with another token that works that this token has ended.
+func (c *client) accepts(ctx context.Context, access string) (bool, error) {
 	_, err := c.users(ctx, access, "")
 	switch httpclient.StatusOf(err) {
 	case http.StatusUnauthorized, http.StatusRequestTimeout:
@@ -244,8 +177,8 @@ func (c *client) works(ctx context.Context, access string) (bool, error) {
 	return err == nil, err
 }
 
-// versions reads the API versions that the device supports. It needs no authentication. Nil without an error
-// means a release that does not have the call.
+// versions reads the API versions that the device supports. The call needs no authentication. Nil without an error
+// means that the device's release does not have the call.
 func (c *client) versions(ctx context.Context) ([]string, error) {
 	response, err := c.http.Do(ctx, httpclient.Request{Op: opVersions, Path: "/api/versions", Idempotent: true})
 	if err != nil {
@@ -255,46 +188,11 @@ func (c *client) versions(ctx context.Context) ([]string, error) {
 	case response.Status == http.StatusUnauthorized, response.Status == http.StatusNotFound:
 		return nil, nil
 	case !response.OK():
-		return nil, c.refusal(response)
+		return nil, c.statusError(response)
 	}
 	var answer versionsAnswer
 	if err := response.Decode(&answer); err != nil {
 		return nil, err
 	}
 	return answer.SupportedVersions, nil
-}
-
-// refusal turns an answer that is not a 2xx into an error.
-func (c *client) refusal(response *httpclient.Response) *provider.Error {
-	failure := response.StatusError(errorText(response.Body))
-	switch response.Status {
-	case http.StatusRequestTimeout:
-		// Not the usual meaning: a Cisco client names it "token expiration" and treats it like 401.
-		failure.Class = provider.ClassUnauthenticated
-	case http.StatusNotFound, http.StatusGone:
-		// All paths are fixed, so this is not a device. ClassNotFound would say that a credential has ended.
-		failure.Class = provider.ClassInvalid
-		failure.Remedy = "check that the address in config/" + c.config + " is a device that is managed on the box (FDM)"
-	case http.StatusForbidden:
-		failure.Remedy = "finish the device's setup wizard, or give the user in config/" + c.config + " a role that may do this"
-	case http.StatusLocked:
-		failure.Message = "the device's configuration database is locked"
-		if failure.RetryAfter == 0 {
-			failure.RetryAfter = busyRetry
-		}
-	case http.StatusServiceUnavailable:
-		failure.Message = "the device is starting, or its management is not ready yet"
-	}
-	return failure
-}
-
-// refused reports whether the device answered that it will not do this: with the next token perhaps, but
-// not with this one. Such an answer proves that nothing was made or revoked.
-func refused(err error) bool {
-	switch httpclient.StatusOf(err) {
-	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound,
-		http.StatusRequestTimeout, http.StatusUnprocessableEntity:
-		return true
-	}
-	return false
 }

@@ -5,13 +5,11 @@ import (
 	"net/http"
 	"testing"
 
-	twin "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/ftd"
+	ftdemulator "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/ftd"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/ftd"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
-
-func TestMain(m *testing.M) { providertest.Main(m) }
 
 func TestConformance(t *testing.T) { suite().Run(t) }
 
@@ -26,7 +24,7 @@ func suite() providertest.Suite {
 	names.Switches["custom_token_session_name"] = "subject"
 	return providertest.Suite{
 		New:         ftd.New,
-		Twin:        twin.New(),
+		Twin:        ftdemulator.New(),
 		Create:      "custom_token",
 		Login:       "password",
 		Required:    []string{"username", "password"},
@@ -62,7 +60,7 @@ func suite() providertest.Suite {
 	}
 }
 
-// use reads the users, as an application would read anything.
+// use reads the networks with the credential, as an application would.
 func use(ctx context.Context, client *http.Client, credential *provider.Credential) (bool, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, credential.Address+"/object/networks", nil)
 	if err != nil {

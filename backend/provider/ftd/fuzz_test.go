@@ -46,7 +46,7 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
-// FuzzStoredSession opens connections over stores that hold anything.
+// FuzzStoredSession opens connections whose session store contains arbitrary bytes.
 func FuzzStoredSession(f *testing.F) {
 	f.Add([]byte("garbage"), true)
 	f.Add([]byte(`{"v":1,"address":"§","username":"admin","access_token":"x","access_expires_at":"2026-01-02T03:34:05Z"}`), true)
@@ -58,7 +58,7 @@ func FuzzStoredSession(f *testing.F) {
 		d.sessions.Put(bytes.ReplaceAll(stored, []byte("§"), []byte(d.Address())))
 		c := d.open()
 		if !issues {
-			require.NoError(t, c.Logout(t.Context()), "what cannot be used needs no end")
+			require.NoError(t, c.Logout(t.Context()), "an unusable login needs no logout")
 			return
 		}
 		issue(t, c, "va-1")
@@ -66,7 +66,7 @@ func FuzzStoredSession(f *testing.F) {
 	})
 }
 
-// FuzzHandle renews and revokes by any handle.
+// FuzzHandle renews and revokes with arbitrary handles.
 func FuzzHandle(f *testing.F) {
 	for _, handle := range []string{
 		"", "{}", `{"v":1}`, `{"v":1,"token":"x","subject":"va-1","expires_at":"2026-01-02T04:04:05Z"}`,
@@ -81,17 +81,16 @@ func FuzzHandle(f *testing.F) {
 		d.sessions.Put(nil)
 		c := d.open()
 		_, err := c.Renew(t.Context(), handle, time.Hour)
-		require.Error(t, err, "nobody made this token")
+		require.Error(t, err, "this token was never issued")
 		for _, err := range []error{err, c.Revoke(t.Context(), handle)} {
 			if failure, ok := errors.AsType[*provider.Error](err); err != nil && (!ok || failure.Class == provider.ClassUnauthenticated) {
-				t.Errorf("a handle says nothing about the root credential: %v", err)
+				t.Errorf("a handle must not make the engine reject the root credential: %v", err)
 			}
 		}
 	})
 }
 
-// FuzzRotateRoot replaces what the device says about the user, and what it answers to the change. A § stands for
-// both passwords.
+// FuzzRotateRoot replaces the device's list of users and its answer to the change. A § stands for both passwords.
 func FuzzRotateRoot(f *testing.F) {
 	const user = `{"name":"admin","type":"user","id":"x","version":"1","password":"§"}`
 	for _, listed := range []string{

@@ -9,30 +9,47 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// Issue makes a custom token, if the device has room for it.
+// handleVersion is the version of the layout of [handle].
+const handleVersion = 1
+
+// handle holds what renewing and revoking a custom token need.
+type handle struct {
+	Version   int       `json:"v"`
+	Token     string    `json:"token"`
+	Subject   string    `json:"subject"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// parseHandle reads a stored handle.
+func parseHandle(content json.RawMessage) (handle, error) {
+	return provider.ParseHandle("ftd", content, handleVersion, func(h handle) bool { return h.Token != "" })
+}
+
+// Issue implements [provider.Connection]. It issues a custom token unless the device would end another session
+// for it; then the error is ClassCapacity.
 func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (*provider.Credential, error) {
 	if request.Lifetime < time.Second || request.Lifetime > maxLifetime {
 		return nil, &provider.Error{
 			Class: provider.ClassInvalid, Op: opIssue, Field: "max_ttl",
-			Message: fmt.Sprintf("a custom token lives between 1s and %s", maxLifetime),
+			Message: fmt.Sprintf("the lifetime of a custom token must be between 1s and %s", maxLifetime),
 		}
 	}
-	leave, err := c.room.acquire(ctx)
+	release, err := c.guard.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer release()
 	before, err := c.checkCapacity(ctx, request.ActiveCount)
 	if err != nil {
 		return nil, err
 	}
-	// A second more than asked for, because a second is taken off the answer; see granted.end.
-	life := min(request.Lifetime+time.Second, maxLifetime)
-	var made *granted
-	var authority string
-	refusal, err := c.manage(ctx, func(access string) (err error) {
-		authority = access
-		made, err = c.api.customToken(ctx, access, request.Marker, life)
+	// One second more than requested, because tokenGrant.expiry subtracts one second.
+	lifetime := min(request.Lifetime+time.Second, maxLifetime)
+	var issued *tokenGrant
+	var loginToken string
+	refusal, err := c.withLogin(ctx, func(access string) (err error) {
+		loginToken = access
+		issued, err = c.api.customToken(ctx, access, request.Marker, lifetime)
 		return err
 	})
 	if err == nil {
@@ -41,33 +58,38 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 	if err != nil {
 		return nil, err
 	}
-	c.detectListing(ctx, authority, request.Marker, before)
-	end := made.end(made.ExpiresIn)
-	if !end.After(made.sentAt) {
-		return nil, c.revokeUnusable(ctx, authority, made)
+	c.detectListing(ctx, loginToken, request.Marker, before)
+	expiresAt := issued.expiry(issued.ExpiresIn)
+	if !expiresAt.After(issued.sentAt) {
+		return nil, c.revokeUnusable(ctx, loginToken, issued)
 	}
-	content, err := json.Marshal(handle{handleVersion, made.AccessToken, request.Marker, end})
+	return c.credential(issued, request.Marker, expiresAt)
+}
+
+// credential returns an issued token in the form that the engine leases. It leaves out a refresh token, which the
+// driver does not request: with a refresh token, an application could extend its access beyond the lease.
+func (c *connection) credential(issued *tokenGrant, subject string, expiresAt time.Time) (*provider.Credential, error) {
+	content, err := json.Marshal(handle{handleVersion, issued.AccessToken, subject, expiresAt})
 	if err != nil {
 		return nil, &provider.Error{Class: provider.ClassAmbiguous, Op: opIssue, Message: "the handle cannot be written as JSON", Err: err}
 	}
-	// A refresh token was not asked for. Should there be one, it stays here: with it the application could
-	// live on beyond its lease.
 	return &provider.Credential{
-		Token:     made.AccessToken,
-		TokenType: made.TokenType,
+		Token:     issued.AccessToken,
+		TokenType: issued.TokenType,
 		Address:   c.api.http.BaseURL() + c.api.base(),
-		Data:      map[string]any{"subject": request.Marker},
+		Data:      map[string]any{"subject": subject},
 		Handle:    content,
-		ExpiresAt: end,
+		ExpiresAt: expiresAt,
 	}, nil
 }
 
-// revokeUnusable revokes a token of which the device did not say how long it lives: no lease can be made of it.
-func (c *connection) revokeUnusable(ctx context.Context, access string, made *granted) error {
-	failure := made.response.UnexpectedResponse("the answer does not say how long the token lives")
-	if c.api.revokeToken(ctx, access, made.AccessToken) == nil {
+// revokeUnusable revokes a token that the device returned without a lifetime, since a lease needs one. It returns
+// the error of the issue: ClassInvalid if the token was revoked, otherwise ClassAmbiguous.
+func (c *connection) revokeUnusable(ctx context.Context, access string, issued *tokenGrant) error {
+	failure := issued.response.UnexpectedResponse("the answer does not say how long the token lives")
+	if c.api.revokeToken(ctx, access, issued.AccessToken) == nil {
 		failure.Class = provider.ClassInvalid
-		failure.Message += ", so it was revoked again"
+		failure.Message += ", so the engine has revoked it"
 	}
 	return failure
 }

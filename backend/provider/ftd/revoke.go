@@ -6,45 +6,49 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
+	"strings"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// Revoke ends a custom token. What the device answers when the token is gone already is not documented, so
-// a refusal is checked by using the token, and so is an answer that does not say that it was revoked.
+// Revoke implements [provider.Revoker]. The device's answer to the revocation of a token that has already ended is not
+// documented. So after a refusal, and after an answer that does not confirm the revocation, Revoke checks whether the
+// token still works.
 func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error {
 	leased, err := parseHandle(content)
 	if err != nil {
 		return err
 	}
-	refusal, err := c.manage(ctx, func(access string) error { return c.api.revokeToken(ctx, access, leased.Token) })
+	refusal, err := c.withLogin(ctx, func(access string) error { return c.api.revokeToken(ctx, access, leased.Token) })
 	if errors.Is(err, errUnconfirmed) {
 		refusal, err = err, nil
 	}
 	if err != nil || refusal == nil {
 		return err
 	}
-	if alive, err := c.api.works(ctx, leased.Token); err != nil || !alive {
+	if accepted, err := c.api.accepts(ctx, leased.Token); err != nil || !accepted {
 		return err
 	}
 	if leased.Subject != "" {
-		// A refusal of this too shows in whether the token works.
+		// The result of this call is ignored unless it is an error: the token itself shows whether it was revoked.
 		if _, _, err := c.revokeSubject(ctx, leased.Subject); err != nil && !errors.Is(err, errUnconfirmed) {
 			return err
 		}
-		if alive, err := c.api.works(ctx, leased.Token); err != nil || !alive {
+		if accepted, err := c.api.accepts(ctx, leased.Token); err != nil || !accepted {
 			return err
 		}
 	}
-	return withRemedy(refusal, "the token still works; end it at the device, or wait for its expiry")
+	return withRemedy(refusal, "the token still works; end it at the device, or wait until it expires")
 }
 
-// RevokeMarker ends the custom token whose desired_subject is the marker. There is no call that lists custom
-// tokens, and what the device answers to a subject that nobody has is not documented. So after a refusal it
-// is asked to revoke a subject that cannot exist: when it says the same about both, the first does not exist
-// either. Anything else is an error.
+// RevokeMarker implements [provider.MarkerRevoker]. It revokes the custom token whose desired_subject is the marker. No
+// call lists custom tokens, and the device's answer to an unknown subject is not documented. So after a refusal,
+// RevokeMarker also revokes a subject that no token has. If the device gives both subjects the same refusal, no token
+// with the marker exists. Any other answer is an error.
 func (c *connection) RevokeMarker(ctx context.Context, marker string) error {
-	said, refusal, err := c.revokeSubject(ctx, marker)
+	text, refusal, err := c.revokeSubject(ctx, marker)
 	if err != nil || refusal == nil {
 		return err
 	}
@@ -52,39 +56,83 @@ func (c *connection) RevokeMarker(ctx context.Context, marker string) error {
 	if err != nil {
 		return err
 	}
-	control, controlRefusal, err := c.revokeSubject(ctx, absent)
+	absentText, absentRefusal, err := c.revokeSubject(ctx, absent)
 	if err != nil {
 		return err
 	}
-	if controlRefusal != nil && control == said {
+	if absentRefusal != nil && absentText == text {
 		return nil
 	}
-	return withRemedy(refusal, "whether a token with this subject exists could not be found out")
+	return withRemedy(refusal, "the engine could not determine whether a token with this subject exists")
 }
 
-// revokeSubject asks for one revocation by subject. For a refusal it also returns what the device said.
-func (c *connection) revokeSubject(ctx context.Context, subject string) (said refusalText, refusal, err error) {
-	refusal, err = c.manage(ctx, func(access string) (err error) {
-		said, err = c.api.revokeSubject(ctx, access, subject)
+// revokeSubject revokes by subject, once. For a refusal it also returns the device's text.
+func (c *connection) revokeSubject(ctx context.Context, subject string) (text refusalText, refusal, err error) {
+	refusal, err = c.withLogin(ctx, func(access string) (err error) {
+		text, err = c.api.revokeSubject(ctx, access, subject)
 		return err
 	})
-	return said, refusal, err
+	return text, refusal, err
 }
 
-// absentSubject returns a subject of the given length, or a longer one, that nobody has ever used. The length
-// is the same so that no limit on it can make a difference.
+// absentSubject returns a random subject that no token has. It has the given length or is longer. The length is that
+// of the marker, so that a length limit of the device affects both subjects equally.
 func (c *connection) absentSubject(length int) (string, error) {
-	const enough = 16 // bytes: nobody meets such a name by chance
-	content := make([]byte, max(enough, (length+1)/2))
+	const minBytes = 16 // makes a collision practically impossible
+	content := make([]byte, max(minBytes, (length+1)/2))
 	if _, err := io.ReadFull(c.random, content); err != nil {
-		return "", &provider.Error{Op: opRevokeSubject, Message: "no random bytes", Err: err}
+		return "", &provider.Error{Op: opRevokeSubject, Message: "the random source returned no bytes", Err: err}
 	}
-	return hex.EncodeToString(content)[:max(2*enough, length)], nil
+	return hex.EncodeToString(content)[:max(2*minBytes, length)], nil
 }
 
-func withRemedy(err error, remedy string) error {
-	if failure, ok := errors.AsType[*provider.Error](err); ok {
-		failure.Remedy = remedy
+// revokeToken revokes a token. access is the token of the login that authorizes it.
+func (c *client) revokeToken(ctx context.Context, access, token string) error {
+	response, err := c.token(ctx, opRevoke, revokeGrant{
+		GrantType: grantRevoke, AccessToken: access, TokenToRevoke: token,
+	}, true, c.password, access, token)
+	if err != nil {
+		return err
 	}
-	return err
+	return confirmRevocation(response)
+}
+
+// confirmRevocation returns nil for the documented answer to a revocation, {"message":"OK","status_code":200}. A server
+// that answers 200 to every request, such as the login page of a proxy, has revoked nothing.
+func confirmRevocation(response *httpclient.Response) error {
+	var answer struct {
+		Message string `json:"message"`
+		Status  int    `json:"status_code"`
+	}
+	if response.Decode(&answer) == nil && (answer.Message == "OK" || answer.Status == http.StatusOK) {
+		return nil
+	}
+	failure := response.UnexpectedResponse("the device's answer does not confirm that the token was revoked")
+	failure.Err = errUnconfirmed
+	return failure
+}
+
+// refusalText is the device's answer to a request that it refused.
+type refusalText struct {
+	status int
+	text   string
+}
+
+// revokeSubject revokes the custom token with this subject. access is the token of the login that authorizes it. For
+// a refusal it also returns the device's text without the subject, so that two refusals can be compared.
+func (c *client) revokeSubject(ctx context.Context, access, subject string) (refusal refusalText, err error) {
+	response, err := c.token(ctx, opRevokeSubject, revokeGrant{
+		GrantType: grantRevoke, AccessToken: access, SubjectToRevoke: subject,
+	}, true, c.password, access)
+	if err == nil {
+		return refusal, confirmRevocation(response)
+	}
+	if response != nil {
+		text := errorText(response.Body)
+		if text == "" {
+			text = string(response.Body)
+		}
+		refusal = refusalText{status: response.Status, text: strings.ReplaceAll(text, subject, "<subject>")}
+	}
+	return refusal, err
 }

@@ -9,20 +9,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/ftd"
 )
 
-func TestRotateRoot_CostsNoneOfTheDevicesSessions(t *testing.T) {
-	for extent, leased := range map[string]int{"everything": 0, "logins": 1, "own_session": 1} {
-		t.Run(extent, func(t *testing.T) {
+func TestRotateRoot_Success_LeavesNoLogin(t *testing.T) {
+	for ended, leased := range map[string]int{"everything": 0, "logins": 1, "own_session": 1} {
+		t.Run(ended, func(t *testing.T) {
 			d := newDevice(t)
-			d.Set("password_change_ends", extent)
+			d.Set("password_change_ends", ended)
 			c := d.open()
 			issue(t, c, "va-1")
 			_, err := rotate(t, d, c)
@@ -31,16 +29,16 @@ func TestRotateRoot_CostsNoneOfTheDevicesSessions(t *testing.T) {
 			assert.Equal(t, leased, d.Live(emulator.KindLeased))
 			assert.Equal(t, 1, d.Requested("password"))
 			assert.Empty(t, d.sessions.Saved())
-			require.NoError(t, c.Logout(t.Context()), "there is nothing left to end")
+			require.NoError(t, c.Logout(t.Context()), "no login is left to end")
 			assert.Equal(t, 1, d.Requested("password"))
 		})
 	}
 }
 
-func TestRotateRoot_LoginThatSurvives_IsEnded(t *testing.T) {
+func TestRotateRoot_LoginSurvivesChange_IsEnded(t *testing.T) {
 	d := newDevice(t)
 	user := ""
-	d.passBy(nil, func(answer *http.Response) error {
+	d.useProxy(nil, func(answer *http.Response) error {
 		if answer.Request.Method == http.MethodPut {
 			answer.StatusCode, answer.ContentLength, answer.Body = 200, int64(len(user)), io.NopCloser(strings.NewReader(user))
 			answer.Header.Del("Content-Length")
@@ -55,22 +53,22 @@ func TestRotateRoot_LoginThatSurvives_IsEnded(t *testing.T) {
 	assert.Empty(t, d.sessions.Saved())
 }
 
-func TestRotateRoot_LoginThatCannotBeEnded_IsNoReasonToFail(t *testing.T) {
+func TestRotateRoot_LoginCannotBeEnded_Succeeds(t *testing.T) {
 	d := newDevice(t)
 	d.InjectFault(emulator.Fault{Route: readUsers, Skip: 1, Status: 500})
 	rotated, err := rotate(t, d, d.open())
 	require.NoError(t, err)
 	assert.NotNil(t, rotated)
 	assert.Contains(t, d.log.String(), "could not be ended")
-	assert.NotEmpty(t, d.sessions.Saved(), "whoever comes next may end it")
+	assert.NotEmpty(t, d.sessions.Saved(), "the next connection can end it")
 	d.requirePassword(nextPassword)
 }
 
-func TestRotateRoot_CallerWhoGivesUpAfterTheChange_LosesNothing(t *testing.T) {
+func TestRotateRoot_CanceledAfterChange_Succeeds(t *testing.T) {
 	d := newDevice(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	d.passBy(func(_ *http.Request, body []byte) {
+	d.useProxy(func(_ *http.Request, body []byte) {
 		if bytes.Contains(body, []byte(`"revoke_token"`)) {
 			cancel()
 		}
@@ -82,7 +80,7 @@ func TestRotateRoot_CallerWhoGivesUpAfterTheChange_LosesNothing(t *testing.T) {
 	assert.Empty(t, d.sessions.Saved())
 }
 
-func TestRotateRoot_WithoutALogin_SendsNothing(t *testing.T) {
+func TestRotateRoot_WithoutLogin_SendsNoChange(t *testing.T) {
 	for name, test := range map[string]struct {
 		prepare func(d *device)
 		want    provider.Class
@@ -91,7 +89,7 @@ func TestRotateRoot_WithoutALogin_SendsNothing(t *testing.T) {
 		"answer lost": {
 			func(d *device) { d.InjectFault(emulator.Fault{Route: "password", DropAfter: true}) }, provider.ClassUnavailable,
 		},
-		"storage that cannot be read": {func(d *device) { d.sessions.Fail(errors.New("sealed")) }, provider.ClassUnavailable},
+		"unreadable storage": {func(d *device) { d.sessions.Fail(errors.New("sealed")) }, provider.ClassUnavailable},
 		"ended at once": {
 			func(d *device) { d.InjectFault(emulator.Fault{Route: readUsers, Status: 401}) }, provider.ClassUnavailable,
 		},
@@ -106,7 +104,7 @@ func TestRotateRoot_WithoutALogin_SendsNothing(t *testing.T) {
 	}
 }
 
-func TestRotateRoot_EvictedLogin_IsReplacedBeforeTheChange(t *testing.T) {
+func TestRotateRoot_EvictedLogin_IsReplacedBeforeChange(t *testing.T) {
 	d := newDevice(t)
 	c := d.open()
 	issue(t, c, "va-1")
@@ -117,18 +115,11 @@ func TestRotateRoot_EvictedLogin_IsReplacedBeforeTheChange(t *testing.T) {
 	d.requirePassword(nextPassword)
 }
 
-// Of a panic in getting a login nobody knows how far it had come, but the change was not begun.
-func TestRotateRoot_PanicWhileLoggingIn_SendsNothing(t *testing.T) {
-	for _, store := range []brokenStore{{}, {loads: true}} {
+// After a panic during the login, the outcome of the login is not known. But the change has not started.
+func TestRotateRoot_PanicDuringLogin_SendsNoChange(t *testing.T) {
+	for _, store := range []panickingStore{{}, {loads: true}} {
 		d := newDevice(t)
-		driver := ftd.New()
-		opened, err := driver.Open(provider.Config{
-			Name: "edge", Address: d.Address(), Sessions: store, Clock: d.clock,
-			Fields: &framework.FieldData{Raw: d.fields, Schema: driver.ConfigFields()},
-		})
-		require.NoError(t, err)
-		t.Cleanup(opened.Close)
-		_, err = rotate(t, d, opened.(connection))
+		_, err := rotate(t, d, d.openWithStore(store))
 		requireClass(t, provider.ClassUnavailable, err)
 		assert.Zero(t, d.changes())
 	}

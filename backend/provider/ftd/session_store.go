@@ -11,31 +11,31 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// storedVersion is the version of the layout of storedSession.
+// storedVersion is the version of the layout of [storedSession].
 const storedVersion = 1
 
-// storedSession is a session as it is kept over restarts. Address and user bind it: a session is never used
-// for another device or in another user's name, whatever becomes of the config.
+// storedSession is the form in which a session survives restarts. Address and Username name its owner: a session is
+// never used for another device or for another user, even if the config has changed.
 type storedSession struct {
-	Version     int       `json:"v"`
-	Address     string    `json:"address"`
-	Username    string    `json:"username"`
-	Access      string    `json:"access_token"`
-	AccessEnds  time.Time `json:"access_expires_at"`
-	Refresh     string    `json:"refresh_token,omitempty"`
-	RefreshEnds time.Time `json:"refresh_expires_at,omitzero"`
+	Version          int       `json:"v"`
+	Address          string    `json:"address"`
+	Username         string    `json:"username"`
+	AccessToken      string    `json:"access_token"`
+	AccessExpiresAt  time.Time `json:"access_expires_at"`
+	RefreshToken     string    `json:"refresh_token,omitempty"`
+	RefreshExpiresAt time.Time `json:"refresh_expires_at,omitzero"`
 }
 
-// sessionStore reads and writes sessions in a provider.SessionStore.
+// sessionStore reads and writes sessions in a [provider.SessionStore].
 type sessionStore struct {
-	store    provider.SessionStore
+	store    provider.SessionStore // nil for none
 	address  string
 	username string
-	timeout  time.Duration // of one access: a flight has no deadline of its own
+	timeout  time.Duration // of one read or write; a flight has no deadline of its own
 	logger   hclog.Logger
 }
 
-// load returns the stored session, or nil when there is none that is ours.
+// load returns the stored session, or nil when there is none for this device and user.
 func (s sessionStore) load(ctx context.Context) (*session, error) {
 	if s.store == nil {
 		return nil, nil
@@ -44,7 +44,7 @@ func (s sessionStore) load(ctx context.Context) (*session, error) {
 	defer cancel()
 	content, err := s.store.Load(ctx)
 	if err != nil {
-		// Going on without would log in a second time and take another of the device's sessions.
+		// Without the stored login, the engine would log in again and use another of the device's sessions.
 		return nil, &provider.Error{
 			Class: provider.ClassUnavailable, Op: opLogin, Message: "the stored login could not be read from Vault's storage", Err: err,
 		}
@@ -53,21 +53,22 @@ func (s sessionStore) load(ctx context.Context) (*session, error) {
 		return nil, nil
 	}
 	var stored storedSession
-	if err := json.Unmarshal(content, &stored); err != nil || stored.Version != storedVersion || stored.Access == "" || !httpclient.ValidToken(stored.Access) {
-		s.logger.Warn("the stored login cannot be understood and is not used", "version", stored.Version)
+	if err := json.Unmarshal(content, &stored); err != nil || stored.Version != storedVersion ||
+		stored.AccessToken == "" || !httpclient.ValidToken(stored.AccessToken) {
+		s.logger.Warn("the stored login has an unknown format and is not used", "version", stored.Version)
 		return nil, nil
 	}
 	if stored.Address != s.address || stored.Username != s.username {
-		s.logger.Warn("the stored login is of another device or user and is not used")
+		s.logger.Warn("the stored login belongs to another device or user and is not used")
 		return nil, nil
 	}
 	return &session{
-		access: stored.Access, accessEnds: stored.AccessEnds,
-		refresh: stored.Refresh, refreshEnds: stored.RefreshEnds,
+		accessToken: stored.AccessToken, accessExpiresAt: stored.AccessExpiresAt,
+		refreshToken: stored.RefreshToken, refreshExpiresAt: stored.RefreshExpiresAt,
 	}, nil
 }
 
-// save replaces what is stored; nil deletes it.
+// save replaces the stored session. Nil deletes it.
 func (s sessionStore) save(ctx context.Context, held *session) error {
 	if s.store == nil {
 		return nil
@@ -77,8 +78,8 @@ func (s sessionStore) save(ctx context.Context, held *session) error {
 		var err error
 		content, err = json.Marshal(storedSession{
 			Version: storedVersion, Address: s.address, Username: s.username,
-			Access: held.access, AccessEnds: held.accessEnds,
-			Refresh: held.refresh, RefreshEnds: held.refreshEnds,
+			AccessToken: held.accessToken, AccessExpiresAt: held.accessExpiresAt,
+			RefreshToken: held.refreshToken, RefreshExpiresAt: held.refreshExpiresAt,
 		})
 		if err != nil {
 			return &provider.Error{Op: opLogin, Message: "the login could not be written as JSON", Err: err}

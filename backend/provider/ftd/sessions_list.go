@@ -14,49 +14,50 @@ import (
 )
 
 const (
-	// pageSize is how many sessions are asked for at a time: more than the device has. Its default is ten.
+	// pageSize is the number of items that the driver requests per page. It is more than the device has sessions.
+	// The device's default is ten.
 	pageSize = 100
 
-	// maxPages bounds a listing that does not come to an end.
+	// maxPages limits a list that does not end.
 	maxPages = 10
 )
 
 // activeSession is a session that the device lists.
 type activeSession struct {
-	id       string
-	userName string
-	ends     time.Time // on our clock and never late; zero when the device does not say
+	id        string
+	userName  string
+	expiresAt time.Time // on this machine's clock and never late; zero when the device does not report it
 }
 
-// activeSessions lists the device's sessions: GET /action/activeusersessions, a page at a time. A page that is
-// not full may be followed by others, because the device may give fewer than are asked for.
+// activeSessions lists the device's sessions, page by page: GET /action/activeusersessions. More pages may follow a
+// page that is not full, because the device may return fewer items than requested.
 func (c *client) activeSessions(ctx context.Context, access string) ([]activeSession, error) {
-	var listed []activeSession
+	var sessions []activeSession
 	for range maxPages {
-		answer, response, err := c.sessionsPage(ctx, access, len(listed))
+		answer, response, err := c.sessionsPage(ctx, access, len(sessions))
 		if err != nil {
 			return nil, err
 		}
 		for _, item := range answer.Items {
-			listed = append(listed, activeSession{item.ID, item.UserName, sessionEnd(item.ExpiresAt, response)})
+			sessions = append(sessions, activeSession{item.ID, item.UserName, sessionExpiry(item.ExpiresAt, response)})
 		}
-		if len(answer.Items) == 0 || len(answer.Items) < pageSize && len(listed) >= answer.Paging.Count {
-			return listed, nil
+		if len(answer.Items) == 0 || len(answer.Items) < pageSize && len(sessions) >= answer.Paging.Count {
+			return sessions, nil
 		}
 	}
 	return nil, &provider.Error{
-		Class: provider.ClassUnavailable, Op: opSessions, Message: "the device's list of sessions does not come to an end",
-		Err: errNotUnderstood,
+		Class: provider.ClassUnavailable, Op: opSessions, Message: "the device's list of sessions does not end",
+		Err: errUnexpectedListing,
 	}
 }
 
-// sessionsPage reads one page of the list.
+// sessionsPage reads the page of the list that begins at offset.
 func (c *client) sessionsPage(ctx context.Context, access string, offset int) (*sessionsAnswer, *httpclient.Response, error) {
 	response, err := c.http.Do(ctx, httpclient.Request{
 		Op:         opSessions,
 		Path:       c.base() + "/action/activeusersessions",
 		Query:      url.Values{"limit": {strconv.Itoa(pageSize)}, "offset": {strconv.Itoa(offset)}},
-		Header:     http.Header{"Authorization": {tokenType + " " + access}},
+		Header:     authorization(access),
 		Idempotent: true,
 		Secrets:    []string{c.password, access},
 	})
@@ -64,7 +65,7 @@ func (c *client) sessionsPage(ctx context.Context, access string, offset int) (*
 		return nil, nil, err
 	}
 	if !response.OK() {
-		failure := c.refusal(response)
+		failure := c.statusError(response)
 		if response.Status == http.StatusNotFound {
 			failure.Remedy = "the device's release, or API version " + c.version + ", may not list sessions"
 		}
@@ -72,56 +73,57 @@ func (c *client) sessionsPage(ctx context.Context, access string, offset int) (*
 	}
 	var answer sessionsAnswer
 	if response.Decode(&answer) != nil {
-		failure := response.UnexpectedResponse("the device's list of sessions cannot be understood")
-		failure.Err = errNotUnderstood
+		failure := response.UnexpectedResponse("the device's list of sessions cannot be read")
+		failure.Err = errUnexpectedListing
 		return nil, nil, failure
 	}
 	return &answer, response, nil
 }
 
-// sessionEnd reads expiresAt, an absolute time on the device's clock. Its unit is not documented: a number
-// that in seconds would be three thousand years away counts milliseconds. Anything else says nothing, nor
-// does a time without a Date header to compare it with.
-func sessionEnd(expiresAt json.RawMessage, response *httpclient.Response) time.Time {
-	const leastMilliseconds = 100_000_000_000
+// sessionExpiry reads expiresAt, an absolute time on the device's clock, and converts it to this machine's clock. Its
+// unit is not documented: a number that would be thousands of years away in seconds is read as milliseconds. The
+// result is zero for a value that is no number, and for an answer without a Date header, which shows the device's
+// clock.
+func sessionExpiry(expiresAt json.RawMessage, response *httpclient.Response) time.Time {
+	const minMilliseconds = 100_000_000_000
 	var number int64
 	if json.Unmarshal(expiresAt, &number) != nil || number <= 0 || response.ServerTime.IsZero() {
 		return time.Time{}
 	}
-	theirs := time.Unix(number, 0)
-	if number >= leastMilliseconds {
-		theirs = time.UnixMilli(number)
+	deviceTime := time.Unix(number, 0)
+	if number >= minMilliseconds {
+		deviceTime = time.UnixMilli(number)
 	}
-	// Date has whole seconds, so the device's clock may have shown almost a second more.
+	// Date has whole seconds, so the device's clock may have been almost one second further.
 	ahead := response.ServerTime.Add(time.Second).Sub(response.SentAt)
-	return theirs.Add(-ahead).UTC()
+	return deviceTime.Add(-ahead).UTC()
 }
 
-// listed returns the device's sessions. A refusal is an answer of the device that does not tell them: to
-// whoever asks with our role, on its release, or in a shape that is understood.
-func (c *connection) listed(ctx context.Context) (sessions []activeSession, refusal, err error) {
-	var untold error
-	refusal, err = c.manage(ctx, func(access string) (err error) {
+// listSessions returns the device's sessions. A refusal means that the device does not list them: not to the
+// engine's user, not in its release, or not in the documented shape.
+func (c *connection) listSessions(ctx context.Context) (sessions []activeSession, refusal, err error) {
+	var unsupported error
+	refusal, err = c.withLogin(ctx, func(access string) (err error) {
 		sessions, err = c.api.activeSessions(ctx, access)
-		if untold = nil; listingUnsupported(err) {
-			untold, err = err, nil // our login is not to blame
+		if unsupported = nil; listingUnsupported(err) {
+			unsupported, err = err, nil // the login is not the reason
 		}
 		return err
 	})
 	if err == nil && refusal == nil {
-		refusal = untold
+		refusal = unsupported
 	}
 	return sessions, refusal, err
 }
 
-// List lists the sessions whose userName begins with prefix. The desired_subject of a custom token is the
-// subject of its JWT, but whether custom tokens are listed at all, and by what name, is not documented. So
-// what is listed is there, and what is not may be there all the same.
+// List implements [provider.Lister]. It lists the sessions whose userName begins with prefix. The desired_subject of
+// a custom token is the subject of its JWT. But it is not documented whether the device lists custom tokens at all,
+// and under which name. So every listed token exists, and a token that is not listed may also exist.
 func (c *connection) List(ctx context.Context, prefix string) ([]provider.Listed, error) {
 	if err := provider.CheckPrefix(opSessions, prefix); err != nil {
 		return nil, err
 	}
-	sessions, refusal, err := c.listed(ctx)
+	sessions, refusal, err := c.listSessions(ctx)
 	if err == nil {
 		err = refusal
 	}
@@ -130,9 +132,10 @@ func (c *connection) List(ctx context.Context, prefix string) ([]provider.Listed
 	}
 	var found []provider.Listed
 	for _, session := range sessions {
-		// Our own login and the people who log in with that name, should it look like a marker.
+		// The engine's user is left out, in case its name looks like a marker: its sessions are the engine's login
+		// and the logins of people.
 		if strings.HasPrefix(session.userName, prefix) && session.userName != c.api.username {
-			found = append(found, provider.Listed{Marker: session.userName, ExpiresAt: session.ends})
+			found = append(found, provider.Listed{Marker: session.userName, ExpiresAt: session.expiresAt})
 		}
 	}
 	return found, nil

@@ -1,9 +1,6 @@
 package ftd
 
-import (
-	"encoding/json"
-	"strings"
-)
+import "encoding/json"
 
 // Values of grant_type at the token endpoint.
 const (
@@ -13,7 +10,7 @@ const (
 	grantRevoke   = "revoke_token"
 )
 
-// tokenType is the documented token_type, for an answer without one.
+// tokenType is the documented token_type. It applies when an answer has none.
 const tokenType = "Bearer"
 
 // passwordGrant is the body of a login.
@@ -29,8 +26,8 @@ type refreshGrant struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
-// customGrant is the body that makes a custom token. A refresh count of zero means no refresh token, and
-// then desired_refresh_expires_in is not needed.
+// customGrant is the body that issues a custom token. With a refresh count of zero, the device issues no refresh token
+// and does not need desired_refresh_expires_in.
 type customGrant struct {
 	GrantType           string `json:"grant_type"`
 	AccessToken         string `json:"access_token"`
@@ -39,7 +36,7 @@ type customGrant struct {
 	DesiredRefreshCount int    `json:"desired_refresh_count"`
 }
 
-// revokeGrant is the body of a revocation. Exactly one of the last two is given.
+// revokeGrant is the body of a revocation. Exactly one of TokenToRevoke and SubjectToRevoke is set.
 type revokeGrant struct {
 	GrantType       string `json:"grant_type"`
 	AccessToken     string `json:"access_token"`
@@ -47,8 +44,8 @@ type revokeGrant struct {
 	SubjectToRevoke string `json:"custom_token_subject_to_revoke,omitempty"`
 }
 
-// tokenAnswer is the answer to every grant but a revocation. Lifetimes are in seconds. Without a refresh
-// token its two members may be absent, null or empty; all three read the same here.
+// tokenAnswer is the answer to every grant except a revocation. Lifetimes are in seconds. If there is no refresh token,
+// its two members may be absent, null or empty, which decode to the same values.
 type tokenAnswer struct {
 	AccessToken      string `json:"access_token"`
 	ExpiresIn        int64  `json:"expires_in"`
@@ -62,7 +59,7 @@ type versionsAnswer struct {
 	SupportedVersions []string `json:"supportedVersions"`
 }
 
-// usersAnswer is the answer to GET /object/users, as far as it is read.
+// usersAnswer is the part of the answer to GET /object/users that a check reads.
 type usersAnswer struct {
 	Items []struct {
 		Name string `json:"name"`
@@ -70,7 +67,7 @@ type usersAnswer struct {
 	} `json:"items"`
 }
 
-// sessionsAnswer is the answer to GET /action/activeusersessions, as far as it is read.
+// sessionsAnswer is the part of the answer to GET /action/activeusersessions that the driver reads.
 type sessionsAnswer struct {
 	Items []struct {
 		ID        string          `json:"id"`
@@ -78,32 +75,6 @@ type sessionsAnswer struct {
 		ExpiresAt json.RawMessage `json:"expiresAt"`
 	} `json:"items"`
 	Paging struct {
-		Count int `json:"count"` // on all pages together
+		Count int `json:"count"` // of all pages
 	} `json:"paging"`
-}
-
-// errorText reads the vendor's message out of the body of an error, of either documented shape: the token
-// endpoint's status and the resources' wrapper. It returns "" for any other body.
-func errorText(body []byte) string {
-	var answer struct {
-		Message string `json:"message"`
-		Error   struct {
-			Messages []struct {
-				Description string `json:"description"`
-			} `json:"messages"`
-		} `json:"error"`
-	}
-	if json.Unmarshal(body, &answer) != nil {
-		return ""
-	}
-	var texts []string
-	for _, message := range answer.Error.Messages {
-		if message.Description != "" {
-			texts = append(texts, message.Description)
-		}
-	}
-	if len(texts) > 0 {
-		return strings.Join(texts, "; ")
-	}
-	return answer.Message
 }

@@ -1,0 +1,58 @@
+package ftd
+
+import (
+	"context"
+	"time"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// Check implements [provider.Connection]. It logs in with the password. The connection keeps the new login and
+// ends the previous one first, so a check does not use one more of the device's sessions.
+func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
+	login, err := c.sessions.login(ctx)
+	if err != nil {
+		return nil, err
+	}
+	result := &provider.CheckResult{
+		Identity: c.api.username,
+		Details: map[string]any{
+			"api_version":      c.api.version,
+			"login_expires_at": login.accessExpiresAt.UTC().Format(time.RFC3339),
+		},
+	}
+	versions, err := c.api.versions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(versions) > 0 {
+		result.Details["supported_versions"] = versions
+	}
+	if err := c.addUserRole(ctx, login, result); err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// addUserRole adds the role of the engine's user to the result, or a warning that gives the reason why the role is
+// not known.
+func (c *connection) addUserRole(ctx context.Context, login *session, result *provider.CheckResult) error {
+	users, err := c.api.users(ctx, login.accessToken, c.api.username)
+	switch class := provider.ClassOf(err); {
+	case err == nil:
+	case class == provider.ClassForbidden, class == provider.ClassInvalid:
+		result.Warnings = append(result.Warnings, "the login works, but the user's role could not be read: "+err.Error())
+		return nil
+	default:
+		return err
+	}
+	for _, user := range users.Items {
+		if user.Name == c.api.username {
+			result.Details["user_role"] = user.Role
+			return nil
+		}
+	}
+	result.Warnings = append(result.Warnings, "the user is not a local user of the device, so its role is not known; "+
+		"it is not documented whether a user without the administrator role may issue custom tokens")
+	return nil
+}

@@ -1,0 +1,90 @@
+package ftd_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+func TestLogin_UnknownAPIVersion_ProvesNothing(t *testing.T) {
+	t.Run("Issue_NamesTheVersion", func(t *testing.T) {
+		d := newDevice(t)
+		d.fields["api_version"] = "v99"
+		_, err := d.open().Issue(t.Context(), request("va-1"))
+		assert.Contains(t, requireClass(t, provider.ClassUnauthenticated, err).Remedy, "API version v99")
+	})
+	// Under a version that it does not know, the device answers every request with 401, also for tokens that work.
+	t.Run("LiveToken_IsNotReportedAsEnded", func(t *testing.T) {
+		d := newDevice(t)
+		credential := issue(t, d.open(), "va-1")
+		d.fields["api_version"] = "v99"
+		wrongVersion := d.open()
+		_, err := wrongVersion.Renew(t.Context(), credential.Handle, time.Hour)
+		requireClass(t, provider.ClassUnauthenticated, err)
+		requireClass(t, provider.ClassUnauthenticated, wrongVersion.Revoke(t.Context(), credential.Handle))
+		requireClass(t, provider.ClassUnauthenticated, wrongVersion.RevokeMarker(t.Context(), "va-1"))
+		assert.Equal(t, 1, d.Live(emulator.KindLeased))
+	})
+}
+
+// A call that the device refuses because the login has ended did nothing, so it is repeated once.
+func TestLogin_Evicted_IsReplacedOnce(t *testing.T) {
+	for name, call := range map[string]func(c connection, credential *provider.Credential) error{
+		"Issue": func(c connection, _ *provider.Credential) error {
+			_, err := c.Issue(context.Background(), request("va-2"))
+			return err
+		},
+		"Revoke": func(c connection, credential *provider.Credential) error {
+			return c.Revoke(context.Background(), credential.Handle)
+		},
+		"RevokeMarker": func(c connection, _ *provider.Credential) error {
+			return c.RevokeMarker(context.Background(), "va-1")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDevice(t)
+			c := d.open()
+			credential := issue(t, c, "va-1")
+			d.evictLogin()
+			require.NoError(t, call(c, credential))
+			assert.Equal(t, 2, d.Requested("password"))
+		})
+	}
+}
+
+func TestLogin_EvictedThenCallRefused_ReturnsRefusal(t *testing.T) {
+	d := newDevice(t)
+	c := d.open()
+	issue(t, c, "va-1")
+	d.evictLogin()
+	d.InjectFault(emulator.Fault{Route: listing, Status: 403}) // otherwise the list of sessions would show that the login has ended
+	d.InjectFault(emulator.Fault{Route: "custom_token", Status: 400})
+	_, err := c.Issue(t.Context(), request("va-2"))
+	requireClass(t, provider.ClassInvalid, err)
+	assert.Equal(t, 2, d.Requested("password"))
+	assert.Equal(t, 3, d.Requested("custom_token"), "one succeeded and two were refused")
+}
+
+func TestLogin_EndedAtOnce_IsNotReplaced(t *testing.T) {
+	d := newDevice(t)
+	d.InjectFault(emulator.Fault{Route: "custom_token", Status: 401})
+	d.InjectFault(emulator.Fault{Route: "object/users", Status: 401})
+	d.InjectFault(emulator.Fault{Route: listing, Status: 401})
+	_, err := d.open().Issue(t.Context(), request("va-1"))
+	assert.Contains(t, requireClass(t, provider.ClassUnavailable, err).Message, "right after it was made")
+	assert.Equal(t, 1, d.Requested("password"))
+}
+
+func TestLogin_LiveAndCallRefused_IsForbidden(t *testing.T) {
+	d := newDevice(t)
+	d.InjectFault(emulator.Fault{Route: "custom_token", Status: 401})
+	_, err := d.open().Issue(t.Context(), request("va-1"))
+	requireClass(t, provider.ClassForbidden, err)
+	assert.Equal(t, 1, d.Requested("custom_token"))
+}
