@@ -285,7 +285,7 @@ func (s *Server) getActions(r *http.Request) (any, error) {
 	}
 	list := []shown{}
 	for _, vendor := range vendors {
-		for _, action := range s.must(vendor).twin.Actions {
+		for _, action := range s.must(vendor).service.Actions {
 			list = append(list, shown{vendor, action})
 		}
 	}

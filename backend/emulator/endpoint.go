@@ -18,13 +18,13 @@ const maxBody = 8 << 20
 // vendor is a vendor that is being served.
 type vendor struct {
 	name     string
-	twin     Service
+	service  Service
 	env      *Env
 	faults   faults
 	requests requestLog
 	urls     map[string]string // by endpoint name
 
-	mu sync.Mutex // guards twin and env
+	mu sync.Mutex // guards service and env
 }
 
 // endpoint serves one server of a vendor: it puts latency, faults, log and Date around the twin's handler.

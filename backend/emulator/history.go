@@ -58,53 +58,53 @@ type entry struct {
 }
 
 // expire notes an expiry that has come to pass.
-func (b *History) expire(e *entry) {
-	if e.endedBy == "" && !e.expires.IsZero() && !b.env.Now().Before(e.expires) {
-		e.ended, e.endedBy = e.expires.Add(-b.env.skew()), EndedExpired
+func (h *History) expire(e *entry) {
+	if e.endedBy == "" && !e.expires.IsZero() && !h.env.Now().Before(e.expires) {
+		e.ended, e.endedBy = e.expires.Add(-h.env.skew()), EndedExpired
 	}
 }
 
 // Issue records a new credential that ends at expires, or never when expires is zero. An id that was used
 // before is a mistake in the vendor's package, and panics.
-func (b *History) Issue(id, kind, marker string, expires time.Time) {
-	if _, twice := b.byID[id]; twice {
+func (h *History) Issue(id, kind, marker string, expires time.Time) {
+	if _, twice := h.byID[id]; twice {
 		panic(fmt.Sprintf("emulator: credential %q is issued twice", id))
 	}
-	e := &entry{id: id, kind: kind, marker: marker, issued: b.env.clock.Now(), expires: expires}
-	b.entries = append(b.entries, e)
-	b.byID[id] = e
+	e := &entry{id: id, kind: kind, marker: marker, issued: h.env.clock.Now(), expires: expires}
+	h.entries = append(h.entries, e)
+	h.byID[id] = e
 }
 
 // find returns the line of a credential with its expiry noted, or nil.
-func (b *History) find(id string) *entry {
-	e := b.byID[id]
+func (h *History) find(id string) *entry {
+	e := h.byID[id]
 	if e != nil {
-		b.expire(e)
+		h.expire(e)
 	}
 	return e
 }
 
 // Live tells whether the credential was issued and has not ended.
-func (b *History) Live(id string) bool {
-	e := b.find(id)
+func (h *History) Live(id string) bool {
+	e := h.find(id)
 	return e != nil && e.endedBy == ""
 }
 
 // End records that a live credential ends now, and why. It reports false, and changes nothing, when the
 // credential is not live.
-func (b *History) End(id, by string) bool {
-	e := b.find(id)
+func (h *History) End(id, by string) bool {
+	e := h.find(id)
 	if e == nil || e.endedBy != "" {
 		return false
 	}
-	e.ended, e.endedBy = b.env.clock.Now(), by
+	e.ended, e.endedBy = h.env.clock.Now(), by
 	return true
 }
 
 // Extend moves the expiry of a live credential to expires, or takes it away when expires is zero. It reports
 // false, and changes nothing, when the credential is not live.
-func (b *History) Extend(id string, expires time.Time) bool {
-	e := b.find(id)
+func (h *History) Extend(id string, expires time.Time) bool {
+	e := h.find(id)
 	if e == nil || e.endedBy != "" {
 		return false
 	}
@@ -113,16 +113,16 @@ func (b *History) Extend(id string, expires time.Time) bool {
 }
 
 // reset forgets everything.
-func (b *History) reset() {
-	b.entries, b.byID = nil, map[string]*entry{}
+func (h *History) reset() {
+	h.entries, h.byID = nil, map[string]*entry{}
 }
 
 // list returns all credentials in the order of issue, each line settled.
-func (b *History) list() []Credential {
-	skew := b.env.skew()
-	list := make([]Credential, 0, len(b.entries))
-	for _, e := range b.entries {
-		b.expire(e)
+func (h *History) list() []Credential {
+	skew := h.env.skew()
+	list := make([]Credential, 0, len(h.entries))
+	for _, e := range h.entries {
+		h.expire(e)
 		c := Credential{
 			ID: e.id, Kind: e.kind, Marker: e.marker, IssuedAt: e.issued,
 			EndedBy: e.endedBy, Live: e.endedBy == "",

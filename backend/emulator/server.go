@@ -114,8 +114,8 @@ func (s *Server) serveVendor(ctx context.Context, cfg Config, tlsConfig *tls.Con
 	if err != nil {
 		return err
 	}
-	v := &vendor{name: described.Name, env: env, twin: described.New(env), urls: map[string]string{}}
-	for _, e := range v.twin.Endpoints {
+	v := &vendor{name: described.Name, env: env, service: described.New(env), urls: map[string]string{}}
+	for _, e := range v.service.Endpoints {
 		if _, twice := v.urls[e.Name]; twice || e.Name != EndpointURL && e.Name != EndpointAuthURL {
 			return fmt.Errorf("endpoint name %q is unknown or taken", e.Name)
 		}
@@ -181,12 +181,12 @@ func (s *Server) Reset() {
 	s.clock.reset() // first: what is there from the start is dated by it
 	for _, v := range s.vendors {
 		v.mu.Lock()
-		v.env.switches.reset()
+		v.env.quirks.reset()
 		v.env.History.reset()
 		v.faults.clear()
 		v.requests.clear()
-		if v.twin.Reset != nil {
-			v.twin.Reset()
+		if v.service.Reset != nil {
+			v.service.Reset()
 		}
 		v.mu.Unlock()
 	}
@@ -232,7 +232,7 @@ func (s *Server) Switches(vendor string) []SwitchValue {
 	v := s.must(vendor)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.env.switches.list(v.name)
+	return v.env.quirks.list(v.name)
 }
 
 // SetSwitch changes one switch of a vendor.
@@ -240,7 +240,7 @@ func (s *Server) SetSwitch(vendor, name, value string) error {
 	v := s.must(vendor)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.env.switches.set(name, value)
+	return v.env.quirks.set(name, value)
 }
 
 // AddFault puts a fault behind those that are active. The first that matches a request is applied to it.
@@ -268,11 +268,11 @@ func (s *Server) Advance(d time.Duration) error { return s.clock.Advance(d) }
 // Do carries out one of the vendor's [Action]s.
 func (s *Server) Do(vendor, action string, arguments map[string]string) (map[string]string, error) {
 	v := s.must(vendor)
-	wanted := slices.IndexFunc(v.twin.Actions, func(a Action) bool { return a.Name == action })
+	wanted := slices.IndexFunc(v.service.Actions, func(a Action) bool { return a.Name == action })
 	if wanted < 0 {
 		return nil, fmt.Errorf("%s has no action %q", vendor, action)
 	}
-	a := v.twin.Actions[wanted]
+	a := v.service.Actions[wanted]
 	for name := range arguments {
 		if !slices.Contains(a.Arguments, name) {
 			return nil, fmt.Errorf("action %q has no argument %q", action, name)

@@ -47,11 +47,11 @@ func TestStart_Refuses(t *testing.T) {
 	withEndpoints := func(names ...string) emulator.Vendor {
 		return broken(func(v *emulator.Vendor) {
 			v.New = func(*emulator.Env) emulator.Service {
-				var twin emulator.Service
+				var service emulator.Service
 				for _, name := range names {
-					twin.Endpoints = append(twin.Endpoints, emulator.Endpoint{Name: name, Handler: http.NotFoundHandler()})
+					service.Endpoints = append(service.Endpoints, emulator.Endpoint{Name: name, Handler: http.NotFoundHandler()})
 				}
-				return twin
+				return service
 			}
 		})
 	}

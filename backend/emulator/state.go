@@ -36,7 +36,7 @@ func (s *Server) State() State {
 	for name, v := range s.vendors {
 		state.Vendors[name] = VendorState{
 			URL: v.urls[EndpointURL], AuthURL: v.urls[EndpointAuthURL],
-			Credentials: maps.Clone(v.twin.Credentials), Login: maps.Clone(v.twin.Login),
+			Credentials: maps.Clone(v.service.Credentials), Login: maps.Clone(v.service.Login),
 		}
 	}
 	return state

@@ -73,17 +73,17 @@ type Env struct {
 	// History records what the vendor issues.
 	History *History
 
-	clock    *Clock
-	switches *quirks
+	clock  *Clock
+	quirks *quirks
 }
 
 // newEnv makes the environment of one vendor.
 func newEnv(v Vendor, clock *Clock, seed uint64) (*Env, error) {
-	switches, err := newQuirks(v.Switches)
+	values, err := newQuirks(v.Switches)
 	if err != nil {
 		return nil, err
 	}
-	env := &Env{Random: newRandom(seed, v.Name), clock: clock, switches: switches}
+	env := &Env{Random: newRandom(seed, v.Name), clock: clock, quirks: values}
 	env.History = &History{env: env}
 	env.History.reset()
 	return env, nil
@@ -93,17 +93,17 @@ func newEnv(v Vendor, clock *Clock, seed uint64) (*Env, error) {
 func (e *Env) Now() time.Time { return e.clock.Now().Add(e.skew()) }
 
 // skew is how far the vendor's clock is wrong.
-func (e *Env) skew() time.Duration { return e.switches.duration(SwitchClockSkew) }
+func (e *Env) skew() time.Duration { return e.quirks.duration(SwitchClockSkew) }
 
 // Switch returns the value of a switch. Like the readers below it panics when the switch was not declared.
-func (e *Env) Switch(name string) string { return e.switches.value(name) }
+func (e *Env) Switch(name string) string { return e.quirks.value(name) }
 
 // Enabled tells whether a yes-or-no switch says yes.
-func (e *Env) Enabled(name string) bool { return e.switches.value(name) == Yes }
+func (e *Env) Enabled(name string) bool { return e.quirks.value(name) == Yes }
 
 // Integer returns the value of a switch that holds a number.
 func (e *Env) Integer(name string) int {
-	n, err := strconv.Atoi(e.switches.value(name))
+	n, err := strconv.Atoi(e.quirks.value(name))
 	if err != nil {
 		panic("emulator: switch " + name + " holds no number")
 	}
@@ -111,7 +111,7 @@ func (e *Env) Integer(name string) int {
 }
 
 // Duration returns the value of a switch that holds a length of time.
-func (e *Env) Duration(name string) time.Duration { return e.switches.duration(name) }
+func (e *Env) Duration(name string) time.Duration { return e.quirks.duration(name) }
 
 // WriteJSON answers with status and v as JSON, content type application/json.
 func WriteJSON(w http.ResponseWriter, status int, v any) {

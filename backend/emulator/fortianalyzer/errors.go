@@ -10,8 +10,8 @@ import (
 )
 
 // refuseOAuth answers an error of the OAuth server in the shape that the switch asks for.
-func (t *service) refuseOAuth(w http.ResponseWriter, status int, code, message string) {
-	switch t.env.Switch(switchOAuthError) {
+func (svc *service) refuseOAuth(w http.ResponseWriter, status int, code, message string) {
+	switch svc.env.Switch(switchOAuthError) {
 	case "oauth":
 		emulator.WriteJSON(w, status, map[string]any{"error": code, "error_description": message})
 	case "plain":
@@ -23,9 +23,9 @@ func (t *service) refuseOAuth(w http.ResponseWriter, status int, code, message s
 
 // refuseLogin answers a failed login: a body without a session, with the HTTP status that the switch asks
 // for. code is the one inside the body, which only one third-party guide shows.
-func (t *service) refuseLogin(w http.ResponseWriter, code int, name, message string) {
-	status := t.status(switchLoginStatus)
-	switch t.env.Switch(switchLoginError) {
+func (svc *service) refuseLogin(w http.ResponseWriter, code int, name, message string) {
+	status := svc.status(switchLoginStatus)
+	switch svc.env.Switch(switchLoginError) {
 	case "oauth":
 		emulator.WriteJSON(w, status, map[string]string{"error": name, "error_description": message})
 	case "empty_session":
@@ -67,8 +67,8 @@ func writeEscaped(w http.ResponseWriter, v any) {
 }
 
 // status reads a switch that holds an HTTP status.
-func (t *service) status(name string) int {
-	status, err := strconv.Atoi(t.env.Switch(name))
+func (svc *service) status(name string) int {
+	status, err := strconv.Atoi(svc.env.Switch(name))
 	if err != nil {
 		panic("fortianalyzer: switch " + name + " holds no status")
 	}

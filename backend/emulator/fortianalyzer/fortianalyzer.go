@@ -91,43 +91,43 @@ func New() emulator.Vendor {
 
 // newService makes the state and the first API user.
 func newService(env *emulator.Env) emulator.Service {
-	t := &service{env: env}
-	t.root = t.newUser()
-	t.reset()
+	svc := &service{env: env}
+	svc.root = svc.newUser()
+	svc.reset()
 	return emulator.Service{
 		Endpoints: []emulator.Endpoint{
 			{
 				Name:      emulator.EndpointURL,
-				Handler:   http.HandlerFunc(t.serveInstance),
+				Handler:   http.HandlerFunc(svc.serveInstance),
 				Operation: operation,
 				ErrorBody: instanceErrorBody,
 			},
 			{
 				Name:      emulator.EndpointAuthURL,
-				Handler:   http.HandlerFunc(t.serveOAuth),
+				Handler:   http.HandlerFunc(svc.serveOAuth),
 				Operation: operation,
 				ErrorBody: oauthErrorBody,
 			},
 		},
-		Credentials: map[string]string{"username": t.root.id, "password": t.root.password},
-		Actions:     t.actions(),
-		Reset:       t.reset,
+		Credentials: map[string]string{"username": svc.root.id, "password": svc.root.password},
+		Actions:     svc.actions(),
+		Reset:       svc.reset,
 	}
 }
 
 // reset returns to a single API user who may do everything, without tokens and sessions.
-func (t *service) reset() {
-	root := t.root
-	t.users = map[string]*user{root.id: &root}
-	t.tokens = map[string]*token{}
-	t.refreshes = map[string]*refresh{}
-	t.sessions = map[string]*session{}
-	t.opened = nil
+func (svc *service) reset() {
+	root := svc.root
+	svc.users = map[string]*user{root.id: &root}
+	svc.tokens = map[string]*token{}
+	svc.refreshes = map[string]*refresh{}
+	svc.sessions = map[string]*session{}
+	svc.opened = nil
 }
 
 // newUser makes an API user in the spelling of the vendor's examples.
-func (t *service) newUser() user {
-	return user{id: strings.ToUpper(t.env.Random.UUID(4)), password: t.env.Random.Hex(16) + "!1Aa"}
+func (svc *service) newUser() user {
+	return user{id: strings.ToUpper(svc.env.Random.UUID(4)), password: svc.env.Random.Hex(16) + "!1Aa"}
 }
 
 // operation names what a request is about.
@@ -158,28 +158,28 @@ func operation(r *http.Request, body []byte) string {
 }
 
 // serveOAuth answers one request to the OAuth server.
-func (t *service) serveOAuth(w http.ResponseWriter, r *http.Request) {
+func (svc *service) serveOAuth(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == tokenPath && r.Method == http.MethodPost:
-		t.grant(w, r)
+		svc.grant(w, r)
 	case r.URL.Path == revokePath && r.Method == http.MethodPost:
-		t.revoke(w, r)
+		svc.revoke(w, r)
 	case r.URL.Path == verifyPath && r.Method == http.MethodGet:
-		t.verify(w, r)
+		svc.verify(w, r)
 	case r.URL.Path == tokenPath || r.URL.Path == revokePath || r.URL.Path == verifyPath:
-		t.refuseOAuth(w, http.StatusMethodNotAllowed, "invalid_request", "method not allowed")
+		svc.refuseOAuth(w, http.StatusMethodNotAllowed, "invalid_request", "method not allowed")
 	default:
-		t.refuseOAuth(w, http.StatusNotFound, "not_found", "not found")
+		svc.refuseOAuth(w, http.StatusNotFound, "not_found", "not found")
 	}
 }
 
 // serveInstance answers one request to the instance.
-func (t *service) serveInstance(w http.ResponseWriter, r *http.Request) {
+func (svc *service) serveInstance(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == loginPath && r.Method == http.MethodPost:
-		t.login(w, r)
+		svc.login(w, r)
 	case r.URL.Path == rpcPath && r.Method == http.MethodPost:
-		t.rpc(w, r)
+		svc.rpc(w, r)
 	case r.URL.Path == loginPath || r.URL.Path == rpcPath:
 		http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
 	default:

@@ -51,7 +51,7 @@ type rpcResult struct {
 
 // rpc answers POST /jsonrpc. What becomes of a call stands in its body, and the HTTP status is 200 throughout
 // (inferred: all clients read the code from the body), except for a body that is no JSON at all.
-func (t *service) rpc(w http.ResponseWriter, r *http.Request) {
+func (svc *service) rpc(w http.ResponseWriter, r *http.Request) {
 	var call rpcRequest
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
@@ -63,7 +63,7 @@ func (t *service) rpc(w http.ResponseWriter, r *http.Request) {
 	}
 	results := make([]rpcResult, 0, len(call.Params))
 	for _, param := range call.Params {
-		data, status := t.act(call, withSlash(param.URL))
+		data, status := svc.act(call, withSlash(param.URL))
 		results = append(results, rpcResult{Data: data, Status: status, URL: param.URL})
 	}
 	answer := map[string]any{"result": results}
@@ -77,42 +77,42 @@ func (t *service) rpc(w http.ResponseWriter, r *http.Request) {
 func withSlash(url string) string { return "/" + strings.TrimPrefix(url, "/") }
 
 // act carries out one call.
-func (t *service) act(call rpcRequest, url string) (data any, status rpcStatus) {
+func (svc *service) act(call rpcRequest, url string) (data any, status rpcStatus) {
 	if call.Session == nil {
 		return nil, statusNoPermission
 	}
-	s := t.sessions[*call.Session]
-	if s == nil || !t.env.History.Live(s.id) {
+	s := svc.sessions[*call.Session]
+	if s == nil || !svc.env.History.Live(s.id) {
 		return nil, statusNoPermission
 	}
-	data, known := t.resource(call.Method, url)
+	data, known := svc.resource(call.Method, url)
 	logout := call.Method == "exec" && url == urlLogout
-	forbidden := s.user.forbidden && (!logout || t.env.Enabled(switchLogoutPermission))
+	forbidden := s.user.forbidden && (!logout || svc.env.Enabled(switchLogoutPermission))
 	switch {
 	case forbidden || !known:
 		// What the vendor answers for an unknown url is not documented; this code is the one that is.
-		if t.env.Enabled(switchFailuresRefresh) {
-			t.env.History.Extend(s.id, t.idleEnd(s))
+		if svc.env.Enabled(switchFailuresRefresh) {
+			svc.env.History.Extend(s.id, svc.idleEnd(s))
 		}
 		return nil, statusNoPermission
 	case logout:
-		t.env.History.End(s.id, emulator.EndedRevoked)
+		svc.env.History.End(s.id, emulator.EndedRevoked)
 		return nil, statusOK
 	}
-	t.env.History.Extend(s.id, t.idleEnd(s))
+	svc.env.History.Extend(s.id, svc.idleEnd(s))
 	return data, statusOK
 }
 
 // resource returns what a call reads. It reports false when there is no such thing.
-func (t *service) resource(method, url string) (data any, known bool) {
-	product := t.env.Switch(switchProduct)
+func (svc *service) resource(method, url string) (data any, known bool) {
+	product := svc.env.Switch(switchProduct)
 	switch {
 	case method == "exec" && url == urlLogout:
 		return nil, true
 	case method != "get":
 		return nil, false
 	case url == urlStatus || url == urlCLIStatus:
-		if t.env.Switch(switchStatusData) == "absent" {
+		if svc.env.Switch(switchStatusData) == "absent" {
 			return nil, true
 		}
 		return map[string]any{
@@ -124,8 +124,8 @@ func (t *service) resource(method, url string) (data any, known bool) {
 		}, true
 	case url == urlGlobal:
 		return map[string]any{"hostname": product + "-Cloud", "adom-status": "enable"}, true
-	case url == urlAdminSettings && t.env.Enabled(switchSettingsReadable):
-		return map[string]any{"idle_timeout_api": int(t.env.Duration(switchIdleTimeout) / time.Second)}, true
+	case url == urlAdminSettings && svc.env.Enabled(switchSettingsReadable):
+		return map[string]any{"idle_timeout_api": int(svc.env.Duration(switchIdleTimeout) / time.Second)}, true
 	}
 	return nil, false
 }

@@ -38,13 +38,13 @@ type oauthRequest struct {
 
 // readOAuth reads a JSON body, and a form if the switch wants it so. It answers itself, and reports false,
 // when the body is not to be had.
-func (t *service) readOAuth(w http.ResponseWriter, r *http.Request) (request oauthRequest, ok bool) {
+func (svc *service) readOAuth(w http.ResponseWriter, r *http.Request) (request oauthRequest, ok bool) {
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" when malformed, and refused as such
-	form := t.env.Switch(switchFormBody)
+	form := svc.env.Switch(switchFormBody)
 	switch {
 	case media == "application/x-www-form-urlencoded" && form == "accept":
 		if r.ParseForm() != nil {
-			t.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "malformed form")
+			svc.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "malformed form")
 			return request, false
 		}
 		return oauthRequest{
@@ -57,7 +57,7 @@ func (t *service) readOAuth(w http.ResponseWriter, r *http.Request) (request oau
 		if form == "400" {
 			status = http.StatusBadRequest
 		}
-		t.refuseOAuth(w, status, "invalid_request", "unsupported media type")
+		svc.refuseOAuth(w, status, "invalid_request", "unsupported media type")
 		return request, false
 	}
 	body, err := io.ReadAll(r.Body)
@@ -65,16 +65,16 @@ func (t *service) readOAuth(w http.ResponseWriter, r *http.Request) (request oau
 		err = json.Unmarshal(body, &request)
 	}
 	if err != nil {
-		t.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "malformed JSON")
+		svc.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "malformed JSON")
 		return request, false
 	}
 	return request, true
 }
 
 // client returns the application that a client_id names, or "".
-func (t *service) client(id string) string {
+func (svc *service) client(id string) string {
 	for _, known := range []string{clientAnalyzer, clientManager} {
-		if id == known || strings.EqualFold(id, known) && t.env.Switch(switchClientCase) == "ignored" {
+		if id == known || strings.EqualFold(id, known) && svc.env.Switch(switchClientCase) == "ignored" {
 			return known
 		}
 	}
@@ -82,104 +82,104 @@ func (t *service) client(id string) string {
 }
 
 // grant answers POST /api/v1/oauth/token/.
-func (t *service) grant(w http.ResponseWriter, r *http.Request) {
-	request, ok := t.readOAuth(w, r)
+func (svc *service) grant(w http.ResponseWriter, r *http.Request) {
+	request, ok := svc.readOAuth(w, r)
 	if !ok {
 		return
 	}
-	client := t.client(request.ClientID)
+	client := svc.client(request.ClientID)
 	switch {
 	case request.ClientID == "":
-		t.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "client_id is missing")
+		svc.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "client_id is missing")
 	case client == "":
-		t.refuseOAuth(w, http.StatusUnauthorized, "invalid_client", "client_id is invalid")
+		svc.refuseOAuth(w, http.StatusUnauthorized, "invalid_client", "client_id is invalid")
 	case request.GrantType == grantPassword:
-		t.grantPassword(w, request, client)
+		svc.grantPassword(w, request, client)
 	case request.GrantType == grantRefresh:
-		t.grantRefresh(w, request, client)
+		svc.grantRefresh(w, request, client)
 	default:
-		t.refuseOAuth(w, http.StatusBadRequest, "unsupported_grant_type", "unsupported grant_type")
+		svc.refuseOAuth(w, http.StatusBadRequest, "unsupported_grant_type", "unsupported grant_type")
 	}
 }
 
 // grantPassword answers an API user's id and password.
-func (t *service) grantPassword(w http.ResponseWriter, request oauthRequest, client string) {
+func (svc *service) grantPassword(w http.ResponseWriter, request oauthRequest, client string) {
 	if request.Username == "" || request.Password == "" {
-		t.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "username or password is missing")
+		svc.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "username or password is missing")
 		return
 	}
-	u := t.users[request.Username]
+	u := svc.users[request.Username]
 	if u == nil || u.password != request.Password || u.disabled {
-		t.refuseOAuth(w, t.status(switchBadCredentials), "invalid_grant", "invalid credentials given")
+		svc.refuseOAuth(w, svc.status(switchBadCredentials), "invalid_grant", "invalid credentials given")
 		return
 	}
-	access, issued := t.issue(u, client)
-	t.writeToken(w, access, t.newRefresh(issued))
+	access, issued := svc.issue(u, client)
+	svc.writeToken(w, access, svc.newRefresh(issued))
 }
 
 // grantRefresh answers a refresh token, whether or not its access token has expired.
-func (t *service) grantRefresh(w http.ResponseWriter, request oauthRequest, client string) {
-	held := t.refreshes[request.RefreshToken]
-	if held == nil || held.client != client || held.user.disabled || t.refreshExpired(held) {
-		t.refuseOAuth(w, t.status(switchBadCredentials), "invalid_grant", "invalid refresh token")
+func (svc *service) grantRefresh(w http.ResponseWriter, request oauthRequest, client string) {
+	held := svc.refreshes[request.RefreshToken]
+	if held == nil || held.client != client || held.user.disabled || svc.refreshExpired(held) {
+		svc.refuseOAuth(w, svc.status(switchBadCredentials), "invalid_grant", "invalid refresh token")
 		return
 	}
-	access, issued := t.issue(held.user, client)
-	switch t.env.Switch(switchRefreshToken) {
+	access, issued := svc.issue(held.user, client)
+	switch svc.env.Switch(switchRefreshToken) {
 	case "rotate":
-		delete(t.refreshes, request.RefreshToken)
-		t.writeToken(w, access, t.newRefresh(issued))
+		delete(svc.refreshes, request.RefreshToken)
+		svc.writeToken(w, access, svc.newRefresh(issued))
 	case "keep":
 		held.access = issued
-		t.writeToken(w, access, request.RefreshToken)
+		svc.writeToken(w, access, request.RefreshToken)
 	default:
 		held.access = issued
-		t.writeToken(w, access, "")
+		svc.writeToken(w, access, "")
 	}
 }
 
 // refreshExpired tells whether a refresh token has outlived itself.
-func (t *service) refreshExpired(held *refresh) bool {
-	return !held.expires.IsZero() && !t.env.Now().Before(held.expires)
+func (svc *service) refreshExpired(held *refresh) bool {
+	return !held.expires.IsZero() && !svc.env.Now().Before(held.expires)
 }
 
 // issue makes an access token and, by the vendor's rule, ends the one that the user had for the application.
-func (t *service) issue(u *user, client string) (value string, issued *token) {
-	if t.env.Enabled(switchSingleToken) {
-		for _, other := range t.tokens {
+func (svc *service) issue(u *user, client string) (value string, issued *token) {
+	if svc.env.Enabled(switchSingleToken) {
+		for _, other := range svc.tokens {
 			if other.user == u && other.client == client {
-				t.env.History.End(other.id, endedBySuccessor)
+				svc.env.History.End(other.id, endedBySuccessor)
 			}
 		}
 	}
-	value = t.env.Random.String(tokenAlphabet, tokenLength)
-	issued = &token{id: t.env.Random.UUID(4), user: u, client: client}
-	t.tokens[value] = issued
-	t.env.History.Issue(issued.id, emulator.KindLogin, "", t.env.Now().Add(t.tokenLife()))
+	value = svc.env.Random.String(tokenAlphabet, tokenLength)
+	issued = &token{id: svc.env.Random.UUID(4), user: u, client: client}
+	svc.tokens[value] = issued
+	svc.env.History.Issue(issued.id, emulator.KindLogin, "", svc.env.Now().Add(svc.tokenLife()))
 	return value, issued
 }
 
 // tokenLife is how long an access token lives.
-func (t *service) tokenLife() time.Duration {
-	return time.Duration(t.env.Integer(switchExpiresIn)) * time.Second
+func (svc *service) tokenLife() time.Duration {
+	return time.Duration(svc.env.Integer(switchExpiresIn)) * time.Second
 }
 
 // newRefresh makes the refresh token that goes with an access token.
-func (t *service) newRefresh(issued *token) string {
-	value := t.env.Random.String(tokenAlphabet, tokenLength)
+func (svc *service) newRefresh(issued *token) string {
+	value := svc.env.Random.String(tokenAlphabet, tokenLength)
 	held := &refresh{user: issued.user, client: issued.client, access: issued}
-	if life := t.env.Duration(switchRefreshLife); life > 0 {
-		held.expires = t.env.Now().Add(life)
+	if life := svc.env.Duration(switchRefreshLife); life > 0 {
+		held.expires = svc.env.Now().Add(life)
 	}
-	t.refreshes[value] = held
+	svc.refreshes[value] = held
 	return value
 }
 
 // writeToken answers with the seven members of the vendor's samples, or six without a refresh token.
-func (t *service) writeToken(w http.ResponseWriter, access, refreshToken string) {
+func (svc *service) writeToken(w http.ResponseWriter, access, refreshToken string) {
 	body := map[string]any{
 		"access_token": access,
-		"expires_in":   t.env.Integer(switchExpiresIn),
+		"expires_in":   svc.env.Integer(switchExpiresIn),
 		"message":      "successfully authenticated",
 		"scope":        "read write",
 		"status":       "success",
@@ -192,41 +192,41 @@ func (t *service) writeToken(w http.ResponseWriter, access, refreshToken string)
 }
 
 // revoke answers POST /api/v1/oauth/revoke_token/. A token that is unknown or dead is a success too.
-func (t *service) revoke(w http.ResponseWriter, r *http.Request) {
-	request, ok := t.readOAuth(w, r)
-	switch client := t.client(request.ClientID); {
+func (svc *service) revoke(w http.ResponseWriter, r *http.Request) {
+	request, ok := svc.readOAuth(w, r)
+	switch client := svc.client(request.ClientID); {
 	case !ok:
 	case client == "":
-		t.refuseOAuth(w, http.StatusUnauthorized, "invalid_client", "client_id is invalid")
+		svc.refuseOAuth(w, http.StatusUnauthorized, "invalid_client", "client_id is invalid")
 	case request.Token == "":
-		t.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "token is missing")
+		svc.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "token is missing")
 	default:
-		if issued := t.tokens[request.Token]; issued != nil && issued.client == client {
-			t.env.History.End(issued.id, emulator.EndedRevoked)
-			t.dropRefresh(issued)
+		if issued := svc.tokens[request.Token]; issued != nil && issued.client == client {
+			svc.env.History.End(issued.id, emulator.EndedRevoked)
+			svc.dropRefresh(issued)
 		}
 		emulator.WriteJSON(w, http.StatusOK, map[string]string{"status": "success", "message": "token revoked"})
 	}
 }
 
 // dropRefresh ends the refresh token of a revoked access token if the switch wants it so.
-func (t *service) dropRefresh(issued *token) {
-	if !t.env.Enabled(switchRevokeRefresh) {
+func (svc *service) dropRefresh(issued *token) {
+	if !svc.env.Enabled(switchRevokeRefresh) {
 		return
 	}
-	for value, held := range t.refreshes {
+	for value, held := range svc.refreshes {
 		if held.access == issued {
-			delete(t.refreshes, value)
+			delete(svc.refreshes, value)
 		}
 	}
 }
 
 // verify answers GET /api/v1/oauth/verify_token/, which is documented for FortiAuthenticator.
-func (t *service) verify(w http.ResponseWriter, r *http.Request) {
+func (svc *service) verify(w http.ResponseWriter, r *http.Request) {
 	value, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	issued := t.tokens[value]
-	if issued == nil || issued.client != t.client(r.URL.Query().Get("client_id")) || !t.env.History.Live(issued.id) {
-		t.refuseOAuth(w, http.StatusUnauthorized, "invalid_token", "token is invalid or expired")
+	issued := svc.tokens[value]
+	if issued == nil || issued.client != svc.client(r.URL.Query().Get("client_id")) || !svc.env.History.Live(issued.id) {
+		svc.refuseOAuth(w, http.StatusUnauthorized, "invalid_token", "token is invalid or expired")
 		return
 	}
 	emulator.WriteJSON(w, http.StatusOK, map[string]string{

@@ -15,20 +15,20 @@ const (
 )
 
 // actions are what the vendor offers in its GUI only, under Admin > Settings > System > API Token.
-func (t *service) actions() []emulator.Action {
+func (svc *service) actions() []emulator.Action {
 	return []emulator.Action{
 		{
-			Name: "create_client", Arguments: []string{"access_token_expiry", "secret_expiry"}, Do: t.createClient,
+			Name: "create_client", Arguments: []string{"access_token_expiry", "secret_expiry"}, Do: svc.createClient,
 			Description: "makes another client; the arguments are durations from now, by default the switch access_token_expiry " +
 				"and never; answers with client_id and client_secret",
 		},
 		{
 			Name: "revoke_client", Arguments: []string{"client_id"},
 			Description: "revokes a client, the root one if client_id is missing",
-			Do: t.onClient(func(c *client) map[string]string {
+			Do: svc.onClient(func(c *client) map[string]string {
 				c.revoked = true
-				if t.env.Enabled(switchRevokingKills) {
-					t.endTokens(c, endedByRevocation)
+				if svc.env.Enabled(switchRevokingKills) {
+					svc.endTokens(c, endedByRevocation)
 				}
 				return nil
 			}),
@@ -36,10 +36,10 @@ func (t *service) actions() []emulator.Action {
 		{
 			Name: "reset_secret", Arguments: []string{"client_id"},
 			Description: "gives a client a new secret, the root one if client_id is missing; answers with client_secret",
-			Do: t.onClient(func(c *client) map[string]string {
-				c.secret, c.secretExpires, c.exchanged = t.newSecret(), time.Time{}, false
-				if t.env.Enabled(switchResettingKills) {
-					t.endTokens(c, endedByReset)
+			Do: svc.onClient(func(c *client) map[string]string {
+				c.secret, c.secretExpires, c.exchanged = svc.newSecret(), time.Time{}, false
+				if svc.env.Enabled(switchResettingKills) {
+					svc.endTokens(c, endedByReset)
 				}
 				return map[string]string{"client_secret": c.secret}
 			}),
@@ -47,34 +47,34 @@ func (t *service) actions() []emulator.Action {
 		{
 			Name: "expire_secret", Arguments: []string{"client_id"},
 			Description: "lets the secret of a client expire now, the root one if client_id is missing",
-			Do:          t.onClient(func(c *client) map[string]string { c.secretExpires = t.env.Now(); return nil }),
+			Do:          svc.onClient(func(c *client) map[string]string { c.secretExpires = svc.env.Now(); return nil }),
 		},
 		{
 			Name: "deny_owner", Arguments: []string{"client_id"},
 			Description: "takes from the user who made a client the right to ask for tokens; the root one if client_id is missing",
-			Do:          t.onClient(func(c *client) map[string]string { c.ownerDenied = true; return nil }),
+			Do:          svc.onClient(func(c *client) map[string]string { c.ownerDenied = true; return nil }),
 		},
 		{
 			Name: "allow_owner", Arguments: []string{"client_id"},
 			Description: "gives that right back",
-			Do:          t.onClient(func(c *client) map[string]string { c.ownerDenied = false; return nil }),
+			Do:          svc.onClient(func(c *client) map[string]string { c.ownerDenied = false; return nil }),
 		},
 		{
 			Name: "make_refresh_token", Arguments: []string{"client_id"},
 			Description: "shows a refresh token of a client, as release 7.5.0 does; the root one if client_id is missing; answers with refresh_token",
-			Do: t.onClient(func(c *client) map[string]string {
-				return map[string]string{"refresh_token": t.newRefreshToken(c)}
+			Do: svc.onClient(func(c *client) map[string]string {
+				return map[string]string{"refresh_token": svc.newRefreshToken(c)}
 			}),
 		},
 	}
 }
 
 // createClient makes a client.
-func (t *service) createClient(arguments map[string]string) (map[string]string, error) {
-	made := t.newClient()
+func (svc *service) createClient(arguments map[string]string) (map[string]string, error) {
+	made := svc.newClient()
 	for name, set := range map[string]func(time.Duration){
 		"access_token_expiry": func(d time.Duration) { made.life = d },
-		"secret_expiry":       func(d time.Duration) { made.secretExpires = t.env.Now().Add(d) },
+		"secret_expiry":       func(d time.Duration) { made.secretExpires = svc.env.Now().Add(d) },
 	} {
 		if arguments[name] == "" {
 			continue
@@ -85,18 +85,18 @@ func (t *service) createClient(arguments map[string]string) (map[string]string, 
 		}
 		set(d)
 	}
-	t.clients[made.id] = &made
+	svc.clients[made.id] = &made
 	return map[string]string{"client_id": made.id, "client_secret": made.secret}, nil
 }
 
 // onClient makes an action of something to be done to one client.
-func (t *service) onClient(act func(*client) map[string]string) func(map[string]string) (map[string]string, error) {
+func (svc *service) onClient(act func(*client) map[string]string) func(map[string]string) (map[string]string, error) {
 	return func(arguments map[string]string) (map[string]string, error) {
 		id := arguments["client_id"]
 		if id == "" {
-			id = t.root.id
+			id = svc.root.id
 		}
-		c := t.clients[id]
+		c := svc.clients[id]
 		if c == nil {
 			return nil, errors.New("no such client")
 		}

@@ -31,24 +31,24 @@ type errorAnswer struct {
 }
 
 // refuse400 answers as the token endpoint does to nearly everything.
-func (t *service) refuse400(w http.ResponseWriter, message string) {
-	t.refuse(w, http.StatusBadRequest, "BAD_REQUEST", message)
+func (svc *service) refuse400(w http.ResponseWriter, message string) {
+	svc.refuse(w, http.StatusBadRequest, "BAD_REQUEST", message)
 }
 
 // refuse answers an error in the shape that the switch asks for.
-func (t *service) refuse(w http.ResponseWriter, status int, name, message string) {
-	if t.env.Switch(switchErrorShape) == "plain_as_json" {
+func (svc *service) refuse(w http.ResponseWriter, status int, name, message string) {
+	if svc.env.Switch(switchErrorShape) == "plain_as_json" {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(message)) // the writer is a buffer of the core
 		return
 	}
-	t.writeJSON(w, status, errorAnswer{name, message})
+	svc.writeJSON(w, status, errorAnswer{name, message})
 }
 
 // writeJSON answers with v, under the content type that the switch asks for.
-func (t *service) writeJSON(w http.ResponseWriter, status int, v any) {
-	if t.env.Switch(switchJSONLabel) == "application/json" {
+func (svc *service) writeJSON(w http.ResponseWriter, status int, v any) {
+	if svc.env.Switch(switchJSONLabel) == "application/json" {
 		emulator.WriteJSON(w, status, v)
 		return
 	}

@@ -73,53 +73,53 @@ func New() emulator.Vendor {
 
 // newService makes the state and the first client.
 func newService(env *emulator.Env) emulator.Service {
-	t := &service{env: env}
-	t.root = t.newClient()
-	t.password = env.Random.Hex(12)
-	t.reset()
+	svc := &service{env: env}
+	svc.root = svc.newClient()
+	svc.password = env.Random.Hex(12)
+	svc.reset()
 	return emulator.Service{
 		Endpoints: []emulator.Endpoint{{
 			Name:      emulator.EndpointURL,
-			Handler:   http.HandlerFunc(t.serve),
+			Handler:   http.HandlerFunc(svc.serve),
 			Operation: func(r *http.Request, _ []byte) string { return operations[r.URL.Path] },
 			ErrorBody: errorBody,
 		}},
-		Credentials: map[string]string{"client_id": t.root.id, "client_secret": t.root.secret},
-		Login:       map[string]string{"username": ownerName, "password": t.password},
-		Actions:     t.actions(),
-		Reset:       t.reset,
+		Credentials: map[string]string{"client_id": svc.root.id, "client_secret": svc.root.secret},
+		Login:       map[string]string{"username": ownerName, "password": svc.password},
+		Actions:     svc.actions(),
+		Reset:       svc.reset,
 	}
 }
 
 // reset returns to a single working client, without tokens.
-func (t *service) reset() {
-	root := t.root
-	t.clients = map[string]*client{root.id: &root}
-	t.attempts = map[string]*attempt{}
-	t.tokens = map[string]*token{}
-	t.refresh = map[string]*client{}
+func (svc *service) reset() {
+	root := svc.root
+	svc.clients = map[string]*client{root.id: &root}
+	svc.attempts = map[string]*attempt{}
+	svc.tokens = map[string]*token{}
+	svc.refresh = map[string]*client{}
 }
 
 // newClient makes a client. Client ids look like UUIDs, by the vendor's clients.
-func (t *service) newClient() client {
-	return client{id: t.env.Random.UUID(4), secret: t.newSecret()}
+func (svc *service) newClient() client {
+	return client{id: svc.env.Random.UUID(4), secret: svc.newSecret()}
 }
 
 // newSecret makes a client secret, whose spelling is not documented.
-func (t *service) newSecret() string { return t.env.Random.Hex(20) }
+func (svc *service) newSecret() string { return svc.env.Random.Hex(20) }
 
 // serve answers one request.
-func (t *service) serve(w http.ResponseWriter, r *http.Request) {
+func (svc *service) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == tokenPath && r.Method == http.MethodPost:
-		t.exchange(w, r)
+		svc.exchange(w, r)
 	case r.URL.Path == healthPath && r.Method == http.MethodGet:
-		t.health(w, r)
-	case r.URL.Path == revokePath && t.env.Enabled(switchRevokeRoute):
-		t.revoke(w, r)
+		svc.health(w, r)
+	case r.URL.Path == revokePath && svc.env.Enabled(switchRevokeRoute):
+		svc.revoke(w, r)
 	case r.URL.Path == tokenPath || r.URL.Path == healthPath:
-		t.refuse(w, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "Method not allowed")
+		svc.refuse(w, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "Method not allowed")
 	default:
-		t.refuse(w, http.StatusNotFound, "NOT_FOUND", "Not found")
+		svc.refuse(w, http.StatusNotFound, "NOT_FOUND", "Not found")
 	}
 }

@@ -6,12 +6,12 @@ import (
 )
 
 // health answers GET /phoenix/rest/system/health/summary, the cheap read that proves a token.
-func (t *service) health(w http.ResponseWriter, r *http.Request) {
-	if !t.authorized(r) {
-		t.unauthorized(w)
+func (svc *service) health(w http.ResponseWriter, r *http.Request) {
+	if !svc.authorized(r) {
+		svc.unauthorized(w)
 		return
 	}
-	t.writeJSON(w, http.StatusOK, []any{map[string]any{
+	svc.writeJSON(w, http.StatusOK, []any{map[string]any{
 		"id":           1,
 		"name":         "fortisiem",
 		"healthStatus": "Normal",
@@ -21,31 +21,31 @@ func (t *service) health(w http.ResponseWriter, r *http.Request) {
 
 // authorized tells whether a request carries a live access token, or the owner's name and password. The
 // name without its organisation is not enough.
-func (t *service) authorized(r *http.Request) bool {
+func (svc *service) authorized(r *http.Request) bool {
 	if name, password, ok := r.BasicAuth(); ok {
-		return name == ownerName && password == t.password
+		return name == ownerName && password == svc.password
 	}
 	scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.EqualFold(scheme, "Bearer") && t.live(bearer) != nil
+	return strings.EqualFold(scheme, "Bearer") && svc.live(bearer) != nil
 }
 
 // live finds an access token that works, or nil.
-func (t *service) live(bearer string) *token {
-	issued := t.tokens[bearer]
-	if issued == nil || !t.env.History.Live(issued.id) {
+func (svc *service) live(bearer string) *token {
+	issued := svc.tokens[bearer]
+	if issued == nil || !svc.env.History.Live(issued.id) {
 		return nil
 	}
 	return issued
 }
 
 // unauthorized answers 401, whose body is not documented beyond its words.
-func (t *service) unauthorized(w http.ResponseWriter) {
-	switch t.env.Switch(switchUnauthorizedBody) {
+func (svc *service) unauthorized(w http.ResponseWriter) {
+	switch svc.env.Switch(switchUnauthorizedBody) {
 	case "plain":
 		http.Error(w, messageUnauthorized, http.StatusUnauthorized)
 	case "empty":
 		w.WriteHeader(http.StatusUnauthorized)
 	default:
-		t.refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", messageUnauthorized)
+		svc.refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", messageUnauthorized)
 	}
 }

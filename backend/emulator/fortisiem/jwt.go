@@ -23,16 +23,16 @@ const signatureBytes = 256
 //
 // A JWT has the header of RS256 and random bytes for a signature: the vendor publishes no key to check it
 // with, so nobody can tell, and the twin itself looks tokens up.
-func (t *service) newBearer(now, expires time.Time) string {
-	form := t.env.Switch(switchTokenForm)
+func (svc *service) newBearer(now, expires time.Time) string {
+	form := svc.env.Switch(switchTokenForm)
 	if form == "opaque" {
-		return t.env.Random.Hex(32)
+		return svc.env.Random.Hex(32)
 	}
-	c := claims{Subject: ownerName, Scope: "api", Serial: t.env.Random.Hex(8)}
+	c := claims{Subject: ownerName, Scope: "api", Serial: svc.env.Random.Hex(8)}
 	if form == "jwt" {
 		c.Expires = new(expires.Unix())
 	}
-	if t.env.Enabled(switchIssuedAt) {
+	if svc.env.Enabled(switchIssuedAt) {
 		c.IssuedAt = new(now.Unix())
 	}
 	payload, err := json.Marshal(c)
@@ -40,5 +40,5 @@ func (t *service) newBearer(now, expires time.Time) string {
 		panic("fortisiem: claims cannot be written as JSON: " + err.Error())
 	}
 	encode := base64.RawURLEncoding.EncodeToString
-	return encode([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + encode(payload) + "." + encode(t.env.Random.Bytes(signatureBytes))
+	return encode([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + encode(payload) + "." + encode(svc.env.Random.Bytes(signatureBytes))
 }

@@ -11,29 +11,29 @@ type attempt struct {
 }
 
 // of returns what is remembered of a client id.
-func (t *service) of(id string) *attempt {
-	a := t.attempts[id]
+func (svc *service) of(id string) *attempt {
+	a := svc.attempts[id]
 	if a == nil {
 		a = &attempt{}
-		t.attempts[id] = a
+		svc.attempts[id] = a
 	}
 	return a
 }
 
 // admit applies the limits to a token request. refusal is what to tell the client, "" when it is served.
-func (t *service) admit(id string) (refusal string) {
-	a, now := t.of(id), t.env.Now()
+func (svc *service) admit(id string) (refusal string) {
+	a, now := svc.of(id), svc.env.Now()
 	if now.Before(a.blocked) {
 		return messageThreshold
 	}
 	since := now.Sub(a.last) // negative when the skew switch has set the clock back
-	early := !a.last.IsZero() && since >= 0 && since < t.env.Duration(switchInterval)
-	if !early || t.env.Switch(switchIntervalFrom) == "any_request" {
+	early := !a.last.IsZero() && since >= 0 && since < svc.env.Duration(switchInterval)
+	if !early || svc.env.Switch(switchIntervalFrom) == "any_request" {
 		a.last = now
 	}
 	if early {
-		if t.env.Enabled(switchEarlyIsFailure) {
-			t.failed(id)
+		if svc.env.Enabled(switchEarlyIsFailure) {
+			svc.failed(id)
 		}
 		return messageRate
 	}
@@ -41,13 +41,13 @@ func (t *service) admit(id string) (refusal string) {
 }
 
 // failed counts a refusal, and blocks the client id when there were too many.
-func (t *service) failed(id string) {
-	a := t.of(id)
+func (svc *service) failed(id string) {
+	a := svc.of(id)
 	a.failures++
-	if limit := t.env.Integer(switchThreshold); limit > 0 && a.failures >= limit {
-		a.failures, a.blocked = 0, t.env.Now().Add(t.env.Duration(switchBlock))
+	if limit := svc.env.Integer(switchThreshold); limit > 0 && a.failures >= limit {
+		a.failures, a.blocked = 0, svc.env.Now().Add(svc.env.Duration(switchBlock))
 	}
 }
 
 // succeeded forgets earlier failures.
-func (t *service) succeeded(id string) { t.of(id).failures = 0 }
+func (svc *service) succeeded(id string) { svc.of(id).failures = 0 }

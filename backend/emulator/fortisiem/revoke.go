@@ -14,30 +14,30 @@ import (
 // revoke answers a call that ends an access token. It is NOT an API of the vendor's, see the package's
 // documentation. It takes POST, PUT, PATCH and DELETE, and the token as a member of a form or of a JSON object,
 // or else as the bearer of the request.
-func (t *service) revoke(w http.ResponseWriter, r *http.Request) {
+func (svc *service) revoke(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
 	default:
-		t.refuse(w, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "Method not allowed")
+		svc.refuse(w, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "Method not allowed")
 		return
 	}
 	bearer, ok := tokenToRevoke(r)
 	if !ok {
-		t.refuse400(w, messageParameters)
+		svc.refuse400(w, messageParameters)
 		return
 	}
-	if issued := t.live(bearer); issued != nil {
-		t.env.History.End(issued.id, emulator.EndedRevoked)
+	if issued := svc.live(bearer); issued != nil {
+		svc.env.History.End(issued.id, emulator.EndedRevoked)
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	switch status := t.status(switchRevokeUnknown); status {
+	switch status := svc.status(switchRevokeUnknown); status {
 	case http.StatusOK:
-		t.writeJSON(w, status, map[string]string{})
+		svc.writeJSON(w, status, map[string]string{})
 	case http.StatusUnauthorized:
-		t.unauthorized(w)
+		svc.unauthorized(w)
 	default:
-		t.refuse(w, status, errorName(status), "Token not found")
+		svc.refuse(w, status, errorName(status), "Token not found")
 	}
 }
 

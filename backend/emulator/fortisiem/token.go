@@ -23,49 +23,49 @@ const endedBySuccessor = "replaced"
 
 // exchange answers POST /phoenix/rest/pub/security/oauth/token. All its refusals but one are 400, and the
 // client has to tell them apart by their text.
-func (t *service) exchange(w http.ResponseWriter, r *http.Request) {
+func (svc *service) exchange(w http.ResponseWriter, r *http.Request) {
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" when malformed, and refused as such
 	if media != "application/x-www-form-urlencoded" {
-		status := t.status(switchBodyStatus)
-		t.refuse(w, status, errorName(status), messageParameters)
+		status := svc.status(switchBodyStatus)
+		svc.refuse(w, status, errorName(status), messageParameters)
 		return
 	}
 	if err := r.ParseForm(); err != nil {
-		t.refuse400(w, messageParameters)
+		svc.refuse400(w, messageParameters)
 		return
 	}
 	// Credentials go into the body; what the query says is nothing to this API.
 	id, secret, grant := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret"), r.PostForm.Get("grant_type")
 	if id == "" || secret == "" || grant == "" {
-		t.refuse400(w, messageParameters)
+		svc.refuse400(w, messageParameters)
 		return
 	}
-	if refusal := t.admit(id); refusal != "" {
-		t.refuse400(w, refusal)
+	if refusal := svc.admit(id); refusal != "" {
+		svc.refuse400(w, refusal)
 		return
 	}
-	c, refusal := t.authenticate(id, secret)
+	c, refusal := svc.authenticate(id, secret)
 	if refusal == "" {
-		refusal = t.granted(c, grant, r.PostForm.Get("refresh_token"))
+		refusal = svc.granted(c, grant, r.PostForm.Get("refresh_token"))
 	}
 	if refusal != "" {
-		t.failed(id)
-		t.refuse400(w, refusal)
+		svc.failed(id)
+		svc.refuse400(w, refusal)
 		return
 	}
-	t.succeeded(id)
-	t.answerToken(w, c, grant, r.PostForm.Get("refresh_token"))
+	svc.succeeded(id)
+	svc.answerToken(w, c, grant, r.PostForm.Get("refresh_token"))
 }
 
 // authenticate finds the client. refusal is what to tell it, "" when it may have a token.
-func (t *service) authenticate(id, secret string) (c *client, refusal string) {
-	c = t.clients[id]
+func (svc *service) authenticate(id, secret string) (c *client, refusal string) {
+	c = svc.clients[id]
 	switch {
 	case c == nil || c.secret != secret:
 		return nil, messageWrongPair
 	case c.revoked:
 		return nil, messageRevoked
-	case !c.secretExpires.IsZero() && !t.env.Now().Before(c.secretExpires):
+	case !c.secretExpires.IsZero() && !svc.env.Now().Before(c.secretExpires):
 		return nil, messageExpired
 	case c.ownerDenied:
 		return nil, messageOwner
@@ -74,49 +74,49 @@ func (t *service) authenticate(id, secret string) (c *client, refusal string) {
 }
 
 // granted decides on the grant type. refusal is what to tell the client, "" when it gets its token.
-func (t *service) granted(c *client, grant, refresh string) (refusal string) {
+func (svc *service) granted(c *client, grant, refresh string) (refusal string) {
 	switch {
-	case grant == grantRefresh && t.env.Switch(switchRefreshGrant) == "accepted":
-		if owner := t.refresh[refresh]; owner != c {
+	case grant == grantRefresh && svc.env.Switch(switchRefreshGrant) == "accepted":
+		if owner := svc.refresh[refresh]; owner != c {
 			return messageParameters
 		}
 	case grant != grantClient:
 		return messageParameters
 	}
-	if c.exchanged && t.env.Enabled(switchSingleIssue) {
+	if c.exchanged && svc.env.Enabled(switchSingleIssue) {
 		return messageParameters
 	}
 	return ""
 }
 
 // answerToken makes an access token and writes the answer.
-func (t *service) answerToken(w http.ResponseWriter, c *client, grant, refresh string) {
+func (svc *service) answerToken(w http.ResponseWriter, c *client, grant, refresh string) {
 	life := c.life
 	if life == 0 {
-		life = t.env.Duration(switchTokenExpiry)
+		life = svc.env.Duration(switchTokenExpiry)
 	}
-	if t.env.Switch(switchSecondToken) == "replaces" {
-		t.endTokens(c, endedBySuccessor)
+	if svc.env.Switch(switchSecondToken) == "replaces" {
+		svc.endTokens(c, endedBySuccessor)
 	}
-	now := t.env.Now()
+	now := svc.env.Now()
 	expires := now.Add(life).Truncate(time.Second) // a JWT counts whole seconds
-	issued := &token{id: t.env.Random.UUID(4), client: c}
-	bearer := t.newBearer(now, expires)
+	issued := &token{id: svc.env.Random.UUID(4), client: c}
+	bearer := svc.newBearer(now, expires)
 	c.exchanged = true
-	t.tokens[bearer] = issued
-	t.env.History.Issue(issued.id, emulator.KindLeased, "", expires)
+	svc.tokens[bearer] = issued
+	svc.env.History.Issue(issued.id, emulator.KindLeased, "", expires)
 
-	body := map[string]any{"access_token": bearer, "token_type": "Bearer", "expires_in": t.expiresIn(life)}
-	if grant == grantRefresh && t.env.Enabled(switchRefreshRotates) {
-		delete(t.refresh, refresh)
-		body["refresh_token"] = t.newRefreshToken(c)
+	body := map[string]any{"access_token": bearer, "token_type": "Bearer", "expires_in": svc.expiresIn(life)}
+	if grant == grantRefresh && svc.env.Enabled(switchRefreshRotates) {
+		delete(svc.refresh, refresh)
+		body["refresh_token"] = svc.newRefreshToken(c)
 	}
-	t.writeJSON(w, http.StatusOK, body)
+	svc.writeJSON(w, http.StatusOK, body)
 }
 
 // expiresIn is a lifetime in the unit that the switch asks for.
-func (t *service) expiresIn(life time.Duration) int64 {
-	switch t.env.Switch(switchExpiresUnit) {
+func (svc *service) expiresIn(life time.Duration) int64 {
+	switch svc.env.Switch(switchExpiresUnit) {
 	case "seconds":
 		return int64(life / time.Second)
 	case "mismatch":
@@ -126,24 +126,24 @@ func (t *service) expiresIn(life time.Duration) int64 {
 }
 
 // newRefreshToken makes a refresh token of the client's.
-func (t *service) newRefreshToken(c *client) string {
-	made := t.env.Random.Hex(24)
-	t.refresh[made] = c
+func (svc *service) newRefreshToken(c *client) string {
+	made := svc.env.Random.Hex(24)
+	svc.refresh[made] = c
 	return made
 }
 
 // endTokens ends all access tokens of a client.
-func (t *service) endTokens(c *client, by string) {
-	for _, issued := range t.tokens {
+func (svc *service) endTokens(c *client, by string) {
+	for _, issued := range svc.tokens {
 		if issued.client == c {
-			t.env.History.End(issued.id, by)
+			svc.env.History.End(issued.id, by)
 		}
 	}
 }
 
 // status reads a switch that holds an HTTP status.
-func (t *service) status(name string) int {
-	status, err := strconv.Atoi(t.env.Switch(name))
+func (svc *service) status(name string) int {
+	status, err := strconv.Atoi(svc.env.Switch(name))
 	if err != nil {
 		panic("fortisiem: switch " + name + " holds no status")
 	}

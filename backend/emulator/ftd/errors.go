@@ -65,13 +65,13 @@ func errorBody(status int) (contentType string, body []byte) {
 }
 
 // refuseMethod answers a method that a resource does not have.
-func (t *service) refuseMethod(w http.ResponseWriter) {
-	writeError(w, t.status(switchMethodStatus), "General", "", "The method is not supported by this resource.")
+func (svc *service) refuseMethod(w http.ResponseWriter) {
+	writeError(w, svc.status(switchMethodStatus), "General", "", "The method is not supported by this resource.")
 }
 
 // status reads a switch that holds an HTTP status.
-func (t *service) status(name string) int {
-	status, err := strconv.Atoi(t.env.Switch(name))
+func (svc *service) status(name string) int {
+	status, err := strconv.Atoi(svc.env.Switch(name))
 	if err != nil {
 		panic("ftd: switch " + name + " holds no status")
 	}

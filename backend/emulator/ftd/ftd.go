@@ -44,18 +44,18 @@ func New() emulator.Vendor {
 
 // newService makes the device with its only local user, admin.
 func newService(env *emulator.Env) emulator.Service {
-	t := &service{env: env, root: newPassword(env), signingKey: env.Random.Bytes(32)}
-	t.reset()
+	svc := &service{env: env, root: newPassword(env), signingKey: env.Random.Bytes(32)}
+	svc.reset()
 	return emulator.Service{
 		Endpoints: []emulator.Endpoint{{
 			Name:      emulator.EndpointURL,
-			Handler:   http.HandlerFunc(t.serve),
+			Handler:   http.HandlerFunc(svc.serve),
 			Operation: operation,
 			ErrorBody: errorBody,
 		}},
-		Credentials: map[string]string{"username": adminName, "password": t.root},
-		Actions:     t.actions(),
-		Reset:       t.reset,
+		Credentials: map[string]string{"username": adminName, "password": svc.root},
+		Actions:     svc.actions(),
+		Reset:       svc.reset,
 	}
 }
 
@@ -63,10 +63,10 @@ func newService(env *emulator.Env) emulator.Service {
 func newPassword(env *emulator.Env) string { return "Aa1!" + env.Random.Hex(10) }
 
 // reset returns to a device with admin's first password and nobody logged in.
-func (t *service) reset() {
-	t.users = []*user{newAdmin(t.env, t.root)}
-	t.sessions = nil
-	t.tokens = map[string]*token{}
+func (svc *service) reset() {
+	svc.users = []*user{newAdmin(svc.env, svc.root)}
+	svc.sessions = nil
+	svc.tokens = map[string]*token{}
 }
 
 // operation names the grant of a token request, and for other requests the resource.
@@ -99,8 +99,8 @@ func splitPath(path string) (version, resource string, found bool) {
 }
 
 // serve answers one request.
-func (t *service) serve(w http.ResponseWriter, r *http.Request) {
-	if t.env.Switch(switchDeviceState) == "booting" {
+func (svc *service) serve(w http.ResponseWriter, r *http.Request) {
+	if svc.env.Switch(switchDeviceState) == "booting" {
 		writeStatus(w, http.StatusServiceUnavailable, "Service Unavailable")
 		return
 	}
@@ -108,16 +108,16 @@ func (t *service) serve(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/api/versions" && r.Method == http.MethodGet:
 		emulator.WriteJSON(w, http.StatusOK, map[string]any{"supportedVersions": versions})
 	case r.URL.Path == "/apispec/ngfw.json":
-		t.authenticated(w, r, t.specification)
+		svc.authenticated(w, r, svc.specification)
 	case found && !slices.Contains(versions, version):
 		writeStatus(w, http.StatusUnauthorized, "Unauthorized") // documented as 401, not 404
 	case found && resource == tokenResource && r.Method == http.MethodPost:
-		t.grant(w, r)
+		svc.grant(w, r)
 	case found && resource == tokenResource:
-		t.refuseMethod(w)
+		svc.refuseMethod(w)
 	case found:
-		t.authenticated(w, r, func(w http.ResponseWriter, r *http.Request, caller *session) {
-			t.resource(w, r, resource, caller)
+		svc.authenticated(w, r, func(w http.ResponseWriter, r *http.Request, caller *session) {
+			svc.resource(w, r, resource, caller)
 		})
 	default:
 		writeError(w, http.StatusNotFound, "General", "", "The requested resource does not exist.")

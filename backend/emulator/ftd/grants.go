@@ -40,7 +40,7 @@ type tokenRequest struct {
 
 // grant answers POST /fdm/token. The Authorization header is ignored, whatever it says: clients send none,
 // a stale token, or the word Bearer alone.
-func (t *service) grant(w http.ResponseWriter, r *http.Request) {
+func (svc *service) grant(w http.ResponseWriter, r *http.Request) {
 	var request tokenRequest
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
@@ -52,20 +52,20 @@ func (t *service) grant(w http.ResponseWriter, r *http.Request) {
 	}
 	switch request.GrantType {
 	case grantPassword:
-		t.grantLogin(w, request)
+		svc.grantLogin(w, request)
 	case grantCustom:
-		t.grantCustomToken(w, request)
+		svc.grantCustomToken(w, request)
 	case grantRefresh:
-		t.grantRefreshed(w, request)
+		svc.grantRefreshed(w, request)
 	case grantRevoke:
-		t.revoke(w, request)
+		svc.revoke(w, request)
 	default:
 		writeStatus(w, http.StatusBadRequest, "The grant type is missing or not supported")
 	}
 }
 
 // writePair answers with tokens.
-func (t *service) writePair(w http.ResponseWriter, p pair) {
+func (svc *service) writePair(w http.ResponseWriter, p pair) {
 	body := map[string]any{
 		"access_token": p.access,
 		"expires_in":   int64(p.life / time.Second),
@@ -74,17 +74,17 @@ func (t *service) writePair(w http.ResponseWriter, p pair) {
 	switch {
 	case p.refresh != "":
 		body["refresh_token"], body["refresh_expires_in"] = p.refresh, int64(p.refreshLife/time.Second)
-	case t.env.Switch(switchNoRefreshMembers) == "null":
+	case svc.env.Switch(switchNoRefreshMembers) == "null":
 		body["refresh_token"], body["refresh_expires_in"] = nil, nil
-	case t.env.Switch(switchNoRefreshMembers) == "empty":
+	case svc.env.Switch(switchNoRefreshMembers) == "empty":
 		body["refresh_token"], body["refresh_expires_in"] = "", 0
 	}
 	emulator.WriteJSON(w, http.StatusOK, body)
 }
 
 // grantLogin answers a user's name and password.
-func (t *service) grantLogin(w http.ResponseWriter, request tokenRequest) {
-	u := t.userNamed(request.Username)
+func (svc *service) grantLogin(w http.ResponseWriter, request tokenRequest) {
+	u := svc.userNamed(request.Username)
 	if u == nil || u.password != request.Password {
 		writeStatus(w, http.StatusBadRequest, "Failed to authenticate user")
 		return
@@ -93,85 +93,85 @@ func (t *service) grantLogin(w http.ResponseWriter, request tokenRequest) {
 		origin: originPassword, subject: u.name, user: u,
 		life: passwordLife, refreshLife: passwordRefreshLife, refreshes: unlimited,
 	}
-	if t.env.Enabled(switchPasswordDesired) {
+	if svc.env.Enabled(switchPasswordDesired) {
 		var refusal string
 		if request.DesiredExpires != nil {
-			s.life, refusal = t.desired("desired_expires_in", *request.DesiredExpires, maximumLife)
+			s.life, refusal = svc.desired("desired_expires_in", *request.DesiredExpires, maximumLife)
 		}
 		if request.DesiredRefreshExpires != nil && refusal == "" {
-			s.refreshLife, refusal = t.desired("desired_refresh_expires_in", *request.DesiredRefreshExpires, maximumRefreshLife)
+			s.refreshLife, refusal = svc.desired("desired_refresh_expires_in", *request.DesiredRefreshExpires, maximumRefreshLife)
 		}
 		if refusal != "" {
 			writeStatus(w, http.StatusBadRequest, refusal)
 			return
 		}
 	}
-	t.open(s)
-	t.writePair(w, t.issue(s))
+	svc.open(s)
+	svc.writePair(w, svc.issue(s))
 }
 
 // manager returns the login that may make and revoke tokens: one made with a password, by a user whose role
 // is strong enough. refusal is what to tell the client, "" if it may.
-func (t *service) manager(access string) (login *session, refusal string) {
-	login = t.access(access)
+func (svc *service) manager(access string) (login *session, refusal string) {
+	login = svc.access(access)
 	switch {
 	case login == nil:
 		return nil, "The access token is invalid or expired"
 	case login.origin != originPassword:
 		return nil, "The access token must be a password-granted token"
-	case login.user.role != roleAdmin && !t.env.Enabled(switchWeakRoles):
+	case login.user.role != roleAdmin && !svc.env.Enabled(switchWeakRoles):
 		return nil, "The user does not have permission to manage tokens"
 	}
-	login.used = t.env.Now()
+	login.used = svc.env.Now()
 	return login, ""
 }
 
 // grantCustomToken answers a login's wish for a token of its own lifetime and subject.
-func (t *service) grantCustomToken(w http.ResponseWriter, request tokenRequest) {
-	login, refusal := t.manager(request.AccessToken)
+func (svc *service) grantCustomToken(w http.ResponseWriter, request tokenRequest) {
+	login, refusal := svc.manager(request.AccessToken)
 	if refusal != "" {
 		writeStatus(w, http.StatusBadRequest, refusal)
 		return
 	}
 	s := &session{origin: originCustom, user: login.user, parent: login.id}
-	for _, wish := range []func(*session, tokenRequest) string{t.wishSubject, t.wishLife, t.wishRefresh} {
+	for _, wish := range []func(*session, tokenRequest) string{svc.wishSubject, svc.wishLife, svc.wishRefresh} {
 		if refusal := wish(s, request); refusal != "" {
 			writeStatus(w, http.StatusBadRequest, refusal)
 			return
 		}
 	}
-	t.open(s)
-	t.writePair(w, t.issue(s))
+	svc.open(s)
+	svc.writePair(w, svc.issue(s))
 }
 
 // wishSubject grants or refuses desired_subject.
-func (t *service) wishSubject(s *session, request tokenRequest) (refusal string) {
+func (svc *service) wishSubject(s *session, request tokenRequest) (refusal string) {
 	if request.DesiredSubject == nil || *request.DesiredSubject == "" {
-		if t.env.Switch(switchMissingSubject) == "reject" {
+		if svc.env.Switch(switchMissingSubject) == "reject" {
 			return "desired_subject is required"
 		}
 		return ""
 	}
 	s.subject = *request.DesiredSubject
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
-	switch limit := t.env.Integer(switchSubjectLength); {
+	switch limit := svc.env.Integer(switchSubjectLength); {
 	case limit > 0 && len(s.subject) > limit:
 		return "desired_subject is too long"
-	case t.env.Switch(switchSubjectCharacters) == "plain" && strings.Trim(s.subject, plain) != "":
+	case svc.env.Switch(switchSubjectCharacters) == "plain" && strings.Trim(s.subject, plain) != "":
 		return "desired_subject contains characters that are not allowed"
-	case t.env.Switch(switchDuplicateSubject) == "reject" && len(t.withSubject(s.subject)) > 0:
+	case svc.env.Switch(switchDuplicateSubject) == "reject" && len(svc.withSubject(s.subject)) > 0:
 		return "desired_subject is in use by another token"
 	}
 	return ""
 }
 
 // wishLife grants or refuses desired_expires_in.
-func (t *service) wishLife(s *session, request tokenRequest) (refusal string) {
+func (svc *service) wishLife(s *session, request tokenRequest) (refusal string) {
 	switch {
 	case request.DesiredExpires != nil:
-		s.life, refusal = t.desired("desired_expires_in", *request.DesiredExpires, maximumLife)
+		s.life, refusal = svc.desired("desired_expires_in", *request.DesiredExpires, maximumLife)
 		return refusal
-	case t.env.Switch(switchMissingExpiry) == "reject":
+	case svc.env.Switch(switchMissingExpiry) == "reject":
 		return "desired_expires_in is required"
 	}
 	s.life = passwordLife
@@ -179,14 +179,14 @@ func (t *service) wishLife(s *session, request tokenRequest) (refusal string) {
 }
 
 // wishRefresh grants or refuses desired_refresh_count and desired_refresh_expires_in.
-func (t *service) wishRefresh(s *session, request tokenRequest) (refusal string) {
+func (svc *service) wishRefresh(s *session, request tokenRequest) (refusal string) {
 	if request.DesiredRefreshCount == nil {
-		if t.env.Switch(switchMissingCount) == "reject" {
+		if svc.env.Switch(switchMissingCount) == "reject" {
 			return "desired_refresh_count is required"
 		}
 		return ""
 	}
-	count, limit := *request.DesiredRefreshCount, int64(t.env.Integer(switchMaximumCount))
+	count, limit := *request.DesiredRefreshCount, int64(svc.env.Integer(switchMaximumCount))
 	switch {
 	case count < 0 || limit > 0 && count > limit || count > 1<<31:
 		return "desired_refresh_count is out of range"
@@ -196,19 +196,19 @@ func (t *service) wishRefresh(s *session, request tokenRequest) (refusal string)
 		return "desired_refresh_expires_in is required"
 	}
 	s.refreshes = int(count)
-	s.refreshLife, refusal = t.desired("desired_refresh_expires_in", *request.DesiredRefreshExpires, maximumRefreshLife)
-	if refusal == "" && s.refreshLife <= s.life && t.env.Switch(switchShortRefresh) == "reject" {
+	s.refreshLife, refusal = svc.desired("desired_refresh_expires_in", *request.DesiredRefreshExpires, maximumRefreshLife)
+	if refusal == "" && s.refreshLife <= s.life && svc.env.Switch(switchShortRefresh) == "reject" {
 		refusal = "desired_refresh_expires_in must exceed desired_expires_in"
 	}
 	return refusal
 }
 
 // desired grants or refuses a lifetime in seconds.
-func (t *service) desired(member string, seconds int64, maximum time.Duration) (life time.Duration, refusal string) {
+func (svc *service) desired(member string, seconds int64, maximum time.Duration) (life time.Duration, refusal string) {
 	switch {
-	case seconds < 1 || seconds < int64(t.env.Integer(switchMinimumExpiry)):
+	case seconds < 1 || seconds < int64(svc.env.Integer(switchMinimumExpiry)):
 		return 0, member + " is too small"
-	case seconds > int64(maximum/time.Second) && t.env.Switch(switchAboveMaximum) == "reject":
+	case seconds > int64(maximum/time.Second) && svc.env.Switch(switchAboveMaximum) == "reject":
 		return 0, member + " exceeds the maximum"
 	case seconds > int64(maximum/time.Second):
 		return maximum, ""
@@ -217,27 +217,27 @@ func (t *service) desired(member string, seconds int64, maximum time.Duration) (
 }
 
 // grantRefreshed exchanges a refresh token for a new pair of the same session, which keeps its place.
-func (t *service) grantRefreshed(w http.ResponseWriter, request tokenRequest) {
-	k := t.tokens[request.RefreshToken]
-	if !t.valid(k) || !k.refresh || k.used && t.env.Switch(switchRefreshReuse) == "reject" || k.session.refreshes == 0 {
-		writeStatus(w, t.status(switchFailedRefresh), "The refresh token is invalid or expired")
+func (svc *service) grantRefreshed(w http.ResponseWriter, request tokenRequest) {
+	k := svc.tokens[request.RefreshToken]
+	if !svc.valid(k) || !k.refresh || k.used && svc.env.Switch(switchRefreshReuse) == "reject" || k.session.refreshes == 0 {
+		writeStatus(w, svc.status(switchFailedRefresh), "The refresh token is invalid or expired")
 		return
 	}
 	s := k.session
 	k.used = true
 	for _, old := range s.tokens {
-		if !old.refresh && t.env.Enabled(switchRefreshKills) {
+		if !old.refresh && svc.env.Enabled(switchRefreshKills) {
 			old.revoked = true
 		}
 	}
 	if s.refreshes > 0 {
 		s.refreshes--
 	}
-	returns := !t.occupies(s) // its place may have gone to another when the access token expired
-	s.refreshed, s.used = t.env.Now(), t.env.Now()
-	p := t.issue(s)
+	returns := !svc.occupies(s) // its place may have gone to another when the access token expired
+	s.refreshed, s.used = svc.env.Now(), svc.env.Now()
+	p := svc.issue(s)
 	if returns {
-		t.evict(s)
+		svc.evict(s)
 	}
-	t.writePair(w, p)
+	svc.writePair(w, p)
 }

@@ -29,29 +29,29 @@ type claims struct {
 }
 
 // sign makes a JWT of the claims.
-func (t *service) sign(c claims) string {
+func (svc *service) sign(c claims) string {
 	payload, err := json.Marshal(c)
 	if err != nil {
 		panic("ftd: claims cannot be written as JSON: " + err.Error())
 	}
 	encode := base64.RawURLEncoding.EncodeToString
 	signed := encode([]byte(`{"alg":"HS256"}`)) + "." + encode(payload)
-	return signed + "." + encode(t.signature(signed))
+	return signed + "." + encode(svc.signature(signed))
 }
 
 // signature is the MAC of a JWT's first two parts.
-func (t *service) signature(signed string) []byte {
-	mac := hmac.New(sha256.New, t.signingKey)
+func (svc *service) signature(signed string) []byte {
+	mac := hmac.New(sha256.New, svc.signingKey)
 	mac.Write([]byte(signed))
 	return mac.Sum(nil)
 }
 
 // ours tells whether the device once signed the token. So an ended one is told from garbage without keeping it.
-func (t *service) ours(value string) bool {
+func (svc *service) ours(value string) bool {
 	i := strings.LastIndexByte(value, '.')
 	if i < 0 {
 		return false
 	}
 	mac, err := base64.RawURLEncoding.DecodeString(value[i+1:])
-	return err == nil && hmac.Equal(mac, t.signature(value[:i]))
+	return err == nil && hmac.Equal(mac, svc.signature(value[:i]))
 }

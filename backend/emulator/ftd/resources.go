@@ -16,22 +16,22 @@ import (
 var specification []byte
 
 // authenticated lets a request through to a resource when the device is ready and its bearer token works.
-func (t *service) authenticated(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request, *session)) {
+func (svc *service) authenticated(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request, *session)) {
 	value := ""
 	if scheme, rest, found := strings.Cut(r.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
 		value = strings.TrimSpace(rest)
 	}
-	caller := t.access(value)
+	caller := svc.access(value)
 	switch {
-	case caller == nil && t.ours(value):
-		writeStatus(w, t.status(switchEndedTokenStatus), "The access token is expired or was revoked")
+	case caller == nil && svc.ours(value):
+		writeStatus(w, svc.status(switchEndedTokenStatus), "The access token is expired or was revoked")
 		return
 	case caller == nil:
 		writeStatus(w, http.StatusUnauthorized, "Unauthorized")
 		return
 	}
-	caller.used = t.env.Now()
-	switch t.env.Switch(switchDeviceState) {
+	caller.used = svc.env.Now()
+	switch svc.env.Switch(switchDeviceState) {
 	case "setup_wizard":
 		writeError(w, http.StatusForbidden, "General", "", "The initial setup of the device is not complete.")
 	case "busy":
@@ -42,9 +42,9 @@ func (t *service) authenticated(w http.ResponseWriter, r *http.Request, next fun
 }
 
 // specification answers GET /apispec/ngfw.json.
-func (t *service) specification(w http.ResponseWriter, r *http.Request, _ *session) {
+func (svc *service) specification(w http.ResponseWriter, r *http.Request, _ *session) {
 	if r.Method != http.MethodGet {
-		t.refuseMethod(w)
+		svc.refuseMethod(w)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -52,33 +52,33 @@ func (t *service) specification(w http.ResponseWriter, r *http.Request, _ *sessi
 }
 
 // resource answers everything below /api/fdm/{v} but the token endpoint.
-func (t *service) resource(w http.ResponseWriter, r *http.Request, resource string, caller *session) {
+func (svc *service) resource(w http.ResponseWriter, r *http.Request, resource string, caller *session) {
 	userID, isUser := strings.CutPrefix(resource, "/object/users/")
 	sessionID, isSession := strings.CutPrefix(resource, "/action/activeusersessions/")
 	get := r.Method == http.MethodGet
 	switch {
 	case resource == "/object/users" && get:
-		t.listUsers(w, r)
+		svc.listUsers(w, r)
 	case isUser:
-		t.oneUser(w, r, userID, caller)
+		svc.oneUser(w, r, userID, caller)
 	case resource == "/object/networks" && get:
 		writePage(w, r, []any{anyNetwork(r)})
 	case (resource == "/action/activeusersessions" || isSession) && caller.user.role == roleReadOnly:
-		t.refuseRole(w)
+		svc.refuseRole(w)
 	case resource == "/action/activeusersessions" && get:
-		t.listSessions(w, r)
+		svc.listSessions(w, r)
 	case isSession:
-		t.oneSession(w, r, sessionID, caller)
+		svc.oneSession(w, r, sessionID, caller)
 	case resource == "/object/users", resource == "/object/networks", resource == "/action/activeusersessions":
-		t.refuseMethod(w)
+		svc.refuseMethod(w)
 	default:
 		writeError(w, http.StatusNotFound, "General", "", "The requested resource does not exist.")
 	}
 }
 
 // refuseRole answers a user whose role does not allow the call.
-func (t *service) refuseRole(w http.ResponseWriter) {
-	writeError(w, t.status(switchForbiddenStatus), "General", "", "You do not have permission to perform this action.")
+func (svc *service) refuseRole(w http.ResponseWriter) {
+	writeError(w, svc.status(switchForbiddenStatus), "General", "", "You do not have permission to perform this action.")
 }
 
 // selfLink is the address of an object.
@@ -101,19 +101,19 @@ func anyNetwork(r *http.Request) map[string]any {
 }
 
 // sessionID is a session's id in activeusersessions.
-func (t *service) sessionID(s *session) string {
-	if t.env.Enabled(switchSessionID) {
+func (svc *service) sessionID(s *session) string {
+	if svc.env.Enabled(switchSessionID) {
 		return s.id
 	}
 	return s.listed
 }
 
 // listedSessions returns the sessions that activeusersessions shows.
-func (t *service) listedSessions() []*session {
-	t.prune()
+func (svc *service) listedSessions() []*session {
+	svc.prune()
 	var listed []*session
-	for _, s := range t.sessions {
-		if s.origin != originCustom || t.env.Enabled(switchListsCustom) {
+	for _, s := range svc.sessions {
+		if s.origin != originCustom || svc.env.Enabled(switchListsCustom) {
 			listed = append(listed, s)
 		}
 	}
@@ -121,34 +121,34 @@ func (t *service) listedSessions() []*session {
 }
 
 // showSession writes a session as the API does, times in milliseconds.
-func (t *service) showSession(r *http.Request, s *session) map[string]any {
-	id, name := t.sessionID(s), s.user.name
-	if s.origin == originCustom && t.env.Switch(switchCustomName) == "subject" {
+func (svc *service) showSession(r *http.Request, s *session) map[string]any {
+	id, name := svc.sessionID(s), s.user.name
+	if s.origin == originCustom && svc.env.Switch(switchCustomName) == "subject" {
 		name = s.subject
 	}
 	return map[string]any{
 		"userName": name, "identitySourceId": s.user.source,
 		"issuedAt": s.issued.UnixMilli(), "expiresAt": s.accessExpires.UnixMilli(),
-		"sessionDuration": int64(t.env.Now().Sub(s.issued) / time.Millisecond),
+		"sessionDuration": int64(svc.env.Now().Sub(s.issued) / time.Millisecond),
 		"id":              id, "type": "ActiveUserSessions",
 		"links": map[string]string{"self": selfLink(r, "/action/activeusersessions/"+id)},
 	}
 }
 
 // listSessions answers GET /action/activeusersessions.
-func (t *service) listSessions(w http.ResponseWriter, r *http.Request) {
+func (svc *service) listSessions(w http.ResponseWriter, r *http.Request) {
 	items := []any{}
-	for _, s := range t.listedSessions() {
-		items = append(items, t.showSession(r, s))
+	for _, s := range svc.listedSessions() {
+		items = append(items, svc.showSession(r, s))
 	}
 	writePage(w, r, items)
 }
 
 // oneSession answers GET and DELETE of /action/activeusersessions/{id}.
-func (t *service) oneSession(w http.ResponseWriter, r *http.Request, id string, caller *session) {
+func (svc *service) oneSession(w http.ResponseWriter, r *http.Request, id string, caller *session) {
 	var found *session
-	for _, s := range t.listedSessions() {
-		if t.sessionID(s) == id {
+	for _, s := range svc.listedSessions() {
+		if svc.sessionID(s) == id {
 			found = s
 		}
 	}
@@ -156,13 +156,13 @@ func (t *service) oneSession(w http.ResponseWriter, r *http.Request, id string, 
 	case found == nil:
 		writeError(w, http.StatusNotFound, "General", "", "The requested object does not exist.")
 	case r.Method == http.MethodGet:
-		emulator.WriteJSON(w, http.StatusOK, t.showSession(r, found))
+		emulator.WriteJSON(w, http.StatusOK, svc.showSession(r, found))
 	case r.Method != http.MethodDelete:
-		t.refuseMethod(w)
+		svc.refuseMethod(w)
 	case caller.user.role != roleAdmin && found.user != caller.user: // only administrators log off others
-		t.refuseRole(w)
+		svc.refuseRole(w)
 	default:
-		t.revokeSession(found)
+		svc.revokeSession(found)
 		w.WriteHeader(http.StatusNoContent)
 	}
 }

@@ -7,8 +7,8 @@ import (
 )
 
 // revoke answers the revoke_token grant, which names one, and only one, of three things to be revoked.
-func (t *service) revoke(w http.ResponseWriter, request tokenRequest) {
-	if _, refusal := t.manager(request.AccessToken); refusal != "" {
+func (svc *service) revoke(w http.ResponseWriter, request tokenRequest) {
+	if _, refusal := svc.manager(request.AccessToken); refusal != "" {
 		writeStatus(w, http.StatusBadRequest, refusal)
 		return
 	}
@@ -26,13 +26,13 @@ func (t *service) revoke(w http.ResponseWriter, request tokenRequest) {
 	gone, onUnknown := false, switchRevokeUnknownToken
 	switch {
 	case request.TokenToRevoke != nil && *request.TokenToRevoke != "":
-		gone = t.revokeToken(*request.TokenToRevoke)
+		gone = svc.revokeToken(*request.TokenToRevoke)
 	case request.SubjectToRevoke != nil && *request.SubjectToRevoke != "":
-		gone, onUnknown = t.revokeSubject(*request.SubjectToRevoke), switchRevokeUnknownSubj
+		gone, onUnknown = svc.revokeSubject(*request.SubjectToRevoke), switchRevokeUnknownSubj
 	default:
-		gone = t.revokeID(*request.IDToRevoke)
+		gone = svc.revokeID(*request.IDToRevoke)
 	}
-	if !gone && t.env.Switch(onUnknown) == "bad_request" {
+	if !gone && svc.env.Switch(onUnknown) == "bad_request" {
 		writeStatus(w, http.StatusBadRequest, "The token to revoke is invalid or expired")
 		return
 	}
@@ -40,49 +40,49 @@ func (t *service) revoke(w http.ResponseWriter, request tokenRequest) {
 }
 
 // revokeToken revokes by an access or refresh token. It reports false when the token does not work anyway.
-func (t *service) revokeToken(value string) bool {
-	k := t.tokens[value]
-	if !t.valid(k) {
+func (svc *service) revokeToken(value string) bool {
+	k := svc.tokens[value]
+	if !svc.valid(k) {
 		return false
 	}
-	if t.env.Switch(switchRevokeToken) == "pair" {
-		return t.revokeSession(k.session)
+	if svc.env.Switch(switchRevokeToken) == "pair" {
+		return svc.revokeSession(k.session)
 	}
 	k.revoked = true
-	t.settle(k.session)
-	if !t.env.History.Live(k.session.id) {
-		t.orphan(k.session)
+	svc.settle(k.session)
+	if !svc.env.History.Live(k.session.id) {
+		svc.orphan(k.session)
 	}
 	return true
 }
 
 // revokeSubject revokes custom tokens by their desired_subject. It reports false when there are none.
-func (t *service) revokeSubject(subject string) bool {
-	found := t.withSubject(subject)
+func (svc *service) revokeSubject(subject string) bool {
+	found := svc.withSubject(subject)
 	for i, s := range found {
-		if i == 0 || t.env.Switch(switchRevokeSubject) == "all" {
-			t.revokeSession(s)
+		if i == 0 || svc.env.Switch(switchRevokeSubject) == "all" {
+			svc.revokeSession(s)
 		}
 	}
 	return len(found) > 0
 }
 
 // revokeID revokes a custom token by its jti. It reports false when there is none.
-func (t *service) revokeID(id string) bool {
-	t.prune()
-	for _, s := range t.sessions {
+func (svc *service) revokeID(id string) bool {
+	svc.prune()
+	for _, s := range svc.sessions {
 		if s.id == id && s.origin == originCustom {
-			return t.revokeSession(s)
+			return svc.revokeSession(s)
 		}
 	}
 	return false
 }
 
 // withSubject returns the live custom tokens of a subject, the oldest first.
-func (t *service) withSubject(subject string) []*session {
-	t.prune()
+func (svc *service) withSubject(subject string) []*session {
+	svc.prune()
 	var found []*session
-	for _, s := range t.sessions {
+	for _, s := range svc.sessions {
 		if s.origin == originCustom && s.subject == subject {
 			found = append(found, s)
 		}
@@ -91,20 +91,20 @@ func (t *service) withSubject(subject string) []*session {
 }
 
 // revokeSession ends a session and, if the switch wants it so, the custom tokens made with it.
-func (t *service) revokeSession(s *session) bool {
-	ended := t.end(s, emulator.EndedRevoked)
-	t.orphan(s)
+func (svc *service) revokeSession(s *session) bool {
+	ended := svc.end(s, emulator.EndedRevoked)
+	svc.orphan(s)
 	return ended
 }
 
 // orphan ends the custom tokens of a revoked login if the switch wants it so.
-func (t *service) orphan(login *session) {
-	if !t.env.Enabled(switchParentRevoke) {
+func (svc *service) orphan(login *session) {
+	if !svc.env.Enabled(switchParentRevoke) {
 		return
 	}
-	for _, s := range append([]*session(nil), t.sessions...) {
+	for _, s := range append([]*session(nil), svc.sessions...) {
 		if s.parent == login.id {
-			t.end(s, endedByParent)
+			svc.end(s, endedByParent)
 		}
 	}
 }

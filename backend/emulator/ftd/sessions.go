@@ -62,14 +62,14 @@ type pair struct {
 }
 
 // valid tells whether the token works now.
-func (t *service) valid(k *token) bool {
-	return k != nil && !k.revoked && t.env.Now().Before(k.expires) && t.env.History.Live(k.session.id)
+func (svc *service) valid(k *token) bool {
+	return k != nil && !k.revoked && svc.env.Now().Before(k.expires) && svc.env.History.Live(k.session.id)
 }
 
 // access returns the session of an access token that works now, or nil.
-func (t *service) access(value string) *session {
-	k := t.tokens[value]
-	if !t.valid(k) || k.refresh {
+func (svc *service) access(value string) *session {
+	k := svc.tokens[value]
+	if !svc.valid(k) || k.refresh {
 		return nil
 	}
 	return k.session
@@ -77,9 +77,9 @@ func (t *service) access(value string) *session {
 
 // open starts a session, records it, and ends others if the pool is full. Its expiry is corrected when tokens
 // are made.
-func (t *service) open(s *session) {
-	now := t.env.Now()
-	s.id, s.listed = t.env.Random.UUID(1), t.env.Random.UUID(1)
+func (svc *service) open(s *session) {
+	now := svc.env.Now()
+	s.id, s.listed = svc.env.Random.UUID(1), svc.env.Random.UUID(1)
 	s.issued, s.refreshed, s.used = now, now, now
 	kind := emulator.KindLogin
 	marker := ""
@@ -89,115 +89,115 @@ func (t *service) open(s *session) {
 	case originUI:
 		marker = originUI
 	}
-	t.env.History.Issue(s.id, kind, marker, now.Add(s.life))
-	t.prune()
-	t.sessions = append(t.sessions, s)
-	t.evict(s)
+	svc.env.History.Issue(s.id, kind, marker, now.Add(s.life))
+	svc.prune()
+	svc.sessions = append(svc.sessions, s)
+	svc.evict(s)
 }
 
 // issue makes a pair of tokens for a session. JWTs count whole seconds, so lifetimes run from the start of the
 // current one.
-func (t *service) issue(s *session) pair {
-	now := t.env.Now().Truncate(time.Second)
+func (svc *service) issue(s *session) pair {
+	now := svc.env.Now().Truncate(time.Second)
 	p := pair{life: s.life}
 	s.accessExpires = now.Add(s.life)
 	base := claims{IssuedAt: now.Unix(), NotBefore: now.Unix(), Subject: s.subject, ID: s.id, Origin: s.origin}
 	access, refresh := base, base
-	access.TokenType, access.Expires, access.Serial = "JWT_Access", s.accessExpires.Unix(), t.env.Random.Hex(8)
+	access.TokenType, access.Expires, access.Serial = "JWT_Access", s.accessExpires.Unix(), svc.env.Random.Hex(8)
 	if s.refreshes != 0 {
 		expires := now.Add(s.refreshLife)
 		p.refreshLife = s.refreshLife
 		access.RefreshExpires = expires.UnixMilli()
 		count := s.refreshes
 		refresh.TokenType, refresh.Expires, refresh.RefreshCount = "JWT_Refresh", expires.Unix(), &count
-		refresh.AccessExpires, refresh.Serial = s.accessExpires.UnixMilli(), t.env.Random.Hex(8)
-		p.refresh = t.sign(refresh)
-		t.hold(&token{value: p.refresh, session: s, refresh: true, expires: expires})
+		refresh.AccessExpires, refresh.Serial = s.accessExpires.UnixMilli(), svc.env.Random.Hex(8)
+		p.refresh = svc.sign(refresh)
+		svc.hold(&token{value: p.refresh, session: s, refresh: true, expires: expires})
 	}
-	p.access = t.sign(access)
-	t.hold(&token{value: p.access, session: s, expires: s.accessExpires})
-	t.settle(s)
+	p.access = svc.sign(access)
+	svc.hold(&token{value: p.access, session: s, expires: s.accessExpires})
+	svc.settle(s)
 	return p
 }
 
 // hold keeps a token for the time when it is presented.
-func (t *service) hold(k *token) {
-	t.tokens[k.value] = k
+func (svc *service) hold(k *token) {
+	svc.tokens[k.value] = k
 	k.session.tokens = append(k.session.tokens, k)
 }
 
 // settle moves the session's expiry in the book to that of its last token that can still be used, and ends
 // it when there is none.
-func (t *service) settle(s *session) {
+func (svc *service) settle(s *session) {
 	var last time.Time
 	for _, k := range s.tokens {
-		spent := k.used && t.env.Switch(switchRefreshReuse) == "reject"
-		if t.valid(k) && !spent && k.expires.After(last) {
+		spent := k.used && svc.env.Switch(switchRefreshReuse) == "reject"
+		if svc.valid(k) && !spent && k.expires.After(last) {
 			last = k.expires
 		}
 	}
 	if last.IsZero() {
-		t.end(s, emulator.EndedRevoked)
+		svc.end(s, emulator.EndedRevoked)
 		return
 	}
-	t.env.History.Extend(s.id, last)
+	svc.env.History.Extend(s.id, last)
 }
 
 // end ends a session. It reports false when that had happened before.
-func (t *service) end(s *session, by string) bool {
-	ended := t.env.History.End(s.id, by)
-	t.prune()
+func (svc *service) end(s *session, by string) bool {
+	ended := svc.env.History.End(s.id, by)
+	svc.prune()
 	return ended
 }
 
 // prune takes ended sessions out of the pool, and their tokens out of memory: a benchmark makes a great many.
-func (t *service) prune() {
-	t.sessions = slices.DeleteFunc(t.sessions, func(s *session) bool {
-		if t.env.History.Live(s.id) {
+func (svc *service) prune() {
+	svc.sessions = slices.DeleteFunc(svc.sessions, func(s *session) bool {
+		if svc.env.History.Live(s.id) {
 			return false
 		}
 		for _, k := range s.tokens {
-			delete(t.tokens, k.value)
+			delete(svc.tokens, k.value)
 		}
 		return true
 	})
 }
 
 // occupies tells whether a live session takes one of the places.
-func (t *service) occupies(s *session) bool {
-	if s.origin == originCustom && !t.env.Enabled(switchCustomCounts) {
+func (svc *service) occupies(s *session) bool {
+	if s.origin == originCustom && !svc.env.Enabled(switchCustomCounts) {
 		return false
 	}
-	if s.origin != originUI && t.env.Switch(switchSlotUntil) == "access" {
-		return t.env.Now().Before(s.accessExpires)
+	if s.origin != originUI && svc.env.Switch(switchSlotUntil) == "access" {
+		return svc.env.Now().Before(s.accessExpires)
 	}
 	return true
 }
 
 // evict silently ends the oldest sessions until the newcomer fits in. The newcomer itself is spared.
-func (t *service) evict(newcomer *session) {
-	limit := t.env.Integer(switchSessionLimit)
-	if limit == 0 || newcomer.origin == originCustom && !t.env.Enabled(switchCustomCounts) {
+func (svc *service) evict(newcomer *session) {
+	limit := svc.env.Integer(switchSessionLimit)
+	if limit == 0 || newcomer.origin == originCustom && !svc.env.Enabled(switchCustomCounts) {
 		return
 	}
-	t.prune()
+	svc.prune()
 	var others []*session
-	for _, s := range t.sessions {
-		sameUser := s.user == newcomer.user || t.env.Switch(switchSessionScope) == "device"
-		if s != newcomer && sameUser && t.occupies(s) {
+	for _, s := range svc.sessions {
+		sameUser := s.user == newcomer.user || svc.env.Switch(switchSessionScope) == "device"
+		if s != newcomer && sameUser && svc.occupies(s) {
 			others = append(others, s)
 		}
 	}
-	slices.SortStableFunc(others, func(a, b *session) int { return t.age(a).Compare(t.age(b)) })
+	slices.SortStableFunc(others, func(a, b *session) int { return svc.age(a).Compare(svc.age(b)) })
 	for len(others) > limit-1 {
-		t.end(others[0], emulator.EndedEvicted)
+		svc.end(others[0], emulator.EndedEvicted)
 		others = others[1:]
 	}
 }
 
 // age is the time by which the oldest session is found.
-func (t *service) age(s *session) time.Time {
-	switch t.env.Switch(switchOldestBy) {
+func (svc *service) age(s *session) time.Time {
+	switch svc.env.Switch(switchOldestBy) {
 	case "refresh":
 		return s.refreshed
 	case "use":

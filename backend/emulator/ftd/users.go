@@ -43,8 +43,8 @@ func newAdmin(env *emulator.Env, password string) *user {
 }
 
 // userNamed finds a user for a login, or nil.
-func (t *service) userNamed(name string) *user {
-	for _, u := range t.users {
+func (svc *service) userNamed(name string) *user {
+	for _, u := range svc.users {
 		if u.name == name {
 			return u
 		}
@@ -63,10 +63,10 @@ func (u *user) show(r *http.Request) map[string]any {
 }
 
 // listUsers answers GET /object/users with the local users: external ones are not objects of the device.
-func (t *service) listUsers(w http.ResponseWriter, r *http.Request) {
+func (svc *service) listUsers(w http.ResponseWriter, r *http.Request) {
 	field, wanted, filtered := strings.Cut(r.URL.Query().Get("filter"), ":")
 	items := []any{}
-	for _, u := range t.users {
+	for _, u := range svc.users {
 		if u.source == "LOCAL" && (!filtered || field == "name" && u.name == wanted) {
 			items = append(items, u.show(r))
 		}
@@ -75,9 +75,9 @@ func (t *service) listUsers(w http.ResponseWriter, r *http.Request) {
 }
 
 // oneUser answers what is asked of /object/users/{id}.
-func (t *service) oneUser(w http.ResponseWriter, r *http.Request, id string, caller *session) {
+func (svc *service) oneUser(w http.ResponseWriter, r *http.Request, id string, caller *session) {
 	var found *user
-	for _, u := range t.users {
+	for _, u := range svc.users {
 		if u.id == id && u.source == "LOCAL" {
 			found = u
 		}
@@ -88,9 +88,9 @@ func (t *service) oneUser(w http.ResponseWriter, r *http.Request, id string, cal
 	case r.Method == http.MethodGet:
 		emulator.WriteJSON(w, http.StatusOK, found.show(r))
 	case r.Method == http.MethodPut:
-		t.changeUser(w, r, found, caller)
+		svc.changeUser(w, r, found, caller)
 	default:
-		t.refuseMethod(w)
+		svc.refuseMethod(w)
 	}
 }
 
@@ -110,9 +110,9 @@ type userChange struct {
 
 // refusal tells what is wrong with a change, with the code that clients look at. A PUT replaces the whole
 // object, so a member left out is a change to it.
-func (t *service) refusal(u *user, change userChange) (code, description string) {
+func (svc *service) refusal(u *user, change userChange) (code, description string) {
 	switch {
-	case t.env.Switch(switchHARole) == "standby":
+	case svc.env.Switch(switchHARole) == "standby":
 		return "notActiveUnit", "Users cannot be changed on the standby unit."
 	case change.ID != "" && change.ID != u.id:
 		return "invalidId", "Validation failed due to an invalid UUID"
@@ -128,7 +128,7 @@ func (t *service) refusal(u *user, change userChange) (code, description string)
 		return "", ""
 	case change.Password != u.password:
 		return "invalidPassword", "The current password is wrong."
-	case t.env.Switch(switchPasswordPolicy) == "complex" && (change.NewPassword == u.password || !complexEnough(change.NewPassword)):
+	case svc.env.Switch(switchPasswordPolicy) == "complex" && (change.NewPassword == u.password || !complexEnough(change.NewPassword)):
 		return "weakPassword", "The new password does not meet the password policy."
 	}
 	return "", ""
@@ -142,7 +142,7 @@ func complexEnough(password string) bool {
 }
 
 // changeUser answers PUT /object/users/{id}.
-func (t *service) changeUser(w http.ResponseWriter, r *http.Request, u *user, caller *session) {
+func (svc *service) changeUser(w http.ResponseWriter, r *http.Request, u *user, caller *session) {
 	var change userChange
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
@@ -153,31 +153,31 @@ func (t *service) changeUser(w http.ResponseWriter, r *http.Request, u *user, ca
 		return
 	}
 	if caller.user.role != roleAdmin {
-		t.refuseRole(w)
+		svc.refuseRole(w)
 		return
 	}
-	if code, description := t.refusal(u, change); description != "" {
+	if code, description := svc.refusal(u, change); description != "" {
 		writeError(w, http.StatusUnprocessableEntity, "Validation", code, description)
 		return
 	}
-	u.version = t.env.Random.Hex(6)
+	u.version = svc.env.Random.Hex(6)
 	if len(change.Preferences) > 0 {
 		u.preferences = change.Preferences
 	}
 	if change.NewPassword != "" && change.NewPassword != masked {
 		u.password = change.NewPassword
-		t.passwordChanged(u, caller)
+		svc.passwordChanged(u, caller)
 	}
 	emulator.WriteJSON(w, http.StatusOK, u.show(r))
 }
 
 // passwordChanged ends what does not survive a new password: the calling session always, as a Cisco-authored
 // client found, and as much more as the switch says.
-func (t *service) passwordChanged(u *user, caller *session) {
-	extent := t.env.Switch(switchPasswordChange)
-	for _, s := range append([]*session(nil), t.sessions...) {
+func (svc *service) passwordChanged(u *user, caller *session) {
+	extent := svc.env.Switch(switchPasswordChange)
+	for _, s := range append([]*session(nil), svc.sessions...) {
 		if s == caller || s.user == u && (extent == "everything" || extent == "logins" && s.origin != originCustom) {
-			t.end(s, emulator.EndedPasswordChanged)
+			svc.end(s, emulator.EndedPasswordChanged)
 		}
 	}
 }

@@ -14,45 +14,45 @@ const keysPerUser = 20
 const endedByKey = "key_disabled"
 
 // actions are what the vendor allows at its console only.
-func (t *service) actions() []emulator.Action {
+func (svc *service) actions() []emulator.Action {
 	return []emulator.Action{
 		{
-			Name: "create_key", Arguments: []string{"user"}, Do: t.createKey,
+			Name: "create_key", Arguments: []string{"user"}, Do: svc.createKey,
 			Description: "makes an API key for the administrator (\"user\": \"admin\", the default) " +
 				"or for a new service user (\"service\"); answers with key_id and secret_key",
 		},
 		{
 			Name: "disable_key", Arguments: []string{"key_id"},
-			Do:          t.onKey(func(k *key) { k.disabled = true; t.killTokens(k) }),
+			Do:          svc.onKey(func(k *key) { k.disabled = true; svc.killTokens(k) }),
 			Description: "disables an API key, the root one if key_id is missing",
 		},
 		{
 			Name: "enable_key", Arguments: []string{"key_id"},
-			Do:          t.onKey(func(k *key) { k.disabled = false }),
+			Do:          svc.onKey(func(k *key) { k.disabled = false }),
 			Description: "enables an API key again, the root one if key_id is missing",
 		},
 		{
 			Name: "delete_key", Arguments: []string{"key_id"},
-			Do:          t.onKey(func(k *key) { delete(t.keys, k.id); t.killTokens(k) }),
+			Do:          svc.onKey(func(k *key) { delete(svc.keys, k.id); svc.killTokens(k) }),
 			Description: "deletes an API key, the root one if key_id is missing",
 		},
 	}
 }
 
 // createKey makes an API key.
-func (t *service) createKey(arguments map[string]string) (map[string]string, error) {
+func (svc *service) createKey(arguments map[string]string) (map[string]string, error) {
 	var made key
 	switch user := arguments["user"]; user {
 	case "", "admin":
-		made = t.newKey(t.root.user, false)
+		made = svc.newKey(svc.root.user, false)
 	case "service":
-		t.users++
-		made = t.newKey(fmt.Sprintf("service-%d", t.users), true)
+		svc.users++
+		made = svc.newKey(fmt.Sprintf("service-%d", svc.users), true)
 	default:
 		return nil, fmt.Errorf("user %q is neither admin nor service", user)
 	}
 	held := 0
-	for _, k := range t.keys {
+	for _, k := range svc.keys {
 		if k.user == made.user {
 			held++
 		}
@@ -60,18 +60,18 @@ func (t *service) createKey(arguments map[string]string) (map[string]string, err
 	if held >= keysPerUser {
 		return nil, fmt.Errorf("user %s has %d keys already", made.user, held)
 	}
-	t.keys[made.id] = &made
+	svc.keys[made.id] = &made
 	return map[string]string{"key_id": made.id, "secret_key": made.secret}, nil
 }
 
 // onKey makes an action of something to be done to one key.
-func (t *service) onKey(act func(*key)) func(map[string]string) (map[string]string, error) {
+func (svc *service) onKey(act func(*key)) func(map[string]string) (map[string]string, error) {
 	return func(arguments map[string]string) (map[string]string, error) {
 		id := arguments["key_id"]
 		if id == "" {
-			id = t.root.id
+			id = svc.root.id
 		}
-		k := t.keys[id]
+		k := svc.keys[id]
 		if k == nil {
 			return nil, errors.New("no such key")
 		}
@@ -81,13 +81,13 @@ func (t *service) onKey(act func(*key)) func(map[string]string) (map[string]stri
 }
 
 // killTokens ends the tokens of a key that is being disabled, if the switch wants it so.
-func (t *service) killTokens(k *key) {
-	if !t.env.Enabled(switchDisablingKills) {
+func (svc *service) killTokens(k *key) {
+	if !svc.env.Enabled(switchDisablingKills) {
 		return
 	}
-	for _, issued := range t.tokens {
+	for _, issued := range svc.tokens {
 		if issued.key == k {
-			t.env.History.End(issued.id, endedByKey)
+			svc.env.History.End(issued.id, endedByKey)
 		}
 	}
 }

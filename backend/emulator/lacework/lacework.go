@@ -61,35 +61,35 @@ func New() emulator.Vendor {
 
 // newService makes the state and the first API key.
 func newService(env *emulator.Env) emulator.Service {
-	t := &service{env: env}
-	t.root = t.newKey("admin@"+account+".example", false)
-	t.reset()
+	svc := &service{env: env}
+	svc.root = svc.newKey("admin@"+account+".example", false)
+	svc.reset()
 	return emulator.Service{
 		Endpoints: []emulator.Endpoint{{
 			Name:      emulator.EndpointURL,
-			Handler:   http.HandlerFunc(t.serve),
+			Handler:   http.HandlerFunc(svc.serve),
 			Operation: operation,
 			ErrorBody: errorBody,
 		}},
-		Credentials: map[string]string{"key_id": t.root.id, "secret_key": t.root.secret},
-		Actions:     t.actions(),
-		Reset:       t.reset,
+		Credentials: map[string]string{"key_id": svc.root.id, "secret_key": svc.root.secret},
+		Actions:     svc.actions(),
+		Reset:       svc.reset,
 	}
 }
 
 // reset returns to a single enabled key, without tokens, all buckets full.
-func (t *service) reset() {
-	root := t.root
-	t.keys = map[string]*key{root.id: &root}
-	t.tokens = map[string]*token{}
-	t.buckets = map[string]*bucket{}
+func (svc *service) reset() {
+	root := svc.root
+	svc.keys = map[string]*key{root.id: &root}
+	svc.tokens = map[string]*token{}
+	svc.buckets = map[string]*bucket{}
 }
 
 // newKey makes a key in the spelling of the vendor's examples.
-func (t *service) newKey(user string, service bool) key {
+func (svc *service) newKey(user string, service bool) key {
 	return key{
-		id:      strings.ToUpper(account + "_" + t.env.Random.Hex(28)),
-		secret:  "_" + t.env.Random.Hex(16),
+		id:      strings.ToUpper(account + "_" + svc.env.Random.Hex(28)),
+		secret:  "_" + svc.env.Random.Hex(16),
 		user:    user,
 		service: service,
 	}
@@ -107,19 +107,19 @@ func operation(r *http.Request, _ []byte) string {
 }
 
 // serve answers one request.
-func (t *service) serve(w http.ResponseWriter, r *http.Request) {
+func (svc *service) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == tokenPath && r.Method == http.MethodPost:
-		t.mint(w, r)
+		svc.mint(w, r)
 	case r.URL.Path == profilePath && r.Method == http.MethodGet:
-		t.profile(w, r)
+		svc.profile(w, r)
 	case r.URL.Path == tokenPath || r.URL.Path == profilePath:
-		if t.admit(w, r, t.bearerUser(r)) {
-			t.refuse(w, http.StatusMethodNotAllowed, "Method Not Allowed")
+		if svc.admit(w, r, svc.bearerUser(r)) {
+			svc.refuse(w, http.StatusMethodNotAllowed, "Method Not Allowed")
 		}
 	default:
-		if t.admit(w, r, t.bearerUser(r)) {
-			t.refuse(w, http.StatusNotFound, "Not Found")
+		if svc.admit(w, r, svc.bearerUser(r)) {
+			svc.refuse(w, http.StatusNotFound, "Not Found")
 		}
 	}
 }

@@ -10,30 +10,30 @@ import (
 
 // bearer finds the token that a request carries, dead or alive, or nil. The scheme may be missing: the
 // vendor's Go client sends the bare token.
-func (t *service) bearer(r *http.Request) *token {
+func (svc *service) bearer(r *http.Request) *token {
 	value := r.Header.Get("Authorization")
 	if scheme, rest, found := strings.Cut(value, " "); found && strings.EqualFold(scheme, "Bearer") {
 		value = rest
 	}
-	return t.tokens[value]
+	return svc.tokens[value]
 }
 
 // bearerUser returns whose rate limit a request counts against, "" when nobody's.
-func (t *service) bearerUser(r *http.Request) string {
-	if issued := t.bearer(r); issued != nil {
+func (svc *service) bearerUser(r *http.Request) string {
+	if issued := svc.bearer(r); issued != nil {
 		return issued.key.user
 	}
 	return ""
 }
 
 // profile answers GET /api/v2/UserProfile, the cheap read that proves a token.
-func (t *service) profile(w http.ResponseWriter, r *http.Request) {
-	if !t.admit(w, r, t.bearerUser(r)) {
+func (svc *service) profile(w http.ResponseWriter, r *http.Request) {
+	if !svc.admit(w, r, svc.bearerUser(r)) {
 		return
 	}
-	issued := t.bearer(r)
-	if issued == nil || !t.env.History.Live(issued.id) {
-		t.refuse(w, t.status(switchBadTokenStatus), "Unauthorized")
+	issued := svc.bearer(r)
+	if issued == nil || !svc.env.History.Live(issued.id) {
+		svc.refuse(w, svc.status(switchBadTokenStatus), "Unauthorized")
 		return
 	}
 	organisation := strings.EqualFold(r.Header.Get("Org-Access"), "true")
@@ -42,10 +42,10 @@ func (t *service) profile(w http.ResponseWriter, r *http.Request) {
 		name = sub
 	}
 	if issued.key.service && (organisation || name != account) {
-		t.refuse(w, t.status(switchServiceUserStatus), "User not authorized")
+		svc.refuse(w, svc.status(switchServiceUserStatus), "User not authorized")
 		return
 	}
-	if t.env.Switch(switchUserProfile) == "no_content" {
+	if svc.env.Switch(switchUserProfile) == "no_content" {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
@@ -66,8 +66,8 @@ func (t *service) profile(w http.ResponseWriter, r *http.Request) {
 }
 
 // refuse answers an error in the shape that the switch asks for.
-func (t *service) refuse(w http.ResponseWriter, status int, message string) {
-	switch t.env.Switch(switchErrorShape) {
+func (svc *service) refuse(w http.ResponseWriter, status int, message string) {
+	switch svc.env.Switch(switchErrorShape) {
 	case "legacy":
 		emulator.WriteJSON(w, status, map[string]any{
 			"ok": false, "message": "FAILED", "data": map[string]string{"message": message},

@@ -18,13 +18,13 @@ type bucket struct {
 
 // admit takes a request out of the user's bucket for the functionality, writes the RateLimit headers that
 // every response has, and answers 429 itself when the bucket is empty.
-func (t *service) admit(w http.ResponseWriter, r *http.Request, user string) bool {
-	limit, now := float64(t.env.Integer(switchRateLimit)), t.env.Now()
+func (svc *service) admit(w http.ResponseWriter, r *http.Request, user string) bool {
+	limit, now := float64(svc.env.Integer(switchRateLimit)), svc.env.Now()
 	name := user + " " + r.Method + " " + operation(r, nil) // all that does not exist shares one bucket
-	b := t.buckets[name]
+	b := svc.buckets[name]
 	if b == nil {
 		b = &bucket{level: limit, at: now}
-		t.buckets[name] = b
+		svc.buckets[name] = b
 	}
 	perSecond := limit / time.Hour.Seconds()
 	// A bucket may have been filled under a larger limit, or its clock set back by the skew switch.
@@ -35,7 +35,7 @@ func (t *service) admit(w http.ResponseWriter, r *http.Request, user string) boo
 		b.level--
 	}
 	wanted := limit
-	if t.env.Switch(switchRateLimitReset) == "next" {
+	if svc.env.Switch(switchRateLimitReset) == "next" {
 		wanted = min(1, limit)
 	}
 	reset := int(time.Hour.Seconds())
@@ -46,10 +46,10 @@ func (t *service) admit(w http.ResponseWriter, r *http.Request, user string) boo
 	w.Header().Set("RateLimit-Remaining", strconv.Itoa(int(b.level)))
 	w.Header().Set("RateLimit-Reset", strconv.Itoa(reset))
 	if !admitted {
-		if t.env.Switch(switchRetryAfter) == "present" {
+		if svc.env.Switch(switchRetryAfter) == "present" {
 			w.Header().Set("Retry-After", strconv.Itoa(reset))
 		}
-		t.refuse(w, http.StatusTooManyRequests, "Too Many Requests")
+		svc.refuse(w, http.StatusTooManyRequests, "Too Many Requests")
 	}
 	return admitted
 }

@@ -27,55 +27,55 @@ type tokenRequest struct {
 
 // mint answers POST /api/v2/access/tokens. Headers other than the secret's are ignored, as the Go client
 // sends several that mean nothing here.
-func (t *service) mint(w http.ResponseWriter, r *http.Request) {
+func (svc *service) mint(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	request, malformed := parseTokenRequest(body)
-	k := t.keys[request.keyID]
+	k := svc.keys[request.keyID]
 	user := ""
 	if k != nil {
 		user = k.user
 	}
-	if !t.admit(w, r, user) {
+	if !svc.admit(w, r, user) {
 		return
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" when malformed, and refused as such
 	secret := r.Header.Get("X-LW-UAKS")
 	switch {
 	case err != nil || len(body) > maxBody:
-		t.refuse(w, http.StatusBadRequest, "Request body is too large.")
+		svc.refuse(w, http.StatusBadRequest, "Request body is too large.")
 		return
-	case media != "application/json" && t.env.Enabled(switchContentType):
-		t.refuse(w, http.StatusBadRequest, "Content-Type must be application/json.")
+	case media != "application/json" && svc.env.Enabled(switchContentType):
+		svc.refuse(w, http.StatusBadRequest, "Content-Type must be application/json.")
 		return
 	case malformed != "":
-		t.refuse(w, http.StatusBadRequest, malformed)
+		svc.refuse(w, http.StatusBadRequest, malformed)
 		return
 	case request.keyID == "" || secret == "":
-		t.refuse(w, http.StatusBadRequest, "Access Key is null.")
+		svc.refuse(w, http.StatusBadRequest, "Access Key is null.")
 		return
 	case k == nil || k.secret != secret:
-		t.refuse(w, t.status(switchWrongKeyStatus), "Invalid access key.")
+		svc.refuse(w, svc.status(switchWrongKeyStatus), "Invalid access key.")
 		return
 	case k.disabled:
-		t.refuse(w, t.status(switchDisabledKeyStatus), "Access key is disabled.")
+		svc.refuse(w, svc.status(switchDisabledKeyStatus), "Access key is disabled.")
 		return
 	}
-	life, refusal := t.lifetime(request)
+	life, refusal := svc.lifetime(request)
 	if refusal != "" {
-		t.refuse(w, http.StatusBadRequest, refusal)
+		svc.refuse(w, http.StatusBadRequest, refusal)
 		return
 	}
-	if limit := t.env.Integer(switchTokensPerKey); limit > 0 && t.liveTokens(k) >= limit {
-		t.refuse(w, http.StatusForbidden, "Too many access tokens.")
+	if limit := svc.env.Integer(switchTokensPerKey); limit > 0 && svc.liveTokens(k) >= limit {
+		svc.refuse(w, http.StatusForbidden, "Too many access tokens.")
 		return
 	}
 	// The answer has milliseconds, and the token must not outlive what it says.
-	expires := t.env.Now().Add(life).Truncate(time.Millisecond)
-	bearer := t.newBearer()
-	issued := &token{id: t.env.Random.UUID(4), key: k, expires: expires}
-	t.tokens[bearer] = issued
-	t.env.History.Issue(issued.id, emulator.KindLeased, "", expires)
-	emulator.WriteJSON(w, t.status(switchSuccessStatus), map[string]string{
+	expires := svc.env.Now().Add(life).Truncate(time.Millisecond)
+	bearer := svc.newBearer()
+	issued := &token{id: svc.env.Random.UUID(4), key: k, expires: expires}
+	svc.tokens[bearer] = issued
+	svc.env.History.Issue(issued.id, emulator.KindLeased, "", expires)
+	emulator.WriteJSON(w, svc.status(switchSuccessStatus), map[string]string{
 		"expiresAt": expires.Format("2006-01-02T15:04:05.000Z"),
 		"token":     bearer,
 	})
@@ -103,16 +103,16 @@ func parseTokenRequest(body []byte) (request tokenRequest, malformed string) {
 }
 
 // lifetime decides how long a token lives. refusal is what to tell the client, "" when the wish is granted.
-func (t *service) lifetime(request tokenRequest) (life time.Duration, refusal string) {
+func (svc *service) lifetime(request tokenRequest) (life time.Duration, refusal string) {
 	seconds := request.expiry
 	switch {
-	case !request.given && t.env.Enabled(switchStrictOpenAPI):
+	case !request.given && svc.env.Enabled(switchStrictOpenAPI):
 		return 0, "expiryTime is required."
 	case !request.given:
 		seconds = defaultExpiry
-	case seconds < 1 || seconds < int64(t.env.Integer(switchMinimumExpiry)):
+	case seconds < 1 || seconds < int64(svc.env.Integer(switchMinimumExpiry)):
 		return 0, "expiryTime is too small."
-	case seconds > maximumExpiry && t.env.Switch(switchAboveMaximum) == "reject":
+	case seconds > maximumExpiry && svc.env.Switch(switchAboveMaximum) == "reject":
 		return 0, "expiryTime must not exceed 86400."
 	case seconds > maximumExpiry:
 		seconds = maximumExpiry
@@ -121,20 +121,20 @@ func (t *service) lifetime(request tokenRequest) (life time.Duration, refusal st
 }
 
 // newBearer makes a token string.
-func (t *service) newBearer() string {
-	if t.env.Switch(switchTokenForm) == "opaque" {
-		return "_" + t.env.Random.Hex(24)
+func (svc *service) newBearer() string {
+	if svc.env.Switch(switchTokenForm) == "opaque" {
+		return "_" + svc.env.Random.Hex(24)
 	}
 	part := base64.RawURLEncoding.EncodeToString
-	claims := `{"jti":"` + t.env.Random.UUID(4) + `"}`
-	return part([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + part([]byte(claims)) + "." + part(t.env.Random.Bytes(32))
+	claims := `{"jti":"` + svc.env.Random.UUID(4) + `"}`
+	return part([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + part([]byte(claims)) + "." + part(svc.env.Random.Bytes(32))
 }
 
 // liveTokens counts the tokens of a key that work.
-func (t *service) liveTokens(k *key) int {
+func (svc *service) liveTokens(k *key) int {
 	n := 0
-	for _, issued := range t.tokens {
-		if issued.key.id == k.id && t.env.History.Live(issued.id) {
+	for _, issued := range svc.tokens {
+		if issued.key.id == k.id && svc.env.History.Live(issued.id) {
 			n++
 		}
 	}
@@ -142,8 +142,8 @@ func (t *service) liveTokens(k *key) int {
 }
 
 // status reads a switch that holds an HTTP status.
-func (t *service) status(name string) int {
-	status, err := strconv.Atoi(t.env.Switch(name))
+func (svc *service) status(name string) int {
+	status, err := strconv.Atoi(svc.env.Switch(name))
 	if err != nil {
 		panic("lacework: switch " + name + " holds no status")
 	}

@@ -12,54 +12,54 @@ import (
 )
 
 // actions are what people do at the console.
-func (t *service) actions() []emulator.Action {
+func (svc *service) actions() []emulator.Action {
 	return []emulator.Action{
 		{
 			Name: "lock_key", Arguments: []string{"id"}, Description: "locks a key out, the root one if id is missing",
-			Do: t.onKey(func(k *key, _ map[string]string) error { k.active = false; return nil }),
+			Do: svc.onKey(func(k *key, _ map[string]string) error { k.active = false; return nil }),
 		},
 		{
 			Name: "unlock_key", Arguments: []string{"id"}, Description: "unlocks a key, the root one if id is missing",
-			Do: t.onKey(func(k *key, _ map[string]string) error {
+			Do: svc.onKey(func(k *key, _ map[string]string) error {
 				k.active, k.unlock, k.failures = true, time.Time{}, 0
 				return nil
 			}),
 		},
 		{
 			Name: "delete_key", Arguments: []string{"id"}, Description: "deletes a key, the root one if id is missing",
-			Do: t.onKey(func(k *key, _ map[string]string) error { t.removeKey(k, endedByConsole); return nil }),
+			Do: svc.onKey(func(k *key, _ map[string]string) error { svc.removeKey(k, endedByConsole); return nil }),
 		},
 		{
-			Name: "set_expiry", Arguments: []string{"id", "in"}, Do: t.onKey(t.setExpiryIn),
+			Name: "set_expiry", Arguments: []string{"id", "in"}, Do: svc.onKey(svc.setExpiryIn),
 			Description: "lets a key, the root one if id is missing, expire after the duration \"in\"; none is never",
 		},
 		{
-			Name: "set_role", Arguments: []string{"id", "role_id"}, Do: t.onKey(t.setRole),
+			Name: "set_role", Arguments: []string{"id", "role_id"}, Do: svc.onKey(svc.setRole),
 			Description: "gives a key, the root one if id is missing, another role",
 		},
 		{
-			Name: "create_key", Arguments: []string{"name", "role_id"}, Do: t.createKeyByHand,
+			Name: "create_key", Arguments: []string{"name", "role_id"}, Do: svc.createKeyByHand,
 			Description: "makes a key that never expires, role 3 if role_id is missing; answers with id and api_key",
 		},
 		{
-			Name: "create_role", Arguments: []string{"name", "lacks"}, Do: t.createRoleByHand,
+			Name: "create_role", Arguments: []string{"name", "lacks"}, Do: svc.createRoleByHand,
 			Description: "makes a role like 3 without the rights that \"lacks\" lists by name, separated by commas; answers with role_id",
 		},
 		{
-			Name: "change_password", Arguments: []string{"password"}, Do: t.changePassword,
+			Name: "change_password", Arguments: []string{"password"}, Do: svc.changePassword,
 			Description: "sets the user's password, to the given one or a new random one; answers with it",
 		},
 	}
 }
 
 // onKey makes an action of something to be done to one key.
-func (t *service) onKey(act func(*key, map[string]string) error) func(map[string]string) (map[string]string, error) {
+func (svc *service) onKey(act func(*key, map[string]string) error) func(map[string]string) (map[string]string, error) {
 	return func(arguments map[string]string) (map[string]string, error) {
 		id := 1
 		if given := arguments["id"]; given != "" {
 			id, _ = strconv.Atoi(given) // 0 is no key's id
 		}
-		k := t.keyByID(id)
+		k := svc.keyByID(id)
 		if k == nil {
 			return nil, errors.New("no such key")
 		}
@@ -68,31 +68,31 @@ func (t *service) onKey(act func(*key, map[string]string) error) func(map[string
 }
 
 // setExpiryIn moves a key's end.
-func (t *service) setExpiryIn(k *key, arguments map[string]string) error {
+func (svc *service) setExpiryIn(k *key, arguments map[string]string) error {
 	if arguments["in"] == "" {
-		t.setExpiry(k, time.Time{})
+		svc.setExpiry(k, time.Time{})
 		return nil
 	}
 	in, err := time.ParseDuration(arguments["in"])
 	if err != nil || in <= 0 {
 		return fmt.Errorf("in=%q is not a duration above zero", arguments["in"])
 	}
-	t.setExpiry(k, t.env.Now().Add(in).Truncate(time.Millisecond))
+	svc.setExpiry(k, svc.env.Now().Add(in).Truncate(time.Millisecond))
 	return nil
 }
 
 // roleArgument reads role_id.
-func (t *service) roleArgument(arguments map[string]string) (int, error) {
+func (svc *service) roleArgument(arguments map[string]string) (int, error) {
 	id, err := strconv.Atoi(arguments["role_id"])
-	if err != nil || t.roleByID(id) == nil {
+	if err != nil || svc.roleByID(id) == nil {
 		return 0, fmt.Errorf("role_id=%q is no role", arguments["role_id"])
 	}
 	return id, nil
 }
 
 // setRole changes a key's role.
-func (t *service) setRole(k *key, arguments map[string]string) error {
-	id, err := t.roleArgument(arguments)
+func (svc *service) setRole(k *key, arguments map[string]string) error {
+	id, err := svc.roleArgument(arguments)
 	if err == nil {
 		k.role = id
 	}
@@ -100,25 +100,25 @@ func (t *service) setRole(k *key, arguments map[string]string) error {
 }
 
 // createKeyByHand makes a key.
-func (t *service) createKeyByHand(arguments map[string]string) (map[string]string, error) {
+func (svc *service) createKeyByHand(arguments map[string]string) (map[string]string, error) {
 	made := &key{name: arguments["name"], role: roleKeyManagement, locale: defaultLocale, timeZone: defaultTimeZone}
 	if made.name == "" {
 		return nil, errors.New("name is missing")
 	}
 	if arguments["role_id"] != "" {
-		id, err := t.roleArgument(arguments)
+		id, err := svc.roleArgument(arguments)
 		if err != nil {
 			return nil, err
 		}
 		made.role = id
 	}
-	t.addKey(made, emulator.KindLogin, newSecret(t.env))
+	svc.addKey(made, emulator.KindLogin, newSecret(svc.env))
 	return map[string]string{"id": strconv.Itoa(made.id), "api_key": made.secret}, nil
 }
 
 // createRoleByHand makes a role with less rights than a management key needs.
-func (t *service) createRoleByHand(arguments map[string]string) (map[string]string, error) {
-	base := t.roleByID(roleKeyManagement)
+func (svc *service) createRoleByHand(arguments map[string]string) (map[string]string, error) {
+	base := svc.roleByID(roleKeyManagement)
 	lacks := strings.Split(arguments["lacks"], ",")
 	var granted []right
 	for _, r := range allRights {
@@ -131,14 +131,14 @@ func (t *service) createRoleByHand(arguments map[string]string) (map[string]stri
 	if made.Name == "" {
 		return nil, errors.New("name is missing")
 	}
-	return map[string]string{"role_id": strconv.Itoa(t.addRole(&made).ID)}, nil
+	return map[string]string{"role_id": strconv.Itoa(svc.addRole(&made).ID)}, nil
 }
 
 // changePassword changes the user's password.
-func (t *service) changePassword(arguments map[string]string) (map[string]string, error) {
-	t.password = arguments["password"]
-	if t.password == "" {
-		t.password = "Aa1!" + t.env.Random.Hex(10)
+func (svc *service) changePassword(arguments map[string]string) (map[string]string, error) {
+	svc.password = arguments["password"]
+	if svc.password == "" {
+		svc.password = "Aa1!" + svc.env.Random.Hex(10)
 	}
-	return map[string]string{"password": t.password}, nil
+	return map[string]string{"password": svc.password}, nil
 }

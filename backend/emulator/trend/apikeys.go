@@ -71,14 +71,14 @@ func readKey(body []byte) (keyRequest, refusal) {
 }
 
 // applyCommon overlays the members that a key may change of itself.
-func (t *service) applyCommon(k *key, request keyRequest) refusal {
+func (svc *service) applyCommon(k *key, request keyRequest) refusal {
 	if request.KeyName != nil {
-		limit := t.env.Integer(switchNameLength)
+		limit := svc.env.Integer(switchNameLength)
 		switch {
 		case *request.KeyName == "" || limit > 0 && len(*request.KeyName) > limit:
 			return bad("The name of the API key is empty or too long")
-		case t.named(*request.KeyName, k) && t.env.Switch(switchDuplicateName) != "accept":
-			return refusal{t.status(switchDuplicateName), "An API key with that name exists already"}
+		case svc.named(*request.KeyName, k) && svc.env.Switch(switchDuplicateName) != "accept":
+			return refusal{svc.status(switchDuplicateName), "An API key with that name exists already"}
 		}
 		k.name = *request.KeyName
 	}
@@ -98,14 +98,14 @@ func (t *service) applyCommon(k *key, request keyRequest) refusal {
 }
 
 // applyRole overlays roleID.
-func (t *service) applyRole(k *key, request keyRequest, c call) refusal {
+func (svc *service) applyRole(k *key, request keyRequest, c call) refusal {
 	if request.RoleID == nil {
 		return refusal{}
 	}
-	wanted := t.roleByID(int(*request.RoleID))
+	wanted := svc.roleByID(int(*request.RoleID))
 	switch {
 	case wanted == nil:
-		return refusal{t.status(switchUnknownRole), "The role does not exist"}
+		return refusal{svc.status(switchUnknownRole), "The role does not exist"}
 	case c.role.EqualOrLesser && !c.role.covers(wanted):
 		return refusal{http.StatusForbidden, "Not authorized to give an API key more rights than one's own"}
 	}
@@ -129,8 +129,8 @@ func (r keyRequest) readExpiry() (expires time.Time, given bool, refused refusal
 }
 
 // createKey answers POST /apikeys. The secret is in this answer only.
-func (t *service) createKey(w http.ResponseWriter, c call) {
-	rule := t.env.Switch(switchCreateRights)
+func (svc *service) createKey(w http.ResponseWriter, c call) {
+	rule := svc.env.Switch(switchCreateRights)
 	mayKeys, mayUsers := c.role.has(rightCreateKeys), c.role.has(rightCreateUsers)
 	if rule != "administrator" && !mayKeys || rule != "apikey" && !mayUsers {
 		refuse(w, http.StatusForbidden, "Not authorized to create API keys")
@@ -145,7 +145,7 @@ func (t *service) createKey(w http.ResponseWriter, c call) {
 		return
 	}
 	made := &key{locale: defaultLocale, timeZone: defaultTimeZone}
-	if t.applyCommon(made, request).write(w) || t.applyRole(made, request, c).write(w) {
+	if svc.applyCommon(made, request).write(w) || svc.applyRole(made, request, c).write(w) {
 		return
 	}
 	expires, _, refused := request.readExpiry()
@@ -153,28 +153,28 @@ func (t *service) createKey(w http.ResponseWriter, c call) {
 		return
 	}
 	if !expires.IsZero() {
-		if !expires.After(t.env.Now()) && t.env.Switch(switchPastExpiry) == "reject" {
+		if !expires.After(svc.env.Now()) && svc.env.Switch(switchPastExpiry) == "reject" {
 			refuse(w, http.StatusBadRequest, "The expiry date is in the past")
 			return
 		}
-		made.expires = t.kept(expires)
+		made.expires = svc.kept(expires)
 	}
 	kind := emulator.KindLeased
-	if c.key == nil || t.roleByID(made.role).has(rightCreateKeys) {
+	if c.key == nil || svc.roleByID(made.role).has(rightCreateKeys) {
 		kind = emulator.KindLogin
 	}
-	t.addKey(made, kind, newSecret(t.env))
+	svc.addKey(made, kind, newSecret(svc.env))
 	if request.Active != nil {
 		made.active = *request.Active
 	}
-	shown := t.showChanged(made)
+	shown := svc.showChanged(made)
 	shown.SecretKey = made.secret
-	emulator.WriteJSON(w, t.status(switchCreateStatus), shown)
+	emulator.WriteJSON(w, svc.status(switchCreateStatus), shown)
 }
 
 // target finds the key that a path names, or refuses.
-func (t *service) target(w http.ResponseWriter, c call) *key {
-	found := t.keyByID(c.id)
+func (svc *service) target(w http.ResponseWriter, c call) *key {
+	found := svc.keyByID(c.id)
 	if found == nil {
 		refuse(w, http.StatusNotFound, noSuchKey)
 	}
@@ -182,33 +182,33 @@ func (t *service) target(w http.ResponseWriter, c call) *key {
 }
 
 // listKeys answers GET /apikeys.
-func (t *service) listKeys(w http.ResponseWriter, c call) {
+func (svc *service) listKeys(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightViewKeys, cannotViewKeys) {
 		return
 	}
-	shown := make([]view, 0, len(t.keys))
-	for _, k := range t.keys {
+	shown := make([]view, 0, len(svc.keys))
+	for _, k := range svc.keys {
 		shown = append(shown, k.show())
 	}
 	emulator.WriteJSON(w, http.StatusOK, map[string]any{"apiKeys": shown})
 }
 
 // describeKey answers GET /apikeys/{id}.
-func (t *service) describeKey(w http.ResponseWriter, c call) {
+func (svc *service) describeKey(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightViewKeys, cannotViewKeys) {
 		return
 	}
-	if found := t.target(w, c); found != nil {
+	if found := svc.target(w, c); found != nil {
 		emulator.WriteJSON(w, http.StatusOK, found.show())
 	}
 }
 
 // modifyKey answers POST /apikeys/{id}. Members that are absent stay as they are.
-func (t *service) modifyKey(w http.ResponseWriter, c call) {
+func (svc *service) modifyKey(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightEditKeys, "Not authorized to edit API keys") {
 		return
 	}
-	found := t.target(w, c)
+	found := svc.target(w, c)
 	if found == nil {
 		return
 	}
@@ -217,10 +217,10 @@ func (t *service) modifyKey(w http.ResponseWriter, c call) {
 		return
 	}
 	changed := *found
-	if t.applyCommon(&changed, request).write(w) || t.applyRole(&changed, request, c).write(w) {
+	if svc.applyCommon(&changed, request).write(w) || svc.applyRole(&changed, request, c).write(w) {
 		return
 	}
-	expires, refused := t.newExpiry(found, request)
+	expires, refused := svc.newExpiry(found, request)
 	if refused.write(w) {
 		return
 	}
@@ -229,19 +229,19 @@ func (t *service) modifyKey(w http.ResponseWriter, c call) {
 		found.active, found.unlock, found.failures = *request.Active, time.Time{}, 0
 	}
 	if !expires.Equal(found.expires) {
-		t.setExpiry(found, expires)
+		svc.setExpiry(found, expires)
 	}
-	emulator.WriteJSON(w, http.StatusOK, t.showChanged(found))
+	emulator.WriteJSON(w, http.StatusOK, svc.showChanged(found))
 }
 
 // newExpiry decides where a modification moves the end of a key.
-func (t *service) newExpiry(k *key, request keyRequest) (time.Time, refusal) {
+func (svc *service) newExpiry(k *key, request keyRequest) (time.Time, refusal) {
 	expires, given, refused := request.readExpiry()
 	if refused.status != 0 || !given {
 		return k.expires, refused
 	}
 	if expires.IsZero() {
-		switch t.env.Switch(switchClearedExpiry) {
+		switch svc.env.Switch(switchClearedExpiry) {
 		case "clear":
 			return time.Time{}, refusal{}
 		case "ignore":
@@ -249,43 +249,43 @@ func (t *service) newExpiry(k *key, request keyRequest) (time.Time, refusal) {
 		}
 		return k.expires, bad("The expiry date cannot be cleared")
 	}
-	switch rule := t.env.Switch(switchExtendExpired); {
-	case t.expired(k) && rule == "reject":
+	switch rule := svc.env.Switch(switchExtendExpired); {
+	case svc.expired(k) && rule == "reject":
 		return k.expires, bad("The API key has expired")
-	case t.expired(k) && rule == "ignore":
+	case svc.expired(k) && rule == "ignore":
 		return k.expires, refusal{}
-	case !expires.After(t.env.Now()) && t.env.Switch(switchPastExpiry) == "reject":
+	case !expires.After(svc.env.Now()) && svc.env.Switch(switchPastExpiry) == "reject":
 		return k.expires, bad("The expiry date is in the past")
-	case expires.Before(k.expires) && t.env.Switch(switchShortenedExpiry) == "reject":
+	case expires.Before(k.expires) && svc.env.Switch(switchShortenedExpiry) == "reject":
 		return k.expires, bad("The expiry date cannot be earlier than before")
 	}
-	return t.kept(expires), refusal{}
+	return svc.kept(expires), refusal{}
 }
 
 // deleteKey answers DELETE /apikeys/{id}, with an empty body.
-func (t *service) deleteKey(w http.ResponseWriter, c call) {
+func (svc *service) deleteKey(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightDeleteKeys, "Not authorized to delete API keys") {
 		return
 	}
-	if found := t.target(w, c); found != nil {
-		t.removeKey(found, emulator.EndedRevoked)
-		w.WriteHeader(t.status(switchDeleteStatus))
+	if found := svc.target(w, c); found != nil {
+		svc.removeKey(found, emulator.EndedRevoked)
+		w.WriteHeader(svc.status(switchDeleteStatus))
 	}
 }
 
 // replaceSecret answers POST /apikeys/{id}/secretkey. The previous secret stops working at once.
-func (t *service) replaceSecret(w http.ResponseWriter, c call) {
+func (svc *service) replaceSecret(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightEditKeys, cannotMakeSecrets) {
 		return
 	}
-	if found := t.target(w, c); found != nil {
-		t.regenerate(w, found)
+	if found := svc.target(w, c); found != nil {
+		svc.regenerate(w, found)
 	}
 }
 
 // regenerate gives a key another secret and answers with it.
-func (t *service) regenerate(w http.ResponseWriter, k *key) {
-	t.setSecret(k, newSecret(t.env))
+func (svc *service) regenerate(w http.ResponseWriter, k *key) {
+	svc.setSecret(k, newSecret(svc.env))
 	shown := k.show()
 	shown.SecretKey = k.secret
 	emulator.WriteJSON(w, http.StatusOK, shown)
@@ -300,35 +300,35 @@ func self(w http.ResponseWriter, c call) bool {
 }
 
 // describeCurrent answers GET /apikeys/current.
-func (t *service) describeCurrent(w http.ResponseWriter, c call) {
+func (svc *service) describeCurrent(w http.ResponseWriter, c call) {
 	if self(w, c) {
-		emulator.WriteJSON(w, http.StatusOK, t.showCurrent(c))
+		emulator.WriteJSON(w, http.StatusOK, svc.showCurrent(c))
 	}
 }
 
 // showCurrent writes a key for itself.
-func (t *service) showCurrent(c call) currentView {
-	return currentView{view: c.key.show(), RoleURN: c.role.URN, TenantID: tenantID, TenantGUID: t.tenantGUID}
+func (svc *service) showCurrent(c call) currentView {
+	return currentView{view: c.key.show(), RoleURN: c.role.URN, TenantID: tenantID, TenantGUID: svc.tenantGUID}
 }
 
 // modifyCurrent answers POST /apikeys/current, which changes neither expiry, role nor active.
-func (t *service) modifyCurrent(w http.ResponseWriter, c call) {
+func (svc *service) modifyCurrent(w http.ResponseWriter, c call) {
 	if !self(w, c) {
 		return
 	}
 	request, refused := readKey(c.body)
 	changed := *c.key
-	if refused.write(w) || t.applyCommon(&changed, request).write(w) {
+	if refused.write(w) || svc.applyCommon(&changed, request).write(w) {
 		return
 	}
 	*c.key = changed
-	emulator.WriteJSON(w, http.StatusOK, t.showCurrent(c))
+	emulator.WriteJSON(w, http.StatusOK, svc.showCurrent(c))
 }
 
 // replaceCurrentSecret answers POST /apikeys/current/secretkey.
-func (t *service) replaceCurrentSecret(w http.ResponseWriter, c call) {
-	if !self(w, c) || t.env.Enabled(switchOwnSecretRight) && !allowed(w, c, rightEditKeys, cannotMakeSecrets) {
+func (svc *service) replaceCurrentSecret(w http.ResponseWriter, c call) {
+	if !self(w, c) || svc.env.Enabled(switchOwnSecretRight) && !allowed(w, c, rightEditKeys, cannotMakeSecrets) {
 		return
 	}
-	t.regenerate(w, c.key)
+	svc.regenerate(w, c.key)
 }

@@ -37,19 +37,19 @@ func newSecret(env *emulator.Env) string {
 }
 
 // authenticate finds out who makes a request, or refuses it.
-func (t *service) authenticate(w http.ResponseWriter, r *http.Request) (caller, bool) {
+func (svc *service) authenticate(w http.ResponseWriter, r *http.Request) (caller, bool) {
 	who := caller{}
 	if secret := r.Header.Get("Api-Secret-Key"); secret != "" {
-		who.key = t.keyOf(secret)
+		who.key = svc.keyOf(secret)
 		if who.key != nil {
-			who.role = t.roleByID(who.key.role)
+			who.role = svc.roleByID(who.key.role)
 		}
-	} else if t.inSession(r) {
-		who.role = t.roleByID(roleFullAccess)
+	} else if svc.inSession(r) {
+		who.role = svc.roleByID(roleFullAccess)
 	}
 	switch {
 	case who.role == nil:
-		refuse(w, t.status(switchBadSecret), "Authentication failed")
+		refuse(w, svc.status(switchBadSecret), "Authentication failed")
 		return who, false
 	case !who.role.AllowWebService:
 		refuse(w, http.StatusForbidden, "Not authorized to use the web service")
@@ -60,24 +60,24 @@ func (t *service) authenticate(w http.ResponseWriter, r *http.Request) (caller, 
 
 // keyOf returns the key that a secret authenticates, or nil. A wrong secret that begins like a key's counts
 // as a failed attempt of that key, and enough of them lock it out for a while.
-func (t *service) keyOf(secret string) *key {
-	now := t.env.Now()
-	for _, k := range t.keys {
+func (svc *service) keyOf(secret string) *key {
+	now := svc.env.Now()
+	for _, k := range svc.keys {
 		if !k.unlock.IsZero() && !now.Before(k.unlock) {
 			k.active, k.unlock, k.failures = true, time.Time{}, 0
 		}
 		prefix := k.secret[:strings.LastIndex(k.secret, ":")+1]
 		switch {
-		case k.secret == secret && k.active && !t.expired(k):
+		case k.secret == secret && k.active && !svc.expired(k):
 			k.lastSignIn, k.failures = now, 0
 			return k
 		case k.secret == secret:
 			return nil
 		case strings.HasPrefix(secret, prefix):
 			k.failures++
-			limit := t.env.Integer(switchLockThreshold)
+			limit := svc.env.Integer(switchLockThreshold)
 			if limit > 0 && k.failures >= limit && k.active {
-				k.active, k.unlock = false, now.Add(t.env.Duration(switchLockDuration))
+				k.active, k.unlock = false, now.Add(svc.env.Duration(switchLockDuration))
 			}
 		}
 	}
@@ -85,16 +85,16 @@ func (t *service) keyOf(secret string) *key {
 }
 
 // inSession tells whether a request belongs to a session.
-func (t *service) inSession(r *http.Request) bool {
+func (svc *service) inSession(r *http.Request) bool {
 	cookie, err := r.Cookie("sID")
 	if err != nil {
 		return false
 	}
-	s, now := t.sessions[cookie.Value], t.env.Now()
-	if s == nil || now.Sub(s.used) >= t.env.Duration(switchSessionIdle) {
+	s, now := svc.sessions[cookie.Value], svc.env.Now()
+	if s == nil || now.Sub(s.used) >= svc.env.Duration(switchSessionIdle) {
 		return false
 	}
-	if !t.env.Enabled(switchLenientSessions) && (s.rid == "" || r.Header.Get("Rid") != s.rid) {
+	if !svc.env.Enabled(switchLenientSessions) && (s.rid == "" || r.Header.Get("Rid") != s.rid) {
 		return false
 	}
 	s.used = now
@@ -110,40 +110,40 @@ type login struct {
 }
 
 // accepted tells whether a login is right.
-func (t *service) accepted(l login) bool {
+func (svc *service) accepted(l login) bool {
 	switch {
-	case l.UserName != userName || l.Password != t.password:
+	case l.UserName != userName || l.Password != svc.password:
 		return false
-	case l.TenantName != tenantName && (l.TenantName != "" || t.env.Enabled(switchTenant)):
+	case l.TenantName != tenantName && (l.TenantName != "" || svc.env.Enabled(switchTenant)):
 		return false
 	}
-	return l.MFACode == mfaCode || !t.env.Enabled(switchMFA)
+	return l.MFACode == mfaCode || !svc.env.Enabled(switchMFA)
 }
 
 // openSession logs the user in and returns the sID.
-func (t *service) openSession(rid string) string {
-	sid := strings.ToUpper(t.env.Random.Hex(16))
-	t.sessions[sid] = &session{rid: rid, used: t.env.Now()}
+func (svc *service) openSession(rid string) string {
+	sid := strings.ToUpper(svc.env.Random.Hex(16))
+	svc.sessions[sid] = &session{rid: rid, used: svc.env.Now()}
 	return sid
 }
 
 // createSession answers POST /sessions.
-func (t *service) createSession(w http.ResponseWriter, body []byte) {
+func (svc *service) createSession(w http.ResponseWriter, body []byte) {
 	var request login
 	if err := json.Unmarshal(body, &request); err != nil {
 		refuse(w, http.StatusBadRequest, "The request body is not valid JSON")
 		return
 	}
-	if !t.accepted(request) {
-		refuse(w, t.status(switchBadLogin), "User name or password is incorrect")
+	if !svc.accepted(request) {
+		refuse(w, svc.status(switchBadLogin), "User name or password is incorrect")
 		return
 	}
-	rid := strings.ToUpper(t.env.Random.Hex(16))
-	http.SetCookie(w, &http.Cookie{Name: "sID", Value: t.openSession(rid), Path: "/", Secure: true, HttpOnly: true})
+	rid := strings.ToUpper(svc.env.Random.Hex(16))
+	http.SetCookie(w, &http.Cookie{Name: "sID", Value: svc.openSession(rid), Path: "/", Secure: true, HttpOnly: true})
 	emulator.WriteJSON(w, http.StatusOK, map[string]any{
 		"administratorID": 1,
-		"created":         t.env.Now().UnixMilli(),
-		"lastActivity":    t.env.Now().UnixMilli(),
+		"created":         svc.env.Now().UnixMilli(),
+		"lastActivity":    svc.env.Now().UnixMilli(),
 		"accessType":      "webService",
 		"RID":             rid,
 	})
@@ -151,7 +151,7 @@ func (t *service) createSession(w http.ResponseWriter, body []byte) {
 
 // legacyLogin answers POST /rest/authentication/login/primary, with the sID as plain text. Such a session is
 // refused under /api unless the switch lenient_sessions says otherwise, since it has no RID.
-func (t *service) legacyLogin(w http.ResponseWriter, body []byte) {
+func (svc *service) legacyLogin(w http.ResponseWriter, body []byte) {
 	var request struct {
 		Credentials login `json:"dsCredentials"`
 	}
@@ -159,16 +159,16 @@ func (t *service) legacyLogin(w http.ResponseWriter, body []byte) {
 		refuseLegacy(w, http.StatusBadRequest, "The request body is not valid JSON")
 		return
 	}
-	if !t.accepted(request.Credentials) {
-		refuseLegacy(w, t.status(switchBadLogin), "User name or password is incorrect")
+	if !svc.accepted(request.Credentials) {
+		refuseLegacy(w, svc.status(switchBadLogin), "User name or password is incorrect")
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain")
-	_, _ = w.Write([]byte(t.openSession(""))) // the writer is a buffer of the core
+	_, _ = w.Write([]byte(svc.openSession(""))) // the writer is a buffer of the core
 }
 
 // legacyLogout answers DELETE /rest/authentication/logout?sID=.
-func (t *service) legacyLogout(w http.ResponseWriter, r *http.Request) {
-	delete(t.sessions, r.URL.Query().Get("sID"))
+func (svc *service) legacyLogout(w http.ResponseWriter, r *http.Request) {
+	delete(svc.sessions, r.URL.Query().Get("sID"))
 	w.WriteHeader(http.StatusOK)
 }

@@ -33,8 +33,8 @@ func errorBody(status int) (contentType string, body []byte) {
 }
 
 // status reads a switch that holds an HTTP status.
-func (t *service) status(name string) int {
-	status, err := strconv.Atoi(t.env.Switch(name))
+func (svc *service) status(name string) int {
+	status, err := strconv.Atoi(svc.env.Switch(name))
 	if err != nil {
 		panic("trend: switch " + name + " holds no status")
 	}

@@ -18,7 +18,7 @@ const endedByConsole = "deleted_at_console"
 // key is an API key. Times are zero when they are not set.
 type key struct {
 	id          int
-	line        string // its name in the book, which changes when an expired key is revived
+	entry       string // its name in the book, which changes when an expired key is revived
 	kind        string // of that line
 	name        string
 	description string
@@ -88,36 +88,36 @@ func (k *key) show() view {
 }
 
 // showChanged writes a key for the answer to a creation or modification.
-func (t *service) showChanged(k *key) view {
+func (svc *service) showChanged(k *key) view {
 	shown := k.show()
-	if !t.env.Enabled(switchExpiryInAnswer) {
+	if !svc.env.Enabled(switchExpiryInAnswer) {
 		shown.ExpiryDate = 0
 	}
 	return shown
 }
 
 // addKey gives a new key its ID and secret, and records it.
-func (t *service) addKey(k *key, kind, random string) {
-	t.lastKey++
-	k.id, k.line, k.kind = t.lastKey, strconv.Itoa(t.lastKey), kind
-	k.active, k.created = true, t.env.Now()
-	t.setSecret(k, random)
-	t.keys = append(t.keys, k)
-	t.env.History.Issue(k.line, kind, k.name, k.expires)
+func (svc *service) addKey(k *key, kind, random string) {
+	svc.lastKey++
+	k.id, k.entry, k.kind = svc.lastKey, strconv.Itoa(svc.lastKey), kind
+	k.active, k.created = true, svc.env.Now()
+	svc.setSecret(k, random)
+	svc.keys = append(svc.keys, k)
+	svc.env.History.Issue(k.entry, kind, k.name, k.expires)
 }
 
 // setSecret gives a key a secret of the form that the switch asks for.
-func (t *service) setSecret(k *key, random string) {
+func (svc *service) setSecret(k *key, random string) {
 	prefix := strconv.Itoa(k.id)
-	if t.env.Switch(switchSecretForm) == "tenant" {
-		prefix = t.tenantGUID + "-" + prefix
+	if svc.env.Switch(switchSecretForm) == "tenant" {
+		prefix = svc.tenantGUID + "-" + prefix
 	}
 	k.secret = prefix + ":" + random
 }
 
 // keyByID finds a key, or nil.
-func (t *service) keyByID(id int) *key {
-	for _, k := range t.keys {
+func (svc *service) keyByID(id int) *key {
+	for _, k := range svc.keys {
 		if k.id == id {
 			return k
 		}
@@ -126,46 +126,46 @@ func (t *service) keyByID(id int) *key {
 }
 
 // named tells whether a key other than except has the name.
-func (t *service) named(name string, except *key) bool {
-	return slices.ContainsFunc(t.keys, func(k *key) bool { return k != except && k.name == name })
+func (svc *service) named(name string, except *key) bool {
+	return slices.ContainsFunc(svc.keys, func(k *key) bool { return k != except && k.name == name })
 }
 
 // expired tells whether a key has reached its expiryDate.
-func (t *service) expired(k *key) bool {
-	return !k.expires.IsZero() && !t.env.Now().Before(k.expires)
+func (svc *service) expired(k *key) bool {
+	return !k.expires.IsZero() && !svc.env.Now().Before(k.expires)
 }
 
 // removeKey deletes a key.
-func (t *service) removeKey(k *key, by string) {
-	t.keys = slices.DeleteFunc(t.keys, func(other *key) bool { return other == k })
-	t.env.History.End(k.line, by)
+func (svc *service) removeKey(k *key, by string) {
+	svc.keys = slices.DeleteFunc(svc.keys, func(other *key) bool { return other == k })
+	svc.env.History.End(k.entry, by)
 }
 
 // purge deletes expired keys if the switch wants it so.
-func (t *service) purge() {
-	if t.env.Switch(switchExpiredKeys) == "purged" {
-		t.keys = slices.DeleteFunc(t.keys, t.expired)
+func (svc *service) purge() {
+	if svc.env.Switch(switchExpiredKeys) == "purged" {
+		svc.keys = slices.DeleteFunc(svc.keys, svc.expired)
 	}
 }
 
 // setExpiry moves a key's end. A key that had expired and now works again gets another line in the book,
 // where what has ended stays ended.
-func (t *service) setExpiry(k *key, expires time.Time) {
-	wasExpired := t.expired(k)
+func (svc *service) setExpiry(k *key, expires time.Time) {
+	wasExpired := svc.expired(k)
 	k.expires = expires
-	if wasExpired && !t.expired(k) {
-		k.line += "+"
-		t.env.History.Issue(k.line, k.kind, k.name, expires)
+	if wasExpired && !svc.expired(k) {
+		k.entry += "+"
+		svc.env.History.Issue(k.entry, k.kind, k.name, expires)
 		return
 	}
-	t.env.History.Extend(k.line, expires)
+	svc.env.History.Extend(k.entry, expires)
 }
 
 // kept is what the manager keeps of an expiryDate.
-func (t *service) kept(expires time.Time) time.Time {
+func (svc *service) kept(expires time.Time) time.Time {
 	expires = expires.UTC()
 	day := expires.Truncate(24 * time.Hour)
-	switch t.env.Switch(switchExpiryPrecision) {
+	switch svc.env.Switch(switchExpiryPrecision) {
 	case "second":
 		return expires.Truncate(time.Second)
 	case "day_start":

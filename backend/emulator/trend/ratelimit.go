@@ -28,30 +28,30 @@ func (v *window) full(limit int, now time.Time) (wait time.Duration, full bool) 
 }
 
 // admit counts a call, or answers 429 itself when a limit is reached. Calls that are refused do not count.
-func (t *service) admit(w http.ResponseWriter, who caller) bool {
-	now := t.env.Now()
+func (svc *service) admit(w http.ResponseWriter, who caller) bool {
+	now := svc.env.Now()
 	limits := map[string]int{
-		who.limited(): t.env.Integer(switchRateLimit),
-		"tenant":      t.env.Integer(switchTenantRateLimit),
+		who.limited(): svc.env.Integer(switchRateLimit),
+		"tenant":      svc.env.Integer(switchTenantRateLimit),
 	}
 	for name, limit := range limits {
-		v := t.calls[name]
+		v := svc.calls[name]
 		if v == nil {
 			v = &window{}
-			t.calls[name] = v
+			svc.calls[name] = v
 		}
 		wait, full := v.full(limit, now)
 		if !full {
 			continue
 		}
-		if t.env.Switch(switchRetryAfter) == "present" {
+		if svc.env.Switch(switchRetryAfter) == "present" {
 			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		}
 		refuse(w, http.StatusTooManyRequests, "Too many API requests")
 		return false
 	}
 	for name := range limits {
-		t.calls[name].calls = append(t.calls[name].calls, now)
+		svc.calls[name].calls = append(svc.calls[name].calls, now)
 	}
 	return true
 }

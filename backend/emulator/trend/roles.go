@@ -109,8 +109,8 @@ func roleURN(name string) string {
 }
 
 // roleByID finds a role, or nil.
-func (t *service) roleByID(id int) *role {
-	for _, r := range t.roles {
+func (svc *service) roleByID(id int) *role {
+	for _, r := range svc.roles {
 		if r.ID == id {
 			return r
 		}
@@ -133,18 +133,18 @@ const (
 )
 
 // listRoles answers GET /roles.
-func (t *service) listRoles(w http.ResponseWriter, c call) {
+func (svc *service) listRoles(w http.ResponseWriter, c call) {
 	if allowed(w, c, rightViewRoles, cannotViewRoles) {
-		emulator.WriteJSON(w, http.StatusOK, map[string]any{"roles": t.roles})
+		emulator.WriteJSON(w, http.StatusOK, map[string]any{"roles": svc.roles})
 	}
 }
 
 // describeRole answers GET /roles/{id}.
-func (t *service) describeRole(w http.ResponseWriter, c call) {
+func (svc *service) describeRole(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightViewRoles, cannotViewRoles) {
 		return
 	}
-	found := t.roleByID(c.id)
+	found := svc.roleByID(c.id)
 	if found == nil {
 		refuse(w, http.StatusNotFound, noSuchRole)
 		return
@@ -153,7 +153,7 @@ func (t *service) describeRole(w http.ResponseWriter, c call) {
 }
 
 // createRole answers POST /roles. Members that are absent are false.
-func (t *service) createRole(w http.ResponseWriter, c call) {
+func (svc *service) createRole(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightCreateRoles, "Not authorized to create administrator roles") {
 		return
 	}
@@ -162,22 +162,22 @@ func (t *service) createRole(w http.ResponseWriter, c call) {
 		refuse(w, http.StatusBadRequest, "The administrator role is malformed or has no name")
 		return
 	}
-	emulator.WriteJSON(w, http.StatusOK, t.addRole(made))
+	emulator.WriteJSON(w, http.StatusOK, svc.addRole(made))
 }
 
 // addRole gives a new role its ID and URN.
-func (t *service) addRole(made *role) *role {
-	made.ID, made.Immutable, made.URN = t.roles[len(t.roles)-1].ID+1, false, roleURN(made.Name)
-	t.roles = append(t.roles, made)
+func (svc *service) addRole(made *role) *role {
+	made.ID, made.Immutable, made.URN = svc.roles[len(svc.roles)-1].ID+1, false, roleURN(made.Name)
+	svc.roles = append(svc.roles, made)
 	return made
 }
 
 // modifyRole answers POST /roles/{id}. Members that are absent stay as they are.
-func (t *service) modifyRole(w http.ResponseWriter, c call) {
+func (svc *service) modifyRole(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightEditRoles, "Not authorized to edit administrator roles") {
 		return
 	}
-	found := t.roleByID(c.id)
+	found := svc.roleByID(c.id)
 	if found == nil {
 		refuse(w, http.StatusNotFound, noSuchRole)
 		return
@@ -197,19 +197,19 @@ func (t *service) modifyRole(w http.ResponseWriter, c call) {
 }
 
 // deleteRole answers DELETE /roles/{id}.
-func (t *service) deleteRole(w http.ResponseWriter, c call) {
+func (svc *service) deleteRole(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightDeleteRoles, "Not authorized to delete administrator roles") {
 		return
 	}
-	found := t.roleByID(c.id)
-	inUse := slices.ContainsFunc(t.keys, func(k *key) bool { return k.role == c.id })
+	found := svc.roleByID(c.id)
+	inUse := slices.ContainsFunc(svc.keys, func(k *key) bool { return k.role == c.id })
 	switch {
 	case found == nil:
 		refuse(w, http.StatusNotFound, noSuchRole)
 	case found.Immutable || inUse:
 		refuse(w, http.StatusBadRequest, "The administrator role is in use or cannot be deleted")
 	default:
-		t.roles = slices.DeleteFunc(t.roles, func(r *role) bool { return r == found })
-		w.WriteHeader(t.status(switchDeleteStatus))
+		svc.roles = slices.DeleteFunc(svc.roles, func(r *role) bool { return r == found })
+		w.WriteHeader(svc.status(switchDeleteStatus))
 	}
 }

@@ -78,11 +78,11 @@ func orNil(at time.Time) any {
 }
 
 // searchKeys answers POST /apikeys/search.
-func (t *service) searchKeys(w http.ResponseWriter, c call) {
+func (svc *service) searchKeys(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightViewKeys, cannotViewKeys) {
 		return
 	}
-	found, refused := search(t, c.body, t.keys, (*key).fields)
+	found, refused := search(svc, c.body, svc.keys, (*key).fields)
 	if refused.write(w) {
 		return
 	}
@@ -90,24 +90,24 @@ func (t *service) searchKeys(w http.ResponseWriter, c call) {
 	for _, k := range found {
 		shown = append(shown, k.show())
 	}
-	t.writeFound(w, "apiKeys", shown, len(shown))
+	svc.writeFound(w, "apiKeys", shown, len(shown))
 }
 
 // searchRoles answers POST /roles/search.
-func (t *service) searchRoles(w http.ResponseWriter, c call) {
+func (svc *service) searchRoles(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightViewRoles, cannotViewRoles) {
 		return
 	}
-	found, refused := search(t, c.body, t.roles, (*role).fields)
+	found, refused := search(svc, c.body, svc.roles, (*role).fields)
 	if !refused.write(w) {
-		t.writeFound(w, "roles", found, len(found))
+		svc.writeFound(w, "roles", found, len(found))
 	}
 }
 
 // writeFound answers a search in the shape that the switch asks for.
-func (t *service) writeFound(w http.ResponseWriter, member string, found any, count int) {
+func (svc *service) writeFound(w http.ResponseWriter, member string, found any, count int) {
 	body := map[string]any{member: found}
-	switch shape := t.env.Switch(switchNoMatch); {
+	switch shape := svc.env.Switch(switchNoMatch); {
 	case count == 0 && shape == "null":
 		body[member] = nil
 	case count == 0 && shape == "missing":
@@ -118,7 +118,7 @@ func (t *service) writeFound(w http.ResponseWriter, member string, found any, co
 
 // search returns the items that meet all criteria. Unsorted they come newest first, lest a client count on
 // an order.
-func search[T any](t *service, body []byte, items []T, fields func(T) object) ([]T, refusal) {
+func search[T any](svc *service, body []byte, items []T, fields func(T) object) ([]T, refusal) {
 	var request searchRequest
 	if err := readObject(body, &request); err != nil {
 		return nil, bad("The search filter is malformed")
@@ -130,14 +130,14 @@ func search[T any](t *service, body []byte, items []T, fields func(T) object) ([
 	if limit < 1 || limit > defaultMaxItems {
 		return nil, bad("maxItems is out of range")
 	}
-	if most := t.env.Integer(switchSearchMaximum); most > 0 {
+	if most := svc.env.Integer(switchSearchMaximum); most > 0 {
 		limit = min(limit, most)
 	}
 	var found []T
 	for _, item := range items {
 		matched := true
 		for _, condition := range request.Criteria {
-			ok, err := t.meets(condition, fields(item))
+			ok, err := svc.meets(condition, fields(item))
 			if err != nil {
 				return nil, bad(err.Error())
 			}
@@ -158,7 +158,7 @@ func search[T any](t *service, body []byte, items []T, fields func(T) object) ([
 }
 
 // meets tells whether an object meets one criterion.
-func (t *service) meets(c criterion, o object) (bool, error) {
+func (svc *service) meets(c criterion, o object) (bool, error) {
 	if c.IDValue != nil {
 		return compare(c.IDTest, o["ID"], *c.IDValue)
 	}
@@ -170,7 +170,7 @@ func (t *service) meets(c criterion, o object) (bool, error) {
 	case c.NullTest != nil:
 		return (value == nil) == *c.NullTest, nil
 	case c.StringValue != nil:
-		return t.matches(c, value)
+		return svc.matches(c, value)
 	case c.NumericValue != nil:
 		return compare(c.NumericTest, value, *c.NumericValue)
 	case c.BooleanTest != nil:
@@ -185,13 +185,13 @@ func (t *service) meets(c criterion, o object) (bool, error) {
 }
 
 // matches applies a string test, in which % and _ are wildcards unless stringWildcards says otherwise.
-func (t *service) matches(c criterion, value any) (bool, error) {
+func (svc *service) matches(c criterion, value any) (bool, error) {
 	text, ok := value.(string)
 	if !ok {
 		return false, fmt.Errorf("%q is not text", c.FieldName)
 	}
 	wanted := *c.StringValue
-	if t.env.Switch(switchSearchCase) == "insensitive" {
+	if svc.env.Switch(switchSearchCase) == "insensitive" {
 		text, wanted = strings.ToLower(text), strings.ToLower(wanted)
 	}
 	if c.StringWildcards != nil && !*c.StringWildcards {

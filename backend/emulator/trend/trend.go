@@ -54,39 +54,39 @@ func New() emulator.Vendor {
 
 // newService makes the manager with its first API key and its only user.
 func newService(env *emulator.Env) emulator.Service {
-	t := &service{
+	svc := &service{
 		env:          env,
 		rootSecret:   newSecret(env),
 		rootPassword: "Aa1!" + env.Random.Hex(10),
 		tenantGUID:   strings.ToUpper(env.Random.UUID(4)),
 	}
-	t.reset()
+	svc.reset()
 	return emulator.Service{
 		Endpoints: []emulator.Endpoint{{
 			Name:      emulator.EndpointURL,
 			Path:      basePath,
-			Handler:   http.HandlerFunc(t.serve),
+			Handler:   http.HandlerFunc(svc.serve),
 			Operation: operation,
 			ErrorBody: errorBody,
 		}},
-		Credentials: map[string]string{"api_key": t.keys[0].secret},
-		Login:       map[string]string{"username": userName, "password": t.rootPassword},
-		Actions:     t.actions(),
-		Reset:       t.reset,
+		Credentials: map[string]string{"api_key": svc.keys[0].secret},
+		Login:       map[string]string{"username": userName, "password": svc.rootPassword},
+		Actions:     svc.actions(),
+		Reset:       svc.reset,
 	}
 }
 
 // reset returns to the default roles, the root key and nobody logged in.
-func (t *service) reset() {
-	t.password = t.rootPassword
-	t.roles = defaultRoles()
-	t.keys, t.lastKey = nil, 0
-	t.sessions = map[string]*session{}
-	t.calls = map[string]*window{}
-	t.addKey(&key{
+func (svc *service) reset() {
+	svc.password = svc.rootPassword
+	svc.roles = defaultRoles()
+	svc.keys, svc.lastKey = nil, 0
+	svc.sessions = map[string]*session{}
+	svc.calls = map[string]*window{}
+	svc.addKey(&key{
 		name: "vault-management", description: "the first root credential", role: roleKeyManagement,
 		locale: "en-US", timeZone: defaultTimeZone,
-	}, emulator.KindLogin, t.rootSecret)
+	}, emulator.KindLogin, svc.rootSecret)
 }
 
 // call is one authenticated request.
@@ -123,24 +123,24 @@ var operations = map[string]string{
 }
 
 // handler answers one authenticated operation.
-func (t *service) handler(operation string) func(http.ResponseWriter, call) {
+func (svc *service) handler(operation string) func(http.ResponseWriter, call) {
 	return map[string]func(http.ResponseWriter, call){
-		"createApiKey":               t.createKey,
-		"listApiKeys":                t.listKeys,
-		"describeApiKey":             t.describeKey,
-		"modifyApiKey":               t.modifyKey,
-		"deleteApiKey":               t.deleteKey,
-		"searchApiKeys":              t.searchKeys,
-		"describeCurrentApiKey":      t.describeCurrent,
-		"modifyCurrentApiKey":        t.modifyCurrent,
-		"replaceCurrentApiSecretKey": t.replaceCurrentSecret,
-		"replaceApiSecretKey":        t.replaceSecret,
-		"listAdministratorRoles":     t.listRoles,
-		"createAdministratorRole":    t.createRole,
-		"describeAdministratorRole":  t.describeRole,
-		"modifyAdministratorRole":    t.modifyRole,
-		"deleteAdministratorRole":    t.deleteRole,
-		"searchAdministratorRoles":   t.searchRoles,
+		"createApiKey":               svc.createKey,
+		"listApiKeys":                svc.listKeys,
+		"describeApiKey":             svc.describeKey,
+		"modifyApiKey":               svc.modifyKey,
+		"deleteApiKey":               svc.deleteKey,
+		"searchApiKeys":              svc.searchKeys,
+		"describeCurrentApiKey":      svc.describeCurrent,
+		"modifyCurrentApiKey":        svc.modifyCurrent,
+		"replaceCurrentApiSecretKey": svc.replaceCurrentSecret,
+		"replaceApiSecretKey":        svc.replaceSecret,
+		"listAdministratorRoles":     svc.listRoles,
+		"createAdministratorRole":    svc.createRole,
+		"describeAdministratorRole":  svc.describeRole,
+		"modifyAdministratorRole":    svc.modifyRole,
+		"deleteAdministratorRole":    svc.deleteRole,
+		"searchAdministratorRoles":   svc.searchRoles,
 	}[operation]
 }
 
@@ -167,8 +167,8 @@ func operation(r *http.Request, _ []byte) string {
 
 // serve answers one request. Bodies of GET and DELETE are read and ignored, since a published client sends
 // some.
-func (t *service) serve(w http.ResponseWriter, r *http.Request) {
-	t.purge()
+func (svc *service) serve(w http.ResponseWriter, r *http.Request) {
+	svc.purge()
 	name, id := route(r)
 	body, err := io.ReadAll(r.Body)
 	switch {
@@ -176,24 +176,24 @@ func (t *service) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "The request body cannot be read")
 		return
 	case name == "legacyLogin":
-		t.legacyLogin(w, body)
+		svc.legacyLogin(w, body)
 		return
 	case name == "legacyLogout":
-		t.legacyLogout(w, r)
+		svc.legacyLogout(w, r)
 		return
 	}
-	if !t.checkVersion(w, r) {
+	if !svc.checkVersion(w, r) {
 		return
 	}
 	if name == "createSession" {
-		t.createSession(w, body)
+		svc.createSession(w, body)
 		return
 	}
-	who, ok := t.authenticate(w, r)
-	if !ok || !t.admit(w, who) {
+	who, ok := svc.authenticate(w, r)
+	if !ok || !svc.admit(w, who) {
 		return
 	}
-	handle := t.handler(name)
+	handle := svc.handler(name)
 	if handle == nil {
 		refuse(w, http.StatusNotFound, "Not Found")
 		return
@@ -202,14 +202,14 @@ func (t *service) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // checkVersion refuses a request without the only API version that there is.
-func (t *service) checkVersion(w http.ResponseWriter, r *http.Request) bool {
-	if r.Header.Get("Api-Version") == "v1" || t.env.Switch(switchAPIVersion) == "ignore" {
+func (svc *service) checkVersion(w http.ResponseWriter, r *http.Request) bool {
+	if r.Header.Get("Api-Version") == "v1" || svc.env.Switch(switchAPIVersion) == "ignore" {
 		return true
 	}
-	if t.env.Enabled(switchLenientSessions) && r.Header.Get("Api-Secret-Key") == "" {
+	if svc.env.Enabled(switchLenientSessions) && r.Header.Get("Api-Secret-Key") == "" {
 		return true
 	}
-	refuse(w, t.status(switchAPIVersion), "The api-version header is missing or not supported")
+	refuse(w, svc.status(switchAPIVersion), "The api-version header is missing or not supported")
 	return false
 }
 
