@@ -109,20 +109,21 @@ func (s *Server) getRequests(r *http.Request) (any, error) {
 
 // wireFault is a [Fault] as the control API writes it.
 type wireFault struct {
-	Vendor     string            `json:"vendor"`
-	Route      string            `json:"route"`
-	Skip       int               `json:"skip,omitempty"`
-	Times      int               `json:"times,omitempty"`
-	Delay      string            `json:"delay,omitempty"`
-	DropBefore bool              `json:"drop_before,omitempty"`
-	DropAfter  bool              `json:"drop_after,omitempty"`
-	Status     int               `json:"status,omitempty"`
-	Body       json.RawMessage   `json:"body,omitempty"`
-	Headers    map[string]string `json:"headers,omitempty"`
-	BodyBytes  int64             `json:"body_bytes,omitempty"`
-	Truncate   bool              `json:"truncate,omitempty"`
-	Stall      bool              `json:"stall,omitempty"`
-	Drip       string            `json:"drip,omitempty"`
+	Vendor            string            `json:"vendor"`
+	Route             string            `json:"route"`
+	Skip              int               `json:"skip,omitempty"`
+	Times             int               `json:"times,omitempty"`
+	Delay             string            `json:"delay,omitempty"`
+	FinishAfterHangup bool              `json:"finish_after_hangup,omitempty"`
+	DropBefore        bool              `json:"drop_before,omitempty"`
+	DropAfter         bool              `json:"drop_after,omitempty"`
+	Status            int               `json:"status,omitempty"`
+	Body              json.RawMessage   `json:"body,omitempty"`
+	Headers           map[string]string `json:"headers,omitempty"`
+	BodyBytes         int64             `json:"body_bytes,omitempty"`
+	Truncate          bool              `json:"truncate,omitempty"`
+	Stall             bool              `json:"stall,omitempty"`
+	Drip              string            `json:"drip,omitempty"`
 }
 
 // fault converts what came over the wire.
@@ -130,7 +131,7 @@ func (f wireFault) fault() (Fault, error) {
 	fault := Fault{
 		Vendor: f.Vendor, Route: f.Route, Skip: f.Skip, Times: f.Times, DropBefore: f.DropBefore,
 		DropAfter: f.DropAfter, Status: f.Status, Header: f.Headers, BodyBytes: f.BodyBytes,
-		Truncate: f.Truncate, Stall: f.Stall,
+		Truncate: f.Truncate, Stall: f.Stall, FinishAfterHangup: f.FinishAfterHangup,
 	}
 	for _, pause := range []struct {
 		name, text string
@@ -161,7 +162,7 @@ func newWireFault(f Fault) (wireFault, error) {
 	w := wireFault{
 		Vendor: f.Vendor, Route: f.Route, Skip: f.Skip, Times: f.Times, DropBefore: f.DropBefore,
 		DropAfter: f.DropAfter, Status: f.Status, Headers: f.Header, BodyBytes: f.BodyBytes,
-		Truncate: f.Truncate, Stall: f.Stall,
+		Truncate: f.Truncate, Stall: f.Stall, FinishAfterHangup: f.FinishAfterHangup,
 	}
 	if f.Delay > 0 {
 		w.Delay = f.Delay.String()

@@ -53,7 +53,7 @@ func TestControl_FaultsRoundTrip(t *testing.T) {
 	status, _ := control(t, srv, http.MethodPost, "/faults", `{"vendor":"one","route":"*","status":418,"body":{"a":1},
 		"headers":{"Retry-After":"3"},"delay":"1ms","times":2,"skip":1}`)
 	require.Equal(t, 200, status)
-	status, _ = control(t, srv, http.MethodPost, "/faults", `{"vendor":"two","route":"*","drop_after":true}`)
+	status, _ = control(t, srv, http.MethodPost, "/faults", `{"vendor":"two","route":"*","drop_after":true,"delay":"5s","finish_after_hangup":true}`)
 	require.Equal(t, 200, status)
 	require.Equal(t, []emulator.Fault{{
 		Vendor: "one", Route: "*", Status: 418, Body: text(`{"a":1}`), Header: map[string]string{"Retry-After": "3"},
@@ -63,7 +63,9 @@ func TestControl_FaultsRoundTrip(t *testing.T) {
 	_, answer := control(t, srv, http.MethodGet, "/faults", "")
 	require.Len(t, answer["faults"], 2)
 	_, answer = control(t, srv, http.MethodGet, "/faults?vendor=two", "")
-	require.Equal(t, []any{map[string]any{"vendor": "two", "route": "*", "drop_after": true}}, answer["faults"])
+	require.Equal(t, []any{map[string]any{
+		"vendor": "two", "route": "*", "drop_after": true, "delay": "5s", "finish_after_hangup": true,
+	}}, answer["faults"])
 
 	control(t, srv, http.MethodDelete, "/faults?vendor=one", "")
 	require.Empty(t, srv.Faults("one"))
@@ -123,6 +125,9 @@ func TestControl_RefusesMalformedRequests(t *testing.T) {
 		{"POST", "/faults", `{"vendor":"one","route":"*","status":500,"tmies":1}`, 400},
 		{"POST", "/faults", `{"vendor":"one","route":"*","delay":"soon"}`, 400},
 		{"POST", "/faults", `{"vendor":"one","route":"*","status":500} {}`, 400},
+		{"POST", "/faults", `{"vendor":"one","route":"*","finish_after_hangup":true}`, 400},
+		{"POST", "/faults", `{"vendor":"one","route":"*","finish_after_hangup":true,"delay":"5s","drop_before":true}`, 400},
+		{"POST", "/faults", `{"vendor":"one","route":"*","finish_after_hangup":"yes","delay":"5s"}`, 400},
 		{"POST", "/faults", `{"route":"*","status":500}`, 400},
 		{"POST", "/faults", `{"vendor":"none","route":"*","status":500}`, 404},
 		{"POST", "/clock", `{}`, 400},

@@ -20,7 +20,7 @@ type vendor struct {
 	name     string
 	service  Service
 	env      *Env
-	faults   faults
+	faults   *faults
 	requests requestLog
 	urls     map[string]string // by endpoint name
 
@@ -53,29 +53,34 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "request body too large", http.StatusRequestEntityTooLarge)
 		return
 	}
-	fault := e.vendor.faults.take(r.Method, r.URL.Path, operation)
-	if fault == nil {
-		fault = &Fault{}
+	fault, work := e.vendor.faults.take(r.Context(), r.Method, r.URL.Path, operation)
+	var answer *answer
+	if wait(work, e.latency+fault.Delay) && !fault.DropBefore {
+		answer = e.act(work, r, body, fault)
 	}
-	// A request that the client gave up while it waited is one that never reached the vendor.
-	if !wait(r.Context(), e.latency+fault.Delay) || fault.DropBefore {
-		panic(http.ErrAbortHandler) // closes the connection without an answer
+	status := 0 // the vendor did not act
+	if answer != nil {
+		status = answer.status
+		e.vendor.requests.finished(line, status)
 	}
-	answer := e.act(r, body, fault)
-	e.vendor.requests.finished(line, answer.status)
+	dropped := answer == nil || fault.DropAfter
 	e.logger.Debug("request", "vendor", e.vendor.name, "method", r.Method, "path", r.URL.Path,
-		"operation", operation, "status", answer.status, "dropped", fault.DropAfter)
-	if fault.DropAfter {
-		panic(http.ErrAbortHandler)
+		"operation", operation, "status", status, "dropped", dropped)
+	if dropped {
+		panic(http.ErrAbortHandler) // closes the connection without an answer
 	}
 	answer.send(w, r, fault)
 }
 
-// act lets the vendor, or a fault in its place, answer into a buffer.
-func (e *endpoint) act(r *http.Request, body []byte, fault *Fault) *answer {
+// act lets the vendor, or a fault in its place, answer into a buffer. It returns nil, and the vendor does not
+// act, if the fault is to finish after a hang-up and work has ended: a reset or Close came first.
+func (e *endpoint) act(work context.Context, r *http.Request, body []byte, fault *Fault) *answer {
 	a := &answer{header: http.Header{}}
 	e.vendor.mu.Lock()
 	defer e.vendor.mu.Unlock()
+	if fault.FinishAfterHangup && work.Err() != nil { // under the lock, which Reset holds when it ends work
+		return nil
+	}
 	if fault.replaces() {
 		fault.answer(a, e.ErrorBody)
 	} else {

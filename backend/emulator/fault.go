@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,8 +31,14 @@ type Fault struct {
 	// Times is how many requests are disturbed; 0 means until cleared.
 	Times int
 
-	// Delay holds the request back in real time, and ends early, without action, when the client goes away.
+	// Delay holds the request back, in real time. If the client hangs up during the delay, the vendor does not
+	// act, unless FinishAfterHangup is set.
 	Delay time.Duration
+	// FinishAfterHangup keeps the request when the client hangs up during Delay: the delay runs to its end, the
+	// vendor acts, and the answer is lost. So does a server that goes on with a request whose client gave up.
+	// It needs a Delay above zero, and excludes DropBefore, Status and Body, with which the vendor never acts.
+	// [Server.Reset] and [Server.Close] end the delay early, without action, also for a client that still waits.
+	FinishAfterHangup bool
 	// DropBefore closes the connection before the vendor acts.
 	DropBefore bool
 	// DropAfter lets the vendor act, then closes the connection without an answer.
@@ -67,6 +74,10 @@ func (f *Fault) check() error {
 		return fmt.Errorf("status %d is not between 200 and 599", f.Status)
 	case f.DropBefore && (f.DropAfter || f.replaces()):
 		return errors.New("drop_before cannot go with drop_after, status or body: nothing is answered")
+	case f.FinishAfterHangup && (f.DropBefore || f.replaces()):
+		return errors.New("finish_after_hangup cannot go with drop_before, status or body: the vendor does no work to finish")
+	case f.FinishAfterHangup && f.Delay == 0:
+		return errors.New("finish_after_hangup needs a delay, during which the client can hang up")
 	case f.Truncate && f.Stall:
 		return errors.New("truncate and stall exclude each other")
 	case f.Drip > 0 && (f.Truncate || f.Stall || f.BodyBytes > 0):
@@ -85,11 +96,22 @@ func (f *Fault) check() error {
 	return nil
 }
 
-// faults are the disturbances of one vendor. Safe for concurrent use, with a lock of its own because it is
-// asked before the vendor's turn comes.
+// faults are the active faults of one vendor. They are safe for concurrent use, with a lock of their own: a
+// request takes its fault before it acquires the vendor's lock.
 type faults struct {
+	server context.Context // ends with the server
+
 	mu     sync.Mutex
 	active []*Fault
+	work   context.Context // of requests that finish after a hang-up; ends with a reset, or with server
+	cancel context.CancelFunc
+}
+
+// newFaults returns no faults. server ends when the server stops.
+func newFaults(server context.Context) *faults {
+	f := &faults{server: server}
+	f.work, f.cancel = context.WithCancel(server)
+	return f
 }
 
 // add puts a checked fault behind the others.
@@ -99,8 +121,10 @@ func (f *faults) add(fault Fault) {
 	f.active = append(f.active, &fault)
 }
 
-// take returns a copy of the first fault that befalls the request, counted down, or nil.
-func (f *faults) take(method, path, operation string) *Fault {
+// take returns a copy of the first fault that matches the request, counted down, or an empty fault. work ends
+// when the request must not reach the vendor any more: with request, which ends when the client hangs up, or,
+// if the fault says FinishAfterHangup, with a reset or the server.
+func (f *faults) take(request context.Context, method, path, operation string) (fault *Fault, work context.Context) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, fault := range f.active {
@@ -117,15 +141,27 @@ func (f *faults) take(method, path, operation string) *Fault {
 		} else if fault.Times > 1 {
 			fault.Times--
 		}
-		return &taken
+		if taken.FinishAfterHangup {
+			return &taken, f.work
+		}
+		return &taken, request
 	}
-	return nil
+	return &Fault{}, request
 }
 
 // clear removes all faults.
 func (f *faults) clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.active = nil
+}
+
+// reset removes all faults, and ends the work of requests whose client may have hung up.
+func (f *faults) reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cancel()
+	f.work, f.cancel = context.WithCancel(f.server)
 	f.active = nil
 }
 

@@ -37,8 +37,8 @@ type Config struct {
 //	GET    /credentials?vendor=V   {"credentials": [Credential, …]}
 //	GET    /requests?vendor=V      {"requests": [Request, …]}
 //	GET    /faults[?vendor=V]      {"faults": […]}: what is left of them
-//	POST   /faults                 {"vendor", "route", "status", "body", "delay": "2s", "drop_before": true,
-//	                               "drop_after": true, "headers": {…}, "body_bytes", "truncate": true,
+//	POST   /faults                 {"vendor", "route", "status", "body", "delay": "2s", "finish_after_hangup": true,
+//	                               "drop_before": true, "drop_after": true, "headers": {…}, "body_bytes", "truncate": true,
 //	                               "stall": true, "drip": "50ms", "skip", "times"}: see [Fault]; "body" is
 //	                               a string that is sent as it is, or any other JSON value
 //	DELETE /faults[?vendor=V]      ends faults, and leaves everything else as it is
@@ -61,9 +61,10 @@ type Server struct {
 	names      []string
 	vendors    map[string]*vendor
 
-	stop    context.CancelFunc
-	servers []*http.Server
-	serving sync.WaitGroup
+	stop     context.CancelFunc
+	servers  []*http.Server
+	serving  sync.WaitGroup
+	requests drain
 }
 
 // Start serves the vendors until [Server.Close]. When it returns, all ports accept connections.
@@ -114,7 +115,7 @@ func (s *Server) serveVendor(ctx context.Context, cfg Config, tlsConfig *tls.Con
 	if err != nil {
 		return err
 	}
-	v := &vendor{name: described.Name, env: env, service: described.New(env), urls: map[string]string{}}
+	v := &vendor{name: described.Name, env: env, service: described.New(env), urls: map[string]string{}, faults: newFaults(ctx)}
 	for _, e := range v.service.Endpoints {
 		if _, twice := v.urls[e.Name]; twice || e.Name != EndpointURL && e.Name != EndpointAuthURL {
 			return fmt.Errorf("endpoint name %q is unknown or taken", e.Name)
@@ -145,7 +146,7 @@ func (s *Server) serve(ctx context.Context, listen string, tlsConfig *tls.Config
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	server := &http.Server{
-		Handler:           h,
+		Handler:           s.requests.handler(h),
 		Protocols:         protocols,
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: 30 * time.Second,
@@ -164,13 +165,15 @@ func (s *Server) serve(ctx context.Context, listen string, tlsConfig *tls.Config
 	return address.String(), nil
 }
 
-// Close stops serving at once, requests under way included.
+// Close stops serving at once. It ends the requests that are being served, and returns when the last one has
+// ended: no vendor acts after Close.
 func (s *Server) Close() error {
 	s.stop()
 	var failed error
 	for _, server := range s.servers {
 		failed = errors.Join(failed, server.Close())
 	}
+	s.requests.close()
 	s.serving.Wait()
 	return failed
 }
@@ -183,7 +186,7 @@ func (s *Server) Reset() {
 		v.mu.Lock()
 		v.env.quirks.reset()
 		v.env.History.reset()
-		v.faults.clear()
+		v.faults.reset()
 		v.requests.clear()
 		if v.service.Reset != nil {
 			v.service.Reset()
