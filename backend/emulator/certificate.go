@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// certificateLife is how long CA and leaf are valid. The client judges them by the real clock, so it has
-// only to outlast a demo that nobody stopped.
+// certificateLife is the lifetime of the CA's and the server's certificate. Clients check it by the real
+// clock. It must be longer than any demo runs.
 const certificateLife = 365 * 24 * time.Hour
 
 // newCertificate makes a CA and a server certificate for loopback, and returns the CA's certificate in PEM.
-// The keys are random whatever the seed: a guessable CA that a user trusts would be a hole.
+// The keys do not depend on the seed: if a user trusts the CA, its key must be impossible to guess.
 func newCertificate(listen net.IP) (leaf tls.Certificate, caPEM []byte, err error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// Clock is real time plus an offset that only grows. It is safe for concurrent use.
+// Clock is real time plus an offset that only grows until a reset. It is safe for concurrent use.
 type Clock struct {
 	base   func() time.Time
 	offset atomic.Int64
 }
 
-// newClock returns a clock over base, or over [time.Now] when base is nil.
+// newClock returns a clock that runs on base, or on [time.Now] if base is nil.
 func newClock(base func() time.Time) *Clock {
 	if base == nil {
 		base = time.Now
@@ -29,10 +29,11 @@ func (c *Clock) Now() time.Time {
 // Offset returns how far the clock is ahead of real time.
 func (c *Clock) Offset() time.Duration { return time.Duration(c.offset.Load()) }
 
-// Advance moves the clock forward by d. A negative d is refused, since no credential comes back to life.
+// Advance moves the clock forward by d. It returns an error for a negative d: if the clock went back, expired
+// credentials would be live again.
 func (c *Clock) Advance(d time.Duration) error {
 	if d < 0 {
-		return fmt.Errorf("advance the clock: %s is negative, the clock only goes forward", d)
+		return fmt.Errorf("advance the clock: %s is negative; the clock only goes forward", d)
 	}
 	c.offset.Add(int64(d))
 	return nil

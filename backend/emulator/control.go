@@ -12,7 +12,7 @@ import (
 // maxControlBody is the longest body of a control request, in bytes.
 const maxControlBody = 4 << 20
 
-// controlError is a refusal of the control API.
+// controlError is an error of the control API with its HTTP status.
 type controlError struct {
 	status  int
 	message string
@@ -21,10 +21,10 @@ type controlError struct {
 // Error implements error.
 func (e *controlError) Error() string { return e.message }
 
-// badRequest refuses a malformed control request.
+// badRequest is the error of a malformed control request.
 func badRequest(err error) error { return &controlError{http.StatusBadRequest, err.Error()} }
 
-// controlHandler serves the control API, described at [Server].
+// controlHandler serves the control API. The calls are described at [Server].
 func (s *Server) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, call := range map[string]func(*http.Request) (any, error){
@@ -57,8 +57,8 @@ func (s *Server) controlHandler() http.Handler {
 	return mux
 }
 
-// read decodes the body of a control request into v, and refuses members that it does not know: a fault
-// with a misspelt member would let a test pass that tests nothing.
+// read decodes the body of a control request into v. It refuses unknown members: if it ignored a misspelt
+// member of a fault, a test could pass that tests nothing.
 func read(r *http.Request, v any) error {
 	decoder := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxControlBody))
 	decoder.DisallowUnknownFields()
@@ -71,7 +71,7 @@ func read(r *http.Request, v any) error {
 	return nil
 }
 
-// known tells whether a control request names a vendor that is served.
+// known returns an error if the server does not serve the vendor that a control request names.
 func (s *Server) known(vendor string) error {
 	if vendor == "" {
 		return badRequest(errors.New("vendor is missing"))
@@ -82,7 +82,7 @@ func (s *Server) known(vendor string) error {
 	return nil
 }
 
-// named returns the vendors that a query is about: one, or all when it names none.
+// named returns the vendor that a query names, or all vendors if it names none.
 func (s *Server) named(r *http.Request) ([]string, error) {
 	vendor := r.URL.Query().Get("vendor")
 	if vendor == "" {
@@ -107,7 +107,7 @@ func (s *Server) getRequests(r *http.Request) (any, error) {
 	return map[string]any{"requests": s.Requests(vendor)}, nil
 }
 
-// wireFault is a [Fault] as the control API writes it.
+// wireFault is the JSON form of a [Fault] in the control API.
 type wireFault struct {
 	Vendor            string            `json:"vendor"`
 	Route             string            `json:"route"`
@@ -126,7 +126,7 @@ type wireFault struct {
 	Drip              string            `json:"drip,omitempty"`
 }
 
-// fault converts what came over the wire.
+// fault converts the JSON form, and checks the fault.
 func (f wireFault) fault() (Fault, error) {
 	fault := Fault{
 		Vendor: f.Vendor, Route: f.Route, Skip: f.Skip, Times: f.Times, DropBefore: f.DropBefore,
@@ -157,7 +157,7 @@ func (f wireFault) fault() (Fault, error) {
 	return fault, fault.check()
 }
 
-// newWireFault converts a fault to be shown.
+// newWireFault converts a fault to its JSON form.
 func newWireFault(f Fault) (wireFault, error) {
 	w := wireFault{
 		Vendor: f.Vendor, Route: f.Route, Skip: f.Skip, Times: f.Times, DropBefore: f.DropBefore,

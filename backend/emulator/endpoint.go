@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// maxBody is the longest request body in bytes. It is above any limit that a vendor documents, so that the
-// vendor's own refusal is seen.
+// maxBody is the longest request body in bytes. It is above every limit that a vendor documents, so that a
+// service can refuse a long body as its vendor does.
 const maxBody = 8 << 20
 
-// vendor is a vendor that is being served.
+// vendor is a vendor that the server serves.
 type vendor struct {
 	name     string
 	service  Service
@@ -27,7 +27,8 @@ type vendor struct {
 	mu sync.Mutex // guards service and env
 }
 
-// endpoint serves one server of a vendor: it puts latency, faults, log and Date around the twin's handler.
+// endpoint serves one server of a vendor. It adds latency, faults, request log and Date header to the
+// service's handler.
 type endpoint struct {
 	Endpoint
 	vendor  *vendor
@@ -41,19 +42,20 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	at := e.clock.Now()
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
-		panic(http.ErrAbortHandler) // the client went away in the middle of its request
+		panic(http.ErrAbortHandler) // the client hung up in the middle of its request
 	}
 	operation := ""
 	if e.Operation != nil {
 		operation = e.Operation(r, body)
 	}
-	line := e.vendor.requests.started(Request{At: at, Method: r.Method, Path: r.URL.Path, Operation: operation})
+	entry := e.vendor.requests.started(Request{At: at, Method: r.Method, Path: r.URL.Path, Operation: operation})
 	if len(body) > maxBody {
-		e.vendor.requests.finished(line, http.StatusRequestEntityTooLarge)
+		e.vendor.requests.finished(entry, http.StatusRequestEntityTooLarge)
 		http.Error(w, "request body too large", http.StatusRequestEntityTooLarge)
 		return
 	}
 	fault, work := e.vendor.faults.take(r.Context(), r.Method, r.URL.Path, operation)
+	// If work ends while the request waits, the request never reaches the vendor.
 	var answer *answer
 	if wait(work, e.latency+fault.Delay) && !fault.DropBefore {
 		answer = e.act(work, r, body, fault)
@@ -61,7 +63,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status := 0 // the vendor did not act
 	if answer != nil {
 		status = answer.status
-		e.vendor.requests.finished(line, status)
+		e.vendor.requests.finished(entry, status)
 	}
 	dropped := answer == nil || fault.DropAfter
 	e.logger.Debug("request", "vendor", e.vendor.name, "method", r.Method, "path", r.URL.Path,
@@ -72,8 +74,8 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer.send(w, r, fault)
 }
 
-// act lets the vendor, or a fault in its place, answer into a buffer. It returns nil, and the vendor does not
-// act, if the fault is to finish after a hang-up and work has ended: a reset or Close came first.
+// act returns the vendor's answer, or the answer that the fault sends instead. It returns nil, and the vendor
+// does not act, if the fault has FinishAfterHangup and a reset or Close has ended work.
 func (e *endpoint) act(work context.Context, r *http.Request, body []byte, fault *Fault) *answer {
 	a := &answer{header: http.Header{}}
 	e.vendor.mu.Lock()
@@ -99,7 +101,7 @@ func (e *endpoint) act(work context.Context, r *http.Request, body []byte, fault
 	return a
 }
 
-// wait sleeps for d in real time. It reports false when ctx ended first.
+// wait waits for d in real time. It reports false if ctx ends first.
 func wait(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
@@ -114,7 +116,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// answer is an http.ResponseWriter in memory, so that faults can withhold or spoil what a handler wrote.
+// answer is an [http.ResponseWriter] that stores the answer in memory, so that a fault can drop or change it.
 type answer struct {
 	header http.Header
 	status int
@@ -137,7 +139,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	return a.body.Write(p)
 }
 
-// send writes the answer to the client as the fault wants it.
+// send writes the answer to the client, changed by the fault.
 func (a *answer) send(w http.ResponseWriter, r *http.Request, fault *Fault) {
 	for name, values := range a.header {
 		w.Header()[name] = values
@@ -174,6 +176,6 @@ func (a *answer) send(w http.ResponseWriter, r *http.Request, fault *Fault) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		}
 		w.WriteHeader(a.status)
-		_, _ = w.Write(body) // a client that went away is its own affair
+		_, _ = w.Write(body) // fails if the client has hung up; the vendor would not notice either
 	}
 }

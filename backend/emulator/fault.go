@@ -11,59 +11,60 @@ import (
 	"time"
 )
 
-// AnyRoute is the route of a [Fault] that befalls every request.
+// AnyRoute is the route of a [Fault] that applies to every request.
 const AnyRoute = "*"
 
-// maxPadding bounds Fault.BodyBytes: more than any client reads, and no overflow.
+// maxPadding is the largest Fault.BodyBytes. It is more than any client reads, and cannot overflow.
 const maxPadding = 1 << 40
 
-// Fault is a disturbance of requests to one vendor. Its parts are applied in this order: Skip, Delay,
-// DropBefore; then Status or Body answer in place of the vendor, or the vendor acts; then DropAfter; then
-// Header, BodyBytes, Truncate, Stall and Drip change the answer on its way out.
+// Fault makes requests to one vendor fail or changes their answers. The server applies its parts in this
+// order: Skip; Delay; DropBefore; then Status or Body replace the vendor's answer, or the vendor acts; then
+// DropAfter; then Header, BodyBytes, Truncate, Stall and Drip change the answer that the client receives.
 type Fault struct {
 	// Vendor is the vendor's name.
 	Vendor string
-	// Route is matched against "METHOD path", the path alone, and the operation; a * stands for any run of
+	// Route selects requests by "METHOD path", by the path alone, or by the operation. A * matches any run of
 	// characters.
 	Route string
-	// Skip lets that many matching requests pass first.
+	// Skip is the number of matching requests that pass before the fault applies.
 	Skip int
-	// Times is how many requests are disturbed; 0 means until cleared.
+	// Times is the number of requests to which the fault applies; 0 means until it is cleared.
 	Times int
 
-	// Delay holds the request back, in real time. If the client hangs up during the delay, the vendor does not
-	// act, unless FinishAfterHangup is set.
+	// Delay is the time in real time before the vendor acts. If the client hangs up during the delay, the
+	// vendor does not act, unless FinishAfterHangup is set.
 	Delay time.Duration
-	// FinishAfterHangup keeps the request when the client hangs up during Delay: the delay runs to its end, the
-	// vendor acts, and the answer is lost. So does a server that goes on with a request whose client gave up.
-	// It needs a Delay above zero, and excludes DropBefore, Status and Body, with which the vendor never acts.
-	// [Server.Reset] and [Server.Close] end the delay early, without action, also for a client that still waits.
+	// FinishAfterHangup makes the vendor act although the client hangs up during Delay, as a server does that
+	// does not notice the hang-up: the delay runs to its end, the vendor acts, and the answer is lost. A client
+	// that waits receives the answer. FinishAfterHangup needs a Delay above 0. It cannot be combined with
+	// DropBefore, Status or Body, since the vendor does not act then. [Server.Reset] and [Server.Close] end the
+	// delay early: the vendor does not act, and a client that still waits loses its connection.
 	FinishAfterHangup bool
 	// DropBefore closes the connection before the vendor acts.
 	DropBefore bool
-	// DropAfter lets the vendor act, then closes the connection without an answer.
+	// DropAfter closes the connection after the vendor has acted, without an answer.
 	DropAfter bool
-	// Status answers with this status and, unless Body is given, a body as the vendor writes errors. 0 with a
-	// Body means 200.
+	// Status (200 to 599) replaces the vendor's answer by one with this status. Without a Body, the answer has
+	// the body that the vendor sends with an error. 0 with a Body means 200.
 	Status int
-	// Body answers with this body; nil means that none is given.
+	// Body replaces the body of the vendor's answer; nil means no replacement.
 	Body *string
 	// Header is set on the answer, for instance Retry-After or Content-Type.
 	Header map[string]string
-	// BodyBytes pads the answer with spaces to that length, without a Content-Length.
+	// BodyBytes pads the answer with spaces to this length in bytes, without a Content-Length.
 	BodyBytes int64
-	// Truncate announces the whole answer and sends half of it.
+	// Truncate sends the Content-Length of the whole answer and only half of the body.
 	Truncate bool
-	// Stall sends half of the answer and holds the connection until the client closes it.
+	// Stall sends half of the answer, and keeps the connection open until the client or the server closes it.
 	Stall bool
-	// Drip sends the answer a byte at a time, with this pause in real time after each.
+	// Drip sends the answer byte by byte, with this pause in real time after each byte.
 	Drip time.Duration
 }
 
-// replaces tells whether the fault answers in place of the vendor.
+// replaces reports whether the fault replaces the vendor's answer. The vendor does not act then.
 func (f *Fault) replaces() bool { return f.Status != 0 || f.Body != nil }
 
-// check tells what is wrong with a fault.
+// check returns an error if the fault is invalid or has no effect.
 func (f *Fault) check() error {
 	switch {
 	case f.Route == "":
@@ -73,20 +74,20 @@ func (f *Fault) check() error {
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return fmt.Errorf("status %d is not between 200 and 599", f.Status)
 	case f.DropBefore && (f.DropAfter || f.replaces()):
-		return errors.New("drop_before cannot go with drop_after, status or body: nothing is answered")
+		return errors.New("drop_before cannot be combined with drop_after, status or body: there is no answer")
 	case f.FinishAfterHangup && (f.DropBefore || f.replaces()):
-		return errors.New("finish_after_hangup cannot go with drop_before, status or body: the vendor does no work to finish")
+		return errors.New("finish_after_hangup cannot be combined with drop_before, status or body: the vendor does not act")
 	case f.FinishAfterHangup && f.Delay == 0:
 		return errors.New("finish_after_hangup needs a delay, during which the client can hang up")
 	case f.Truncate && f.Stall:
-		return errors.New("truncate and stall exclude each other")
+		return errors.New("truncate and stall cannot be combined")
 	case f.Drip > 0 && (f.Truncate || f.Stall || f.BodyBytes > 0):
-		return errors.New("drip cannot go with truncate, stall or body_bytes")
+		return errors.New("drip cannot be combined with truncate, stall or body_bytes")
 	case (f.Truncate || f.Stall) && f.BodyBytes > 0:
-		return errors.New("truncate and stall cannot go with body_bytes")
+		return errors.New("truncate and stall cannot be combined with body_bytes")
 	case f.Delay == 0 && !f.DropBefore && !f.DropAfter && !f.replaces() && len(f.Header) == 0 &&
 		f.BodyBytes == 0 && !f.Truncate && !f.Stall && f.Drip == 0:
-		return errors.New("nothing to do: give status, body, delay, drop_before, drop_after, headers, body_bytes, truncate, stall or drip")
+		return errors.New("the fault has no effect: give status, body, delay, drop_before, drop_after, headers, body_bytes, truncate, stall or drip")
 	}
 	for name, value := range f.Header {
 		if name == "" || strings.ContainsAny(name, " :\r\n") || strings.ContainsAny(value, "\r\n") {
@@ -103,27 +104,27 @@ type faults struct {
 
 	mu     sync.Mutex
 	active []*Fault
-	work   context.Context // of requests that finish after a hang-up; ends with a reset, or with server
+	work   context.Context // of requests with FinishAfterHangup; ends with a reset or with server
 	cancel context.CancelFunc
 }
 
-// newFaults returns no faults. server ends when the server stops.
+// newFaults returns an empty list of faults. The context server ends when the server stops.
 func newFaults(server context.Context) *faults {
 	f := &faults{server: server}
 	f.work, f.cancel = context.WithCancel(server)
 	return f
 }
 
-// add puts a checked fault behind the others.
+// add appends a valid fault.
 func (f *faults) add(fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.active = append(f.active, &fault)
 }
 
-// take returns a copy of the first fault that matches the request, counted down, or an empty fault. work ends
-// when the request must not reach the vendor any more: with request, which ends when the client hangs up, or,
-// if the fault says FinishAfterHangup, with a reset or the server.
+// take returns a copy of the first fault that matches the request, and counts it down. Without a match it
+// returns an empty fault. The vendor must not act once work has ended. work is request, which ends when the
+// client hangs up, unless the fault has FinishAfterHangup: then only a reset or the server's stop ends it.
 func (f *faults) take(request context.Context, method, path, operation string) (fault *Fault, work context.Context) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -149,14 +150,14 @@ func (f *faults) take(request context.Context, method, path, operation string) (
 	return &Fault{}, request
 }
 
-// clear removes all faults.
+// clear deletes all faults. Requests that have taken a fault keep it.
 func (f *faults) clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.active = nil
 }
 
-// reset removes all faults, and ends the work of requests whose client may have hung up.
+// reset deletes all faults, and ends the work of requests that have taken a fault with FinishAfterHangup.
 func (f *faults) reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -165,7 +166,7 @@ func (f *faults) reset() {
 	f.active = nil
 }
 
-// list returns what is left of the faults.
+// list returns the active faults with their remaining counts.
 func (f *faults) list() []Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -176,12 +177,12 @@ func (f *faults) list() []Fault {
 	return list
 }
 
-// matches tells whether the fault's route names the request.
+// matches reports whether the fault's route selects the request.
 func (f *Fault) matches(method, path, operation string) bool {
 	return glob(f.Route, method+" "+path) || glob(f.Route, path) || operation != "" && glob(f.Route, operation)
 }
 
-// glob tells whether text is pattern, in which * stands for any run of characters, slashes included.
+// glob reports whether text matches pattern, in which * matches any run of characters, slashes included.
 func glob(pattern, text string) bool {
 	parts := strings.Split(pattern, "*")
 	if len(parts) == 1 {
@@ -202,7 +203,7 @@ func glob(pattern, text string) bool {
 	return strings.HasSuffix(text, last)
 }
 
-// answer writes what a replacing fault answers.
+// answer writes the answer of a fault that replaces the vendor's.
 func (f *Fault) answer(w http.ResponseWriter, errorBody func(int) (string, []byte)) {
 	status, contentType, body := f.Status, "", []byte(nil)
 	if status == 0 {
@@ -221,5 +222,5 @@ func (f *Fault) answer(w http.ResponseWriter, errorBody func(int) (string, []byt
 		w.Header().Set("Content-Type", contentType)
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the writer is a buffer of the core
+	_, _ = w.Write(body) // w is a buffer
 }

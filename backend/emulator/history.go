@@ -7,13 +7,14 @@ import (
 
 // The kinds of [Credential].
 const (
-	// KindLogin marks a management session, made with the root credential itself.
+	// KindLogin is a credential that manages others: a session that the root credential opened, or a root
+	// credential itself.
 	KindLogin = "login"
-	// KindLeased marks what is made for somebody else to use.
+	// KindLeased is a credential for an application, which the engine leases.
 	KindLeased = "leased"
 )
 
-// Reasons for the end of a [Credential] that several vendors share. A vendor may add its own.
+// The reasons for the end of a [Credential] that several vendors share. A vendor may add reasons of its own.
 const (
 	EndedExpired         = "expired"
 	EndedRevoked         = "revoked"
@@ -21,35 +22,35 @@ const (
 	EndedPasswordChanged = "password_changed"
 )
 
-// Credential is one thing that a vendor issued, without its secrets. Times are emulated time with the
-// vendor's clock skew taken out.
+// Credential is one credential that a vendor issued, without its secrets. Its times are emulated times, without
+// the vendor's clock skew.
 type Credential struct {
-	// ID is the vendor's own name for the credential, or one made up where the vendor gives none.
+	// ID is the vendor's own id of the credential, or an invented one if the vendor has none.
 	ID string `json:"id"`
 	// Kind is [KindLogin] or [KindLeased].
 	Kind string `json:"kind"`
-	// Marker is the label that the client put on it, "" where the vendor has no place for one.
+	// Marker is the label that the client gave to the credential, "" if the vendor has no field for one.
 	Marker   string    `json:"marker"`
 	IssuedAt time.Time `json:"issued_at"`
-	// ExpiresAt is when the last part of it (a refresh token, say) stops working; nil if never.
+	// ExpiresAt is when the last part of the credential, such as a refresh token, expires; nil if never.
 	ExpiresAt *time.Time `json:"expires_at"`
-	// EndedAt is nil while it lives.
+	// EndedAt is nil while the credential is live.
 	EndedAt *time.Time `json:"ended_at"`
-	// EndedBy is "" while it lives.
+	// EndedBy is the reason for the end, "" while the credential is live.
 	EndedBy string `json:"ended_by"`
 	Live    bool   `json:"live"`
 }
 
-// History records everything that a vendor issues, for good. It is guarded by the lock of its vendor: a twin
-// uses it from handlers, actions and Reset only.
+// History records all credentials that a vendor issues, permanently: only a reset deletes entries. The vendor's
+// lock guards it, so a service uses it from handlers, actions and Reset only.
 type History struct {
 	env     *Env
 	entries []*entry
 	byID    map[string]*entry
 }
 
-// entry is a line of the book. The expiry is in the vendor's own time, since the vendor decides by it; what
-// happened is in emulated time, so that a later change of the skew does not rewrite history.
+// entry is one credential in the history. The expiry is in the vendor's own time, since the vendor decides by
+// it. The other times are emulated times, so that a later change of the skew does not change them.
 type entry struct {
 	id, kind, marker string
 	issued, ended    time.Time
@@ -57,15 +58,15 @@ type entry struct {
 	endedBy          string
 }
 
-// expire notes an expiry that has come to pass.
+// expire records the end of an entry whose expiry has passed.
 func (h *History) expire(e *entry) {
 	if e.endedBy == "" && !e.expires.IsZero() && !h.env.Now().Before(e.expires) {
 		e.ended, e.endedBy = e.expires.Add(-h.env.skew()), EndedExpired
 	}
 }
 
-// Issue records a new credential that ends at expires, or never when expires is zero. An id that was used
-// before is a mistake in the vendor's package, and panics.
+// Issue records a new credential that expires at expires, in the vendor's time, or never if expires is zero. It
+// panics if the id is in the history already, which is a mistake in the vendor's package.
 func (h *History) Issue(id, kind, marker string, expires time.Time) {
 	if _, twice := h.byID[id]; twice {
 		panic(fmt.Sprintf("emulator: credential %q is issued twice", id))
@@ -75,7 +76,7 @@ func (h *History) Issue(id, kind, marker string, expires time.Time) {
 	h.byID[id] = e
 }
 
-// find returns the line of a credential with its expiry noted, or nil.
+// find returns the entry of a credential, or nil. It records the expiry first if that has passed.
 func (h *History) find(id string) *entry {
 	e := h.byID[id]
 	if e != nil {
@@ -84,13 +85,13 @@ func (h *History) find(id string) *entry {
 	return e
 }
 
-// Live tells whether the credential was issued and has not ended.
+// Live reports whether the credential was issued and has not ended.
 func (h *History) Live(id string) bool {
 	e := h.find(id)
 	return e != nil && e.endedBy == ""
 }
 
-// End records that a live credential ends now, and why. It reports false, and changes nothing, when the
+// End records that a live credential ends now, for the reason by. It reports false and changes nothing if the
 // credential is not live.
 func (h *History) End(id, by string) bool {
 	e := h.find(id)
@@ -101,8 +102,8 @@ func (h *History) End(id, by string) bool {
 	return true
 }
 
-// Extend moves the expiry of a live credential to expires, or takes it away when expires is zero. It reports
-// false, and changes nothing, when the credential is not live.
+// Extend sets the expiry of a live credential to expires, or to never if expires is zero. It reports false and
+// changes nothing if the credential is not live.
 func (h *History) Extend(id string, expires time.Time) bool {
 	e := h.find(id)
 	if e == nil || e.endedBy != "" {
@@ -112,12 +113,12 @@ func (h *History) Extend(id string, expires time.Time) bool {
 	return true
 }
 
-// reset forgets everything.
+// reset deletes all entries.
 func (h *History) reset() {
 	h.entries, h.byID = nil, map[string]*entry{}
 }
 
-// list returns all credentials in the order of issue, each line settled.
+// list returns all credentials in the order of issue, with passed expiries recorded.
 func (h *History) list() []Credential {
 	skew := h.env.skew()
 	list := make([]Credential, 0, len(h.entries))

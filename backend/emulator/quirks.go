@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// quirks holds one vendor's switches. The lock of the vendor guards it.
+// quirks stores the switches of one vendor and their values. The vendor's lock guards it.
 type quirks struct {
 	known  []Switch
 	values map[string]string
 }
 
-// newQuirks sets every switch to its default, and adds the one that all vendors share.
+// newQuirks returns the switches at their defaults, with [SwitchClockSkew] added.
 func newQuirks(known []Switch) (*quirks, error) {
-	skew := Duration(SwitchClockSkew, "added to the vendor's clock: its Date header and absolute times are wrong together", 0)
+	skew := Duration(SwitchClockSkew, "added to the vendor's clock: its Date header and its absolute times are wrong by the same amount", 0)
 	q := &quirks{known: append(slices.Clone(known), skew), values: map[string]string{}}
 	for _, s := range q.known {
 		if _, twice := q.values[s.Name]; twice {
@@ -29,7 +29,7 @@ func newQuirks(known []Switch) (*quirks, error) {
 	return q, nil
 }
 
-// errNoSwitch is returned for a switch that the vendor does not have.
+// errNoSwitch is the error of set for a switch that the vendor does not have.
 var errNoSwitch = errors.New("no such switch")
 
 // set changes one switch.
@@ -45,7 +45,8 @@ func (q *quirks) set(name, value string) error {
 	return nil
 }
 
-// value reads one switch. An unknown name is a mistake in the vendor's package, and panics.
+// value returns the value of one switch. It panics on an unknown name, which is a mistake in the vendor's
+// package.
 func (q *quirks) value(name string) string {
 	v, ok := q.values[name]
 	if !ok {
@@ -54,7 +55,7 @@ func (q *quirks) value(name string) string {
 	return v
 }
 
-// duration reads one switch that holds a length of time.
+// duration returns the value of one switch of [KindDuration].
 func (q *quirks) duration(name string) time.Duration {
 	d, err := time.ParseDuration(q.value(name))
 	if err != nil {

@@ -9,15 +9,15 @@ import (
 	"sync"
 )
 
-// Random is a source of repeatable bytes, made from a seed and a name. It is not for real secrets. It is
-// safe for concurrent use, though then its order is not repeatable.
+// Random is a source of repeatable bytes, which depend on a seed and a name. It is not for real secrets. It
+// is safe for concurrent use, but concurrent callers do not get their bytes in a repeatable order.
 type Random struct {
 	mu     sync.Mutex
 	source *rand.ChaCha8
 }
 
-// newRandom gives each name a stream of its own, so that a vendor's root credentials for one seed do not
-// depend on which other vendors are served.
+// newRandom returns the stream of bytes of one name. Each name has a stream of its own, so that a vendor's
+// root credentials do not depend on the other vendors that the server serves.
 func newRandom(seed uint64, name string) *Random {
 	key := binary.BigEndian.AppendUint64(nil, seed)
 	return &Random{source: rand.NewChaCha8(sha256.Sum256(append(key, name...)))}
@@ -28,7 +28,7 @@ func (r *Random) Bytes(n int) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := make([]byte, n)
-	_, _ = r.source.Read(b) // never fails, by its documentation
+	_, _ = r.source.Read(b) // its documentation says that it never fails
 	return b
 }
 
@@ -44,7 +44,7 @@ func (r *Random) String(alphabet string, n int) string {
 	return string(b)
 }
 
-// UUID returns a random UUID in its canonical spelling, marked as of the given version (1 to 8).
+// UUID returns a random UUID in the canonical form, with the version (1 to 8) in its version field.
 func (r *Random) UUID(version byte) string {
 	b := r.Bytes(16)
 	b[6] = b[6]&0x0f | version<<4

@@ -5,29 +5,30 @@ import (
 	"time"
 )
 
-// maxRequests bounds the request log of one vendor; the oldest go first. A benchmark makes millions.
+// maxRequests is the most entries in the request log of one vendor. Above it the log deletes the oldest: a
+// benchmark makes millions of requests.
 const maxRequests = 100_000
 
-// Request is one request that reached a vendor, in the order of arrival.
+// Request is one request that reached a vendor.
 type Request struct {
-	// At is when it arrived, in emulated time.
+	// At is the time of its arrival, in emulated time.
 	At     time.Time `json:"at"`
 	Method string    `json:"method"`
 	Path   string    `json:"path"`
-	// Status is the vendor's answer, also where a fault kept it from the client. It is 0 while the request
-	// is under way, and for good when the connection was dropped before the vendor acted.
+	// Status is the status of the vendor's answer, also if the client did not receive the answer. It is 0
+	// while the request is active, and stays 0 if the request ended before the vendor acted.
 	Status int `json:"status"`
-	// Operation names the intent where the path says too little, else it is "".
+	// Operation names the intent of the request, "" if the vendor does not name it.
 	Operation string `json:"operation"`
 }
 
-// requestLog is the request log of one vendor. Safe for concurrent use.
+// requestLog is the request log of one vendor. It is safe for concurrent use.
 type requestLog struct {
 	mu      sync.Mutex
 	entries []*Request
 }
 
-// started notes a request and returns its line.
+// started records a request and returns its entry.
 func (l *requestLog) started(r Request) *Request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,11 +39,11 @@ func (l *requestLog) started(r Request) *Request {
 	return &r
 }
 
-// finished notes the status of a request.
-func (l *requestLog) finished(line *Request, status int) {
+// finished records the status of a request.
+func (l *requestLog) finished(entry *Request, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	line.Status = status
+	entry.Status = status
 }
 
 // list returns a copy of the log.

@@ -16,19 +16,19 @@ import (
 	"time"
 )
 
-// Config says how to serve. The zero value is TLS on 127.0.0.1, seed 0, no latency, no log.
+// Config holds the settings of a [Server]. The zero value means TLS on 127.0.0.1, seed 0, no latency, no log.
 type Config struct {
-	// Listen is the loopback address to listen on, 127.0.0.1 when empty. Ports are the kernel's choice.
+	// Listen is the loopback address to listen on, 127.0.0.1 if empty. The kernel chooses the ports.
 	Listen string
-	// PlainHTTP serves the vendors without TLS. The control API never has any.
+	// PlainHTTP serves the vendors without TLS. The control API never has TLS.
 	PlainHTTP bool
-	// Seed decides root credentials and everything else that is random, certificates excepted.
+	// Seed determines the root credentials and all other random values, except the certificates.
 	Seed uint64
-	// Latency holds back every request to a vendor, in real time.
+	// Latency delays every request to a vendor, in real time. It must not be negative.
 	Latency time.Duration
-	// Now is the time that the emulated clock runs on, [time.Now] when nil.
+	// Now is the source of the emulated clock, [time.Now] if nil.
 	Now func() time.Time
-	// Logger gets a line per request at debug level, never a secret. Nil means no log.
+	// Logger receives a line per request at debug level, never a secret. Nil means no log.
 	Logger *slog.Logger
 }
 
@@ -36,24 +36,25 @@ type Config struct {
 //
 //	GET    /credentials?vendor=V   {"credentials": [Credential, …]}
 //	GET    /requests?vendor=V      {"requests": [Request, …]}
-//	GET    /faults[?vendor=V]      {"faults": […]}: what is left of them
-//	POST   /faults                 {"vendor", "route", "status", "body", "delay": "2s", "finish_after_hangup": true,
-//	                               "drop_before": true, "drop_after": true, "headers": {…}, "body_bytes", "truncate": true,
-//	                               "stall": true, "drip": "50ms", "skip", "times"}: see [Fault]; "body" is
-//	                               a string that is sent as it is, or any other JSON value
-//	DELETE /faults[?vendor=V]      ends faults, and leaves everything else as it is
+//	GET    /faults[?vendor=V]      {"faults": […]}: the active faults with their remaining counts
+//	POST   /faults                 {"vendor", "route", "status", "body", "delay": "2s",
+//	                               "finish_after_hangup": true, "drop_before": true, "drop_after": true,
+//	                               "headers": {…}, "body_bytes", "truncate": true, "stall": true,
+//	                               "drip": "50ms", "skip", "times"}: see [Fault]; "body" is a string,
+//	                               which the server sends as it is, or any other JSON value
+//	DELETE /faults[?vendor=V]      deletes the faults, and changes nothing else
 //	GET    /clock                  {"now", "offset"}
 //	POST   /clock                  {"advance": "30m"}
 //	GET    /switches[?vendor=V]    {"switches": [SwitchValue, …]}
 //	POST   /switches               {"vendor", "name", "value"}
 //	GET    /actions[?vendor=V]     {"actions": […]}
 //	POST   /actions                {"vendor", "action", "arguments": {…}}
-//	POST   /reset                  forgets credentials, requests and faults, sets clock and switches back;
-//	                               root credentials and ports stay
+//	POST   /reset                  deletes credentials, requests and faults, resets clock and switches;
+//	                               keeps root credentials and ports
 //
-// A malformed control request gets 400, an unknown vendor 404, with {"error": "…"}. The methods of Server do
-// the same from Go. They are safe for concurrent use, and panic on a vendor that is not served: that is a
-// mistake in the test.
+// The control API answers 400 to a malformed request and 404 to an unknown vendor, with {"error": "…"}. The
+// methods of Server do the same from Go. They are safe for concurrent use. They panic on a vendor that the
+// server does not serve, since that is a mistake in the test.
 type Server struct {
 	clock      *Clock
 	caPEM      []byte
@@ -78,7 +79,7 @@ func Start(cfg Config, vendors ...Vendor) (*Server, error) {
 	ip := net.ParseIP(cfg.Listen)
 	if ip == nil || !ip.IsLoopback() {
 		return nil, fmt.Errorf("listen on %q: not a loopback address such as 127.0.0.1 or ::1; "+
-			"the emulator hands out credentials and is not for a network", cfg.Listen)
+			"the emulator issues credentials without protection and must not be reachable from a network", cfg.Listen)
 	}
 	if cfg.Latency < 0 {
 		return nil, fmt.Errorf("latency %s is negative", cfg.Latency)
@@ -106,7 +107,7 @@ func Start(cfg Config, vendors ...Vendor) (*Server, error) {
 	return s, nil
 }
 
-// serveVendor makes a vendor's twin and serves its endpoints.
+// serveVendor makes a vendor's service and serves its endpoints.
 func (s *Server) serveVendor(ctx context.Context, cfg Config, tlsConfig *tls.Config, described Vendor) error {
 	if _, twice := s.vendors[described.Name]; twice || described.Name == "" {
 		return fmt.Errorf("vendor name %q is empty or taken", described.Name)
@@ -136,13 +137,13 @@ func (s *Server) serveVendor(ctx context.Context, cfg Config, tlsConfig *tls.Con
 	return nil
 }
 
-// serve listens on a port of the kernel's choice and returns its URL.
+// serve listens on a port that the kernel chooses, and returns its URL.
 func (s *Server) serve(ctx context.Context, listen string, tlsConfig *tls.Config, h http.Handler) (string, error) {
 	listener, err := net.Listen("tcp", net.JoinHostPort(listen, "0"))
 	if err != nil {
 		return "", fmt.Errorf("listen: %w", err)
 	}
-	// HTTP/1.1 only: dropping one connection must not disturb the other requests of an HTTP/2 client.
+	// HTTP/1.1 only: with HTTP/2, a fault that drops a connection would also break the client's other requests.
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	server := &http.Server{
@@ -150,7 +151,7 @@ func (s *Server) serve(ctx context.Context, listen string, tlsConfig *tls.Config
 		Protocols:         protocols,
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: 30 * time.Second,
-		// A client that refuses the certificate is what tests provoke; that noise helps nobody.
+		// Tests provoke clients that refuse the certificate; the server's messages about them are of no use.
 		ErrorLog:    log.New(io.Discard, "", 0),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
@@ -161,12 +162,12 @@ func (s *Server) serve(ctx context.Context, listen string, tlsConfig *tls.Config
 		address.Scheme = "https"
 		run = func() error { return server.ServeTLS(listener, "", "") }
 	}
-	s.serving.Go(func() { _ = run() }) // ends with http.ErrServerClosed at Close
+	s.serving.Go(func() { _ = run() }) // returns http.ErrServerClosed after Close
 	return address.String(), nil
 }
 
-// Close stops serving at once. It ends the requests that are being served, and returns when the last one has
-// ended: no vendor acts after Close.
+// Close stops the server at once: it ends all active requests and closes their connections. When it returns,
+// no request is active, and no vendor acts any more.
 func (s *Server) Close() error {
 	s.stop()
 	var failed error
@@ -178,10 +179,11 @@ func (s *Server) Close() error {
 	return failed
 }
 
-// Reset forgets credentials, requests and faults of all vendors, and sets clock and switches back. Root
-// credentials and ports stay.
+// Reset deletes credentials, requests and faults of all vendors, and resets clock and switches. It keeps root
+// credentials and ports. It ends active requests that have taken a fault with FinishAfterHangup, before their
+// vendor acts.
 func (s *Server) Reset() {
-	s.clock.reset() // first: what is there from the start is dated by it
+	s.clock.reset() // first, since services date their initial credentials by it
 	for _, v := range s.vendors {
 		v.mu.Lock()
 		v.env.quirks.reset()
@@ -195,7 +197,7 @@ func (s *Server) Reset() {
 	}
 }
 
-// must returns a vendor that a test of ours names.
+// must returns a vendor by name. It panics if the server does not serve the vendor.
 func (s *Server) must(name string) *vendor {
 	v, ok := s.vendors[name]
 	if !ok {
@@ -204,22 +206,22 @@ func (s *Server) must(name string) *vendor {
 	return v
 }
 
-// Vendors returns the names of the vendors in the order in which they were given.
+// Vendors returns the names of the vendors in the order of the call of [Start].
 func (s *Server) Vendors() []string { return slices.Clone(s.names) }
 
 // ControlURL is the base of the control API.
 func (s *Server) ControlURL() string { return s.controlURL }
 
-// CACertPEM is the certificate that clients must trust, nil over plain HTTP.
+// CACertPEM is the CA's certificate, which clients must trust, in PEM. It is nil over plain HTTP.
 func (s *Server) CACertPEM() []byte { return slices.Clone(s.caPEM) }
 
 // URL is the address of the vendor's server.
 func (s *Server) URL(vendor string) string { return s.must(vendor).urls[EndpointURL] }
 
-// AuthURL is the address of the vendor's authorisation server, "" if it has none of its own.
+// AuthURL is the address of the vendor's authorization server, "" if it has no separate one.
 func (s *Server) AuthURL(vendor string) string { return s.must(vendor).urls[EndpointAuthURL] }
 
-// Credentials returns everything that the vendor ever issued, in order.
+// Credentials returns all credentials that the vendor has issued, in the order of issue.
 func (s *Server) Credentials(vendor string) []Credential {
 	v := s.must(vendor)
 	v.mu.Lock()
@@ -227,7 +229,7 @@ func (s *Server) Credentials(vendor string) []Credential {
 	return v.env.History.list()
 }
 
-// Requests returns the requests that the vendor saw, in order, the last 100,000 at most.
+// Requests returns the requests that reached the vendor, in the order of arrival, at most the last 100,000.
 func (s *Server) Requests(vendor string) []Request { return s.must(vendor).requests.list() }
 
 // Switches returns the vendor's switches with their values.
@@ -238,7 +240,8 @@ func (s *Server) Switches(vendor string) []SwitchValue {
 	return v.env.quirks.list(v.name)
 }
 
-// SetSwitch changes one switch of a vendor.
+// SetSwitch sets one switch of a vendor. It returns an error if the vendor does not have the switch, or the
+// switch cannot have the value.
 func (s *Server) SetSwitch(vendor, name, value string) error {
 	v := s.must(vendor)
 	v.mu.Lock()
@@ -246,7 +249,8 @@ func (s *Server) SetSwitch(vendor, name, value string) error {
 	return v.env.quirks.set(name, value)
 }
 
-// AddFault puts a fault behind those that are active. The first that matches a request is applied to it.
+// AddFault appends a fault to the active ones. The server applies to a request the first fault that matches.
+// AddFault returns an error if the fault is invalid or has no effect.
 func (s *Server) AddFault(fault Fault) error {
 	v := s.must(fault.Vendor)
 	if err := fault.check(); err != nil {
@@ -256,19 +260,20 @@ func (s *Server) AddFault(fault Fault) error {
 	return nil
 }
 
-// Faults returns what is left of the vendor's faults.
+// Faults returns the vendor's active faults with their remaining counts.
 func (s *Server) Faults(vendor string) []Fault { return s.must(vendor).faults.list() }
 
-// ClearFaults ends the vendor's faults and leaves everything else as it is.
+// ClearFaults deletes the vendor's faults and changes nothing else. Requests that have taken a fault keep it.
 func (s *Server) ClearFaults(vendor string) { s.must(vendor).faults.clear() }
 
-// Now is the emulated time, free of any vendor's skew.
+// Now is the emulated time, without a vendor's clock skew.
 func (s *Server) Now() time.Time { return s.clock.Now() }
 
-// Advance moves the clock of all vendors forward.
+// Advance moves the clock of all vendors forward by d. It returns an error for a negative d.
 func (s *Server) Advance(d time.Duration) error { return s.clock.Advance(d) }
 
-// Do carries out one of the vendor's [Action]s.
+// Do performs one of the vendor's [Action]s. It returns an error if the vendor does not have the action, or the
+// action does not accept the arguments.
 func (s *Server) Do(vendor, action string, arguments map[string]string) (map[string]string, error) {
 	v := s.must(vendor)
 	wanted := slices.IndexFunc(v.service.Actions, func(a Action) bool { return a.Name == action })

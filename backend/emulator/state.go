@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// State is what a client needs to know of a running [Server]; as JSON it is the state file.
+// State holds the addresses and root credentials of a running [Server]. As JSON it is the state file.
 type State struct {
-	// CACertFile is where [Server.WriteState] put the CA's certificate, "" over plain HTTP.
+	// CACertFile is the file in which [Server.WriteState] stores the CA's certificate, "" over plain HTTP.
 	CACertFile string                 `json:"ca_cert_file"`
 	ControlURL string                 `json:"control_url"`
 	Vendors    map[string]VendorState `json:"vendors"`
@@ -22,15 +22,16 @@ type State struct {
 type VendorState struct {
 	// URL is the engine's config field "address".
 	URL string `json:"url"`
-	// AuthURL is the engine's config field "auth_address", where the vendor has a separate server for that.
+	// AuthURL is the engine's config field "auth_address", "" if the vendor has no separate authorization
+	// server.
 	AuthURL string `json:"auth_url,omitempty"`
 	// Credentials are the root credential by the names of the engine's config fields.
 	Credentials map[string]string `json:"credentials"`
-	// Login is the other way in, where the vendor has one.
+	// Login is the vendor's second way to log in, nil if it has none.
 	Login map[string]string `json:"login,omitempty"`
 }
 
-// State returns addresses and root credentials.
+// State returns the addresses and root credentials. CACertFile is empty.
 func (s *Server) State() State {
 	state := State{ControlURL: s.controlURL, Vendors: map[string]VendorState{}}
 	for name, v := range s.vendors {
@@ -42,9 +43,9 @@ func (s *Server) State() State {
 	return state
 }
 
-// WriteState writes the state file at path, readable by its owner only since it holds the root credentials,
-// and beside it the CA's certificate, named after it with the ending "-ca.pem". Either appears whole or not
-// at all, the state file last. remove takes both away again.
+// WriteState writes the state file at path, and the CA's certificate to the same folder: "state.json" gets
+// "state-ca.pem". Only the owner can read the files, since the state file holds the root credentials. Each
+// file appears complete or not at all, and the state file appears last. remove deletes both.
 func (s *Server) WriteState(path string) (remove func() error, err error) {
 	state, written := s.State(), []string{}
 	remove = func() error {
@@ -83,7 +84,7 @@ func (s *Server) WriteState(path string) (remove func() error, err error) {
 	return remove, nil
 }
 
-// writeWhole writes a file of mode 0600 under another name and moves it into place.
+// writeWhole writes a file of mode 0600 under a temporary name and renames it to path.
 func writeWhole(path string, content []byte) error {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
 	if err != nil {

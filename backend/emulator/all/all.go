@@ -10,7 +10,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/trend"
 )
 
-// Vendors returns the emulated vendors in alphabetical order, each to be started at most once per server.
+// Vendors returns the emulated vendors in alphabetical order.
 func Vendors() []emulator.Vendor {
 	return []emulator.Vendor{
 		fortianalyzer.New(),
