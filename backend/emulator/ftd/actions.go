@@ -6,39 +6,39 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// Reasons for the end of sessions that only this vendor has.
+// The reasons for the end of a session that only this vendor has.
 const (
 	endedByLogout = "logged_out"
 	endedByReboot = "rebooted"
 )
 
-// actions are what people do to a device.
+// actions are steps that a person does at a device.
 func (svc *service) actions() []emulator.Action {
 	return []emulator.Action{
 		{
 			Name: "ui_login", Do: svc.loginUI,
-			Description: "admin logs in to the web interface, which takes a place among the sessions; answers with its id",
+			Description: "admin logs in to the web interface, which counts as a session; answers with its id",
 		},
 		{
 			Name: "ui_logout", Arguments: []string{"id"}, Do: svc.logoutUI,
-			Description: "ends a web interface session by the id that ui_login gave",
+			Description: "ends a web interface session by the id in the answer of ui_login",
 		},
 		{
 			Name: "add_external_user", Arguments: []string{"name", "role"}, Do: svc.addExternalUser,
-			Description: "lets a RADIUS user log in; role is admin, rw or ro; answers with username and password",
+			Description: "adds a RADIUS user; role is admin, rw or ro; answers with username and password",
 		},
 		{
 			Name: "change_password", Arguments: []string{"password"}, Do: svc.changePassword,
-			Description: "somebody else sets admin's password, to the given one or a new random one; answers with it",
+			Description: "another administrator sets admin's password, to the given one or a new random one; answers with it",
 		},
 		{
 			Name: "reboot", Do: svc.reboot,
-			Description: "restarts the device, which ends all sessions unless the switch reboot_keeps_tokens says otherwise",
+			Description: "restarts the device, which ends all sessions unless the switch reboot_keeps_tokens is yes",
 		},
 	}
 }
 
-// loginUI opens a session without tokens.
+// loginUI opens a session of the web interface, which has no tokens.
 func (svc *service) loginUI(map[string]string) (map[string]string, error) {
 	s := &session{origin: originUI, subject: adminName, user: svc.userNamed(adminName), life: passwordLife}
 	svc.open(s)
@@ -46,7 +46,7 @@ func (svc *service) loginUI(map[string]string) (map[string]string, error) {
 	return map[string]string{"id": s.id}, nil
 }
 
-// logoutUI ends such a session.
+// logoutUI ends a session of the web interface.
 func (svc *service) logoutUI(arguments map[string]string) (map[string]string, error) {
 	for _, s := range svc.sessions {
 		if s.id == arguments["id"] && s.origin == originUI && svc.end(s, endedByLogout) {
@@ -56,7 +56,7 @@ func (svc *service) logoutUI(arguments map[string]string) (map[string]string, er
 	return nil, fmt.Errorf("no web interface session %q", arguments["id"])
 }
 
-// addExternalUser makes a user whose password a RADIUS server keeps.
+// addExternalUser adds a user whose password a RADIUS server stores.
 func (svc *service) addExternalUser(arguments map[string]string) (map[string]string, error) {
 	roles := map[string]string{"admin": roleAdmin, "rw": roleReadWrite, "ro": roleReadOnly}
 	role, ok := roles[arguments["role"]]
@@ -72,7 +72,7 @@ func (svc *service) addExternalUser(arguments map[string]string) (map[string]str
 	return map[string]string{"username": u.name, "password": u.password}, nil
 }
 
-// changePassword changes the root credential behind the engine's back.
+// changePassword changes the root credential without the engine.
 func (svc *service) changePassword(arguments map[string]string) (map[string]string, error) {
 	u := svc.userNamed(adminName)
 	u.password, u.version = arguments["password"], svc.env.Random.Hex(6)

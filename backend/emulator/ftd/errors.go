@@ -8,8 +8,8 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// tokenStatus is the body of the token endpoint's refusals, of its answer to a revocation, and of the
-// authentication filter.
+// tokenStatus is the body of the token endpoint's errors, of its answer to a revocation, and of the errors of
+// the authentication filter.
 type tokenStatus struct {
 	Message    string `json:"message"`
 	StatusCode int    `json:"status_code"`
@@ -20,7 +20,7 @@ func writeStatus(w http.ResponseWriter, status int, message string) {
 	emulator.WriteJSON(w, status, tokenStatus{message, status})
 }
 
-// errorWrapper is the body of a resource's refusal.
+// errorWrapper is the body of a resource's errors.
 type errorWrapper struct {
 	Error struct {
 		Severity string         `json:"severity"`
@@ -49,7 +49,7 @@ func writeError(w http.ResponseWriter, status int, key, code, description string
 	emulator.WriteJSON(w, status, newError(key, code, description))
 }
 
-// errorBody is an injected error in the shape that the device uses for the status: a tokenStatus for those of
+// errorBody is the body of an injected error. The status determines the form: a tokenStatus for the statuses of
 // the token endpoint and the authentication filter, an errorWrapper for those of resources.
 func errorBody(status int) (contentType string, body []byte) {
 	var shape any = newError("General", "", http.StatusText(status))
@@ -64,12 +64,12 @@ func errorBody(status int) (contentType string, body []byte) {
 	return "application/json", body
 }
 
-// refuseMethod answers a method that a resource does not have.
+// refuseMethod answers a request with a method that the resource does not have.
 func (svc *service) refuseMethod(w http.ResponseWriter) {
 	writeError(w, svc.status(switchMethodStatus), "General", "", "The method is not supported by this resource.")
 }
 
-// status reads a switch that holds an HTTP status.
+// status returns the value of a switch that holds an HTTP status.
 func (svc *service) status(name string) int {
 	status, err := strconv.Atoi(svc.env.Switch(name))
 	if err != nil {

@@ -1,11 +1,11 @@
-// Package ftd imitates the part of the on-box REST API of Cisco Secure Firewall Threat Defense that has to
-// do with logins and tokens, as described by "Authenticating Your REST API Client Using OAuth" (Cisco FTD
-// REST API), the token reference of API version 6 and the OpenAPI document of API version 2.
+// Package ftd emulates the logins and tokens of the on-box REST API of Cisco Secure Firewall Threat Defense. The
+// sources are "Authenticating Your REST API Client Using OAuth" (Cisco FTD REST API), the token reference of API
+// version 6 and the OpenAPI document of API version 2.
 //
-// Sessions are what the device counts: a token pair, whose two tokens share their jti, or a login to the
-// device manager's web interface. Each is one line of the emulator's book, of kind "login" when it was made
-// with a password and "leased" when it is a custom token, then with the desired_subject as its marker. Its
-// expiry there is that of the token that lives longest, so a session that can still be refreshed is live.
+// The device counts sessions. A session is a token pair, whose two tokens share their jti, or a login to the
+// device manager's web interface. Each session is one credential in the history. A session that was opened with
+// a password has the kind "login". A custom token has the kind "leased", and its desired_subject is the marker.
+// The credential expires with its last token, so a session that can still be refreshed is live.
 package ftd
 
 import (
@@ -26,14 +26,14 @@ const prefix = "/api/fdm/"
 // tokenResource is the resource that all grants are sent to.
 const tokenResource = "/fdm/token"
 
-// service is the state of the imitation. The emulator's core calls it under a lock.
+// service is the state of the emulation. The vendor's lock guards it.
 type service struct {
 	env  *emulator.Env
-	root string // the first password of admin, which Reset returns to
+	root string // the first password of admin, which Reset restores
 
 	signingKey []byte
 	users      []*user
-	sessions   []*session // live ones, in the order in which they entered the pool
+	sessions   []*session // live ones, in the order in which they were opened
 	tokens     map[string]*token
 }
 
@@ -62,14 +62,14 @@ func newService(env *emulator.Env) emulator.Service {
 // newPassword makes a password that the device's own policy accepts.
 func newPassword(env *emulator.Env) string { return "Aa1!" + env.Random.Hex(10) }
 
-// reset returns to a device with admin's first password and nobody logged in.
+// reset returns to a device with admin's first password and without sessions.
 func (svc *service) reset() {
 	svc.users = []*user{newAdmin(svc.env, svc.root)}
 	svc.sessions = nil
 	svc.tokens = map[string]*token{}
 }
 
-// operation names the grant of a token request, and for other requests the resource.
+// operation names a token request by its grant type, and other requests by their resource.
 func operation(r *http.Request, body []byte) string {
 	_, resource, found := splitPath(r.URL.Path)
 	if !found {
@@ -88,7 +88,7 @@ func operation(r *http.Request, body []byte) string {
 	return request.GrantType
 }
 
-// splitPath takes /api/fdm/v6/object/users apart into v6 and /object/users.
+// splitPath splits a path such as /api/fdm/v6/object/users into v6 and /object/users.
 func splitPath(path string) (version, resource string, found bool) {
 	rest, found := strings.CutPrefix(path, prefix)
 	if !found {
@@ -110,7 +110,7 @@ func (svc *service) serve(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/apispec/ngfw.json":
 		svc.authenticated(w, r, svc.specification)
 	case found && !slices.Contains(versions, version):
-		writeStatus(w, http.StatusUnauthorized, "Unauthorized") // documented as 401, not 404
+		writeStatus(w, http.StatusUnauthorized, "Unauthorized") // the document says 401, not 404
 	case found && resource == tokenResource && r.Method == http.MethodPost:
 		svc.grant(w, r)
 	case found && resource == tokenResource:

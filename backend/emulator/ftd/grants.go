@@ -18,7 +18,7 @@ const (
 	grantRevoke   = "revoke_token"
 )
 
-// tokenRequest is the body of a token request, all grants together. Absent numbers are nil.
+// tokenRequest is the body of a token request, with the members of all grants. Absent members are nil or "".
 type tokenRequest struct {
 	GrantType string `json:"grant_type"`
 
@@ -38,8 +38,8 @@ type tokenRequest struct {
 	IDToRevoke      *string `json:"custom_token_id_to_revoke"`
 }
 
-// grant answers POST /fdm/token. The Authorization header is ignored, whatever it says: clients send none,
-// a stale token, or the word Bearer alone.
+// grant answers POST /fdm/token. It ignores the Authorization header: clients send none, an expired token, or
+// the word Bearer alone.
 func (svc *service) grant(w http.ResponseWriter, r *http.Request) {
 	var request tokenRequest
 	body, err := io.ReadAll(r.Body)
@@ -64,7 +64,7 @@ func (svc *service) grant(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// writePair answers with tokens.
+// writePair answers with a pair of tokens.
 func (svc *service) writePair(w http.ResponseWriter, p pair) {
 	body := map[string]any{
 		"access_token": p.access,
@@ -82,7 +82,7 @@ func (svc *service) writePair(w http.ResponseWriter, p pair) {
 	emulator.WriteJSON(w, http.StatusOK, body)
 }
 
-// grantLogin answers a user's name and password.
+// grantLogin answers the password grant.
 func (svc *service) grantLogin(w http.ResponseWriter, request tokenRequest) {
 	u := svc.userNamed(request.Username)
 	if u == nil || u.password != request.Password {
@@ -110,8 +110,8 @@ func (svc *service) grantLogin(w http.ResponseWriter, request tokenRequest) {
 	svc.writePair(w, svc.issue(s))
 }
 
-// manager returns the login that may make and revoke tokens: one made with a password, by a user whose role
-// is strong enough. refusal is what to tell the client, "" if it may.
+// manager returns the session of an access token that may issue and revoke tokens: it was opened with a password,
+// by a user whose role allows that. refusal is the message of the refusal, "" if the session may do it.
 func (svc *service) manager(access string) (login *session, refusal string) {
 	login = svc.access(access)
 	switch {
@@ -126,7 +126,7 @@ func (svc *service) manager(access string) (login *session, refusal string) {
 	return login, ""
 }
 
-// grantCustomToken answers a login's wish for a token of its own lifetime and subject.
+// grantCustomToken answers the custom_token grant: a login requests a token with its own lifetime and subject.
 func (svc *service) grantCustomToken(w http.ResponseWriter, request tokenRequest) {
 	login, refusal := svc.manager(request.AccessToken)
 	if refusal != "" {
@@ -134,8 +134,8 @@ func (svc *service) grantCustomToken(w http.ResponseWriter, request tokenRequest
 		return
 	}
 	s := &session{origin: originCustom, user: login.user, parent: login.id}
-	for _, wish := range []func(*session, tokenRequest) string{svc.wishSubject, svc.wishLife, svc.wishRefresh} {
-		if refusal := wish(s, request); refusal != "" {
+	for _, set := range []func(*session, tokenRequest) string{svc.setSubject, svc.setLife, svc.setRefresh} {
+		if refusal := set(s, request); refusal != "" {
 			writeStatus(w, http.StatusBadRequest, refusal)
 			return
 		}
@@ -144,8 +144,9 @@ func (svc *service) grantCustomToken(w http.ResponseWriter, request tokenRequest
 	svc.writePair(w, svc.issue(s))
 }
 
-// wishSubject grants or refuses desired_subject.
-func (svc *service) wishSubject(s *session, request tokenRequest) (refusal string) {
+// setSubject sets a session's subject to desired_subject. refusal is the message of the refusal, "" if the
+// subject is allowed.
+func (svc *service) setSubject(s *session, request tokenRequest) (refusal string) {
 	if request.DesiredSubject == nil || *request.DesiredSubject == "" {
 		if svc.env.Switch(switchMissingSubject) == "reject" {
 			return "desired_subject is required"
@@ -165,8 +166,8 @@ func (svc *service) wishSubject(s *session, request tokenRequest) (refusal strin
 	return ""
 }
 
-// wishLife grants or refuses desired_expires_in.
-func (svc *service) wishLife(s *session, request tokenRequest) (refusal string) {
+// setLife sets a session's lifetime to desired_expires_in. refusal is as in setSubject.
+func (svc *service) setLife(s *session, request tokenRequest) (refusal string) {
 	switch {
 	case request.DesiredExpires != nil:
 		s.life, refusal = svc.desired("desired_expires_in", *request.DesiredExpires, maximumLife)
@@ -178,8 +179,9 @@ func (svc *service) wishLife(s *session, request tokenRequest) (refusal string) 
 	return ""
 }
 
-// wishRefresh grants or refuses desired_refresh_count and desired_refresh_expires_in.
-func (svc *service) wishRefresh(s *session, request tokenRequest) (refusal string) {
+// setRefresh sets a session's refreshes to desired_refresh_count, and their lifetime to
+// desired_refresh_expires_in. refusal is as in setSubject.
+func (svc *service) setRefresh(s *session, request tokenRequest) (refusal string) {
 	if request.DesiredRefreshCount == nil {
 		if svc.env.Switch(switchMissingCount) == "reject" {
 			return "desired_refresh_count is required"
@@ -191,7 +193,7 @@ func (svc *service) wishRefresh(s *session, request tokenRequest) (refusal strin
 	case count < 0 || limit > 0 && count > limit || count > 1<<31:
 		return "desired_refresh_count is out of range"
 	case count == 0:
-		return "" // then desired_refresh_expires_in is not needed
+		return "" // desired_refresh_expires_in is not required then
 	case request.DesiredRefreshExpires == nil:
 		return "desired_refresh_expires_in is required"
 	}
@@ -203,7 +205,7 @@ func (svc *service) wishRefresh(s *session, request tokenRequest) (refusal strin
 	return refusal
 }
 
-// desired grants or refuses a lifetime in seconds.
+// desired checks the lifetime in seconds that a member of the request asks for. refusal is as in setSubject.
 func (svc *service) desired(member string, seconds int64, maximum time.Duration) (life time.Duration, refusal string) {
 	switch {
 	case seconds < 1 || seconds < int64(svc.env.Integer(switchMinimumExpiry)):
@@ -216,7 +218,7 @@ func (svc *service) desired(member string, seconds int64, maximum time.Duration)
 	return time.Duration(seconds) * time.Second, ""
 }
 
-// grantRefreshed exchanges a refresh token for a new pair of the same session, which keeps its place.
+// grantRefreshed answers the refresh_token grant: it exchanges a refresh token for a new pair of the same session.
 func (svc *service) grantRefreshed(w http.ResponseWriter, request tokenRequest) {
 	k := svc.tokens[request.RefreshToken]
 	if !svc.valid(k) || !k.refresh || k.used && svc.env.Switch(switchRefreshReuse) == "reject" || k.session.refreshes == 0 {
@@ -233,7 +235,7 @@ func (svc *service) grantRefreshed(w http.ResponseWriter, request tokenRequest) 
 	if s.refreshes > 0 {
 		s.refreshes--
 	}
-	returns := !svc.occupies(s) // its place may have gone to another when the access token expired
+	returns := !svc.occupies(s) // another session may have been opened since the access token expired
 	s.refreshed, s.used = svc.env.Now(), svc.env.Now()
 	p := svc.issue(s)
 	if returns {

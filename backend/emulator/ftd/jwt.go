@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// claims are those of the vendor's sample tokens, in seconds unless said otherwise.
+// claims are the claims of the vendor's sample tokens. Times are in seconds, except where the comment says
+// milliseconds.
 type claims struct {
 	IssuedAt  int64  `json:"iat"`
 	NotBefore int64  `json:"nbf"`
@@ -17,14 +18,14 @@ type claims struct {
 	ID        string `json:"jti"`
 	Origin    string `json:"origin"`
 	TokenType string `json:"tokenType"`
-	// RefreshExpires is in milliseconds, in an access token that has a refresh token beside it.
+	// RefreshExpires is in milliseconds. An access token has it if the pair has a refresh token.
 	RefreshExpires int64 `json:"refreshTokenExpiresAt,omitempty"`
-	// AccessExpires is in milliseconds, in a refresh token.
+	// AccessExpires is in milliseconds. Only a refresh token has it.
 	AccessExpires int64 `json:"accessTokenExpiresAt,omitempty"`
-	// RefreshCount is in a refresh token: how many refreshes are left, -1 without limit.
+	// RefreshCount is the number of remaining refreshes, -1 for no limit. Only a refresh token has it.
 	RefreshCount *int `json:"refreshCount,omitempty"`
-	// Serial keeps two tokens of one session and one second apart. The vendor's samples have nothing like it,
-	// but a client takes the token as opaque.
+	// Serial makes two tokens of one session and one second different. The vendor's samples have no such claim,
+	// but clients treat the token as opaque.
 	Serial string `json:"serial"`
 }
 
@@ -46,8 +47,9 @@ func (svc *service) signature(signed string) []byte {
 	return mac.Sum(nil)
 }
 
-// ours tells whether the device once signed the token. So an ended one is told from garbage without keeping it.
-func (svc *service) ours(value string) bool {
+// signedHere reports whether the device signed the token. With it the device recognizes an ended token that it
+// no longer stores.
+func (svc *service) signedHere(value string) bool {
 	i := strings.LastIndexByte(value, '.')
 	if i < 0 {
 		return false

@@ -9,13 +9,14 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// specification is the OpenAPI 2.0 document that client programs read before they work: written for this
-// imitation, and limited to what it serves.
+// specification is the OpenAPI 2.0 document that client programs read first. It describes only the calls that
+// this emulation serves.
 //
 //go:embed ngfw.json
 var specification []byte
 
-// authenticated lets a request through to a resource when the device is ready and its bearer token works.
+// authenticated calls next with the caller's session if the request has a live bearer token and the device is
+// ready. Otherwise it answers with an error.
 func (svc *service) authenticated(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request, *session)) {
 	value := ""
 	if scheme, rest, found := strings.Cut(r.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
@@ -23,7 +24,7 @@ func (svc *service) authenticated(w http.ResponseWriter, r *http.Request, next f
 	}
 	caller := svc.access(value)
 	switch {
-	case caller == nil && svc.ours(value):
+	case caller == nil && svc.signedHere(value):
 		writeStatus(w, svc.status(switchEndedTokenStatus), "The access token is expired or was revoked")
 		return
 	case caller == nil:
@@ -48,10 +49,10 @@ func (svc *service) specification(w http.ResponseWriter, r *http.Request, _ *ses
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(specification) // into a buffer
+	_, _ = w.Write(specification) // w is a buffer
 }
 
-// resource answers everything below /api/fdm/{v} but the token endpoint.
+// resource answers all paths below /api/fdm/{v}, except the token endpoint.
 func (svc *service) resource(w http.ResponseWriter, r *http.Request, resource string, caller *session) {
 	userID, isUser := strings.CutPrefix(resource, "/object/users/")
 	sessionID, isSession := strings.CutPrefix(resource, "/action/activeusersessions/")
@@ -76,7 +77,7 @@ func (svc *service) resource(w http.ResponseWriter, r *http.Request, resource st
 	}
 }
 
-// refuseRole answers a user whose role does not allow the call.
+// refuseRole answers a call that the user's role does not allow.
 func (svc *service) refuseRole(w http.ResponseWriter) {
 	writeError(w, svc.status(switchForbiddenStatus), "General", "", "You do not have permission to perform this action.")
 }
@@ -90,7 +91,7 @@ func selfLink(r *http.Request, resource string) string {
 	return scheme + "://" + r.Host + prefix + "latest" + resource
 }
 
-// anyNetwork is the network object that every device has, for clients that want something harmless to read.
+// anyNetwork is a network object that every device has. Clients read it to verify a token.
 func anyNetwork(r *http.Request) map[string]any {
 	const id = "00000000-0000-0000-0000-000000000001"
 	return map[string]any{
@@ -100,7 +101,7 @@ func anyNetwork(r *http.Request) map[string]any {
 	}
 }
 
-// sessionID is a session's id in activeusersessions.
+// sessionID returns a session's id in activeusersessions.
 func (svc *service) sessionID(s *session) string {
 	if svc.env.Enabled(switchSessionID) {
 		return s.id
@@ -108,7 +109,7 @@ func (svc *service) sessionID(s *session) string {
 	return s.listed
 }
 
-// listedSessions returns the sessions that activeusersessions shows.
+// listedSessions returns the sessions in activeusersessions.
 func (svc *service) listedSessions() []*session {
 	svc.prune()
 	var listed []*session
@@ -120,7 +121,7 @@ func (svc *service) listedSessions() []*session {
 	return listed
 }
 
-// showSession writes a session as the API does, times in milliseconds.
+// showSession returns a session in the form of the API, with times in milliseconds.
 func (svc *service) showSession(r *http.Request, s *session) map[string]any {
 	id, name := svc.sessionID(s), s.user.name
 	if s.origin == originCustom && svc.env.Switch(switchCustomName) == "subject" {
@@ -159,7 +160,7 @@ func (svc *service) oneSession(w http.ResponseWriter, r *http.Request, id string
 		emulator.WriteJSON(w, http.StatusOK, svc.showSession(r, found))
 	case r.Method != http.MethodDelete:
 		svc.refuseMethod(w)
-	case caller.user.role != roleAdmin && found.user != caller.user: // only administrators log off others
+	case caller.user.role != roleAdmin && found.user != caller.user: // only administrators end others' sessions
 		svc.refuseRole(w)
 	default:
 		svc.revokeSession(found)

@@ -6,7 +6,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// revoke answers the revoke_token grant, which names one, and only one, of three things to be revoked.
+// revoke answers the revoke_token grant. The request names exactly one token, subject or id.
 func (svc *service) revoke(w http.ResponseWriter, request tokenRequest) {
 	if _, refusal := svc.manager(request.AccessToken); refusal != "" {
 		writeStatus(w, http.StatusBadRequest, refusal)
@@ -39,7 +39,7 @@ func (svc *service) revoke(w http.ResponseWriter, request tokenRequest) {
 	writeStatus(w, http.StatusOK, "OK")
 }
 
-// revokeToken revokes by an access or refresh token. It reports false when the token does not work anyway.
+// revokeToken revokes by an access or refresh token. It reports false if the token is not live.
 func (svc *service) revokeToken(value string) bool {
 	k := svc.tokens[value]
 	if !svc.valid(k) {
@@ -49,14 +49,14 @@ func (svc *service) revokeToken(value string) bool {
 		return svc.revokeSession(k.session)
 	}
 	k.revoked = true
-	svc.settle(k.session)
+	svc.updateExpiry(k.session)
 	if !svc.env.History.Live(k.session.id) {
-		svc.orphan(k.session)
+		svc.endChildren(k.session)
 	}
 	return true
 }
 
-// revokeSubject revokes custom tokens by their desired_subject. It reports false when there are none.
+// revokeSubject revokes custom tokens by their desired_subject. It reports false if there are none.
 func (svc *service) revokeSubject(subject string) bool {
 	found := svc.withSubject(subject)
 	for i, s := range found {
@@ -67,7 +67,7 @@ func (svc *service) revokeSubject(subject string) bool {
 	return len(found) > 0
 }
 
-// revokeID revokes a custom token by its jti. It reports false when there is none.
+// revokeID revokes a custom token by its jti. It reports false if there is none.
 func (svc *service) revokeID(id string) bool {
 	svc.prune()
 	for _, s := range svc.sessions {
@@ -90,15 +90,16 @@ func (svc *service) withSubject(subject string) []*session {
 	return found
 }
 
-// revokeSession ends a session and, if the switch wants it so, the custom tokens made with it.
+// revokeSession ends a session and, if the switch parent_revoke_kills_custom is on, the custom tokens that it
+// issued. It reports false if the session had ended before.
 func (svc *service) revokeSession(s *session) bool {
 	ended := svc.end(s, emulator.EndedRevoked)
-	svc.orphan(s)
+	svc.endChildren(s)
 	return ended
 }
 
-// orphan ends the custom tokens of a revoked login if the switch wants it so.
-func (svc *service) orphan(login *session) {
+// endChildren ends the custom tokens that a revoked login issued, if the switch parent_revoke_kills_custom is on.
+func (svc *service) endChildren(login *session) {
 	if !svc.env.Enabled(switchParentRevoke) {
 		return
 	}
@@ -109,5 +110,5 @@ func (svc *service) orphan(login *session) {
 	}
 }
 
-// endedByParent is why custom tokens end that go with their login.
+// endedByParent is the reason for the end of a custom token whose login was revoked.
 const endedByParent = "parent_revoked"

@@ -21,26 +21,26 @@ const (
 // unlimited is the refresh count of a login, as in the vendor's sample tokens.
 const unlimited = -1
 
-// The origins of a session. The first two are also a claim of its tokens.
+// The origins of a session. The first two are also values of the claim origin in its tokens.
 const (
 	originPassword = "password"
 	originCustom   = "custom"
 	originUI       = "ui"
 )
 
-// session is what the device counts: a token pair, or a login to the web interface.
+// session is a token pair, or a login to the web interface. The device limits the number of sessions.
 type session struct {
 	id      string // jti of all its tokens
-	listed  string // its id in activeusersessions, when that is not the jti
+	listed  string // its id in activeusersessions, if that is not the jti
 	origin  string
 	subject string
 	user    *user
-	parent  string // jti of the login that a custom token was made with
+	parent  string // jti of the login that requested a custom token
 
 	issued, refreshed, used time.Time
 
 	life, refreshLife time.Duration
-	refreshes         int // left, or unlimited
+	refreshes         int // remaining, or unlimited
 	tokens            []*token
 	accessExpires     time.Time // of the newest access token
 }
@@ -50,23 +50,23 @@ type token struct {
 	value   string
 	session *session
 	refresh bool
-	used    bool // a refresh token that was exchanged
+	used    bool // a refresh token that was exchanged for a new pair
 	expires time.Time
 	revoked bool
 }
 
-// pair is what a grant answers with.
+// pair is the pair of tokens in the answer to a grant.
 type pair struct {
-	access, refresh   string // refresh is "" when there is none
+	access, refresh   string // refresh is "" if there is none
 	life, refreshLife time.Duration
 }
 
-// valid tells whether the token works now.
+// valid reports whether the token is live.
 func (svc *service) valid(k *token) bool {
 	return k != nil && !k.revoked && svc.env.Now().Before(k.expires) && svc.env.History.Live(k.session.id)
 }
 
-// access returns the session of an access token that works now, or nil.
+// access returns the session of a live access token, or nil.
 func (svc *service) access(value string) *session {
 	k := svc.tokens[value]
 	if !svc.valid(k) || k.refresh {
@@ -75,8 +75,8 @@ func (svc *service) access(value string) *session {
 	return k.session
 }
 
-// open starts a session, records it, and ends others if the pool is full. Its expiry is corrected when tokens
-// are made.
+// open opens a session and records it. If there are too many sessions, it ends others. issue corrects the
+// session's expiry when it makes tokens.
 func (svc *service) open(s *session) {
 	now := svc.env.Now()
 	s.id, s.listed = svc.env.Random.UUID(1), svc.env.Random.UUID(1)
@@ -95,8 +95,8 @@ func (svc *service) open(s *session) {
 	svc.evict(s)
 }
 
-// issue makes a pair of tokens for a session. JWTs count whole seconds, so lifetimes run from the start of the
-// current one.
+// issue makes a pair of tokens for a session. The times in a JWT are whole seconds, so lifetimes start at the
+// current whole second.
 func (svc *service) issue(s *session) pair {
 	now := svc.env.Now().Truncate(time.Second)
 	p := pair{life: s.life}
@@ -112,23 +112,23 @@ func (svc *service) issue(s *session) pair {
 		refresh.TokenType, refresh.Expires, refresh.RefreshCount = "JWT_Refresh", expires.Unix(), &count
 		refresh.AccessExpires, refresh.Serial = s.accessExpires.UnixMilli(), svc.env.Random.Hex(8)
 		p.refresh = svc.sign(refresh)
-		svc.hold(&token{value: p.refresh, session: s, refresh: true, expires: expires})
+		svc.addToken(&token{value: p.refresh, session: s, refresh: true, expires: expires})
 	}
 	p.access = svc.sign(access)
-	svc.hold(&token{value: p.access, session: s, expires: s.accessExpires})
-	svc.settle(s)
+	svc.addToken(&token{value: p.access, session: s, expires: s.accessExpires})
+	svc.updateExpiry(s)
 	return p
 }
 
-// hold keeps a token for the time when it is presented.
-func (svc *service) hold(k *token) {
+// addToken stores a token, so that a request with it finds its session.
+func (svc *service) addToken(k *token) {
 	svc.tokens[k.value] = k
 	k.session.tokens = append(k.session.tokens, k)
 }
 
-// settle moves the session's expiry in the book to that of its last token that can still be used, and ends
-// it when there is none.
-func (svc *service) settle(s *session) {
+// updateExpiry sets the session's expiry in the history to the last expiry of its usable tokens. It ends the
+// session if no usable token remains.
+func (svc *service) updateExpiry(s *session) {
 	var last time.Time
 	for _, k := range s.tokens {
 		spent := k.used && svc.env.Switch(switchRefreshReuse) == "reject"
@@ -143,14 +143,14 @@ func (svc *service) settle(s *session) {
 	svc.env.History.Extend(s.id, last)
 }
 
-// end ends a session. It reports false when that had happened before.
+// end ends a session. It reports false if the session had ended before.
 func (svc *service) end(s *session, by string) bool {
 	ended := svc.env.History.End(s.id, by)
 	svc.prune()
 	return ended
 }
 
-// prune takes ended sessions out of the pool, and their tokens out of memory: a benchmark makes a great many.
+// prune deletes ended sessions and their tokens, since a benchmark makes very many.
 func (svc *service) prune() {
 	svc.sessions = slices.DeleteFunc(svc.sessions, func(s *session) bool {
 		if svc.env.History.Live(s.id) {
@@ -163,7 +163,7 @@ func (svc *service) prune() {
 	})
 }
 
-// occupies tells whether a live session takes one of the places.
+// occupies reports whether a live session counts towards the session limit.
 func (svc *service) occupies(s *session) bool {
 	if s.origin == originCustom && !svc.env.Enabled(switchCustomCounts) {
 		return false
@@ -174,17 +174,18 @@ func (svc *service) occupies(s *session) bool {
 	return true
 }
 
-// evict silently ends the oldest sessions until the newcomer fits in. The newcomer itself is spared.
-func (svc *service) evict(newcomer *session) {
+// evict ends the oldest sessions until the new session is within the limit. It never ends the new session
+// itself. Clients get no notice.
+func (svc *service) evict(newSession *session) {
 	limit := svc.env.Integer(switchSessionLimit)
-	if limit == 0 || newcomer.origin == originCustom && !svc.env.Enabled(switchCustomCounts) {
+	if limit == 0 || newSession.origin == originCustom && !svc.env.Enabled(switchCustomCounts) {
 		return
 	}
 	svc.prune()
 	var others []*session
 	for _, s := range svc.sessions {
-		sameUser := s.user == newcomer.user || svc.env.Switch(switchSessionScope) == "device"
-		if s != newcomer && sameUser && svc.occupies(s) {
+		sameScope := s.user == newSession.user || svc.env.Switch(switchSessionScope) == "device"
+		if s != newSession && sameScope && svc.occupies(s) {
 			others = append(others, s)
 		}
 	}
@@ -195,7 +196,7 @@ func (svc *service) evict(newcomer *session) {
 	}
 }
 
-// age is the time by which the oldest session is found.
+// age returns the time by which evict orders sessions; the earliest is the oldest session.
 func (svc *service) age(s *session) time.Time {
 	switch svc.env.Switch(switchOldestBy) {
 	case "refresh":

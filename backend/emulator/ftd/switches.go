@@ -47,23 +47,23 @@ const (
 	switchSessionID          = "session_id_is_jti"
 )
 
-// switches lists what Cisco's documents leave open, and the states a device can be in.
+// switches returns a switch for each choice that Cisco's documents leave open, and for each state of a device.
 func switches() []emulator.Switch {
 	return slices.Concat(deviceSwitches(), issueSwitches(), endSwitches())
 }
 
-// deviceSwitches are about the device and its session pool.
+// deviceSwitches are about the state of the device and its session limit.
 func deviceSwitches() []emulator.Switch {
 	return []emulator.Switch{
 		emulator.Choice(switchDeviceState, "ready; booting: 503 for everything; setup_wizard: 403 and busy: 423 for everything that needs a token",
 			"ready", "booting", "setup_wizard", "busy"),
-		emulator.Choice(switchHARole, "on the standby unit of a pair users cannot be changed", "active", "standby"),
+		emulator.Choice(switchHARole, "role of the unit in a high-availability pair; users cannot be changed on the standby unit", "active", "standby"),
 		emulator.Choice(switchMethodStatus, "status for a method that a resource does not have", "405", "404"),
 		emulator.Choice(switchEndedTokenStatus, "status of a resource for an expired or revoked token", "401", "408"),
-		emulator.Choice(switchForbiddenStatus, "status of a resource for a role that is too weak", "403", "401"),
-		emulator.Integer(switchSessionLimit, "sessions that live at once, one more ends the oldest; 0 is no limit", sessionLimit),
-		emulator.Choice(switchSessionScope, "whether the limit holds for the device or for each user", "device", "user"),
-		emulator.Choice(switchOldestBy, "the oldest session is the one first issued, longest not refreshed, or longest not used",
+		emulator.Choice(switchForbiddenStatus, "status of a resource if the user's role does not allow the call", "403", "401"),
+		emulator.Integer(switchSessionLimit, "most live sessions; one more ends the oldest; 0 is no limit", sessionLimit),
+		emulator.Choice(switchSessionScope, "the limit applies to the whole device, or to each user", "device", "user"),
+		emulator.Choice(switchOldestBy, "the oldest session has the earliest issue, the earliest last refresh, or the earliest last use",
 			"issue", "refresh", "use"),
 		emulator.Choice(switchSlotUntil, "a session counts until its last token expires, or its access token",
 			"refresh", "access"),
@@ -71,7 +71,7 @@ func deviceSwitches() []emulator.Switch {
 	}
 }
 
-// issueSwitches are about what is issued, and to whom.
+// issueSwitches are about issuing tokens.
 func issueSwitches() []emulator.Switch {
 	return []emulator.Switch{
 		emulator.Integer(switchMinimumExpiry, "smallest desired_expires_in in seconds; below it 400", 1),
@@ -79,46 +79,46 @@ func issueSwitches() []emulator.Switch {
 			"reject", "default"),
 		emulator.Choice(switchAboveMaximum, "a desired lifetime above the maximum is refused with 400, or cut to it",
 			"reject", "clamp"),
-		emulator.Choice(switchShortRefresh, "desired_refresh_expires_in that does not exceed desired_expires_in",
+		emulator.Choice(switchShortRefresh, "a desired_refresh_expires_in that does not exceed desired_expires_in is refused with 400, or accepted",
 			"reject", "accept"),
-		emulator.Choice(switchMissingCount, "a custom token without desired_refresh_count is refused, or gets none",
+		emulator.Choice(switchMissingCount, "a custom token without desired_refresh_count is refused, or cannot be refreshed",
 			"reject", "zero"),
 		emulator.Integer(switchMaximumCount, "largest desired_refresh_count, above it 400; 0 is no limit", 0),
 		emulator.Choice(switchMissingSubject, "a custom token without desired_subject is refused, or has an empty one",
 			"reject", "accept"),
-		emulator.Choice(switchSubjectCharacters, "desired_subject has only letters, digits, '.', '_' and '-', else 400; or anything",
+		emulator.Choice(switchSubjectCharacters, "desired_subject allows only letters, digits, '.', '_' and '-', else 400; or all characters",
 			"plain", "any"),
 		emulator.Integer(switchSubjectLength, "longest desired_subject in bytes, above it 400; 0 is no limit", 128),
-		emulator.Choice(switchDuplicateSubject, "a desired_subject that a live custom token has is refused with 400",
+		emulator.Choice(switchDuplicateSubject, "a desired_subject of a live custom token is refused with 400, or accepted",
 			"reject", "accept"),
 		emulator.Choice(switchNoRefreshMembers, "refresh_token and refresh_expires_in of an answer without a refresh token: absent, null, or \"\" and 0",
 			"absent", "null", "empty"),
-		emulator.Choice(switchPasswordDesired, "desired_expires_in and desired_refresh_expires_in change what a password grant gives",
+		emulator.Choice(switchPasswordDesired, "desired_expires_in and desired_refresh_expires_in set the lifetimes of a password grant",
 			emulator.No, emulator.Yes),
-		emulator.Choice(switchWeakRoles, "external users who are not administrators may make custom tokens and revoke tokens",
+		emulator.Choice(switchWeakRoles, "external users without the administrator role may issue custom tokens and revoke tokens",
 			emulator.No, emulator.Yes),
 	}
 }
 
-// endSwitches are about refreshing, revoking and other ends.
+// endSwitches are about refreshing, revoking and other ends of sessions.
 func endSwitches() []emulator.Switch {
 	return []emulator.Switch{
 		emulator.Choice(switchFailedRefresh, "status for a refresh token that is expired, used up, revoked or unknown", "400", "401"),
 		emulator.Choice(switchRefreshKills, "a refresh ends the access token that it replaces", emulator.Yes, emulator.No),
-		emulator.Choice(switchRefreshReuse, "a refresh token that was used already", "reject", "accept"),
+		emulator.Choice(switchRefreshReuse, "a refresh token that was used before is refused, or accepted", "reject", "accept"),
 		emulator.Choice(switchRevokeUnknownToken, "revoking a token or id that is unknown, expired or revoked: 400, or 200",
 			"bad_request", "ok"),
 		emulator.Choice(switchRevokeUnknownSubj, "revoking a subject without live tokens: 400, or 200", "bad_request", "ok"),
-		emulator.Choice(switchRevokeSubject, "revoking a subject that several tokens have ends the oldest, or all", "one", "all"),
+		emulator.Choice(switchRevokeSubject, "revoking a subject of several tokens ends the oldest token, or all of them", "one", "all"),
 		emulator.Choice(switchRevokeToken, "revoking an access or refresh token ends the pair, or that token only", "pair", "token"),
-		emulator.Choice(switchParentRevoke, "revoking a login ends the custom tokens made with it", emulator.No, emulator.Yes),
-		emulator.Choice(switchPasswordChange, "a password change ends everything of that user, all but custom tokens, or the calling session only",
+		emulator.Choice(switchParentRevoke, "revoking a login ends the custom tokens that it issued", emulator.No, emulator.Yes),
+		emulator.Choice(switchPasswordChange, "a password change ends all sessions of the user, all except custom tokens, or the calling session only",
 			"everything", "logins", "own_session"),
-		emulator.Choice(switchPasswordPolicy, "complex: a new password differs from the old, has 8 characters, upper and lower case, a digit and another character; else 422",
+		emulator.Choice(switchPasswordPolicy, "complex: a new password that equals the current one, or lacks 8 characters, upper or lower case, a digit or another character, is refused with 422",
 			"complex", "none"),
 		emulator.Choice(switchRebootKeeps, "tokens survive the action reboot", emulator.No, emulator.Yes),
 		emulator.Choice(switchListsCustom, "activeusersessions lists custom tokens", emulator.No, emulator.Yes),
-		emulator.Choice(switchCustomName, "userName of a custom token that activeusersessions lists: that of its user, or its desired_subject",
+		emulator.Choice(switchCustomName, "userName of a custom token in activeusersessions: the name of its user, or its desired_subject",
 			"user", "subject"),
 		emulator.Choice(switchSessionID, "the id in activeusersessions is the jti of the tokens", emulator.No, emulator.Yes),
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// adminName is the one local user of a device.
+// adminName is the only local user of a device.
 const adminName = "admin"
 
 // Roles of users.
@@ -21,15 +21,15 @@ const (
 	roleReadOnly  = "ROLE_READ_ONLY"
 )
 
-// masked stands for a password in every answer.
+// masked replaces a password in every answer.
 const masked = "*********"
 
-// user is somebody who may log in.
+// user is a local or external user of the device.
 type user struct {
 	id, version    string
 	name, password string
 	role           string
-	source         string // LOCAL, or the external server that keeps the password
+	source         string // LOCAL, or the external server that stores the password
 	preferences    json.RawMessage
 }
 
@@ -42,7 +42,7 @@ func newAdmin(env *emulator.Env, password string) *user {
 	}
 }
 
-// userNamed finds a user for a login, or nil.
+// userNamed returns the user with a name, or nil.
 func (svc *service) userNamed(name string) *user {
 	for _, u := range svc.users {
 		if u.name == name {
@@ -52,7 +52,7 @@ func (svc *service) userNamed(name string) *user {
 	return nil
 }
 
-// show writes a user as the API does.
+// show returns a user in the form of the API.
 func (u *user) show(r *http.Request) map[string]any {
 	return map[string]any{
 		"version": u.version, "name": u.name, "identitySourceId": u.source, "userRole": u.role,
@@ -62,7 +62,7 @@ func (u *user) show(r *http.Request) map[string]any {
 	}
 }
 
-// listUsers answers GET /object/users with the local users: external ones are not objects of the device.
+// listUsers answers GET /object/users with the local users. External users are not objects of the device.
 func (svc *service) listUsers(w http.ResponseWriter, r *http.Request) {
 	field, wanted, filtered := strings.Cut(r.URL.Query().Get("filter"), ":")
 	items := []any{}
@@ -74,7 +74,7 @@ func (svc *service) listUsers(w http.ResponseWriter, r *http.Request) {
 	writePage(w, r, items)
 }
 
-// oneUser answers what is asked of /object/users/{id}.
+// oneUser answers GET and PUT of /object/users/{id}.
 func (svc *service) oneUser(w http.ResponseWriter, r *http.Request, id string, caller *session) {
 	var found *user
 	for _, u := range svc.users {
@@ -94,7 +94,7 @@ func (svc *service) oneUser(w http.ResponseWriter, r *http.Request, id string, c
 	}
 }
 
-// userChange is the body of a PUT: the whole object, in which password is the current one.
+// userChange is the body of a PUT: the whole object. Its password is the current password.
 type userChange struct {
 	ID          string          `json:"id"`
 	Version     string          `json:"version"`
@@ -108,8 +108,8 @@ type userChange struct {
 	Preferences json.RawMessage `json:"userPreferences"`
 }
 
-// refusal tells what is wrong with a change, with the code that clients look at. A PUT replaces the whole
-// object, so a member left out is a change to it.
+// refusal returns code and description of the error in a change, or "" for a valid change. Clients read the
+// code. A PUT replaces the whole object, so a missing member is a change of it.
 func (svc *service) refusal(u *user, change userChange) (code, description string) {
 	switch {
 	case svc.env.Switch(switchHARole) == "standby":
@@ -134,7 +134,7 @@ func (svc *service) refusal(u *user, change userChange) (code, description strin
 	return "", ""
 }
 
-// complexEnough tells whether a password is long and mixed.
+// complexEnough reports whether a password has 8 characters, upper and lower case, a digit and another character.
 func complexEnough(password string) bool {
 	has := func(is func(rune) bool) bool { return strings.IndexFunc(password, is) >= 0 }
 	other := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
@@ -171,8 +171,8 @@ func (svc *service) changeUser(w http.ResponseWriter, r *http.Request, u *user, 
 	emulator.WriteJSON(w, http.StatusOK, u.show(r))
 }
 
-// passwordChanged ends what does not survive a new password: the calling session always, as a Cisco-authored
-// client found, and as much more as the switch says.
+// passwordChanged ends the sessions that a password change ends: always the calling session, as a client by
+// Cisco documents, and others by the switch password_change_ends.
 func (svc *service) passwordChanged(u *user, caller *session) {
 	extent := svc.env.Switch(switchPasswordChange)
 	for _, s := range append([]*session(nil), svc.sessions...) {
@@ -182,7 +182,7 @@ func (svc *service) passwordChanged(u *user, caller *session) {
 	}
 }
 
-// writePage answers a list, cut as the query's offset and limit say.
+// writePage answers one page of a list, by the query's offset and limit.
 func writePage(w http.ResponseWriter, r *http.Request, items []any) {
 	number := func(name string, otherwise int) int {
 		if n, err := strconv.Atoi(r.URL.Query().Get(name)); err == nil && n >= 0 {
@@ -193,7 +193,7 @@ func writePage(w http.ResponseWriter, r *http.Request, items []any) {
 	offset, limit, count := number("offset", 0), number("limit", 10), len(items)
 	start := min(offset, count)
 	end := count
-	if limit > 0 { // 0 is all
+	if limit > 0 { // 0 means all
 		end = min(start+limit, count)
 	}
 	pages := 0

@@ -10,15 +10,15 @@ import (
 // keysPerUser is the documented number of API keys of one user.
 const keysPerUser = 20
 
-// endedByKey is why tokens end that die with their key.
+// endedByKey is the reason for the end of a token whose key was disabled or deleted.
 const endedByKey = "key_disabled"
 
-// actions are what the vendor allows at its console only.
+// actions are the steps that the vendor allows only at its console.
 func (svc *service) actions() []emulator.Action {
 	return []emulator.Action{
 		{
 			Name: "create_key", Arguments: []string{"user"}, Do: svc.createKey,
-			Description: "makes an API key for the administrator (\"user\": \"admin\", the default) " +
+			Description: "creates an API key for the administrator (\"user\": \"admin\", the default) " +
 				"or for a new service user (\"service\"); answers with key_id and secret_key",
 		},
 		{
@@ -39,7 +39,7 @@ func (svc *service) actions() []emulator.Action {
 	}
 }
 
-// createKey makes an API key.
+// createKey creates an API key.
 func (svc *service) createKey(arguments map[string]string) (map[string]string, error) {
 	var made key
 	switch user := arguments["user"]; user {
@@ -64,7 +64,7 @@ func (svc *service) createKey(arguments map[string]string) (map[string]string, e
 	return map[string]string{"key_id": made.id, "secret_key": made.secret}, nil
 }
 
-// onKey makes an action of something to be done to one key.
+// onKey returns an action that calls act with the key that key_id names, the root key by default.
 func (svc *service) onKey(act func(*key)) func(map[string]string) (map[string]string, error) {
 	return func(arguments map[string]string) (map[string]string, error) {
 		id := arguments["key_id"]
@@ -80,7 +80,7 @@ func (svc *service) onKey(act func(*key)) func(map[string]string) (map[string]st
 	}
 }
 
-// killTokens ends the tokens of a key that is being disabled, if the switch wants it so.
+// killTokens ends the tokens of a disabled or deleted key, if the switch disabling_key_kills_tokens is on.
 func (svc *service) killTokens(k *key) {
 	if !svc.env.Enabled(switchDisablingKills) {
 		return

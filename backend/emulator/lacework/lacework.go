@@ -1,8 +1,8 @@
-// Package lacework imitates the part of the Lacework FortiCNAPP API 2.0 that exchanges an API key for a
-// short-lived bearer token, as described by "API Keys and Access Tokens" (FortiCNAPP API Reference) and the
+// Package lacework emulates the part of the Lacework FortiCNAPP API 2.0 that exchanges an API key for a
+// short-lived bearer token. The sources are "API Keys and Access Tokens" (FortiCNAPP API Reference) and the
 // vendor's OpenAPI document "Lacework API 2.0 Documentation".
 //
-// There is deliberately no way to revoke a token: the vendor has none.
+// The package has no call that revokes a token, since the vendor has none.
 package lacework
 
 import (
@@ -25,10 +25,10 @@ const (
 // maxBody is the longest POST body in bytes, beyond which the vendor answers 400.
 const maxBody = 1 << 20
 
-// account is the name of the account that the twin stands for.
+// account is the name of the emulated account.
 const account = "acme"
 
-// service is the state of the imitation. The emulator's core calls it under a lock.
+// service is the state of the emulation. The vendor's lock guards it.
 type service struct {
 	env     *emulator.Env
 	root    key
@@ -38,23 +38,23 @@ type service struct {
 	users   int
 }
 
-// key is an API key, made at the console.
+// key is an API key, which an administrator creates at the console.
 type key struct {
 	id, secret string
 	user       string // keys of one user share the rate limit
-	service    bool   // of a service user, which is confined to its account
+	service    bool   // belongs to a service user, which can use its own account only
 	disabled   bool
 }
 
 // token is a bearer token.
 type token struct {
-	id      string // its name in the book, which holds no secrets
+	id      string // its id in the history, which holds no secrets
 	key     *key
 	expires time.Time
 }
 
-// New returns Lacework for [emulator.Start]. The book has one credential of kind "leased" per token, without
-// a marker, since the vendor has no place for one.
+// New returns Lacework for [emulator.Start]. The history has one credential of kind "leased" per token, without
+// a marker, since the vendor has no field for one.
 func New() emulator.Vendor {
 	return emulator.Vendor{Name: "lacework", Switches: switches(), New: newService}
 }
@@ -85,7 +85,7 @@ func (svc *service) reset() {
 	svc.buckets = map[string]*bucket{}
 }
 
-// newKey makes a key in the spelling of the vendor's examples.
+// newKey makes a key in the form of the vendor's examples.
 func (svc *service) newKey(user string, service bool) key {
 	return key{
 		id:      strings.ToUpper(account + "_" + svc.env.Random.Hex(28)),
@@ -95,7 +95,7 @@ func (svc *service) newKey(user string, service bool) key {
 	}
 }
 
-// operation names the two calls that there are.
+// operation names the two calls of the API.
 func operation(r *http.Request, _ []byte) string {
 	switch r.URL.Path {
 	case tokenPath:

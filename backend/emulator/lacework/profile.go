@@ -8,8 +8,8 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// bearer finds the token that a request carries, dead or alive, or nil. The scheme may be missing: the
-// vendor's Go client sends the bare token.
+// bearer returns the token in a request's Authorization header, live or ended, or nil. The header may have no
+// scheme: the vendor's Go client sends the token alone.
 func (svc *service) bearer(r *http.Request) *token {
 	value := r.Header.Get("Authorization")
 	if scheme, rest, found := strings.Cut(value, " "); found && strings.EqualFold(scheme, "Bearer") {
@@ -18,7 +18,7 @@ func (svc *service) bearer(r *http.Request) *token {
 	return svc.tokens[value]
 }
 
-// bearerUser returns whose rate limit a request counts against, "" when nobody's.
+// bearerUser returns the user whose rate limit a request counts against, "" if its token is unknown.
 func (svc *service) bearerUser(r *http.Request) string {
 	if issued := svc.bearer(r); issued != nil {
 		return issued.key.user
@@ -26,7 +26,7 @@ func (svc *service) bearerUser(r *http.Request) string {
 	return ""
 }
 
-// profile answers GET /api/v2/UserProfile, the cheap read that proves a token.
+// profile answers GET /api/v2/UserProfile, a cheap read with which a client can verify a token.
 func (svc *service) profile(w http.ResponseWriter, r *http.Request) {
 	if !svc.admit(w, r, svc.bearerUser(r)) {
 		return
@@ -38,7 +38,7 @@ func (svc *service) profile(w http.ResponseWriter, r *http.Request) {
 	}
 	organisation := strings.EqualFold(r.Header.Get("Org-Access"), "true")
 	name := account
-	if sub := r.Header.Get("Account-Name"); sub != "" && !organisation { // Org-Access wins
+	if sub := r.Header.Get("Account-Name"); sub != "" && !organisation { // Org-Access has priority
 		name = sub
 	}
 	if issued.key.service && (organisation || name != account) {
@@ -65,7 +65,7 @@ func (svc *service) profile(w http.ResponseWriter, r *http.Request) {
 	}}})
 }
 
-// refuse answers an error in the shape that the switch asks for.
+// refuse answers an error in the shape of the switch error_shape.
 func (svc *service) refuse(w http.ResponseWriter, status int, message string) {
 	switch svc.env.Switch(switchErrorShape) {
 	case "legacy":
@@ -79,7 +79,7 @@ func (svc *service) refuse(w http.ResponseWriter, status int, message string) {
 	}
 }
 
-// errorBody is an injected error as the vendor would write it.
+// errorBody is the body of an injected error in the vendor's form.
 func errorBody(status int) (contentType string, body []byte) {
 	body, err := json.Marshal(map[string]string{"message": http.StatusText(status)})
 	if err != nil {

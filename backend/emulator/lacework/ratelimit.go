@@ -10,24 +10,25 @@ import (
 // rateLimit is the documented number of requests per hour, user and functionality.
 const rateLimit = 480
 
-// bucket is a token bucket that refills steadily within an hour.
+// bucket is a token bucket. An empty bucket refills at a constant rate within an hour.
 type bucket struct {
 	level float64
 	at    time.Time
 }
 
-// admit takes a request out of the user's bucket for the functionality, writes the RateLimit headers that
-// every response has, and answers 429 itself when the bucket is empty.
+// admit counts a request in the user's bucket for the functionality, and writes the RateLimit headers, which
+// every response has. If the bucket is empty, admit answers 429 and reports false.
 func (svc *service) admit(w http.ResponseWriter, r *http.Request, user string) bool {
 	limit, now := float64(svc.env.Integer(switchRateLimit)), svc.env.Now()
-	name := user + " " + r.Method + " " + operation(r, nil) // all that does not exist shares one bucket
+	name := user + " " + r.Method + " " + operation(r, nil) // all unknown paths share one bucket
 	b := svc.buckets[name]
 	if b == nil {
 		b = &bucket{level: limit, at: now}
 		svc.buckets[name] = b
 	}
 	perSecond := limit / time.Hour.Seconds()
-	// A bucket may have been filled under a larger limit, or its clock set back by the skew switch.
+	// The bucket may be fuller than limit if the switch lowered the limit, and b.at may be after now if the
+	// switch clock_skew set the clock back.
 	b.level = min(limit, b.level+perSecond*max(0, now.Sub(b.at).Seconds()))
 	b.at = now
 	admitted := b.level >= 1

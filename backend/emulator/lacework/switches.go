@@ -23,7 +23,8 @@ const (
 	switchUserProfile       = "user_profile"
 )
 
-// switches lists what the vendor's documents leave open, what they contradict each other about, and sizes.
+// switches returns a switch for each choice that the vendor's documents leave open or contradict, and for each
+// limit.
 func switches() []emulator.Switch {
 	return []emulator.Switch{
 		emulator.Choice(switchAboveMaximum, "expiryTime above 86400 is refused with 400, or cut to 86400",
@@ -45,7 +46,7 @@ func switches() []emulator.Switch {
 			"403", "401"),
 		emulator.Choice(switchTokenForm, "tokens are opaque strings, or look like a JWT", "opaque", "jwt"),
 		emulator.Integer(switchTokensPerKey, "live tokens that a key may have; more are refused with 403; 0 is no limit", 0),
-		emulator.Integer(switchRateLimit, "requests per hour, user and functionality; 0 refuses all with 429", rateLimit),
+		emulator.Integer(switchRateLimit, "requests per hour, user and functionality; 0 refuses every request with 429", rateLimit),
 		emulator.Choice(switchRateLimitReset, "RateLimit-Reset counts the seconds until the bucket is full, or until the next request",
 			"full", "next"),
 		emulator.Choice(switchRetryAfter, "a 429 carries Retry-After", "absent", "present"),

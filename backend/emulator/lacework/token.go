@@ -18,15 +18,15 @@ const (
 	maximumExpiry = 86400
 )
 
-// tokenRequest is what the body of a token request says.
+// tokenRequest is the body of a token request.
 type tokenRequest struct {
 	keyID  string
 	expiry int64
-	given  bool // expiryTime was there
+	given  bool // expiryTime is present
 }
 
-// mint answers POST /api/v2/access/tokens. Headers other than the secret's are ignored, as the Go client
-// sends several that mean nothing here.
+// mint answers POST /api/v2/access/tokens. It ignores all headers but Content-Type and the secret's, since the
+// vendor's Go client sends several that have no meaning for this call.
 func (svc *service) mint(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	request, malformed := parseTokenRequest(body)
@@ -38,7 +38,7 @@ func (svc *service) mint(w http.ResponseWriter, r *http.Request) {
 	if !svc.admit(w, r, user) {
 		return
 	}
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" when malformed, and refused as such
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" if malformed, which is refused
 	secret := r.Header.Get("X-LW-UAKS")
 	switch {
 	case err != nil || len(body) > maxBody:
@@ -69,7 +69,7 @@ func (svc *service) mint(w http.ResponseWriter, r *http.Request) {
 		svc.refuse(w, http.StatusForbidden, "Too many access tokens.")
 		return
 	}
-	// The answer has milliseconds, and the token must not outlive what it says.
+	// The answer has a precision of milliseconds. The token must not live longer than the answer promises.
 	expires := svc.env.Now().Add(life).Truncate(time.Millisecond)
 	bearer := svc.newBearer()
 	issued := &token{id: svc.env.Random.UUID(4), key: k, expires: expires}
@@ -81,8 +81,8 @@ func (svc *service) mint(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// parseTokenRequest reads the body with exact member names: other spellings are not valid. malformed is what
-// to tell the client, "" when the body can be read.
+// parseTokenRequest reads the body. Member names are case-sensitive. malformed is the message of the refusal,
+// "" if the body is valid.
 func parseTokenRequest(body []byte) (request tokenRequest, malformed string) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
@@ -102,7 +102,7 @@ func parseTokenRequest(body []byte) (request tokenRequest, malformed string) {
 	return request, ""
 }
 
-// lifetime decides how long a token lives. refusal is what to tell the client, "" when the wish is granted.
+// lifetime returns the lifetime of a token. refusal is the message of the refusal, "" if the lifetime is allowed.
 func (svc *service) lifetime(request tokenRequest) (life time.Duration, refusal string) {
 	seconds := request.expiry
 	switch {
@@ -130,7 +130,7 @@ func (svc *service) newBearer() string {
 	return part([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + part([]byte(claims)) + "." + part(svc.env.Random.Bytes(32))
 }
 
-// liveTokens counts the tokens of a key that work.
+// liveTokens counts the live tokens of a key.
 func (svc *service) liveTokens(k *key) int {
 	n := 0
 	for _, issued := range svc.tokens {
@@ -141,7 +141,7 @@ func (svc *service) liveTokens(k *key) int {
 	return n
 }
 
-// status reads a switch that holds an HTTP status.
+// status returns the value of a switch that holds an HTTP status.
 func (svc *service) status(name string) int {
 	status, err := strconv.Atoi(svc.env.Switch(name))
 	if err != nil {
