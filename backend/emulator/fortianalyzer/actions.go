@@ -7,18 +7,18 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// Reasons for the end of tokens and sessions that a person at a console brought about.
+// The reasons for the end of tokens and sessions that an action ends.
 const (
 	endedByPortal        = "api_user_disabled"
 	endedByAdministrator = "administrator"
 )
 
-// actions are what the vendor allows in the FortiCloud portal and at the instance's console only.
+// actions are steps that the vendor allows only in the FortiCloud portal and at the instance's console.
 func (svc *service) actions() []emulator.Action {
 	return []emulator.Action{
 		{
 			Name: "create_api_user", Do: svc.createUser,
-			Description: "makes an API user who may do everything; answers with username and password",
+			Description: "creates an API user with all permissions; answers with username and password",
 		},
 		{
 			Name: "download_credentials", Arguments: []string{"username"}, Do: svc.onUser(svc.newPassword),
@@ -39,23 +39,23 @@ func (svc *service) actions() []emulator.Action {
 		},
 		{
 			Name: "set_permission", Arguments: []string{"username", "permission"}, Do: svc.setPermission,
-			Description: "gives (\"yes\") or takes (\"no\") an API user's permissions on the instance, the root one's if username is missing",
+			Description: "grants (\"yes\") or removes (\"no\") all permissions of an API user on the instance, of the root one if username is missing",
 		},
 		{
-			Name: "end_sessions", Do: svc.kick,
-			Description: "ends all sessions on the instance, as an administrator or a restart would",
+			Name: "end_sessions", Do: svc.endAllSessions,
+			Description: "ends all sessions on the instance, as an administrator or a restart does",
 		},
 	}
 }
 
-// createUser makes an API user.
+// createUser creates an API user.
 func (svc *service) createUser(map[string]string) (map[string]string, error) {
 	made := svc.newUser()
 	svc.users[made.id] = &made
 	return map[string]string{"username": made.id, "password": made.password}, nil
 }
 
-// find returns the API user that an action names, the root one by default.
+// find returns the API user that the argument username names, the root user by default.
 func (svc *service) find(arguments map[string]string) (*user, error) {
 	id := arguments["username"]
 	if id == "" {
@@ -67,7 +67,7 @@ func (svc *service) find(arguments map[string]string) (*user, error) {
 	return nil, errors.New("no such API user")
 }
 
-// onUser makes an action of something to be done to one API user.
+// onUser returns an action that calls act with the API user that username names, the root user by default.
 func (svc *service) onUser(act func(*user) map[string]string) func(map[string]string) (map[string]string, error) {
 	return func(arguments map[string]string) (map[string]string, error) {
 		u, err := svc.find(arguments)
@@ -92,7 +92,7 @@ func (svc *service) disable(u *user) map[string]string {
 	return map[string]string{}
 }
 
-// portalChange ends an API user's access tokens, and its sessions if the switch wants it so.
+// portalChange ends an API user's access tokens, and its sessions if the switch portal_change_ends_sessions is on.
 func (svc *service) portalChange(u *user, by string) {
 	for _, issued := range svc.tokens {
 		if issued.user == u {
@@ -104,7 +104,7 @@ func (svc *service) portalChange(u *user, by string) {
 	}
 }
 
-// setPermission gives or takes permissions.
+// setPermission grants or removes all permissions of an API user.
 func (svc *service) setPermission(arguments map[string]string) (map[string]string, error) {
 	u, err := svc.find(arguments)
 	if err != nil {
@@ -119,8 +119,8 @@ func (svc *service) setPermission(arguments map[string]string) (map[string]strin
 	}
 }
 
-// kick ends all sessions.
-func (svc *service) kick(map[string]string) (map[string]string, error) {
+// endAllSessions ends all sessions.
+func (svc *service) endAllSessions(map[string]string) (map[string]string, error) {
 	svc.endSessions(nil, endedByAdministrator)
 	return map[string]string{}, nil
 }

@@ -1,12 +1,12 @@
-// Package fortianalyzer imitates the part of FortiAnalyzer Cloud, and of FortiManager Cloud by a switch, that
-// has to do with logins: FortiCloud's OAuth server, which turns an IAM API user into an access token, and the
-// instance, which turns that into a JSON-RPC session, as described by "Adding API users" (FortiAnalyzer Cloud
-// Deployment), "Accessing FortiAPIs" (FortiCloud IAM) and the REST API Solution Guide of FortiAuthenticator,
-// the software behind FortiCloud's OAuth server.
+// Package fortianalyzer emulates the logins of FortiAnalyzer Cloud, and by a switch those of FortiManager Cloud.
+// FortiCloud's OAuth server exchanges the credentials of an IAM API user for an access token. The instance
+// exchanges the access token for a JSON-RPC session. The sources are "Adding API users" (FortiAnalyzer Cloud
+// Deployment), "Accessing FortiAPIs" (FortiCloud IAM) and the REST API Solution Guide of FortiAuthenticator, the
+// software of FortiCloud's OAuth server.
 //
-// A session is one line of the emulator's book, of kind "leased", without a marker, since the vendor has no
-// place for one. Its expiry there is the end of its idle time, which moves with each use. An OAuth access
-// token is a line of kind "login".
+// A session is one credential of kind "leased" in the history, without a marker, since the vendor has no field
+// for one. It expires at the end of its idle time, and each use extends it. An OAuth access token is a credential
+// of kind "login".
 package fortianalyzer
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// Routes of the OAuth server and of the instance. All sources write the slash at the end.
+// Routes of the OAuth server and of the instance. All sources show the slash at the end.
 const (
 	tokenPath  = "/api/v1/oauth/token/"
 	revokePath = "/api/v1/oauth/revoke_token/"
@@ -28,7 +28,8 @@ const (
 	rpcPath   = "/jsonrpc"
 )
 
-// The names of operations in the request log. Those of rpcPath are method and url, as "exec /sys/logout".
+// The names of operations in the request log. The operations of rpcPath are method and url, such as
+// "exec /sys/logout".
 const (
 	operationToken   = "oauth_token"
 	operationRefresh = "oauth_token_refresh"
@@ -37,21 +38,21 @@ const (
 	operationLogin   = "forticloud_jsonrpc_login"
 )
 
-// The applications that the OAuth server knows, which are the client_ids of the two products.
+// The applications of the OAuth server: the client_ids of the two products.
 const (
 	clientAnalyzer = "FortiAnalyzer"
 	clientManager  = "FortiManager"
 )
 
-// service is the state of the imitation. The emulator's core calls it under a lock.
+// service is the state of the emulation. The vendor's lock guards it.
 type service struct {
 	env       *emulator.Env
-	root      user                // as it was made, for Reset
+	root      user                // in its first state, for Reset
 	users     map[string]*user    // by id
 	tokens    map[string]*token   // OAuth access tokens, by the token itself
 	refreshes map[string]*refresh // by the refresh token itself
 	sessions  map[string]*session // by the session string itself
-	opened    []*session          // those that occupy a place, the oldest first
+	opened    []*session          // those that count towards login-max, the oldest first
 }
 
 // user is an IAM API user and its account on the instance.
@@ -63,7 +64,7 @@ type user struct {
 
 // token is an OAuth access token.
 type token struct {
-	id     string // its name in the book, which holds no secrets
+	id     string // its id in the history, which holds no secrets
 	user   *user
 	client string
 }
@@ -73,12 +74,12 @@ type refresh struct {
 	user    *user
 	client  string
 	expires time.Time
-	access  *token // the one that was issued with it
+	access  *token // the access token that was issued with it
 }
 
 // session is a JSON-RPC session.
 type session struct {
-	id     string // its name in the book
+	id     string // its id in the history
 	user   *user
 	opened time.Time
 }
@@ -115,7 +116,7 @@ func newService(env *emulator.Env) emulator.Service {
 	}
 }
 
-// reset returns to a single API user who may do everything, without tokens and sessions.
+// reset returns to a single API user with all permissions, without tokens and sessions.
 func (svc *service) reset() {
 	root := svc.root
 	svc.users = map[string]*user{root.id: &root}
@@ -125,12 +126,12 @@ func (svc *service) reset() {
 	svc.opened = nil
 }
 
-// newUser makes an API user in the spelling of the vendor's examples.
+// newUser makes an API user in the form of the vendor's examples.
 func (svc *service) newUser() user {
 	return user{id: strings.ToUpper(svc.env.Random.UUID(4)), password: svc.env.Random.Hex(16) + "!1Aa"}
 }
 
-// operation names what a request is about.
+// operation names the intent of a request.
 func operation(r *http.Request, body []byte) string {
 	switch r.URL.Path {
 	case tokenPath:

@@ -19,7 +19,7 @@ const (
 	urlAdminSettings = "/cli/global/system/admin/setting"
 )
 
-// rpcRequest is the envelope of a call. Clients may leave out id and jsonrpc, and send more than this.
+// rpcRequest is the envelope of a call. Clients may omit id and jsonrpc, and may send other members.
 type rpcRequest struct {
 	ID     json.RawMessage `json:"id"`
 	Method string          `json:"method"`
@@ -35,22 +35,22 @@ type rpcStatus struct {
 	Message string `json:"message"`
 }
 
-// The two outcomes that are documented. The second one means that the session is unknown, closed or expired,
-// as well as that its user lacks the permission.
+// The two documented statuses. The second one means that the session is unknown, closed or expired, or that its
+// user does not have the permission.
 var (
 	statusOK           = rpcStatus{0, "OK"}
 	statusNoPermission = rpcStatus{-11, "No permission for the resource"}
 )
 
-// rpcResult is one member of an answer's result.
+// rpcResult is one element of an answer's result.
 type rpcResult struct {
 	Data   any       `json:"data,omitempty"`
 	Status rpcStatus `json:"status"`
 	URL    string    `json:"url"`
 }
 
-// rpc answers POST /jsonrpc. What becomes of a call stands in its body, and the HTTP status is 200 throughout
-// (inferred: all clients read the code from the body), except for a body that is no JSON at all.
+// rpc answers POST /jsonrpc. The body contains the outcome of a call. The HTTP status is always 200 (inferred: all
+// clients read the code from the body), except if the request is not JSON.
 func (svc *service) rpc(w http.ResponseWriter, r *http.Request) {
 	var call rpcRequest
 	body, err := io.ReadAll(r.Body)
@@ -73,10 +73,10 @@ func (svc *service) rpc(w http.ResponseWriter, r *http.Request) {
 	writeEscaped(w, answer)
 }
 
-// withSlash writes a url with the slash at its beginning that clients may leave out.
+// withSlash returns a url with a slash at its beginning, which clients may omit.
 func withSlash(url string) string { return "/" + strings.TrimPrefix(url, "/") }
 
-// act carries out one call.
+// act performs one call.
 func (svc *service) act(call rpcRequest, url string) (data any, status rpcStatus) {
 	if call.Session == nil {
 		return nil, statusNoPermission
@@ -90,7 +90,7 @@ func (svc *service) act(call rpcRequest, url string) (data any, status rpcStatus
 	forbidden := s.user.forbidden && (!logout || svc.env.Enabled(switchLogoutPermission))
 	switch {
 	case forbidden || !known:
-		// What the vendor answers for an unknown url is not documented; this code is the one that is.
+		// The code for an unknown url is not documented. This is the only documented code of an error.
 		if svc.env.Enabled(switchFailuresRefresh) {
 			svc.env.History.Extend(s.id, svc.idleEnd(s))
 		}
@@ -103,7 +103,7 @@ func (svc *service) act(call rpcRequest, url string) (data any, status rpcStatus
 	return data, statusOK
 }
 
-// resource returns what a call reads. It reports false when there is no such thing.
+// resource returns the data that a call reads. It reports false if the call is unknown.
 func (svc *service) resource(method, url string) (data any, known bool) {
 	product := svc.env.Switch(switchProduct)
 	switch {

@@ -19,10 +19,11 @@ const (
 	idleTimeout = 900 * time.Second
 )
 
-// sessionBytes makes session strings as long as the vendor's samples.
+// sessionBytes is the number of random bytes in a session string. It makes session strings as long as the
+// vendor's samples.
 const sessionBytes = 64
 
-// login answers POST /p/forticloud_jsonrpc_login/, whose answer is no JSON-RPC envelope.
+// login answers POST /p/forticloud_jsonrpc_login/. Its answer has no JSON-RPC envelope.
 func (svc *service) login(w http.ResponseWriter, r *http.Request) {
 	var request struct {
 		AccessToken string `json:"access_token"`
@@ -54,17 +55,18 @@ func (svc *service) login(w http.ResponseWriter, r *http.Request) {
 	writeEscaped(w, map[string]string{"session": value})
 }
 
-// newSessionString makes base64 that has each of the characters that careless clients break on.
+// newSessionString makes a base64 string with each of the characters +, / and =, which clients must escape.
 func (svc *service) newSessionString() string {
 	for {
 		value := base64.StdEncoding.EncodeToString(svc.env.Random.Bytes(sessionBytes))
 		if strings.Contains(value, "+") && strings.Contains(value, "/") {
-			return value // 64 bytes always end in "=="
+			return value // the base64 of 64 bytes always ends in "=="
 		}
 	}
 }
 
-// makeRoom sees to it that a login of the user stays within login-max. It reports false when it does not.
+// makeRoom ends the user's oldest sessions until one more is within login-max, if the switch at_login_max is
+// evict_oldest. It reports false if one more login exceeds login-max.
 func (svc *service) makeRoom(u *user) bool {
 	svc.opened = slices.DeleteFunc(svc.opened, func(s *session) bool { return !svc.env.History.Live(s.id) })
 	limit := svc.env.Integer(switchLoginMax)
@@ -86,7 +88,7 @@ func (svc *service) makeRoom(u *user) bool {
 	return true
 }
 
-// idleEnd is when a session ends that is used now and then no more.
+// idleEnd returns the time at which a session ends if this is its last use.
 func (svc *service) idleEnd(s *session) time.Time {
 	end := svc.env.Now().Add(svc.env.Duration(switchIdleTimeout))
 	if life := svc.env.Duration(switchAbsoluteLife); life > 0 && s.opened.Add(life).Before(end) {
@@ -95,7 +97,7 @@ func (svc *service) idleEnd(s *session) time.Time {
 	return end
 }
 
-// endSessions ends the sessions of a user, or of all when it is nil.
+// endSessions ends the sessions of a user, or of all users if u is nil.
 func (svc *service) endSessions(u *user, by string) {
 	for _, s := range svc.opened {
 		if u == nil || s.user == u {

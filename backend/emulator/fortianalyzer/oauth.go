@@ -17,16 +17,16 @@ const (
 	grantRefresh  = "refresh_token"
 )
 
-// endedBySuccessor is why access tokens end when another one is asked for.
+// endedBySuccessor is the reason for the end of an access token that a new one replaced.
 const endedBySuccessor = "superseded"
 
-// tokenAlphabet and tokenLength are those of the vendor's sample tokens.
+// The characters and the length of the vendor's sample tokens.
 const (
 	tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	tokenLength   = 30
 )
 
-// oauthRequest is the body of a request to the OAuth server, all calls together.
+// oauthRequest is the body of a request to the OAuth server, with the members of all calls.
 type oauthRequest struct {
 	ClientID     string `json:"client_id"`
 	GrantType    string `json:"grant_type"`
@@ -36,10 +36,10 @@ type oauthRequest struct {
 	Token        string `json:"token"`
 }
 
-// readOAuth reads a JSON body, and a form if the switch wants it so. It answers itself, and reports false,
-// when the body is not to be had.
+// readOAuth reads a JSON body, or a form if the switch oauth_form_body accepts it. If it cannot read the body, it
+// answers with an error and reports false.
 func (svc *service) readOAuth(w http.ResponseWriter, r *http.Request) (request oauthRequest, ok bool) {
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" when malformed, and refused as such
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" if malformed, which is refused
 	form := svc.env.Switch(switchFormBody)
 	switch {
 	case media == "application/x-www-form-urlencoded" && form == "accept":
@@ -71,7 +71,7 @@ func (svc *service) readOAuth(w http.ResponseWriter, r *http.Request) (request o
 	return request, true
 }
 
-// client returns the application that a client_id names, or "".
+// client returns the application of a client_id, or "".
 func (svc *service) client(id string) string {
 	for _, known := range []string{clientAnalyzer, clientManager} {
 		if id == known || strings.EqualFold(id, known) && svc.env.Switch(switchClientCase) == "ignored" {
@@ -102,7 +102,7 @@ func (svc *service) grant(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// grantPassword answers an API user's id and password.
+// grantPassword answers the password grant: an API user's id and password.
 func (svc *service) grantPassword(w http.ResponseWriter, request oauthRequest, client string) {
 	if request.Username == "" || request.Password == "" {
 		svc.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "username or password is missing")
@@ -117,7 +117,7 @@ func (svc *service) grantPassword(w http.ResponseWriter, request oauthRequest, c
 	svc.writeToken(w, access, svc.newRefresh(issued))
 }
 
-// grantRefresh answers a refresh token, whether or not its access token has expired.
+// grantRefresh answers the refresh_token grant. The access token of the refresh token may have expired.
 func (svc *service) grantRefresh(w http.ResponseWriter, request oauthRequest, client string) {
 	held := svc.refreshes[request.RefreshToken]
 	if held == nil || held.client != client || held.user.disabled || svc.refreshExpired(held) {
@@ -138,12 +138,13 @@ func (svc *service) grantRefresh(w http.ResponseWriter, request oauthRequest, cl
 	}
 }
 
-// refreshExpired tells whether a refresh token has outlived itself.
+// refreshExpired reports whether a refresh token has expired.
 func (svc *service) refreshExpired(held *refresh) bool {
 	return !held.expires.IsZero() && !svc.env.Now().Before(held.expires)
 }
 
-// issue makes an access token and, by the vendor's rule, ends the one that the user had for the application.
+// issue issues an access token. By the vendor's rule it ends the access token that the user has for the same
+// application.
 func (svc *service) issue(u *user, client string) (value string, issued *token) {
 	if svc.env.Enabled(switchSingleToken) {
 		for _, other := range svc.tokens {
@@ -159,12 +160,12 @@ func (svc *service) issue(u *user, client string) (value string, issued *token) 
 	return value, issued
 }
 
-// tokenLife is how long an access token lives.
+// tokenLife returns the lifetime of an access token.
 func (svc *service) tokenLife() time.Duration {
 	return time.Duration(svc.env.Integer(switchExpiresIn)) * time.Second
 }
 
-// newRefresh makes the refresh token that goes with an access token.
+// newRefresh makes the refresh token of an access token.
 func (svc *service) newRefresh(issued *token) string {
 	value := svc.env.Random.String(tokenAlphabet, tokenLength)
 	held := &refresh{user: issued.user, client: issued.client, access: issued}
@@ -191,7 +192,7 @@ func (svc *service) writeToken(w http.ResponseWriter, access, refreshToken strin
 	emulator.WriteJSON(w, http.StatusOK, body)
 }
 
-// revoke answers POST /api/v1/oauth/revoke_token/. A token that is unknown or dead is a success too.
+// revoke answers POST /api/v1/oauth/revoke_token/. It also succeeds if the token is unknown or has ended.
 func (svc *service) revoke(w http.ResponseWriter, r *http.Request) {
 	request, ok := svc.readOAuth(w, r)
 	switch client := svc.client(request.ClientID); {
@@ -209,7 +210,7 @@ func (svc *service) revoke(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// dropRefresh ends the refresh token of a revoked access token if the switch wants it so.
+// dropRefresh ends the refresh token of a revoked access token, if the switch revoke_ends_refresh_token is on.
 func (svc *service) dropRefresh(issued *token) {
 	if !svc.env.Enabled(switchRevokeRefresh) {
 		return
@@ -221,7 +222,7 @@ func (svc *service) dropRefresh(issued *token) {
 	}
 }
 
-// verify answers GET /api/v1/oauth/verify_token/, which is documented for FortiAuthenticator.
+// verify answers GET /api/v1/oauth/verify_token/. The call is documented for FortiAuthenticator.
 func (svc *service) verify(w http.ResponseWriter, r *http.Request) {
 	value, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	issued := svc.tokens[value]

@@ -32,7 +32,7 @@ const (
 	switchPortalEnds       = "portal_change_ends_sessions"
 )
 
-// switches lists what Fortinet's documents leave open, what they contradict each other about, and sizes.
+// switches returns a switch for each choice that Fortinet's documents leave open or contradict, and for each limit.
 func switches() []emulator.Switch {
 	return slices.Concat(oauthSwitches(), instanceSwitches())
 }
@@ -42,17 +42,17 @@ func oauthSwitches() []emulator.Switch {
 	return []emulator.Switch{
 		emulator.Choice(switchFormBody, "an OAuth request with a form body instead of JSON is refused with 415 or 400, or accepted",
 			"415", "400", "accept"),
-		emulator.Choice(switchClientCase, "upper and lower case matter in client_id", "exact", "ignored"),
-		emulator.Choice(switchBadCredentials, "status for a wrong or disabled API user, a wrong password or refresh token; 200 then has an error body",
+		emulator.Choice(switchClientCase, "client_id is compared exactly, or without regard to upper and lower case", "exact", "ignored"),
+		emulator.Choice(switchBadCredentials, "status for a wrong or disabled API user, a wrong password or refresh token; 200 comes with an error body",
 			"401", "400", "200"),
 		emulator.Choice(switchOAuthError, "errors of the OAuth server are {\"status\", \"message\"}, {\"error\", \"error_description\"}, or plain text",
 			"status", "oauth", "plain"),
-		emulator.Integer(switchExpiresIn, "life of an access token in seconds (the vendor's documents show 3600 and 14400)", 3600),
-		emulator.Choice(switchSingleToken, "a new access token ends the one that the API user had for the same client_id",
+		emulator.Integer(switchExpiresIn, "lifetime of an access token in seconds (the vendor's documents show 3600 and 14400)", 3600),
+		emulator.Choice(switchSingleToken, "a new access token ends the API user's access token for the same client_id",
 			emulator.Yes, emulator.No),
-		emulator.Choice(switchRefreshToken, "a refresh answers with a new refresh token and ends the old one, with the old one, or with none while the old one stays",
+		emulator.Choice(switchRefreshToken, "a refresh answers with a new refresh token and ends the old one, with the old one, or with none and keeps the old one",
 			"rotate", "keep", "absent"),
-		emulator.Duration(switchRefreshLife, "life of a refresh token; 0 is no limit", 0),
+		emulator.Duration(switchRefreshLife, "lifetime of a refresh token; 0 is no limit", 0),
 		emulator.Choice(switchRevokeRefresh, "revoking an access token ends the refresh token that was issued with it",
 			emulator.No, emulator.Yes),
 	}
@@ -61,19 +61,19 @@ func oauthSwitches() []emulator.Switch {
 // instanceSwitches are about the FortiAnalyzer instance.
 func instanceSwitches() []emulator.Switch {
 	return []emulator.Switch{
-		emulator.Choice(switchProduct, "the instance takes access tokens of this client_id only", clientAnalyzer, clientManager),
+		emulator.Choice(switchProduct, "the instance accepts only access tokens of this client_id", clientAnalyzer, clientManager),
 		emulator.Choice(switchLoginStatus, "HTTP status of a failed login", "401", "403", "400", "200"),
 		emulator.Choice(switchLoginError, "a failed login answers {\"status\": {\"code\", \"message\"}}, {\"error\", \"error_description\"}, {\"session\": null}, or an HTML page",
 			"status", "oauth", "empty_session", "html"),
-		emulator.Choice(switchPermission, "a user without permissions gets a session that is good for nothing, or none",
+		emulator.Choice(switchPermission, "a user without permissions gets a session whose calls are refused, or none",
 			"call", "login"),
-		emulator.Integer(switchLoginMax, "sessions that an API user may have; 0 is no limit", loginMax),
-		emulator.Choice(switchAtLoginMax, "one login more is refused, or ends the user's oldest session", "refuse", "evict_oldest"),
-		emulator.Duration(switchIdleTimeout, "idle_timeout_api: how long a session lives after its last use", idleTimeout),
-		emulator.Duration(switchAbsoluteLife, "how long a session lives whatever its use; 0 is no limit", 0),
-		emulator.Choice(switchFailuresRefresh, "a call that is refused counts as use of its session", emulator.No, emulator.Yes),
-		emulator.Choice(switchLogoutPermission, "a user without permissions cannot log out either", emulator.No, emulator.Yes),
-		emulator.Choice(switchStatusData, "/sys/status answers with data, or with its status only", "present", "absent"),
+		emulator.Integer(switchLoginMax, "most sessions of an API user; 0 is no limit", loginMax),
+		emulator.Choice(switchAtLoginMax, "one more login is refused, or ends the user's oldest session", "refuse", "evict_oldest"),
+		emulator.Duration(switchIdleTimeout, "idle_timeout_api: time after its last use at which a session ends", idleTimeout),
+		emulator.Duration(switchAbsoluteLife, "longest lifetime of a session, even if it is used; 0 is no limit", 0),
+		emulator.Choice(switchFailuresRefresh, "a refused call counts as use of its session", emulator.No, emulator.Yes),
+		emulator.Choice(switchLogoutPermission, "a user without permissions cannot log out", emulator.No, emulator.Yes),
+		emulator.Choice(switchStatusData, "/sys/status answers with data, or with a status only", "present", "absent"),
 		emulator.Choice(switchSettingsReadable, "a session may read idle_timeout_api", emulator.Yes, emulator.No),
 		emulator.Choice(switchPortalEnds, "disabling an API user or resetting its password ends its sessions", emulator.No, emulator.Yes),
 	}

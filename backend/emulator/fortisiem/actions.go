@@ -8,18 +8,18 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// Why tokens end that die with their client.
+// The reasons for the end of a token whose client was revoked or got a new secret.
 const (
 	endedByRevocation = "client_revoked"
 	endedByReset      = "secret_reset"
 )
 
-// actions are what the vendor offers in its GUI only, under Admin > Settings > System > API Token.
+// actions are steps that the vendor offers only in its GUI, under Admin > Settings > System > API Token.
 func (svc *service) actions() []emulator.Action {
 	return []emulator.Action{
 		{
 			Name: "create_client", Arguments: []string{"access_token_expiry", "secret_expiry"}, Do: svc.createClient,
-			Description: "makes another client; the arguments are durations from now, by default the switch access_token_expiry " +
+			Description: "creates a client; the arguments are durations from now, by default the switch access_token_expiry " +
 				"and never; answers with client_id and client_secret",
 		},
 		{
@@ -46,22 +46,22 @@ func (svc *service) actions() []emulator.Action {
 		},
 		{
 			Name: "expire_secret", Arguments: []string{"client_id"},
-			Description: "lets the secret of a client expire now, the root one if client_id is missing",
+			Description: "makes the secret of a client expire now, of the root one if client_id is missing",
 			Do:          svc.onClient(func(c *client) map[string]string { c.secretExpires = svc.env.Now(); return nil }),
 		},
 		{
 			Name: "deny_owner", Arguments: []string{"client_id"},
-			Description: "takes from the user who made a client the right to ask for tokens; the root one if client_id is missing",
+			Description: "removes the right to request tokens from the user who created a client, the root one if client_id is missing",
 			Do:          svc.onClient(func(c *client) map[string]string { c.ownerDenied = true; return nil }),
 		},
 		{
 			Name: "allow_owner", Arguments: []string{"client_id"},
-			Description: "gives that right back",
+			Description: "restores the right that deny_owner removes",
 			Do:          svc.onClient(func(c *client) map[string]string { c.ownerDenied = false; return nil }),
 		},
 		{
 			Name: "make_refresh_token", Arguments: []string{"client_id"},
-			Description: "shows a refresh token of a client, as release 7.5.0 does; the root one if client_id is missing; answers with refresh_token",
+			Description: "makes a refresh token of a client, as release 7.5.0 does, of the root one if client_id is missing; answers with refresh_token",
 			Do: svc.onClient(func(c *client) map[string]string {
 				return map[string]string{"refresh_token": svc.newRefreshToken(c)}
 			}),
@@ -69,7 +69,7 @@ func (svc *service) actions() []emulator.Action {
 	}
 }
 
-// createClient makes a client.
+// createClient creates a client.
 func (svc *service) createClient(arguments map[string]string) (map[string]string, error) {
 	made := svc.newClient()
 	for name, set := range map[string]func(time.Duration){
@@ -89,7 +89,7 @@ func (svc *service) createClient(arguments map[string]string) (map[string]string
 	return map[string]string{"client_id": made.id, "client_secret": made.secret}, nil
 }
 
-// onClient makes an action of something to be done to one client.
+// onClient returns an action that calls act with the client that client_id names, the root client by default.
 func (svc *service) onClient(act func(*client) map[string]string) func(map[string]string) (map[string]string, error) {
 	return func(arguments map[string]string) (map[string]string, error) {
 		id := arguments["client_id"]

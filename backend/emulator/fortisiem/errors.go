@@ -8,8 +8,8 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// The messages of the token endpoint, word for word from the vendor's OpenAPI document "API Token" 7.5.1,
-// messageParameters excepted, which a client of the vendor's saw.
+// The messages of the token endpoint, word for word from the vendor's OpenAPI document "API Token" 7.5.1, except
+// messageParameters, which was seen with a client of the vendor.
 const (
 	messageWrongPair  = "Invalid ClientId or ClientSecret"
 	messageOwner      = "Unauthorized user (the user who created the client does not have permission to request tokens)"
@@ -20,33 +20,33 @@ const (
 	messageParameters = "Invalid input parameters"
 	messageInternal   = "Internal server error occurred while issuing token"
 
-	// messageUnauthorized is what resources say.
+	// messageUnauthorized is the message of a 401 of a resource.
 	messageUnauthorized = "Not authorized"
 )
 
-// errorAnswer is the body of a refusal.
+// errorAnswer is the body of an error.
 type errorAnswer struct {
 	Error   string `json:"error"`
 	Message string `json:"message"`
 }
 
-// refuse400 answers as the token endpoint does to nearly everything.
+// refuse400 answers with 400, which the token endpoint uses for nearly all errors.
 func (svc *service) refuse400(w http.ResponseWriter, message string) {
 	svc.refuse(w, http.StatusBadRequest, "BAD_REQUEST", message)
 }
 
-// refuse answers an error in the shape that the switch asks for.
+// refuse answers an error in the form of the switch error_shape.
 func (svc *service) refuse(w http.ResponseWriter, status int, name, message string) {
 	if svc.env.Switch(switchErrorShape) == "plain_as_json" {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_, _ = w.Write([]byte(message)) // the writer is a buffer of the core
+		_, _ = w.Write([]byte(message)) // w is a buffer
 		return
 	}
 	svc.writeJSON(w, status, errorAnswer{name, message})
 }
 
-// writeJSON answers with v, under the content type that the switch asks for.
+// writeJSON answers with v as JSON, with the content type of the switch json_content_type.
 func (svc *service) writeJSON(w http.ResponseWriter, status int, v any) {
 	if svc.env.Switch(switchJSONLabel) == "application/json" {
 		emulator.WriteJSON(w, status, v)
@@ -58,10 +58,10 @@ func (svc *service) writeJSON(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "text/plain;charset=UTF-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the writer is a buffer of the core
+	_, _ = w.Write(body) // w is a buffer
 }
 
-// errorName is the member "error" for a status.
+// errorName returns the member "error" for a status.
 func errorName(status int) string {
 	switch status {
 	case http.StatusBadRequest:
@@ -72,7 +72,7 @@ func errorName(status int) string {
 	return strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_"))
 }
 
-// errorBody is an injected error as the vendor would write it.
+// errorBody is the body of an injected error in the vendor's form.
 func errorBody(status int) (contentType string, body []byte) {
 	message := http.StatusText(status)
 	if status == http.StatusInternalServerError {

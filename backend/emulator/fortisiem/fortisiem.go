@@ -1,10 +1,11 @@
-// Package fortisiem imitates the part of FortiSIEM's public REST API that exchanges the client id and secret
-// of an API token for a short-lived access token, as described by "API Token" (FortiSIEM 7.5.1 User Guide)
-// and the vendor's OpenAPI documents "FortiSIEM Public API" 7.5.1.
+// Package fortisiem emulates the part of FortiSIEM's public REST API that exchanges the client id and secret of
+// an API token for a short-lived access token. The sources are "API Token" (FortiSIEM 7.5.1 User Guide) and the
+// vendor's OpenAPI documents "FortiSIEM Public API" 7.5.1.
 //
-// The vendor has no public call that revokes a token or changes a client: those are clicks in its GUI, and
-// actions here. The revocation route behind the switch revoke_route is NOT an API of the vendor's. It stands
-// for a call that an operator may know of or build, and exists to test clients that can be told of one.
+// The vendor has no public call that revokes a token or changes a client. An administrator does this in the GUI;
+// here these steps are actions. The revocation route, which the switch revoke_route turns on, is NOT an API of
+// the vendor. It represents a call that an operator knows or builds, and exists to test clients with a
+// configurable revocation URL.
 package fortisiem
 
 import (
@@ -25,48 +26,48 @@ const (
 	operationHealth = "health_summary"
 )
 
-// operations are the names of the calls that there are.
+// operations maps the paths to the names of their operations.
 var operations = map[string]string{
 	tokenPath:  operationToken,
 	revokePath: operationRevoke,
 	healthPath: operationHealth,
 }
 
-// ownerName is the user that made the clients, and whose Basic credentials work too.
+// ownerName is the user that created the clients. Its name and password also work, as Basic credentials.
 const ownerName = "super/admin"
 
-// service is the state of the imitation. The emulator's core calls it under a lock.
+// service is the state of the emulation. The vendor's lock guards it.
 type service struct {
 	env      *emulator.Env
 	root     client
 	password string // of the owner
 
 	clients  map[string]*client  // by client id
-	attempts map[string]*attempt // by client id, those included that do not exist
+	attempts map[string]*attempt // by client id, also by ids of no client
 	tokens   map[string]*token   // by the access token itself
 	refresh  map[string]*client  // by refresh token
 }
 
-// client is what the GUI calls an API token: a client id with its secret.
+// client is a client id with its secret. The GUI calls it an API token.
 type client struct {
 	id, secret string
-	// life is the GUI's "Access Token Expiry"; zero leaves it to the switch access_token_expiry.
+	// life is the GUI's "Access Token Expiry"; zero means the value of the switch access_token_expiry.
 	life time.Duration
 	// secretExpires is the GUI's "client secret expiry"; zero means never.
 	secretExpires time.Time
 	revoked       bool
-	ownerDenied   bool // the user who made it lost the right to ask for tokens
-	exchanged     bool // it has yielded a token
+	ownerDenied   bool // the user who created it must not request tokens
+	exchanged     bool // it has been exchanged for a token
 }
 
 // token is an access token.
 type token struct {
-	id     string // its name in the book, which holds no secrets
+	id     string // its id in the history, which holds no secrets
 	client *client
 }
 
-// New returns FortiSIEM for [emulator.Start]. The book has one credential of kind "leased" per access token,
-// without a marker, since the vendor has no place for one.
+// New returns FortiSIEM for [emulator.Start]. The history has one credential of kind "leased" per access token,
+// without a marker, since the vendor has no field for one.
 func New() emulator.Vendor {
 	return emulator.Vendor{Name: "fortisiem", Switches: switches(), New: newService}
 }
@@ -100,12 +101,12 @@ func (svc *service) reset() {
 	svc.refresh = map[string]*client{}
 }
 
-// newClient makes a client. Client ids look like UUIDs, by the vendor's clients.
+// newClient makes a client. Client ids look like UUIDs in the vendor's own clients.
 func (svc *service) newClient() client {
 	return client{id: svc.env.Random.UUID(4), secret: svc.newSecret()}
 }
 
-// newSecret makes a client secret, whose spelling is not documented.
+// newSecret makes a client secret. Its form is not documented.
 func (svc *service) newSecret() string { return svc.env.Random.Hex(20) }
 
 // serve answers one request.

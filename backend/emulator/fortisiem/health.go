@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// health answers GET /phoenix/rest/system/health/summary, the cheap read that proves a token.
+// health answers GET /phoenix/rest/system/health/summary, a cheap read with which a client can verify a token.
 func (svc *service) health(w http.ResponseWriter, r *http.Request) {
 	if !svc.authorized(r) {
 		svc.unauthorized(w)
@@ -19,8 +19,8 @@ func (svc *service) health(w http.ResponseWriter, r *http.Request) {
 	}})
 }
 
-// authorized tells whether a request carries a live access token, or the owner's name and password. The
-// name without its organisation is not enough.
+// authorized reports whether a request has a live access token, or the owner's name and password. The name must
+// include the organisation.
 func (svc *service) authorized(r *http.Request) bool {
 	if name, password, ok := r.BasicAuth(); ok {
 		return name == ownerName && password == svc.password
@@ -29,7 +29,7 @@ func (svc *service) authorized(r *http.Request) bool {
 	return strings.EqualFold(scheme, "Bearer") && svc.live(bearer) != nil
 }
 
-// live finds an access token that works, or nil.
+// live returns a live access token, or nil.
 func (svc *service) live(bearer string) *token {
 	issued := svc.tokens[bearer]
 	if issued == nil || !svc.env.History.Live(issued.id) {
@@ -38,7 +38,7 @@ func (svc *service) live(bearer string) *token {
 	return issued
 }
 
-// unauthorized answers 401, whose body is not documented beyond its words.
+// unauthorized answers 401. Only the text of its body is documented, not the form.
 func (svc *service) unauthorized(w http.ResponseWriter) {
 	switch svc.env.Switch(switchUnauthorizedBody) {
 	case "plain":

@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// claims are those of the vendor's sample token. iat is not among them.
+// claims are the claims of the vendor's sample token, and iat, which the sample does not have.
 type claims struct {
 	Subject  string `json:"sub"`
 	Scope    string `json:"scope"`
 	Expires  *int64 `json:"exp,omitempty"`
 	IssuedAt *int64 `json:"iat,omitempty"`
-	// Serial keeps two tokens of one second apart. The vendor's sample has nothing like it.
+	// Serial makes two tokens of one second different. The vendor's sample has no such claim.
 	Serial string `json:"jti"`
 }
 
 // signatureBytes is the length of an RS256 signature by a key of 2048 bits.
 const signatureBytes = 256
 
-// newBearer makes an access token of the form that the switch asks for.
+// newBearer makes an access token in the form of the switch token_form.
 //
-// A JWT has the header of RS256 and random bytes for a signature: the vendor publishes no key to check it
-// with, so nobody can tell, and the twin itself looks tokens up.
+// A JWT has the header of RS256 and random bytes as its signature. Clients cannot check the signature, since the
+// vendor publishes no key. The emulation finds a token by its value.
 func (svc *service) newBearer(now, expires time.Time) string {
 	form := svc.env.Switch(switchTokenForm)
 	if form == "opaque" {

@@ -2,16 +2,16 @@ package fortisiem
 
 import "time"
 
-// attempt is what is remembered of the token requests for one client id. That both limits count by client id
-// is documented for the interval and inferred for the failures.
+// attempt counts the token requests of one client id. That the limits apply to each client id is documented for
+// the interval, and inferred for the failures.
 type attempt struct {
-	last     time.Time // of the request from which the interval counts
+	last     time.Time // start of the interval
 	failures int       // since the last success
-	blocked  time.Time // until when nothing is served
+	blocked  time.Time // end of the block
 }
 
-// of returns what is remembered of a client id.
-func (svc *service) of(id string) *attempt {
+// attemptOf returns the count of a client id.
+func (svc *service) attemptOf(id string) *attempt {
 	a := svc.attempts[id]
 	if a == nil {
 		a = &attempt{}
@@ -20,13 +20,14 @@ func (svc *service) of(id string) *attempt {
 	return a
 }
 
-// admit applies the limits to a token request. refusal is what to tell the client, "" when it is served.
+// admit applies the limits to a token request. refusal is the message of the refusal, "" if the request is within
+// the limits.
 func (svc *service) admit(id string) (refusal string) {
-	a, now := svc.of(id), svc.env.Now()
+	a, now := svc.attemptOf(id), svc.env.Now()
 	if now.Before(a.blocked) {
 		return messageThreshold
 	}
-	since := now.Sub(a.last) // negative when the skew switch has set the clock back
+	since := now.Sub(a.last) // negative if the switch clock_skew has set the clock back
 	early := !a.last.IsZero() && since >= 0 && since < svc.env.Duration(switchInterval)
 	if !early || svc.env.Switch(switchIntervalFrom) == "any_request" {
 		a.last = now
@@ -40,14 +41,14 @@ func (svc *service) admit(id string) (refusal string) {
 	return ""
 }
 
-// failed counts a refusal, and blocks the client id when there were too many.
+// failed counts a refusal, and blocks the client id after too many of them.
 func (svc *service) failed(id string) {
-	a := svc.of(id)
+	a := svc.attemptOf(id)
 	a.failures++
 	if limit := svc.env.Integer(switchThreshold); limit > 0 && a.failures >= limit {
 		a.failures, a.blocked = 0, svc.env.Now().Add(svc.env.Duration(switchBlock))
 	}
 }
 
-// succeeded forgets earlier failures.
-func (svc *service) succeeded(id string) { svc.of(id).failures = 0 }
+// succeeded resets the count of refusals.
+func (svc *service) succeeded(id string) { svc.attemptOf(id).failures = 0 }

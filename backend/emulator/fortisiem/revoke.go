@@ -11,9 +11,9 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// revoke answers a call that ends an access token. It is NOT an API of the vendor's, see the package's
-// documentation. It takes POST, PUT, PATCH and DELETE, and the token as a member of a form or of a JSON object,
-// or else as the bearer of the request.
+// revoke answers a call that ends an access token. It is NOT an API of the vendor, see the package documentation.
+// It accepts POST, PUT, PATCH and DELETE. The token is a member of a form or of a JSON object, or else the bearer
+// token of the request.
 func (svc *service) revoke(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
@@ -41,13 +41,13 @@ func (svc *service) revoke(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// tokenToRevoke reads which token is meant. It reports false when none is named.
+// tokenToRevoke returns the token that the request names. It reports false if the request names none.
 func tokenToRevoke(r *http.Request) (bearer string, ok bool) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return "", false
 	}
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" when there is no body to describe
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" if there is no body
 	switch media {
 	case "application/json":
 		var members struct {

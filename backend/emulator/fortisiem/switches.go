@@ -31,7 +31,7 @@ const (
 	switchRevokeUnknown    = "revoke_unknown_status"
 )
 
-// The documented limits, and the default of the GUI's "Access Token Expiry" in the vendor's schema.
+// The documented limits, and the default of the GUI's "Access Token Expiry" from the vendor's schema.
 const (
 	defaultExpiry   = 15 * time.Minute
 	defaultInterval = 5 * time.Second
@@ -40,42 +40,43 @@ const (
 	defaultThreshold = 5
 )
 
-// switches lists what the vendor's documents leave open, what they contradict each other about, and sizes.
+// switches returns a switch for each choice that the vendor's documents leave open or contradict, and for each
+// limit.
 func switches() []emulator.Switch {
 	return []emulator.Switch{
 		emulator.Choice(switchExpiresUnit,
-			"expires_in counts minutes as the schema says, seconds as the sample looks, or is 3600 whatever the token's life",
+			"expires_in is in minutes as in the schema, in seconds as in the sample, or always 3600",
 			"minutes", "seconds", "mismatch"),
-		emulator.Duration(switchTokenExpiry, "life of access tokens of the root client, set in the GUI (15 and 1440 minutes are both reported)", defaultExpiry),
+		emulator.Duration(switchTokenExpiry, "lifetime of the root client's access tokens, set in the GUI (15 and 1440 minutes are both reported)", defaultExpiry),
 		emulator.Choice(switchTokenForm, "access tokens are JWTs, JWTs without exp, or opaque",
 			"jwt", "jwt_without_exp", "opaque"),
-		emulator.Choice(switchIssuedAt, "JWTs have the claim iat, which the vendor's sample has not", emulator.No, emulator.Yes),
-		emulator.Choice(switchSecondToken, "a second token of a client lives beside the first, or ends it",
+		emulator.Choice(switchIssuedAt, "JWTs have the claim iat, which the vendor's sample does not have", emulator.No, emulator.Yes),
+		emulator.Choice(switchSecondToken, "a second token of a client leaves the first live, or ends it",
 			"coexists", "replaces"),
-		emulator.Choice(switchSingleIssue, "a client yields one token only; more are refused with 400 Invalid input parameters",
+		emulator.Choice(switchSingleIssue, "a client gets only one token; more are refused with 400 Invalid input parameters",
 			emulator.No, emulator.Yes),
 		emulator.Choice(switchRefreshGrant, "grant_type=refresh_token is refused as in 7.5.1, or accepted as 7.5.0 might",
 			"refused", "accepted"),
 		emulator.Choice(switchRefreshRotates, "the refresh grant answers with a new refresh token and ends the old one",
 			emulator.No, emulator.Yes),
-		emulator.Choice(switchBodyStatus, "status for a token request that is no form", "400", "415"),
-		emulator.Duration(switchInterval, "time between two token requests of a client id; 0s is no limit", defaultInterval),
-		emulator.Choice(switchIntervalFrom, "the interval counts from the last request, refused for coming early or not, or from the last that did not",
+		emulator.Choice(switchBodyStatus, "status for a token request that is not a form", "400", "415"),
+		emulator.Duration(switchInterval, "shortest time between two token requests of a client id; 0s is no limit", defaultInterval),
+		emulator.Choice(switchIntervalFrom, "the interval starts at the last request, even if that was too early, or at the last request that was not too early",
 			"any_request", "admitted_request"),
 		emulator.Integer(switchThreshold, "refusals in a row that block a client id; 0 is no limit", defaultThreshold),
-		emulator.Duration(switchBlock, "how long a client id is blocked then", defaultBlock),
-		emulator.Choice(switchEarlyIsFailure, "a request that comes too early counts as a refusal", emulator.Yes, emulator.No),
+		emulator.Duration(switchBlock, "time for which a client id is blocked after that", defaultBlock),
+		emulator.Choice(switchEarlyIsFailure, "a request that is too early counts as a refusal", emulator.Yes, emulator.No),
 		emulator.Choice(switchRevokingKills, "revoking a client ends its access tokens", emulator.Yes, emulator.No),
 		emulator.Choice(switchResettingKills, "a new secret ends the client's access tokens", emulator.Yes, emulator.No),
 		emulator.Choice(switchJSONLabel, "content type of JSON bodies (some releases label them as text)",
 			"application/json", "text/plain"),
-		emulator.Choice(switchErrorShape, "errors are JSON with error and message, or the bare message under a JSON content type",
+		emulator.Choice(switchErrorShape, "errors are JSON with error and message, or only the message with a JSON content type",
 			"json", "plain_as_json"),
 		emulator.Choice(switchUnauthorizedBody, "body of a 401: JSON like other errors, plain text, or none",
 			"json", "plain", "empty"),
 		emulator.Choice(switchRevokeRoute,
-			"NOT an API of the vendor's: serves "+revokePath+", which ends the access token that a form, a JSON object (member token) or else the Authorization header names",
+			"NOT an API of the vendor: serves "+revokePath+", which ends the access token in a form or a JSON object (member token), or else in the Authorization header",
 			emulator.No, emulator.Yes),
-		emulator.Choice(switchRevokeUnknown, "status of that route for a token that does not work any more", "404", "200", "401"),
+		emulator.Choice(switchRevokeUnknown, "status of that route for a token that is not live", "404", "200", "401"),
 	}
 }

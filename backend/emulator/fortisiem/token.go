@@ -15,16 +15,16 @@ const (
 	grantRefresh = "refresh_token"
 )
 
-// sampleExpiresIn is the expires_in of the vendor's sample answer, which contradicts the schema beside it.
+// sampleExpiresIn is the expires_in of the vendor's sample answer. It contradicts the schema next to it.
 const sampleExpiresIn = 3600
 
-// endedBySuccessor is why a token ends when its client gets another, if the switch wants it so.
+// endedBySuccessor is the reason for the end of a token that a new token of the same client replaced.
 const endedBySuccessor = "replaced"
 
-// exchange answers POST /phoenix/rest/pub/security/oauth/token. All its refusals but one are 400, and the
-// client has to tell them apart by their text.
+// exchange answers POST /phoenix/rest/pub/security/oauth/token. All its refusals are 400, except that of a body
+// that is not a form if the switch not_a_form_status is 415. Only the message distinguishes them.
 func (svc *service) exchange(w http.ResponseWriter, r *http.Request) {
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" when malformed, and refused as such
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" if malformed, which is refused
 	if media != "application/x-www-form-urlencoded" {
 		status := svc.status(switchBodyStatus)
 		svc.refuse(w, status, errorName(status), messageParameters)
@@ -34,7 +34,7 @@ func (svc *service) exchange(w http.ResponseWriter, r *http.Request) {
 		svc.refuse400(w, messageParameters)
 		return
 	}
-	// Credentials go into the body; what the query says is nothing to this API.
+	// The API reads credentials from the body, and ignores the query.
 	id, secret, grant := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret"), r.PostForm.Get("grant_type")
 	if id == "" || secret == "" || grant == "" {
 		svc.refuse400(w, messageParameters)
@@ -57,7 +57,7 @@ func (svc *service) exchange(w http.ResponseWriter, r *http.Request) {
 	svc.answerToken(w, c, grant, r.PostForm.Get("refresh_token"))
 }
 
-// authenticate finds the client. refusal is what to tell it, "" when it may have a token.
+// authenticate returns the client. refusal is the message of the refusal, "" if the client may have a token.
 func (svc *service) authenticate(id, secret string) (c *client, refusal string) {
 	c = svc.clients[id]
 	switch {
@@ -73,7 +73,7 @@ func (svc *service) authenticate(id, secret string) (c *client, refusal string) 
 	return c, ""
 }
 
-// granted decides on the grant type. refusal is what to tell the client, "" when it gets its token.
+// granted checks the grant type. refusal is the message of the refusal, "" if the client gets a token.
 func (svc *service) granted(c *client, grant, refresh string) (refusal string) {
 	switch {
 	case grant == grantRefresh && svc.env.Switch(switchRefreshGrant) == "accepted":
@@ -89,7 +89,7 @@ func (svc *service) granted(c *client, grant, refresh string) (refusal string) {
 	return ""
 }
 
-// answerToken makes an access token and writes the answer.
+// answerToken issues an access token and answers with it.
 func (svc *service) answerToken(w http.ResponseWriter, c *client, grant, refresh string) {
 	life := c.life
 	if life == 0 {
@@ -99,7 +99,7 @@ func (svc *service) answerToken(w http.ResponseWriter, c *client, grant, refresh
 		svc.endTokens(c, endedBySuccessor)
 	}
 	now := svc.env.Now()
-	expires := now.Add(life).Truncate(time.Second) // a JWT counts whole seconds
+	expires := now.Add(life).Truncate(time.Second) // the times in a JWT are whole seconds
 	issued := &token{id: svc.env.Random.UUID(4), client: c}
 	bearer := svc.newBearer(now, expires)
 	c.exchanged = true
@@ -114,7 +114,7 @@ func (svc *service) answerToken(w http.ResponseWriter, c *client, grant, refresh
 	svc.writeJSON(w, http.StatusOK, body)
 }
 
-// expiresIn is a lifetime in the unit that the switch asks for.
+// expiresIn returns a lifetime in the unit of the switch expires_in_unit.
 func (svc *service) expiresIn(life time.Duration) int64 {
 	switch svc.env.Switch(switchExpiresUnit) {
 	case "seconds":
@@ -125,7 +125,7 @@ func (svc *service) expiresIn(life time.Duration) int64 {
 	return int64(life / time.Minute)
 }
 
-// newRefreshToken makes a refresh token of the client's.
+// newRefreshToken makes a refresh token of a client.
 func (svc *service) newRefreshToken(c *client) string {
 	made := svc.env.Random.Hex(24)
 	svc.refresh[made] = c
@@ -141,7 +141,7 @@ func (svc *service) endTokens(c *client, by string) {
 	}
 }
 
-// status reads a switch that holds an HTTP status.
+// status returns the value of a switch that holds an HTTP status.
 func (svc *service) status(name string) int {
 	status, err := strconv.Atoi(svc.env.Switch(name))
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// actions are what people do at the console.
+// actions are steps that a person does at the console.
 func (svc *service) actions() []emulator.Action {
 	return []emulator.Action{
 		{
-			Name: "lock_key", Arguments: []string{"id"}, Description: "locks a key out, the root one if id is missing",
+			Name: "lock_key", Arguments: []string{"id"}, Description: "locks a key, the root one if id is missing",
 			Do: svc.onKey(func(k *key, _ map[string]string) error { k.active = false; return nil }),
 		},
 		{
@@ -31,7 +31,7 @@ func (svc *service) actions() []emulator.Action {
 		},
 		{
 			Name: "set_expiry", Arguments: []string{"id", "in"}, Do: svc.onKey(svc.setExpiryIn),
-			Description: "lets a key, the root one if id is missing, expire after the duration \"in\"; none is never",
+			Description: "makes a key, the root one if id is missing, expire after the duration \"in\"; without \"in\" it never expires",
 		},
 		{
 			Name: "set_role", Arguments: []string{"id", "role_id"}, Do: svc.onKey(svc.setRole),
@@ -39,11 +39,11 @@ func (svc *service) actions() []emulator.Action {
 		},
 		{
 			Name: "create_key", Arguments: []string{"name", "role_id"}, Do: svc.createKeyByHand,
-			Description: "makes a key that never expires, role 3 if role_id is missing; answers with id and api_key",
+			Description: "creates a key that never expires, role 3 if role_id is missing; answers with id and api_key",
 		},
 		{
 			Name: "create_role", Arguments: []string{"name", "lacks"}, Do: svc.createRoleByHand,
-			Description: "makes a role like 3 without the rights that \"lacks\" lists by name, separated by commas; answers with role_id",
+			Description: "creates a role like 3 without the rights in \"lacks\", a list of names separated by commas; answers with role_id",
 		},
 		{
 			Name: "change_password", Arguments: []string{"password"}, Do: svc.changePassword,
@@ -52,12 +52,12 @@ func (svc *service) actions() []emulator.Action {
 	}
 }
 
-// onKey makes an action of something to be done to one key.
+// onKey returns an action that calls act with the key that id names, the root key by default.
 func (svc *service) onKey(act func(*key, map[string]string) error) func(map[string]string) (map[string]string, error) {
 	return func(arguments map[string]string) (map[string]string, error) {
 		id := 1
 		if given := arguments["id"]; given != "" {
-			id, _ = strconv.Atoi(given) // 0 is no key's id
+			id, _ = strconv.Atoi(given) // no key has the id 0
 		}
 		k := svc.keyByID(id)
 		if k == nil {
@@ -67,7 +67,7 @@ func (svc *service) onKey(act func(*key, map[string]string) error) func(map[stri
 	}
 }
 
-// setExpiryIn moves a key's end.
+// setExpiryIn changes a key's expiryDate.
 func (svc *service) setExpiryIn(k *key, arguments map[string]string) error {
 	if arguments["in"] == "" {
 		svc.setExpiry(k, time.Time{})
@@ -85,7 +85,7 @@ func (svc *service) setExpiryIn(k *key, arguments map[string]string) error {
 func (svc *service) roleArgument(arguments map[string]string) (int, error) {
 	id, err := strconv.Atoi(arguments["role_id"])
 	if err != nil || svc.roleByID(id) == nil {
-		return 0, fmt.Errorf("role_id=%q is no role", arguments["role_id"])
+		return 0, fmt.Errorf("no role has the role_id %q", arguments["role_id"])
 	}
 	return id, nil
 }
@@ -99,7 +99,7 @@ func (svc *service) setRole(k *key, arguments map[string]string) error {
 	return err
 }
 
-// createKeyByHand makes a key.
+// createKeyByHand creates a key at the console.
 func (svc *service) createKeyByHand(arguments map[string]string) (map[string]string, error) {
 	made := &key{name: arguments["name"], role: roleKeyManagement, locale: defaultLocale, timeZone: defaultTimeZone}
 	if made.name == "" {
@@ -116,7 +116,7 @@ func (svc *service) createKeyByHand(arguments map[string]string) (map[string]str
 	return map[string]string{"id": strconv.Itoa(made.id), "api_key": made.secret}, nil
 }
 
-// createRoleByHand makes a role with less rights than a management key needs.
+// createRoleByHand creates a role with fewer rights than a management key needs.
 func (svc *service) createRoleByHand(arguments map[string]string) (map[string]string, error) {
 	base := svc.roleByID(roleKeyManagement)
 	lacks := strings.Split(arguments["lacks"], ",")

@@ -10,14 +10,14 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// The vendor's texts, as far as they are documented.
+// The messages that several calls answer. The first two are documented.
 const (
 	cannotViewKeys    = "Not authorized to view API keys"
 	cannotMakeSecrets = "Not authorized to generate API secret keys"
 	noSuchKey         = "The API key does not exist"
 )
 
-// number is an integer that may also be written as a string, as the vendor's samples do with roleID.
+// number is an integer that may also be a JSON string, such as roleID in the vendor's samples.
 type number int64
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -31,8 +31,8 @@ func (n *number) UnmarshalJSON(raw []byte) error {
 	return err
 }
 
-// keyRequest is the body of a creation or modification. Members that are absent are nil; all others that a
-// key has cannot be written, and are ignored.
+// keyRequest is the body of a creation or modification. Absent members are nil. A key's other members are
+// read-only, and the manager ignores them.
 type keyRequest struct {
 	KeyName     *string         `json:"keyName"`
 	Description *string         `json:"description"`
@@ -43,13 +43,13 @@ type keyRequest struct {
 	ExpiryDate  json.RawMessage `json:"expiryDate"`
 }
 
-// refusal is a status and what to tell the client. The zero value is none.
+// refusal is the status and message of a refusal. The zero value means no refusal.
 type refusal struct {
 	status int
 	text   string
 }
 
-// write answers with the refusal if there is one.
+// write answers with the refusal and reports true, if there is one.
 func (f refusal) write(w http.ResponseWriter) bool {
 	if f.status == 0 {
 		return false
@@ -58,7 +58,7 @@ func (f refusal) write(w http.ResponseWriter) bool {
 	return true
 }
 
-// bad is a refusal with status 400.
+// bad returns a refusal with status 400.
 func bad(text string) refusal { return refusal{http.StatusBadRequest, text} }
 
 // readKey reads the body of a creation or modification.
@@ -70,7 +70,7 @@ func readKey(body []byte) (keyRequest, refusal) {
 	return request, refusal{}
 }
 
-// applyCommon overlays the members that a key may change of itself.
+// applyCommon sets the members that a key may change for itself.
 func (svc *service) applyCommon(k *key, request keyRequest) refusal {
 	if request.KeyName != nil {
 		limit := svc.env.Integer(switchNameLength)
@@ -97,7 +97,7 @@ func (svc *service) applyCommon(k *key, request keyRequest) refusal {
 	return refusal{}
 }
 
-// applyRole overlays roleID.
+// applyRole sets roleID.
 func (svc *service) applyRole(k *key, request keyRequest, c call) refusal {
 	if request.RoleID == nil {
 		return refusal{}
@@ -113,7 +113,7 @@ func (svc *service) applyRole(k *key, request keyRequest, c call) refusal {
 	return refusal{}
 }
 
-// readExpiry reads expiryDate. given is false when it is absent; a zero time stands for null and 0.
+// readExpiry reads expiryDate. given is false if it is absent. A zero time means null or 0.
 func (r keyRequest) readExpiry() (expires time.Time, given bool, refused refusal) {
 	if r.ExpiryDate == nil {
 		return time.Time{}, false, refusal{}
@@ -128,7 +128,7 @@ func (r keyRequest) readExpiry() (expires time.Time, given bool, refused refusal
 	return time.UnixMilli(*at).UTC(), true, refusal{}
 }
 
-// createKey answers POST /apikeys. The secret is in this answer only.
+// createKey answers POST /apikeys. Only this answer contains the secret.
 func (svc *service) createKey(w http.ResponseWriter, c call) {
 	rule := svc.env.Switch(switchCreateRights)
 	mayKeys, mayUsers := c.role.has(rightCreateKeys), c.role.has(rightCreateUsers)
@@ -157,7 +157,7 @@ func (svc *service) createKey(w http.ResponseWriter, c call) {
 			refuse(w, http.StatusBadRequest, "The expiry date is in the past")
 			return
 		}
-		made.expires = svc.kept(expires)
+		made.expires = svc.storedExpiry(expires)
 	}
 	kind := emulator.KindLeased
 	if c.key == nil || svc.roleByID(made.role).has(rightCreateKeys) {
@@ -172,7 +172,7 @@ func (svc *service) createKey(w http.ResponseWriter, c call) {
 	emulator.WriteJSON(w, svc.status(switchCreateStatus), shown)
 }
 
-// target finds the key that a path names, or refuses.
+// target returns the key that the path names. It answers 404 and returns nil if there is none.
 func (svc *service) target(w http.ResponseWriter, c call) *key {
 	found := svc.keyByID(c.id)
 	if found == nil {
@@ -203,7 +203,7 @@ func (svc *service) describeKey(w http.ResponseWriter, c call) {
 	}
 }
 
-// modifyKey answers POST /apikeys/{id}. Members that are absent stay as they are.
+// modifyKey answers POST /apikeys/{id}. Absent members keep their values.
 func (svc *service) modifyKey(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightEditKeys, "Not authorized to edit API keys") {
 		return
@@ -234,7 +234,7 @@ func (svc *service) modifyKey(w http.ResponseWriter, c call) {
 	emulator.WriteJSON(w, http.StatusOK, svc.showChanged(found))
 }
 
-// newExpiry decides where a modification moves the end of a key.
+// newExpiry returns the expiryDate of a key after a modification.
 func (svc *service) newExpiry(k *key, request keyRequest) (time.Time, refusal) {
 	expires, given, refused := request.readExpiry()
 	if refused.status != 0 || !given {
@@ -259,7 +259,7 @@ func (svc *service) newExpiry(k *key, request keyRequest) (time.Time, refusal) {
 	case expires.Before(k.expires) && svc.env.Switch(switchShortenedExpiry) == "reject":
 		return k.expires, bad("The expiry date cannot be earlier than before")
 	}
-	return svc.kept(expires), refusal{}
+	return svc.storedExpiry(expires), refusal{}
 }
 
 // deleteKey answers DELETE /apikeys/{id}, with an empty body.
@@ -283,7 +283,7 @@ func (svc *service) replaceSecret(w http.ResponseWriter, c call) {
 	}
 }
 
-// regenerate gives a key another secret and answers with it.
+// regenerate gives a key a new secret and answers with it.
 func (svc *service) regenerate(w http.ResponseWriter, k *key) {
 	svc.setSecret(k, newSecret(svc.env))
 	shown := k.show()
@@ -291,7 +291,7 @@ func (svc *service) regenerate(w http.ResponseWriter, k *key) {
 	emulator.WriteJSON(w, http.StatusOK, shown)
 }
 
-// self refuses a session, which is no API key, where a key asks about itself.
+// self reports whether the caller is an API key. It refuses a session, since a session has no key of its own.
 func self(w http.ResponseWriter, c call) bool {
 	if c.key == nil {
 		refuse(w, http.StatusForbidden, "Not authenticated with an API key")
@@ -306,12 +306,12 @@ func (svc *service) describeCurrent(w http.ResponseWriter, c call) {
 	}
 }
 
-// showCurrent writes a key for itself.
+// showCurrent returns the caller's key in the form of the API.
 func (svc *service) showCurrent(c call) currentView {
 	return currentView{view: c.key.show(), RoleURN: c.role.URN, TenantID: tenantID, TenantGUID: svc.tenantGUID}
 }
 
-// modifyCurrent answers POST /apikeys/current, which changes neither expiry, role nor active.
+// modifyCurrent answers POST /apikeys/current, which cannot change expiryDate, roleID and active.
 func (svc *service) modifyCurrent(w http.ResponseWriter, c call) {
 	if !self(w, c) {
 		return

@@ -11,13 +11,13 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// caller is who makes a request: an API key, or the user of a session.
+// caller is the API key or the session that makes a request.
 type caller struct {
-	key  *key // nil in a session
+	key  *key // nil for a session
 	role *role
 }
 
-// limited names whose rate limit a request counts against.
+// limited names the key or user whose rate limit counts the request.
 func (c caller) limited() string {
 	if c.key == nil {
 		return "user " + userName
@@ -27,7 +27,7 @@ func (c caller) limited() string {
 
 // session is the login of the tenant's only user.
 type session struct {
-	rid  string // "" when it was made with the older API
+	rid  string // "" if the legacy API opened the session
 	used time.Time
 }
 
@@ -36,7 +36,8 @@ func newSecret(env *emulator.Env) string {
 	return base64.StdEncoding.EncodeToString(env.Random.Bytes(32))
 }
 
-// authenticate finds out who makes a request, or refuses it.
+// authenticate returns the caller of a request. If the request is not authenticated, it answers with an error
+// and reports false.
 func (svc *service) authenticate(w http.ResponseWriter, r *http.Request) (caller, bool) {
 	who := caller{}
 	if secret := r.Header.Get("Api-Secret-Key"); secret != "" {
@@ -58,8 +59,8 @@ func (svc *service) authenticate(w http.ResponseWriter, r *http.Request) (caller
 	return who, true
 }
 
-// keyOf returns the key that a secret authenticates, or nil. A wrong secret that begins like a key's counts
-// as a failed attempt of that key, and enough of them lock it out for a while.
+// keyOf returns the key that a secret authenticates, or nil. A wrong secret with the prefix of a key counts as a
+// failed attempt for that key. Too many of them lock the key for some time.
 func (svc *service) keyOf(secret string) *key {
 	now := svc.env.Now()
 	for _, k := range svc.keys {
@@ -84,7 +85,7 @@ func (svc *service) keyOf(secret string) *key {
 	return nil
 }
 
-// inSession tells whether a request belongs to a session.
+// inSession reports whether a request belongs to a live session.
 func (svc *service) inSession(r *http.Request) bool {
 	cookie, err := r.Cookie("sID")
 	if err != nil {
@@ -109,7 +110,7 @@ type login struct {
 	MFACode    string `json:"mfaCode"`
 }
 
-// accepted tells whether a login is right.
+// accepted reports whether a login is correct.
 func (svc *service) accepted(l login) bool {
 	switch {
 	case l.UserName != userName || l.Password != svc.password:
@@ -127,7 +128,7 @@ func (svc *service) openSession(rid string) string {
 	return sid
 }
 
-// createSession answers POST /sessions.
+// createSession answers POST /sessions with a cookie and an RID.
 func (svc *service) createSession(w http.ResponseWriter, body []byte) {
 	var request login
 	if err := json.Unmarshal(body, &request); err != nil {
@@ -149,8 +150,8 @@ func (svc *service) createSession(w http.ResponseWriter, body []byte) {
 	})
 }
 
-// legacyLogin answers POST /rest/authentication/login/primary, with the sID as plain text. Such a session is
-// refused under /api unless the switch lenient_sessions says otherwise, since it has no RID.
+// legacyLogin answers POST /rest/authentication/login/primary with the sID as plain text. Such a session has no
+// RID, so the calls under /api refuse it unless the switch lenient_sessions is on.
 func (svc *service) legacyLogin(w http.ResponseWriter, body []byte) {
 	var request struct {
 		Credentials login `json:"dsCredentials"`
@@ -164,7 +165,7 @@ func (svc *service) legacyLogin(w http.ResponseWriter, body []byte) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain")
-	_, _ = w.Write([]byte(svc.openSession(""))) // the writer is a buffer of the core
+	_, _ = w.Write([]byte(svc.openSession(""))) // w is a buffer
 }
 
 // legacyLogout answers DELETE /rest/authentication/logout?sID=.

@@ -8,7 +8,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// message is the body of every refusal under /api.
+// message is the body of every error under /api.
 type message struct {
 	Message string `json:"message"`
 }
@@ -18,12 +18,12 @@ func refuse(w http.ResponseWriter, status int, text string) {
 	emulator.WriteJSON(w, status, message{text})
 }
 
-// refuseLegacy answers an error of the older REST API.
+// refuseLegacy answers an error of the legacy REST API.
 func refuseLegacy(w http.ResponseWriter, status int, text string) {
 	emulator.WriteJSON(w, status, map[string]message{"error": {text}})
 }
 
-// errorBody is an injected error as the vendor would write it.
+// errorBody is the body of an injected error in the vendor's form.
 func errorBody(status int) (contentType string, body []byte) {
 	body, err := json.Marshal(message{http.StatusText(status)})
 	if err != nil {
@@ -32,7 +32,7 @@ func errorBody(status int) (contentType string, body []byte) {
 	return "application/json", body
 }
 
-// status reads a switch that holds an HTTP status.
+// status returns the value of a switch that holds an HTTP status.
 func (svc *service) status(name string) int {
 	status, err := strconv.Atoi(svc.env.Switch(name))
 	if err != nil {

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// Defaults of a key that says nothing else.
+// The defaults of a new key.
 const (
 	defaultLocale   = "en-US"
 	defaultTimeZone = "Etc/UTC"
 )
 
-// endedByConsole is why keys end that a person deletes.
+// endedByConsole is the reason for the end of a key that a person deleted at the console.
 const endedByConsole = "deleted_at_console"
 
 // key is an API key. Times are zero when they are not set.
 type key struct {
 	id          int
-	entry       string // its name in the book, which changes when an expired key is revived
-	kind        string // of that line
+	entry       string // its id in the history, which changes when an expired key is revived
+	kind        string // its kind in the history
 	name        string
 	description string
 	locale      string
@@ -27,15 +27,15 @@ type key struct {
 	role        int
 	secret      string
 
-	active     bool // false when it is locked out
-	failures   int
-	unlock     time.Time // when a lock-out by wrong secrets ends
+	active     bool      // false if it is locked
+	failures   int       // wrong secrets since the last right one
+	unlock     time.Time // when a lock after wrong secrets ends
 	created    time.Time
 	lastSignIn time.Time
 	expires    time.Time
 }
 
-// view is a key as the API writes it: members that are not set are omitted, as recorded.
+// view is a key in the form of the API. It omits times that are not set, as recorded exchanges do.
 type view struct {
 	KeyName        string `json:"keyName"`
 	Description    string `json:"description"`
@@ -53,7 +53,7 @@ type view struct {
 	ID             int    `json:"ID"`
 }
 
-// currentView is what a key sees of itself.
+// currentView is a key in the answer to its own request.
 type currentView struct {
 	view
 	RoleURN    string `json:"roleURN"`
@@ -61,7 +61,7 @@ type currentView struct {
 	TenantGUID string `json:"tenantGUID"`
 }
 
-// milliseconds writes a time as the API does, and one that is not set as 0.
+// milliseconds returns a time in the form of the API, 0 if it is not set.
 func milliseconds(at time.Time) int64 {
 	if at.IsZero() {
 		return 0
@@ -69,7 +69,7 @@ func milliseconds(at time.Time) int64 {
 	return at.UnixMilli()
 }
 
-// show writes a key without its secret.
+// show returns a key in the form of the API, without its secret.
 func (k *key) show() view {
 	return view{
 		KeyName:        k.name,
@@ -87,7 +87,7 @@ func (k *key) show() view {
 	}
 }
 
-// showChanged writes a key for the answer to a creation or modification.
+// showChanged returns a key in the form of the answer to a creation or modification.
 func (svc *service) showChanged(k *key) view {
 	shown := k.show()
 	if !svc.env.Enabled(switchExpiryInAnswer) {
@@ -96,7 +96,7 @@ func (svc *service) showChanged(k *key) view {
 	return shown
 }
 
-// addKey gives a new key its ID and secret, and records it.
+// addKey gives a new key its ID, its secret and an entry in the history. random is the random part of the secret.
 func (svc *service) addKey(k *key, kind, random string) {
 	svc.lastKey++
 	k.id, k.entry, k.kind = svc.lastKey, strconv.Itoa(svc.lastKey), kind
@@ -106,7 +106,7 @@ func (svc *service) addKey(k *key, kind, random string) {
 	svc.env.History.Issue(k.entry, kind, k.name, k.expires)
 }
 
-// setSecret gives a key a secret of the form that the switch asks for.
+// setSecret gives a key a secret in the form of the switch secret_form.
 func (svc *service) setSecret(k *key, random string) {
 	prefix := strconv.Itoa(k.id)
 	if svc.env.Switch(switchSecretForm) == "tenant" {
@@ -115,7 +115,7 @@ func (svc *service) setSecret(k *key, random string) {
 	k.secret = prefix + ":" + random
 }
 
-// keyByID finds a key, or nil.
+// keyByID returns the key with an ID, or nil.
 func (svc *service) keyByID(id int) *key {
 	for _, k := range svc.keys {
 		if k.id == id {
@@ -125,12 +125,12 @@ func (svc *service) keyByID(id int) *key {
 	return nil
 }
 
-// named tells whether a key other than except has the name.
+// named reports whether a key other than except has the name.
 func (svc *service) named(name string, except *key) bool {
 	return slices.ContainsFunc(svc.keys, func(k *key) bool { return k != except && k.name == name })
 }
 
-// expired tells whether a key has reached its expiryDate.
+// expired reports whether a key has reached its expiryDate.
 func (svc *service) expired(k *key) bool {
 	return !k.expires.IsZero() && !svc.env.Now().Before(k.expires)
 }
@@ -141,15 +141,15 @@ func (svc *service) removeKey(k *key, by string) {
 	svc.env.History.End(k.entry, by)
 }
 
-// purge deletes expired keys if the switch wants it so.
+// purge deletes expired keys if the switch expired_keys is purged.
 func (svc *service) purge() {
 	if svc.env.Switch(switchExpiredKeys) == "purged" {
 		svc.keys = slices.DeleteFunc(svc.keys, svc.expired)
 	}
 }
 
-// setExpiry moves a key's end. A key that had expired and now works again gets another line in the book,
-// where what has ended stays ended.
+// setExpiry changes a key's expiryDate. A key that had expired and is now live again gets a new entry in the
+// history, since an ended entry stays ended.
 func (svc *service) setExpiry(k *key, expires time.Time) {
 	wasExpired := svc.expired(k)
 	k.expires = expires
@@ -161,8 +161,8 @@ func (svc *service) setExpiry(k *key, expires time.Time) {
 	svc.env.History.Extend(k.entry, expires)
 }
 
-// kept is what the manager keeps of an expiryDate.
-func (svc *service) kept(expires time.Time) time.Time {
+// storedExpiry returns an expiryDate with the precision in which the manager stores it.
+func (svc *service) storedExpiry(expires time.Time) time.Time {
 	expires = expires.UTC()
 	day := expires.Truncate(24 * time.Hour)
 	switch svc.env.Switch(switchExpiryPrecision) {

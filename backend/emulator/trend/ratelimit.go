@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// rateLimit is the documented default number of calls per window of one user, which for API keys means key.
+// rateLimit is the documented default of calls per window of one user. For API keys, it applies to each key.
 const rateLimit = 500
 
 // rateWindow is the documented length of the sliding window.
 const rateWindow = time.Minute
 
-// window holds the times of the calls that counted, the oldest first.
+// window holds the times of the calls within the sliding window, the oldest first.
 type window struct{ calls []time.Time }
 
-// full tells whether another call exceeds the limit, and when it no longer would.
+// full reports whether another call exceeds the limit, and the time until it would not.
 func (v *window) full(limit int, now time.Time) (wait time.Duration, full bool) {
-	// A time after now is from before the clock was set back by the skew switch.
+	// A time after now was recorded before the switch clock_skew set the clock back.
 	v.calls = slices.DeleteFunc(v.calls, func(at time.Time) bool { return at.After(now) || now.Sub(at) >= rateWindow })
 	if limit == 0 || len(v.calls) < limit {
 		return 0, false
@@ -27,7 +27,7 @@ func (v *window) full(limit int, now time.Time) (wait time.Duration, full bool) 
 	return v.calls[len(v.calls)-limit].Add(rateWindow).Sub(now), true
 }
 
-// admit counts a call, or answers 429 itself when a limit is reached. Calls that are refused do not count.
+// admit counts a call. If a limit is reached, it answers 429 and reports false. Refused calls do not count.
 func (svc *service) admit(w http.ResponseWriter, who caller) bool {
 	now := svc.env.Now()
 	limits := map[string]int{

@@ -9,7 +9,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// IDs of the roles that are there from the start. The first two are the vendor's own, as recorded.
+// The IDs of the initial roles. The first two are the vendor's own, from recorded exchanges.
 const (
 	roleFullAccess    = 1
 	roleAuditor       = 2
@@ -17,10 +17,10 @@ const (
 	roleDeployment    = 4
 )
 
-// rights are a role's rights by module, group and name. One that is missing is not granted.
+// rights are a role's rights by module, group and name. A missing right is not granted.
 type rights map[string]map[string]map[string]bool
 
-// role is an administrator role, written as the API does.
+// role is an administrator role in the form of the API.
 type role struct {
 	Name            string `json:"name"`
 	Description     string `json:"description"`
@@ -35,10 +35,10 @@ type role struct {
 	ID              int    `json:"ID"`
 }
 
-// group and right name a right of module platformRights.
+// right is a right of the module platformRights.
 type right struct{ group, name string }
 
-// Rights that the imitation enforces.
+// The rights that the emulation enforces.
 var (
 	rightCreateKeys  = right{"apikeyRights", "canCreateNewApiKeys"}
 	rightDeleteKeys  = right{"apikeyRights", "canDeleteApiKeys"}
@@ -57,7 +57,7 @@ var allRights = []right{
 	rightCreateRoles, rightDeleteRoles, rightEditRoles, rightViewRoles,
 }
 
-// grant returns the enforced rights, of which the named ones are granted.
+// grant returns all enforced rights, and grants the given ones.
 func grant(granted ...right) rights {
 	platform := map[string]map[string]bool{}
 	for _, r := range allRights {
@@ -69,10 +69,10 @@ func grant(granted ...right) rights {
 	return rights{"platformRights": platform}
 }
 
-// has tells whether a role grants a right.
+// has reports whether a role grants a right.
 func (r *role) has(wanted right) bool { return r.Rights["platformRights"][wanted.group][wanted.name] }
 
-// covers tells whether a role grants everything that another does.
+// covers reports whether a role grants every right of another role.
 func (r *role) covers(other *role) bool {
 	for module, groups := range other.Rights {
 		for group, names := range groups {
@@ -86,8 +86,8 @@ func (r *role) covers(other *role) bool {
 	return true
 }
 
-// defaultRoles are the vendor's own roles, the least that a management key needs, and one without any rights
-// over keys, to be leased.
+// defaultRoles returns the vendor's own roles, a role with the fewest rights that a management key needs, and a
+// role without rights on keys, for leased keys.
 func defaultRoles() []*role {
 	roles := []*role{
 		{ID: roleFullAccess, Name: "Full Access", Immutable: true, AllowInterface: true, Rights: grant(allRights...)},
@@ -103,12 +103,12 @@ func defaultRoles() []*role {
 	return roles
 }
 
-// roleURN is a role's name in the vendor's name space.
+// roleURN returns a role's name in the vendor's namespace.
 func roleURN(name string) string {
 	return fmt.Sprintf("urn:tmds:identity:us-east-ds-1:%d:role/%s", tenantID, name)
 }
 
-// roleByID finds a role, or nil.
+// roleByID returns the role with an ID, or nil.
 func (svc *service) roleByID(id int) *role {
 	for _, r := range svc.roles {
 		if r.ID == id {
@@ -118,7 +118,7 @@ func (svc *service) roleByID(id int) *role {
 	return nil
 }
 
-// allowed refuses a request of somebody whose role lacks a right.
+// allowed reports whether the caller's role has a right. If not, it answers 403 with the message refusal.
 func allowed(w http.ResponseWriter, c call, wanted right, refusal string) bool {
 	if c.role.has(wanted) {
 		return true
@@ -152,7 +152,7 @@ func (svc *service) describeRole(w http.ResponseWriter, c call) {
 	emulator.WriteJSON(w, http.StatusOK, found)
 }
 
-// createRole answers POST /roles. Members that are absent are false.
+// createRole answers POST /roles. Absent members are false.
 func (svc *service) createRole(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightCreateRoles, "Not authorized to create administrator roles") {
 		return
@@ -172,7 +172,7 @@ func (svc *service) addRole(made *role) *role {
 	return made
 }
 
-// modifyRole answers POST /roles/{id}. Members that are absent stay as they are.
+// modifyRole answers POST /roles/{id}. Absent members keep their values.
 func (svc *service) modifyRole(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightEditRoles, "Not authorized to edit administrator roles") {
 		return

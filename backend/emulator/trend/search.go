@@ -14,14 +14,15 @@ import (
 // defaultMaxItems is the documented default and maximum of maxItems.
 const defaultMaxItems = 5000
 
-// searchRequest is the body of a search. Its criteria are ANDed.
+// searchRequest is the body of a search. An item must meet all criteria.
 type searchRequest struct {
 	MaxItems *int        `json:"maxItems"`
 	SortByID bool        `json:"sortByObjectID"`
 	Criteria []criterion `json:"searchCriteria"`
 }
 
-// criterion is one condition, of the kind whose members it has. versionTest has no field to apply to here.
+// criterion is one condition. Its members determine its kind. There is no versionTest, since keys and roles have
+// no field for it.
 type criterion struct {
 	FieldName string `json:"fieldName"`
 
@@ -48,10 +49,10 @@ type criterion struct {
 	IDValue *int64 `json:"idValue"`
 }
 
-// object is what a search looks at: string, int64, bool, time.Time or nil by the name of the member.
+// object is a searchable item: string, int64, bool, time.Time or nil values by the name of the member.
 type object map[string]any
 
-// fields of a key that can be searched for.
+// fields returns the searchable members of a key.
 func (k *key) fields() object {
 	return object{
 		"ID": int64(k.id), "keyName": k.name, "description": k.description, "locale": k.locale,
@@ -61,7 +62,7 @@ func (k *key) fields() object {
 	}
 }
 
-// fields of a role that can be searched for.
+// fields returns the searchable members of a role.
 func (r *role) fields() object {
 	return object{
 		"ID": int64(r.ID), "name": r.Name, "description": r.Description, "urn": r.URN, "immutable": r.Immutable,
@@ -104,7 +105,7 @@ func (svc *service) searchRoles(w http.ResponseWriter, c call) {
 	}
 }
 
-// writeFound answers a search in the shape that the switch asks for.
+// writeFound answers a search. The switch search_without_match determines the form of an empty result.
 func (svc *service) writeFound(w http.ResponseWriter, member string, found any, count int) {
 	body := map[string]any{member: found}
 	switch shape := svc.env.Switch(switchNoMatch); {
@@ -116,8 +117,8 @@ func (svc *service) writeFound(w http.ResponseWriter, member string, found any, 
 	emulator.WriteJSON(w, http.StatusOK, body)
 }
 
-// search returns the items that meet all criteria. Unsorted they come newest first, lest a client count on
-// an order.
+// search returns the items that meet all criteria. Without sortByObjectID it returns the newest first, so that a
+// client that assumes ascending IDs fails.
 func search[T any](svc *service, body []byte, items []T, fields func(T) object) ([]T, refusal) {
 	var request searchRequest
 	if err := readObject(body, &request); err != nil {
@@ -157,7 +158,7 @@ func search[T any](svc *service, body []byte, items []T, fields func(T) object) 
 	return found[:min(limit, len(found))], refusal{}
 }
 
-// meets tells whether an object meets one criterion.
+// meets reports whether an object meets one criterion.
 func (svc *service) meets(c criterion, o object) (bool, error) {
 	if c.IDValue != nil {
 		return compare(c.IDTest, o["ID"], *c.IDValue)
@@ -184,7 +185,7 @@ func (svc *service) meets(c criterion, o object) (bool, error) {
 	return false, fmt.Errorf("the criterion for %q has no test", c.FieldName)
 }
 
-// matches applies a string test, in which % and _ are wildcards unless stringWildcards says otherwise.
+// matches applies a string test. % and _ are wildcards unless stringWildcards is false.
 func (svc *service) matches(c criterion, value any) (bool, error) {
 	text, ok := value.(string)
 	if !ok {
@@ -200,7 +201,7 @@ func (svc *service) matches(c criterion, value any) (bool, error) {
 	return negated(c.StringTest, like([]rune(text), []rune(wanted)))
 }
 
-// negated applies the tests equal, the default, and not-equal.
+// negated applies the test equal, which is the default, or not-equal.
 func negated(test string, equal bool) (bool, error) {
 	switch test {
 	case "", "equal":
@@ -211,7 +212,7 @@ func negated(test string, equal bool) (bool, error) {
 	return false, fmt.Errorf("test %q is unknown", test)
 }
 
-// like tells whether text is pattern, in which % stands for any run of characters and _ for one.
+// like reports whether text matches pattern. % matches any run of characters, and _ matches one character.
 func like(text, pattern []rune) bool {
 	if len(pattern) == 0 {
 		return len(text) == 0
@@ -250,7 +251,7 @@ func compare(test string, value any, with int64) (bool, error) {
 	return false, fmt.Errorf("test %q is unknown", test)
 }
 
-// within applies a range of dates. Whether its ends belong to it by default is inferred.
+// within applies a range of dates. That the range includes its ends by default is inferred.
 func (c criterion) within(at int64) bool {
 	if c.FirstDate != nil && (at < *c.FirstDate || at == *c.FirstDate && c.FirstDateInclusive != nil && !*c.FirstDateInclusive) {
 		return false

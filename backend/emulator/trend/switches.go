@@ -41,44 +41,44 @@ const (
 	switchSearchMaximum   = "search_maximum"
 )
 
-// switches lists what the vendor's documents leave open, what they contradict each other about, and settings
-// of the product.
+// switches returns a switch for each choice that the vendor's documents leave open or contradict, and for
+// settings of the product.
 func switches() []emulator.Switch {
 	return slices.Concat(accessSwitches(), keySwitches(), expirySwitches(), searchSwitches())
 }
 
-// accessSwitches are about who is let in.
+// accessSwitches are about authentication and limits.
 func accessSwitches() []emulator.Switch {
 	return []emulator.Switch{
-		emulator.Choice(switchAPIVersion, "status for a missing or unknown api-version, or it is ignored",
+		emulator.Choice(switchAPIVersion, "status for a missing or unknown api-version, or the header is ignored",
 			"400", "403", "404", "ignore"),
-		emulator.Choice(switchBadSecret, "status for a secret or session that is wrong, expired, locked out or missing", "401", "403"),
-		emulator.Integer(switchLockThreshold, "wrong secrets in a row that lock a key out; 0 is never", 5),
-		emulator.Duration(switchLockDuration, "how long a key stays locked out after wrong secrets", 15*time.Minute),
+		emulator.Choice(switchBadSecret, "status for a secret or session that is wrong, expired, locked or missing", "401", "403"),
+		emulator.Integer(switchLockThreshold, "wrong secrets in a row that lock a key; 0 is never", 5),
+		emulator.Duration(switchLockDuration, "time for which wrong secrets lock a key", 15*time.Minute),
 		emulator.Choice(switchSecretForm, "secrets begin with the key's ID, or with the tenant's GUID", "id", "tenant"),
-		emulator.Integer(switchRateLimit, "calls of one key or user in 60 s, more are refused with 429; 0 is no limit", rateLimit),
-		emulator.Integer(switchTenantRateLimit, "calls of the whole tenant in 60 s, more are refused with 429; 0 is no limit", 0),
+		emulator.Integer(switchRateLimit, "most calls of one key or user in 60 s, more are refused with 429; 0 is no limit", rateLimit),
+		emulator.Integer(switchTenantRateLimit, "most calls of the whole tenant in 60 s, more are refused with 429; 0 is no limit", 0),
 		emulator.Choice(switchRetryAfter, "a 429 carries Retry-After", "absent", "present"),
-		emulator.Choice(switchLenientSessions, "sessions need the cookie alone, without rID and api-version, as a published client believes",
+		emulator.Choice(switchLenientSessions, "sessions need only the cookie, without rID and api-version, as a published client assumes",
 			emulator.No, emulator.Yes),
-		emulator.Duration(switchSessionIdle, "unused sessions end after that time", 30*time.Minute),
+		emulator.Duration(switchSessionIdle, "sessions end after this time without use", 30*time.Minute),
 		emulator.Choice(switchBadLogin, "status for a wrong user name, password, tenant or code", "401", "403", "400"),
 		emulator.Choice(switchMFA, "logging in needs mfaCode "+mfaCode, emulator.No, emulator.Yes),
 		emulator.Choice(switchTenant, "logging in needs tenantName "+tenantName, emulator.No, emulator.Yes),
 	}
 }
 
-// keySwitches are about making, changing and deleting keys.
+// keySwitches are about creating, changing and deleting keys.
 func keySwitches() []emulator.Switch {
 	return []emulator.Switch{
 		emulator.Choice(switchCreateStatus, "status of a created key", "200", "201"),
 		emulator.Choice(switchDeleteStatus, "status of a deletion, which has no body", "204", "200"),
-		emulator.Choice(switchDuplicateName, "status for a keyName that another key has, or it is accepted", "400", "409", "accept"),
+		emulator.Choice(switchDuplicateName, "status for a keyName of another key, or the name is accepted", "400", "409", "accept"),
 		emulator.Integer(switchNameLength, "longest keyName in bytes, above it 400; 0 is no limit", 128),
 		emulator.Choice(switchUnknownRole, "status for a roleID that does not exist", "400", "404", "422"),
-		emulator.Choice(switchCreateRights, "making keys needs the right to create API keys, the right to create users, or both",
+		emulator.Choice(switchCreateRights, "creating keys needs the right to create API keys, the right to create users, or both",
 			"both", "apikey", "administrator"),
-		emulator.Choice(switchOwnSecretRight, "replacing one's own secret needs the right to edit API keys", emulator.Yes, emulator.No),
+		emulator.Choice(switchOwnSecretRight, "a key needs the right to edit API keys to replace its own secret", emulator.Yes, emulator.No),
 	}
 }
 
@@ -86,9 +86,9 @@ func keySwitches() []emulator.Switch {
 func expirySwitches() []emulator.Switch {
 	return []emulator.Switch{
 		emulator.Choice(switchExpiryPrecision,
-			"what is kept of expiryDate: the millisecond, the second, the start or the end (UTC) of its day, or nothing",
+			"precision in which expiryDate is stored: the millisecond, the second, the start or the end (UTC) of its day, or not at all",
 			"millisecond", "second", "day_start", "day_end", "nothing"),
-		emulator.Choice(switchExpiryInAnswer, "answers to creation and modification show expiryDate; reading a key always does",
+		emulator.Choice(switchExpiryInAnswer, "answers to creation and modification contain expiryDate; reading a key always does",
 			emulator.Yes, emulator.No),
 		emulator.Choice(switchPastExpiry, "an expiryDate in the past is refused with 400, or accepted", "reject", "accept"),
 		emulator.Choice(switchClearedExpiry, "modifying expiryDate to null or 0 is refused with 400, clears it, or changes nothing",
@@ -97,15 +97,15 @@ func expirySwitches() []emulator.Switch {
 			"reject", "accept"),
 		emulator.Choice(switchExtendExpired, "a later expiryDate for an expired key is refused with 400, ignored with 200, or revives it",
 			"reject", "ignore", "revive"),
-		emulator.Choice(switchExpiredKeys, "expired keys stay listed, or are deleted", "kept", "purged"),
+		emulator.Choice(switchExpiredKeys, "expired keys stay in lists, or are deleted", "kept", "purged"),
 	}
 }
 
 // searchSwitches are about searches.
 func searchSwitches() []emulator.Switch {
 	return []emulator.Switch{
-		emulator.Choice(switchNoMatch, "a search without a match has an empty list, null, or no list", "empty", "null", "missing"),
-		emulator.Choice(switchSearchCase, "whether searches for text mind upper and lower case", "insensitive", "sensitive"),
-		emulator.Integer(switchSearchMaximum, "the most that a search answers with, whatever maxItems says; 0 is no limit but maxItems", 0),
+		emulator.Choice(switchNoMatch, "a search without a match answers an empty list, null, or no list", "empty", "null", "missing"),
+		emulator.Choice(switchSearchCase, "searches for text ignore or distinguish upper and lower case", "insensitive", "sensitive"),
+		emulator.Integer(switchSearchMaximum, "most items in the answer to a search, also if maxItems is larger; 0 is no limit except maxItems", 0),
 	}
 }

@@ -1,13 +1,11 @@
-// Package trend imitates the part of the legacy API of Trend Micro Deep Security and Workload Security that
-// has to do with API keys, as described by the vendor's guides "Create and Manage API Keys" and "Create an
-// API Key Using Code", its API reference (tags API Keys and Administrator Roles), its Python SDK and recorded
-// exchanges of public clients.
+// Package trend emulates the API keys of the legacy API of Trend Micro Deep Security and Workload Security. The
+// sources are the vendor's guides "Create and Manage API Keys" and "Create an API Key Using Code", its API
+// reference (tags API Keys and Administrator Roles), its Python SDK and recorded exchanges of public clients.
 //
-// The book has one line per API key, with the keyName that it was made with as its marker. Keys that a key
-// made are of kind "leased". Keys that a session or a person at the console made are of kind "login", and those
-// that may themselves make keys: the root key, and a management key that is made from a user name and password
-// or in the place of another. Sessions are not in the book.
-// A key that is locked out stays live there, since it is not gone and works again once it is unlocked.
+// The history has one credential per API key. Its marker is the keyName at the key's creation. A key has the kind
+// "login" if a session or a person at the console created it, or if its role may create keys, as the role of a
+// root key does. All other keys have the kind "leased". Sessions are not in the history. A locked key stays live
+// in the history, since it works again after it is unlocked.
 package trend
 
 import (
@@ -24,7 +22,7 @@ import (
 // basePath precedes the resources of the API.
 const basePath = "/api"
 
-// What the twin's only tenant and user are called, and the code that the user's authenticator shows.
+// The names of the only tenant and the only user, and the code that the user's authenticator shows.
 const (
 	tenantName = "acme"
 	tenantID   = 78422
@@ -32,7 +30,7 @@ const (
 	mfaCode    = "492039"
 )
 
-// service is the state of the imitation. The emulator's core calls it under a lock.
+// service is the state of the emulation. The vendor's lock guards it.
 type service struct {
 	env          *emulator.Env
 	rootSecret   string // random part of the root key's secret
@@ -44,7 +42,7 @@ type service struct {
 	lastKey  int
 	roles    []*role
 	sessions map[string]*session // by sID
-	calls    map[string]*window  // by who is limited
+	calls    map[string]*window  // by key, user or tenant
 }
 
 // New returns Trend Micro for [emulator.Start].
@@ -76,7 +74,7 @@ func newService(env *emulator.Env) emulator.Service {
 	}
 }
 
-// reset returns to the default roles, the root key and nobody logged in.
+// reset returns to the default roles and the root key, without sessions.
 func (svc *service) reset() {
 	svc.password = svc.rootPassword
 	svc.roles = defaultRoles()
@@ -92,11 +90,11 @@ func (svc *service) reset() {
 // call is one authenticated request.
 type call struct {
 	caller
-	id   int // from the path, 0 if it has none
+	id   int // from the path, 0 if the path has none
 	body []byte
 }
 
-// operations maps method and path to the operation's name in the vendor's SDK, where it has one.
+// operations maps method and path to the name of the operation in the vendor's SDK, or to a similar name.
 var operations = map[string]string{
 	"POST /api/apikeys":                   "createApiKey",
 	"GET /api/apikeys":                    "listApiKeys",
@@ -122,7 +120,7 @@ var operations = map[string]string{
 	"DELETE /rest/authentication/logout":      "legacyLogout",
 }
 
-// handler answers one authenticated operation.
+// handler returns the function that answers an authenticated operation, or nil.
 func (svc *service) handler(operation string) func(http.ResponseWriter, call) {
 	return map[string]func(http.ResponseWriter, call){
 		"createApiKey":               svc.createKey,
@@ -146,7 +144,7 @@ func (svc *service) handler(operation string) func(http.ResponseWriter, call) {
 
 var idSegment = regexp.MustCompile(`/([0-9]+)(/|$)`)
 
-// route names the operation of a request and reads the id in its path.
+// route returns the operation of a request, "" if it has none, and the id in its path.
 func route(r *http.Request) (operation string, id int) {
 	path := r.URL.Path
 	if found := idSegment.FindStringSubmatch(path); found != nil {
@@ -165,8 +163,7 @@ func operation(r *http.Request, _ []byte) string {
 	return name
 }
 
-// serve answers one request. Bodies of GET and DELETE are read and ignored, since a published client sends
-// some.
+// serve answers one request. It reads and ignores the body of a GET or DELETE, since a published client sends one.
 func (svc *service) serve(w http.ResponseWriter, r *http.Request) {
 	svc.purge()
 	name, id := route(r)
@@ -201,7 +198,7 @@ func (svc *service) serve(w http.ResponseWriter, r *http.Request) {
 	handle(w, call{caller: who, id: id, body: body})
 }
 
-// checkVersion refuses a request without the only API version that there is.
+// checkVersion refuses a request that does not ask for v1, the only API version.
 func (svc *service) checkVersion(w http.ResponseWriter, r *http.Request) bool {
 	if r.Header.Get("Api-Version") == "v1" || svc.env.Switch(switchAPIVersion) == "ignore" {
 		return true
@@ -213,8 +210,7 @@ func (svc *service) checkVersion(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// readObject reads a JSON object with exact member names. An empty body is an empty object where the vendor
-// wants none.
+// readObject decodes a JSON object. An empty body is an empty object.
 func readObject(body []byte, target any) error {
 	if len(body) == 0 {
 		body = []byte("{}")
