@@ -22,7 +22,7 @@ func control(t *testing.T, srv *emulator.Server, method, path, body string) (int
 	return status, answer
 }
 
-func TestControl_CredentialsHaveEveryMember(t *testing.T) {
+func TestControl_Credentials_HaveEveryMember(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"))
 	call(t, newClient(t, srv), http.MethodPost, srv.URL("one")+"?marker=m", "")
 	status, answer := control(t, srv, http.MethodGet, "/credentials?vendor=one", "")
@@ -38,7 +38,7 @@ func TestControl_CredentialsHaveEveryMember(t *testing.T) {
 	require.Nil(t, line["ended_at"])
 }
 
-func TestControl_RequestsHaveEveryMember(t *testing.T) {
+func TestControl_Requests_HaveEveryMember(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"))
 	call(t, newClient(t, srv), http.MethodPost, srv.URL("one"), "intent")
 	_, answer := control(t, srv, http.MethodGet, "/requests?vendor=one", "")
@@ -48,7 +48,7 @@ func TestControl_RequestsHaveEveryMember(t *testing.T) {
 	require.Equal(t, map[string]any{"method": "POST", "path": "/api", "status": 200.0, "operation": "intent"}, line)
 }
 
-func TestControl_FaultsRoundTrip(t *testing.T) {
+func TestControl_Faults_ReadBackAsWritten(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"), sample("two"))
 	status, _ := control(t, srv, http.MethodPost, "/faults", `{"vendor":"one","route":"*","status":418,"body":{"a":1},
 		"headers":{"Retry-After":"3"},"delay":"1ms","times":2,"skip":1}`)
@@ -75,7 +75,7 @@ func TestControl_FaultsRoundTrip(t *testing.T) {
 	require.Equal(t, text("<html>"), srv.Faults("one")[0].Body)
 }
 
-func TestControl_ClockSwitchesActionsReset(t *testing.T) {
+func TestControl_ClockSwitchesActions_ApplyUntilReset(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"), sample("two"))
 	_, answer := control(t, srv, http.MethodPost, "/clock", `{"advance":"30m"}`)
 	require.Equal(t, "30m0s", answer["offset"])
@@ -105,7 +105,7 @@ func TestControl_ClockSwitchesActionsReset(t *testing.T) {
 	require.Equal(t, "0s", answer["offset"])
 }
 
-func TestControl_RefusesMalformedRequests(t *testing.T) {
+func TestControl_MalformedRequest_IsRefused(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"))
 	for _, c := range []struct {
 		method, path, body string
@@ -146,7 +146,7 @@ func TestControl_RefusesMalformedRequests(t *testing.T) {
 	}
 }
 
-func TestWriteState_IsPrivateCompleteAndRemovable(t *testing.T) {
+func TestWriteState_Files_ArePrivateCompleteAndRemovable(t *testing.T) {
 	srv := start(t, emulator.Config{}, sample("one"))
 	dir := t.TempDir()
 	path := filepath.Join(dir, "state.json")
@@ -173,7 +173,7 @@ func TestWriteState_IsPrivateCompleteAndRemovable(t *testing.T) {
 	require.Empty(t, left, "neither the files nor temporary ones stay")
 }
 
-func TestWriteState_LeavesNothingWhenItFails(t *testing.T) {
+func TestWriteState_Failure_LeavesNoFiles(t *testing.T) {
 	srv := start(t, emulator.Config{}, sample("one"))
 	dir := t.TempDir()
 	path := filepath.Join(dir, "state.json")

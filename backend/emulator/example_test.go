@@ -11,7 +11,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/ftd"
 )
 
-// A login whose answer is lost has happened all the same, and lives until it expires.
+// A login takes effect even if its answer is lost. The credential is live until it expires.
 func Example() {
 	srv, err := emulator.Start(emulator.Config{PlainHTTP: true, Seed: 1}, ftd.New())
 	if err != nil {

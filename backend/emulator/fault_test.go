@@ -13,7 +13,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// faulty serves the sample vendor with one fault.
+// faulty serves the sample vendor "one" with one fault.
 func faulty(t *testing.T, fault emulator.Fault) (*emulator.Server, *http.Client) {
 	t.Helper()
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"))
@@ -28,7 +28,7 @@ func faulty(t *testing.T, fault emulator.Fault) (*emulator.Server, *http.Client)
 // text returns a pointer to s.
 func text(s string) *string { return &s }
 
-func TestFault_RoutesMatchMethodPathAndOperation(t *testing.T) {
+func TestFault_Route_MatchesMethodPathAndOperation(t *testing.T) {
 	for route, hit := range map[string]bool{
 		"*":                    true,
 		"POST /api/things/12":  true,
@@ -52,11 +52,11 @@ func TestFault_RoutesMatchMethodPathAndOperation(t *testing.T) {
 	}
 }
 
-func TestFault_SkipAndTimesCountMatchingRequests(t *testing.T) {
+func TestFault_SkipAndTimes_CountMatchingRequests(t *testing.T) {
 	srv, client := faulty(t, emulator.Fault{Route: "POST *", Status: 503, Skip: 1, Times: 2})
 	var statuses []int
 	for range 5 {
-		call(t, client, http.MethodGet, srv.URL("one"), "") // does not match, is not counted
+		call(t, client, http.MethodGet, srv.URL("one"), "") // does not match, so it does not count
 		status, _, _ := call(t, client, http.MethodPost, srv.URL("one"), "")
 		statuses = append(statuses, status)
 	}
@@ -64,7 +64,7 @@ func TestFault_SkipAndTimesCountMatchingRequests(t *testing.T) {
 	require.Empty(t, srv.Faults("one"))
 }
 
-func TestFault_WithoutTimesLastsUntilCleared(t *testing.T) {
+func TestFault_WithoutTimes_AppliesUntilCleared(t *testing.T) {
 	srv, client := faulty(t, emulator.Fault{Status: 503})
 	for range 3 {
 		status, _, _ := call(t, client, http.MethodPost, srv.URL("one"), "")
@@ -73,7 +73,7 @@ func TestFault_WithoutTimesLastsUntilCleared(t *testing.T) {
 	srv.ClearFaults("one")
 	status, _, _ := call(t, client, http.MethodPost, srv.URL("one"), "")
 	require.Equal(t, 200, status)
-	require.Len(t, srv.Credentials("one"), 1, "an outage ends without forgetting what was issued")
+	require.Len(t, srv.Credentials("one"), 1, "clearing the faults keeps the history")
 }
 
 func TestFault_DropBefore_VendorDoesNotAct(t *testing.T) {
@@ -84,7 +84,7 @@ func TestFault_DropBefore_VendorDoesNotAct(t *testing.T) {
 	require.Equal(t, 0, srv.Requests("one")[0].Status)
 }
 
-func TestFault_DropAfter_VendorActsAndTheAnswerIsLost(t *testing.T) {
+func TestFault_DropAfter_VendorActsAndAnswerIsLost(t *testing.T) {
 	srv, client := faulty(t, emulator.Fault{DropAfter: true, Times: 1})
 	_, _, _, err := try(t, client, http.MethodPost, srv.URL("one"), "")
 	require.Error(t, err)
@@ -92,7 +92,7 @@ func TestFault_DropAfter_VendorActsAndTheAnswerIsLost(t *testing.T) {
 	require.Equal(t, 200, srv.Requests("one")[0].Status)
 }
 
-func TestFault_StatusAlone_HasTheVendorsErrorBody(t *testing.T) {
+func TestFault_StatusOnly_HasTheVendorsErrorBody(t *testing.T) {
 	srv, client := faulty(t, emulator.Fault{Status: 500, Header: map[string]string{"Retry-After": "7"}})
 	status, header, body := call(t, client, http.MethodPost, srv.URL("one"), "")
 	require.Equal(t, 500, status)
@@ -102,10 +102,10 @@ func TestFault_StatusAlone_HasTheVendorsErrorBody(t *testing.T) {
 	require.Empty(t, srv.Credentials("one"))
 
 	_, _, body = call(t, client, http.MethodPost, srv.AuthURL("one"), "")
-	require.Empty(t, body, "a server without a style of its own")
+	require.Empty(t, body, "an endpoint without ErrorBody")
 }
 
-func TestFault_Body_IsSentAsItIs(t *testing.T) {
+func TestFault_Body_IsSentUnchanged(t *testing.T) {
 	for body, contentType := range map[string]string{
 		`{"a":1}`:       "application/json",
 		"<html></html>": "text/plain; charset=utf-8",
@@ -121,7 +121,7 @@ func TestFault_Body_IsSentAsItIs(t *testing.T) {
 	require.Equal(t, []string{"text/html"}, header["Content-Type"])
 }
 
-func TestFault_BodyBytes_PadsJSONWithoutAnnouncingTheLength(t *testing.T) {
+func TestFault_BodyBytes_PadsJSONWithoutContentLength(t *testing.T) {
 	srv, client := faulty(t, emulator.Fault{BodyBytes: 200_000})
 	_, header, body := call(t, client, http.MethodPost, srv.URL("one"), "")
 	require.Len(t, body, 200_000)
@@ -129,7 +129,7 @@ func TestFault_BodyBytes_PadsJSONWithoutAnnouncingTheLength(t *testing.T) {
 	require.Empty(t, header.Get("Content-Length"))
 }
 
-func TestFault_Truncate_BreaksOffInTheMiddle(t *testing.T) {
+func TestFault_Truncate_EndsInTheMiddleOfTheBody(t *testing.T) {
 	srv, client := faulty(t, emulator.Fault{Truncate: true})
 	status, _, body, err := try(t, client, http.MethodPost, srv.URL("one"), "")
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
@@ -138,7 +138,7 @@ func TestFault_Truncate_BreaksOffInTheMiddle(t *testing.T) {
 	require.Len(t, srv.Credentials("one"), 1)
 }
 
-func TestFault_Stall_EndsWhenTheServerCloses(t *testing.T) {
+func TestFault_Stall_EndsWithTheServer(t *testing.T) {
 	srv, client := faulty(t, emulator.Fault{Stall: true})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL("one"), nil)
 	require.NoError(t, err)
@@ -153,7 +153,7 @@ func TestFault_Stall_EndsWhenTheServerCloses(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestFault_Delay_LetsTheVendorActAfterwards(t *testing.T) {
+func TestFault_Delay_VendorActsAfterwards(t *testing.T) {
 	srv, client := faulty(t, emulator.Fault{Delay: 20 * time.Millisecond})
 	began := time.Now()
 	status, _, _ := call(t, client, http.MethodPost, srv.URL("one"), "")
@@ -161,23 +161,25 @@ func TestFault_Delay_LetsTheVendorActAfterwards(t *testing.T) {
 	require.GreaterOrEqual(t, time.Since(began), 20*time.Millisecond)
 }
 
-func TestFault_Drip_SendsTheWholeAnswerByteByByteAndEndsWithTheClient(t *testing.T) {
+func TestFault_Drip_SendsTheWholeAnswerByteByByte(t *testing.T) {
 	srv, client := faulty(t, emulator.Fault{Drip: time.Millisecond})
 	began := time.Now()
 	_, _, body := call(t, client, http.MethodPost, srv.URL("one"), "")
 	require.JSONEq(t, `{"answer":"0123456789"}`, body)
 	require.GreaterOrEqual(t, time.Since(began), time.Duration(len(body))*time.Millisecond)
+}
 
-	srv, client = faulty(t, emulator.Fault{Drip: time.Hour})
+func TestFault_Drip_ClientHangsUp_Ends(t *testing.T) {
+	srv, client := faulty(t, emulator.Fault{Drip: time.Hour})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL("one"), nil)
 	require.NoError(t, err)
 	resp, err := client.Do(req)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
-	require.NoError(t, srv.Close(), "nothing waits for the rest")
+	require.NoError(t, srv.Close(), "no request waits for the rest of the answer")
 }
 
-func TestAddFault_RefusesWhatWouldTestNothing(t *testing.T) {
+func TestAddFault_InvalidOrWithoutEffect_IsRefused(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"))
 	for name, fault := range map[string]emulator.Fault{
 		"no route":              {Status: 500},

@@ -56,7 +56,7 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-func TestDelay_HangupEndsItUnlessFinishAfterHangup(t *testing.T) {
+func TestDelay_Hangup_EndsItUnlessFinishAfterHangup(t *testing.T) {
 	for name, finish := range map[string]bool{"without the flag": false, "with the flag": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

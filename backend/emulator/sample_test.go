@@ -14,10 +14,11 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// sampleLife is how long the sample vendor's credentials live.
+// sampleLife is the lifetime of the sample vendor's credentials.
 const sampleLife = time.Hour
 
-// sample is the smallest vendor that uses all of the core: two servers, a switch of each kind, an action.
+// sample is the smallest vendor that uses all features of the package: two servers, a switch of each kind, an
+// action.
 func sample(name string) emulator.Vendor {
 	return emulator.Vendor{
 		Name: name,
@@ -60,7 +61,22 @@ func sample(name string) emulator.Vendor {
 	}
 }
 
-// start serves sample vendors for the length of a test.
+// signalArrival returns the vendor with a send on arrived when its first endpoint has read a request. Its requests
+// have no operation.
+func signalArrival(vendor emulator.Vendor, arrived chan<- struct{}) emulator.Vendor {
+	newService := vendor.New
+	vendor.New = func(env *emulator.Env) emulator.Service {
+		service := newService(env)
+		service.Endpoints[0].Operation = func(*http.Request, []byte) string {
+			arrived <- struct{}{}
+			return ""
+		}
+		return service
+	}
+	return vendor
+}
+
+// start serves sample vendors until the test ends.
 func start(t *testing.T, cfg emulator.Config, vendors ...emulator.Vendor) *emulator.Server {
 	t.Helper()
 	srv, err := emulator.Start(cfg, vendors...)
@@ -69,7 +85,7 @@ func start(t *testing.T, cfg emulator.Config, vendors ...emulator.Vendor) *emula
 	return srv
 }
 
-// newClient returns a client that trusts the server, with connections of its own.
+// newClient returns a client that trusts the server's certificate, with a new connection for each request.
 func newClient(t *testing.T, srv *emulator.Server) *http.Client {
 	t.Helper()
 	roots := x509.NewCertPool()
@@ -78,7 +94,7 @@ func newClient(t *testing.T, srv *emulator.Server) *http.Client {
 	}
 	transport := &http.Transport{
 		TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		DisableKeepAlives: true, // a client may repeat a request by itself when a used connection breaks
+		DisableKeepAlives: true, // otherwise the client may repeat a request when a reused connection breaks
 	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
@@ -92,7 +108,7 @@ func call(t *testing.T, client *http.Client, method, url, body string) (int, htt
 	return status, header, content
 }
 
-// try is call for requests that may fail.
+// try sends a request that may fail, and returns status, header and body, or the error.
 func try(t *testing.T, client *http.Client, method, url, body string) (int, http.Header, string, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewBufferString(body))

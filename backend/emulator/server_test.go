@@ -13,7 +13,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-func TestStart_ServesEveryEndpointOverTLSThatTheCAVouchesFor(t *testing.T) {
+func TestStart_TLS_EveryEndpointHasACertificateOfTheCA(t *testing.T) {
 	srv := start(t, emulator.Config{}, sample("one"), sample("two"))
 	client := newClient(t, srv)
 	seen := map[string]bool{}
@@ -31,14 +31,14 @@ func TestStart_ServesEveryEndpointOverTLSThatTheCAVouchesFor(t *testing.T) {
 	require.True(t, strings.HasSuffix(srv.URL("one"), "/api"))
 }
 
-func TestStart_PlainHTTPHasNoCA(t *testing.T) {
+func TestStart_PlainHTTP_HasNoCA(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"))
 	require.Nil(t, srv.CACertPEM())
 	status, _, _ := call(t, newClient(t, srv), http.MethodPost, srv.URL("one"), "")
 	require.Equal(t, http.StatusOK, status)
 }
 
-func TestStart_Refuses(t *testing.T) {
+func TestStart_InvalidConfigOrVendor_IsRefused(t *testing.T) {
 	broken := func(change func(*emulator.Vendor)) emulator.Vendor {
 		v := sample("broken")
 		change(&v)
@@ -81,7 +81,7 @@ func TestStart_Refuses(t *testing.T) {
 	}
 }
 
-func TestSeed_DecidesRootCredentialsWhateverElseIsServed(t *testing.T) {
+func TestSeed_OtherVendorsServed_RootCredentialsAreTheSame(t *testing.T) {
 	alone := start(t, emulator.Config{Seed: 7}, sample("one")).State().Vendors["one"]
 	among := start(t, emulator.Config{Seed: 7}, sample("two"), sample("one")).State().Vendors
 	other := start(t, emulator.Config{Seed: 8}, sample("one")).State().Vendors["one"]
@@ -91,7 +91,7 @@ func TestSeed_DecidesRootCredentialsWhateverElseIsServed(t *testing.T) {
 	assert.NotEqual(t, alone.Credentials, other.Credentials)
 }
 
-func TestAdvance_ExpiresWhatWasIssued(t *testing.T) {
+func TestAdvance_PastExpiry_EndsCredentials(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"))
 	call(t, newClient(t, srv), http.MethodPost, srv.URL("one")+"?marker=m", "")
 	issued := srv.Credentials("one")
@@ -108,7 +108,7 @@ func TestAdvance_ExpiresWhatWasIssued(t *testing.T) {
 	require.Equal(t, issued[0].ExpiresAt, issued[0].EndedAt)
 }
 
-func TestClockSkew_BendsDateAndExpiryTogether(t *testing.T) {
+func TestClockSkew_Set_ShiftsDateAndExpiryTogether(t *testing.T) {
 	fixed := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	srv := start(t, emulator.Config{PlainHTTP: true, Now: func() time.Time { return fixed }}, sample("one"))
 	require.NoError(t, srv.SetSwitch("one", emulator.SwitchClockSkew, "-10m"))
@@ -116,13 +116,13 @@ func TestClockSkew_BendsDateAndExpiryTogether(t *testing.T) {
 	require.Equal(t, "Wed, 02 Jan 2030 02:54:05 GMT", header.Get("Date"))
 
 	issued := srv.Credentials("one")[0]
-	require.Equal(t, fixed, issued.IssuedAt, "the control API tells the true time")
+	require.Equal(t, fixed, issued.IssuedAt, "the control API shows emulated time, without the skew")
 	require.Equal(t, fixed.Add(sampleLife), *issued.ExpiresAt)
 	require.True(t, issued.Live)
 	require.Equal(t, fixed, srv.Now())
 }
 
-func TestReset_ForgetsAllButRootCredentialsAndPorts(t *testing.T) {
+func TestReset_AfterChanges_KeepsRootsAndPorts(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"))
 	before := srv.State()
 	call(t, newClient(t, srv), http.MethodPost, srv.URL("one"), "")
@@ -143,7 +143,7 @@ func TestReset_ForgetsAllButRootCredentialsAndPorts(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 }
 
-func TestSwitches_TakeOnlyValuesOfTheirKind(t *testing.T) {
+func TestSetSwitch_ValueOfAnotherKind_IsRefused(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"))
 	for _, c := range []struct{ name, good, bad string }{
 		{"mood", "unkind", "angry"},
@@ -163,7 +163,7 @@ func TestSwitches_TakeOnlyValuesOfTheirKind(t *testing.T) {
 	require.Equal(t, map[string]string{"mood": "unkind", "size": "0", "patience": "2h", "clock_skew": "-1s"}, values)
 }
 
-func TestRequests_AreLoggedWithTheirOperation(t *testing.T) {
+func TestRequests_AfterARequest_ContainItsOperation(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"))
 	call(t, newClient(t, srv), http.MethodPut, srv.URL("one")+"/x?secret=1", "intent")
 	logged := srv.Requests("one")
@@ -173,14 +173,14 @@ func TestRequests_AreLoggedWithTheirOperation(t *testing.T) {
 	require.Equal(t, emulator.Request{Method: "PUT", Path: "/api/x", Status: 200, Operation: "intent"}, logged[0])
 }
 
-func TestLatency_GivesUpWithTheClient(t *testing.T) {
-	srv := start(t, emulator.Config{PlainHTTP: true, Latency: time.Hour}, sample("one"))
+func TestLatency_ClientHangsUp_VendorDoesNotAct(t *testing.T) {
+	arrived := make(chan struct{}, 1)
+	srv := start(t, emulator.Config{PlainHTTP: true, Latency: time.Hour}, signalArrival(sample("one"), arrived))
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { // the client gives up once the request is there
-		for len(srv.Requests("one")) == 0 && ctx.Err() == nil {
-			time.Sleep(time.Millisecond)
-		}
-		cancel()
+	defer cancel()
+	go func() {
+		<-arrived
+		cancel() // the client hangs up
 	}()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL("one"), nil)
 	require.NoError(t, err)
@@ -192,14 +192,14 @@ func TestLatency_GivesUpWithTheClient(t *testing.T) {
 	require.Empty(t, srv.Credentials("one"), "the vendor must not act")
 }
 
-func TestOversizedBody_IsRefusedByTheCore(t *testing.T) {
+func TestRequestBody_Over8MiB_IsRefusedWith413(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"))
 	status, _, _ := call(t, newClient(t, srv), http.MethodPost, srv.URL("one"), strings.Repeat("x", 8<<20+1))
 	require.Equal(t, http.StatusRequestEntityTooLarge, status)
 	require.Empty(t, srv.Credentials("one"))
 }
 
-func TestUnknownVendor_Panics(t *testing.T) {
+func TestServer_UnknownVendor_Panics(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"))
 	require.Panics(t, func() { srv.URL("other") })
 }

@@ -1,4 +1,4 @@
-// Command vault-plugin-secrets-vendorauth is the plugin's binary. Vault starts it.
+// Command vault-plugin-secrets-vendorauth is the binary of the secrets engine plugin. Vault starts it.
 package main
 
 import (
@@ -26,7 +26,7 @@ func serve(logger hclog.Logger) error {
 	}
 	return plugin.ServeMultiplex(&plugin.ServeOpts{
 		BackendFactoryFunc: backend.Factory,
-		// Only for versions of Vault that do not encrypt the connection themselves (before 1.12).
+		// Vault before 1.12 encrypts the connection to the plugin only with a TLS provider.
 		TLSProviderFunc: api.VaultPluginTLSProvider(meta.GetTLSConfig()),
 		Logger:          logger,
 	})

@@ -1,9 +1,9 @@
-// Command vendor-emulator serves imitations of all vendors' authentication APIs on loopback, for the demo, for
-// tests and for trials. See package backend/emulator for what can be controlled while it runs.
+// Command vendor-emulator serves emulations of all vendors' authentication APIs on loopback, for the demo, for
+// tests and for trials. Package backend/emulator describes the control API of the running command.
 //
 //	vendor-emulator -state state.json [-listen 127.0.0.1] [-plain-http] [-seed N] [-latency 100ms]
 //
-// It writes the state file once it accepts connections, and removes it when it is stopped by SIGTERM or SIGINT.
+// It writes the state file once it accepts connections. On SIGTERM or SIGINT it deletes the file and stops.
 package main
 
 import (
@@ -35,15 +35,15 @@ func main() {
 	}
 }
 
-// run serves until ctx ends. What goes wrong before or after comes back as an error.
+// run serves until ctx ends. It returns an error if it cannot start, or cannot stop cleanly.
 func run(ctx context.Context, args []string, stderr io.Writer) (err error) {
 	flags := flag.NewFlagSet("vendor-emulator", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	state := flags.String("state", "", "file to write addresses and root `credentials` to (required)")
 	listen := flags.String("listen", "127.0.0.1", "loopback `address` to listen on; every server gets a free port")
 	plain := flags.Bool("plain-http", false, "serve the vendors over http, without TLS")
-	seed := flags.Uint64("seed", 0, "`number` that decides root credentials and all else that is random; 0 draws one")
-	latency := flags.Duration("latency", 0, "`time` by which every request to a vendor is held back")
+	seed := flags.Uint64("seed", 0, "`number` that determines root credentials and all other random values; 0 means a random seed")
+	latency := flags.Duration("latency", 0, "`time` by which every request to a vendor is delayed")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) (err error) {
 	if *state == "" {
 		return errors.New("-state is missing: name the file to write addresses and root credentials to")
 	}
-	// Whoever waits for the file must not find that of an earlier run which was killed.
+	// A script that waits for the file must not find the file of an earlier run that was killed.
 	if err := os.Remove(*state); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove an old state file: %w", err)
 	}

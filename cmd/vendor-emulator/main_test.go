@@ -22,7 +22,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// output is a bytes.Buffer for several goroutines.
+// output is a bytes.Buffer that is safe for concurrent use.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -40,7 +40,7 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// begin runs the command until stop is called, which returns what run returned.
+// begin runs the command until stop is called. stop returns the error of run.
 func begin(t *testing.T, args ...string) (state emulator.State, logged *output, stop func() error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "state.json")
@@ -65,7 +65,7 @@ func begin(t *testing.T, args ...string) (state emulator.State, logged *output, 
 	}
 }
 
-func TestRun_ServesAllVendorsOverTLSUntilStopped(t *testing.T) {
+func TestRun_TLS_ServesAllVendorsUntilStopped(t *testing.T) {
 	state, logged, stop := begin(t, "-seed", "5")
 	ca, err := os.ReadFile(state.CACertFile)
 	require.NoError(t, err)
@@ -94,7 +94,7 @@ func TestRun_ServesAllVendorsOverTLSUntilStopped(t *testing.T) {
 	require.NoError(t, stop())
 }
 
-func TestRun_PlainHTTPAndDrawnSeed(t *testing.T) {
+func TestRun_PlainHTTPWithoutSeed_LogsARandomSeed(t *testing.T) {
 	state, logged, stop := begin(t, "-plain-http", "-latency", "1ms", "-listen", "127.0.0.1")
 	require.Empty(t, state.CACertFile)
 	require.True(t, strings.HasPrefix(state.Vendors["ftd"].URL, "http://127.0.0.1:"))
@@ -102,7 +102,7 @@ func TestRun_PlainHTTPAndDrawnSeed(t *testing.T) {
 	require.NoError(t, stop())
 }
 
-func TestRun_RefusesWithAClearMessage(t *testing.T) {
+func TestRun_InvalidArguments_AreRefused(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state.json")
 	for name, c := range map[string]struct {
 		args    []string

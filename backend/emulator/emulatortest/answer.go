@@ -12,21 +12,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Answer is what a vendor's server answered.
+// Answer is the answer of a vendor's server.
 type Answer struct {
 	Status int
 	Header http.Header
 	// Text is the whole body.
 	Text string
-	// Body is the body decoded, nil where it is not a JSON object.
+	// Body is the decoded body, nil if the body is not a JSON object.
 	Body map[string]any
 
 	t testing.TB
 }
 
-// Send sends a request to a URL and returns the answer, whatever its status. The body is nil for none, a string that
-// is sent as it is, or anything else, which is sent as JSON. Headers are given as name and value in turn; no others
-// are added.
+// Send sends a request to a URL and returns the answer with any status. A nil body means none, a string is sent
+// as it is, and any other body is sent as JSON. header contains names and values in alternation. Send adds no
+// other headers.
 func (s *Server) Send(method, url string, body any, header ...string) Answer {
 	s.T.Helper()
 	text, ok := body.(string)
@@ -37,7 +37,7 @@ func (s *Server) Send(method, url string, body any, header ...string) Answer {
 	}
 	request, err := http.NewRequestWithContext(s.T.Context(), method, url, strings.NewReader(text))
 	require.NoError(s.T, err)
-	for name, value := range inTurn(header) {
+	for name, value := range pairs(header) {
 		request.Header.Set(name, value)
 	}
 	response, err := s.Client.Do(request)
@@ -50,7 +50,7 @@ func (s *Server) Send(method, url string, body any, header ...string) Answer {
 	return answer
 }
 
-// Member returns a member of the body that is text, and fails the test where there is none.
+// Member returns a string member of the body. It fails the test if there is none.
 func (a Answer) Member(name string) string {
 	a.t.Helper()
 	text, ok := a.Body[name].(string)
@@ -58,7 +58,7 @@ func (a Answer) Member(name string) string {
 	return text
 }
 
-// JWTClaims reads the payload of a JWT, whose signature nobody checks.
+// JWTClaims returns the payload of a JWT. It does not check the signature.
 func JWTClaims(t testing.TB, token string) map[string]any {
 	t.Helper()
 	parts := strings.Split(token, ".")
@@ -70,7 +70,7 @@ func JWTClaims(t testing.TB, token string) map[string]any {
 	return claims
 }
 
-// StatusOf makes a probe, as [SwitchCases] has them, of the status that a request is answered with.
+// StatusOf returns a probe for [SwitchCases]: it returns the status of the answer to a request.
 func StatusOf[T any](request func(on T) Answer) func(on T) string {
 	return func(on T) string { return strconv.Itoa(request(on).Status) }
 }

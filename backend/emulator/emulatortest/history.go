@@ -9,7 +9,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// Issued returns everything that the vendor ever issued, in order.
+// Issued returns all credentials that the vendor has issued, in the order of issue.
 func (s *Server) Issued() []emulator.Credential { return s.Credentials(s.vendor) }
 
 // Live counts the live credentials of a kind.
@@ -23,23 +23,23 @@ func (s *Server) Live(kind string) int {
 	return count
 }
 
-// EndReasons returns why each credential of these kinds has ended, of all kinds when none is named, in the order of
-// issue: "" for a live one.
+// EndReasons returns the reason for the end of each credential of these kinds, in the order of issue: "" for a live
+// credential. Without kinds it returns those of all credentials.
 func (s *Server) EndReasons(kinds ...string) []string {
 	s.T.Helper()
-	endings := []string{}
+	reasons := []string{}
 	for _, issued := range s.Issued() {
 		if len(kinds) > 0 && !slices.Contains(kinds, issued.Kind) {
 			continue
 		}
 		require.Equal(s.T, issued.Live, issued.EndedBy == "", "%+v", issued)
 		require.Equal(s.T, issued.Live, issued.EndedAt == nil, "%+v", issued)
-		endings = append(endings, issued.EndedBy)
+		reasons = append(reasons, issued.EndedBy)
 	}
-	return endings
+	return reasons
 }
 
-// LastIssued returns what was issued last of a kind, and fails the test where there is nothing.
+// LastIssued returns the credential of a kind that was issued last. It fails the test if there is none.
 func (s *Server) LastIssued(kind string) emulator.Credential {
 	s.T.Helper()
 	for _, issued := range slices.Backward(s.Issued()) {
@@ -47,12 +47,12 @@ func (s *Server) LastIssued(kind string) emulator.Credential {
 			return issued
 		}
 	}
-	require.Fail(s.T, "nothing was issued", "of kind %s", kind)
+	require.Fail(s.T, "no credential was issued", "of kind %s", kind)
 	return emulator.Credential{}
 }
 
-// RequireIssued demands that what was issued last of a kind is live, has this marker and ends at that time. It returns
-// it.
+// RequireIssued requires that the credential of a kind that was issued last is live, has this marker and expires at
+// this time. It returns the credential.
 func (s *Server) RequireIssued(kind, marker string, expires time.Time) emulator.Credential {
 	s.T.Helper()
 	issued := s.LastIssued(kind)

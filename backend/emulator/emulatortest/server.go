@@ -1,8 +1,8 @@
-// Package emulatortest is for tests with an emulated vendor, and for the tests of the emulators themselves.
+// Package emulatortest supports tests with an emulated vendor, and tests of the emulators themselves.
 //
-// [Start] serves one vendor for the length of a test. [Server] is what such a test does with it: send requests, set
-// switches, act as a person at the console, move the clock, look into the book of credentials. [Suite] holds the
-// tests that every vendor's emulator must pass alike. The package imports nothing of the secrets engine.
+// [Start] serves one vendor until the test ends. With the methods of [Server] a test sends requests, sets switches,
+// performs actions, moves the clock and reads the history of credentials. [Suite] contains the tests that every
+// vendor's emulator must pass. The package imports nothing of the secrets engine.
 package emulatortest
 
 import (
@@ -19,16 +19,16 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// Now is where the clock of [Start] stands until a test moves it. It is no whole millisecond, so that a time which the
-// vendor rounds can be told from one that it does not.
+// Now is the time of the clock of [Start], which stands still until a test moves it. It is not a whole millisecond, so
+// that tests can distinguish rounded times from exact times.
 var Now = time.Date(2030, time.January, 2, 3, 4, 5, 678_901_234, time.UTC)
 
-// Server is one emulated vendor that a test has to itself: an [emulator.Server], and methods that need not be told the
-// vendor's name. They fail the test at once when the server refuses, and so are for the goroutine of the test; those
-// that only count or list may be called from any.
+// Server is one emulated vendor in a test: an [emulator.Server], and methods that do not need the vendor's name. A
+// method fails the test at once if the server returns an error, so only the test's own goroutine may call it. Methods
+// that only count or list are safe for all goroutines.
 type Server struct {
 	*emulator.Server
-	// T is the test that has the server.
+	// T is the test that uses the server.
 	T testing.TB
 	// Client trusts the server's certificate.
 	Client *http.Client
@@ -42,7 +42,7 @@ func Start(t testing.TB, vendor emulator.Vendor) *Server {
 	return StartWith(t, emulator.Config{Now: func() time.Time { return Now }}, vendor)
 }
 
-// StartWith serves a vendor as cfg says, until the test ends.
+// StartWith serves a vendor with the settings in cfg, until the test ends.
 func StartWith(t testing.TB, cfg emulator.Config, vendor emulator.Vendor) *Server {
 	t.Helper()
 	running, err := emulator.Start(cfg, vendor)
@@ -51,22 +51,23 @@ func StartWith(t testing.TB, cfg emulator.Config, vendor emulator.Vendor) *Serve
 	return Use(t, running, vendor.Name)
 }
 
-// Use gives a vendor of a server that is running to a test, and leaves it running when the test ends.
+// Use returns a vendor of a running server for a test. The server keeps running when the test ends.
 func Use(t testing.TB, running *emulator.Server, vendor string) *Server {
 	t.Helper()
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(running.CACertPEM()) {
-		require.Empty(t, running.CACertPEM(), "a server over TLS has a certificate to trust")
+		require.Empty(t, running.CACertPEM(), "the CA's certificate is not valid PEM")
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &Server{Server: running, T: t, Client: &http.Client{Transport: transport}, vendor: vendor}
 }
 
-// WithDefaults returns the vendor with other defaults of its switches, given as name and value in turn.
+// WithDefaults returns the vendor with other defaults of its switches. nameAndValue contains names and values in
+// alternation.
 func WithDefaults(vendor emulator.Vendor, nameAndValue ...string) emulator.Vendor {
 	vendor.Switches = slices.Clone(vendor.Switches)
-	for name, value := range inTurn(nameAndValue) {
+	for name, value := range pairs(nameAndValue) {
 		i := slices.IndexFunc(vendor.Switches, func(s emulator.Switch) bool { return s.Name == name })
 		if i < 0 {
 			panic(fmt.Sprintf("emulatortest: %s has no switch %q", vendor.Name, name))
@@ -79,56 +80,57 @@ func WithDefaults(vendor emulator.Vendor, nameAndValue ...string) emulator.Vendo
 // Address is the URL of the vendor's server.
 func (s *Server) Address() string { return s.URL(s.vendor) }
 
-// AuthAddress is the URL of the vendor's authorisation server, "" if it has none of its own.
+// AuthAddress is the URL of the vendor's authorization server, "" if it has no separate one.
 func (s *Server) AuthAddress() string { return s.AuthURL(s.vendor) }
 
 // Root returns the first root credential, by the names of the engine's config fields.
 func (s *Server) Root() map[string]string { return s.State().Vendors[s.vendor].Credentials }
 
-// Login returns the vendor's other way in, nil if it has none.
+// Login returns the vendor's second way to log in, nil if it has none.
 func (s *Server) Login() map[string]string { return s.State().Vendors[s.vendor].Login }
 
-// Set changes switches, given as name and value in turn.
+// Set sets switches. nameAndValue contains names and values in alternation.
 func (s *Server) Set(nameAndValue ...string) {
 	s.T.Helper()
-	for name, value := range inTurn(nameAndValue) {
+	for name, value := range pairs(nameAndValue) {
 		require.NoError(s.T, s.SetSwitch(s.vendor, name, value))
 	}
 }
 
-// Act carries out an action, with arguments given as name and value in turn, and returns its answer.
+// Act performs an action and returns its answer. nameAndValue contains the arguments' names and values in
+// alternation.
 func (s *Server) Act(action string, nameAndValue ...string) map[string]string {
 	s.T.Helper()
-	answer, err := s.Do(s.vendor, action, inTurn(nameAndValue))
+	answer, err := s.Do(s.vendor, action, pairs(nameAndValue))
 	require.NoError(s.T, err)
 	return answer
 }
 
-// ActRefused demands that an action refuses its arguments. An action or argument that does not exist at all is a
-// mistake in the test, and fails it.
+// ActRefused requires that an action refuses its arguments. It fails the test if the vendor does not have the action
+// or one of the arguments, since that is a mistake in the test.
 func (s *Server) ActRefused(action string, nameAndValue ...string) {
 	s.T.Helper()
-	_, err := s.Do(s.vendor, action, inTurn(nameAndValue))
+	_, err := s.Do(s.vendor, action, pairs(nameAndValue))
 	require.ErrorContains(s.T, err, fmt.Sprintf("action %q: ", action))
 }
 
-// InjectFault adds a fault to the vendor's.
+// InjectFault adds a fault of this vendor. It sets fault.Vendor.
 func (s *Server) InjectFault(fault emulator.Fault) {
 	s.T.Helper()
 	fault.Vendor = s.vendor
 	require.NoError(s.T, s.AddFault(fault))
 }
 
-// EndFaults takes back all faults of the vendor's.
+// EndFaults deletes all faults of the vendor.
 func (s *Server) EndFaults() { s.ClearFaults(s.vendor) }
 
-// MoveClock moves the clock forward.
+// MoveClock moves the clock forward by d.
 func (s *Server) MoveClock(d time.Duration) {
 	s.T.Helper()
 	require.NoError(s.T, s.Advance(d))
 }
 
-// Operations returns the operations of all requests, in order.
+// Operations returns the operations of all requests, in the order of arrival.
 func (s *Server) Operations() []string {
 	operations := []string{}
 	for _, request := range s.Requests(s.vendor) {
@@ -137,7 +139,7 @@ func (s *Server) Operations() []string {
 	return operations
 }
 
-// Requested counts the requests of these operations, all requests when none is named.
+// Requested counts the requests of these operations. Without operations it counts all requests.
 func (s *Server) Requested(operations ...string) int {
 	count := 0
 	for _, seen := range s.Operations() {
@@ -148,14 +150,14 @@ func (s *Server) Requested(operations ...string) int {
 	return count
 }
 
-// inTurn makes a map of names and values that are given in turn.
-func inTurn(nameAndValue []string) map[string]string {
+// pairs returns a map of a list of names and values in alternation.
+func pairs(nameAndValue []string) map[string]string {
 	if len(nameAndValue)%2 != 0 {
 		panic(fmt.Sprintf("emulatortest: a name without a value among %q", nameAndValue))
 	}
-	given := map[string]string{}
+	values := map[string]string{}
 	for i := 0; i < len(nameAndValue); i += 2 {
-		given[nameAndValue[i]] = nameAndValue[i+1]
+		values[nameAndValue[i]] = nameAndValue[i+1]
 	}
-	return given
+	return values
 }

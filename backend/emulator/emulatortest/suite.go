@@ -12,27 +12,27 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-// Suite are the tests that every vendor's emulator must pass alike. T is what the vendor's own tests make of a
-// [Server], such as one that knows how to log in.
+// Suite contains the tests that every vendor's emulator must pass. T is the type with which the vendor's own tests use
+// a [Server], such as one with a method that logs in.
 type Suite[T any] struct {
-	// Vendor is the vendor.
+	// Vendor is the vendor under test.
 	Vendor emulator.Vendor
-	// On makes a T that uses the first root credential of a server.
+	// On returns a T that uses the first root credential of a server.
 	On func(*Server) T
-	// Switches prove what the vendor's switches do.
+	// Switches test the effects of the vendor's switches.
 	Switches SwitchCases[T]
 }
 
 // SwitchCases has a case for every switch of a vendor, by the switch's name.
 type SwitchCases[T any] map[string]struct {
-	// Probe does on a server that nobody has used what the switch makes a difference to, and shows the difference.
+	// Probe sends requests to a fresh server, and returns a text that depends on the value of the switch.
 	Probe func(on T) string
-	// Want is what the probe shows for each value: for all that the switch lists, and for the default and at least one
-	// other where it lists none.
+	// Want is the result of Probe for each value of the switch: for all allowed values of a [emulator.KindChoice], else
+	// for the default and at least one other value.
 	Want map[string]string
 }
 
-// wrongValues are refused by a switch of that kind.
+// wrongValues are values that a switch of each kind refuses.
 var wrongValues = map[emulator.Kind][]string{
 	emulator.KindChoice:   {"", "none of its values"},
 	emulator.KindInteger:  {"", "many", "1.5", "-1"},
@@ -41,14 +41,14 @@ var wrongValues = map[emulator.Kind][]string{
 
 // Run runs the tests, each on servers of its own.
 func (s Suite[T]) Run(t *testing.T) {
-	t.Run("RootCredentials_ComeFromTheSeed", s.testSeed)
-	t.Run("Actions_HaveAMeaning", s.testActions)
-	t.Run("Switches_HaveAMeaningAndACaseEach", s.testDescriptions)
-	t.Run("Switches_TakeOnlyValuesOfTheirKind", s.testValues)
-	t.Run("Switches_EveryValueHasItsEffectUntilReset", s.testEffects)
+	t.Run("RootCredentials_SameSeed_AreEqual", s.testSeed)
+	t.Run("Actions_All_HaveADescription", s.testActions)
+	t.Run("Switches_All_HaveADescriptionAndACase", s.testDescriptions)
+	t.Run("Switches_WrongValue_IsRefused", s.testValues)
+	t.Run("Switches_EveryValue_HasItsEffectUntilReset", s.testEffects)
 }
 
-// testSeed compares the root credentials of equal and other seeds.
+// testSeed compares the root credentials of equal and of different seeds.
 func (s Suite[T]) testSeed(t *testing.T) {
 	seeded := func(seed uint64) *Server { return StartWith(t, emulator.Config{Seed: seed}, s.Vendor) }
 	first, again, other := seeded(1), seeded(1), seeded(2)
@@ -58,21 +58,21 @@ func (s Suite[T]) testSeed(t *testing.T) {
 	assert.NotEqual(t, first.Root(), other.Root())
 }
 
-// testActions reads what the vendor says about its actions.
+// testActions checks names and descriptions of the vendor's actions in the control API.
 func (s Suite[T]) testActions(t *testing.T) {
 	server := Start(t, s.Vendor)
 	seen := map[any]bool{}
 	for _, each := range server.Send("GET", server.ControlURL()+"/actions", nil).Body["actions"].([]any) {
 		action := each.(map[string]any)
 		assert.Regexp(t, `^[a-z_]+$`, action["name"])
-		assert.False(t, seen[action["name"]], "%s is there twice", action["name"])
+		assert.False(t, seen[action["name"]], "%s is listed twice", action["name"])
 		assert.NotEmpty(t, action["meaning"], action["name"])
 		seen[action["name"]] = true
 	}
 	assert.NotEmpty(t, seen)
 }
 
-// testDescriptions reads what the vendor says about its switches, and that none is without proof.
+// testDescriptions checks names and descriptions of the vendor's switches, and that each switch has a case.
 func (s Suite[T]) testDescriptions(t *testing.T) {
 	var names []string
 	for _, each := range Start(t, s.Vendor).Switches(s.Vendor.Name) {
@@ -90,7 +90,7 @@ func (s Suite[T]) testDescriptions(t *testing.T) {
 	assert.ElementsMatch(t, names, slices.Collect(maps.Keys(s.Switches)))
 }
 
-// testValues sets every switch to what it takes and to what it does not.
+// testValues sets every switch to allowed and to wrong values.
 func (s Suite[T]) testValues(t *testing.T) {
 	server := Start(t, s.Vendor)
 	for i, each := range server.Switches(s.Vendor.Name) {
@@ -108,7 +108,8 @@ func (s Suite[T]) testValues(t *testing.T) {
 	}
 }
 
-// testEffects sets every switch to each of its values, and compares the vendor after a reset with a new one.
+// testEffects checks the effect of each value of every switch. It also compares the vendor after a reset with a new
+// vendor.
 func (s Suite[T]) testEffects(t *testing.T) {
 	for name, test := range s.Switches {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +130,7 @@ func (s Suite[T]) testEffects(t *testing.T) {
 	}
 }
 
-// timeless is what a vendor has issued, without the times: a reset dates anew what is there from the start.
+// timeless returns credentials without their times, since a reset gives new times to the initial credentials.
 func timeless(issued []emulator.Credential) []emulator.Credential {
 	for i := range issued {
 		issued[i].IssuedAt, issued[i].ExpiresAt, issued[i].EndedAt = time.Time{}, nil, nil

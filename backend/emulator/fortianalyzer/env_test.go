@@ -18,7 +18,7 @@ type cloud struct {
 
 type answer = emulatortest.Answer
 
-// newCloud serves FortiAnalyzer Cloud for the length of a test.
+// newCloud serves FortiAnalyzer Cloud until the test ends.
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
 	return withRoot(emulatortest.Start(t, fortianalyzer.New()))
@@ -30,7 +30,7 @@ func withRoot(server *emulatortest.Server) *cloud {
 	return &cloud{Server: server, username: root["username"], password: root["password"], client: "FortiAnalyzer"}
 }
 
-// do sends a request of JSON to a URL; further headers are given as name and value in turn.
+// do sends a JSON request to a URL. header contains the names and values of other headers in alternation.
 func (c *cloud) do(method, url string, body any, header ...string) answer {
 	c.T.Helper()
 	return c.Send(method, url, body, append([]string{"Content-Type", "application/json"}, header...)...)
@@ -42,7 +42,7 @@ func (c *cloud) post(path string, body map[string]string) answer {
 	return c.do(http.MethodPost, c.AuthAddress()+path, body)
 }
 
-// grant asks for an access token.
+// grant requests an access token.
 func (c *cloud) grant() answer {
 	c.T.Helper()
 	return c.post("/api/v1/oauth/token/", map[string]string{
@@ -50,7 +50,7 @@ func (c *cloud) grant() answer {
 	})
 }
 
-// token gets an access token.
+// token returns a new access token.
 func (c *cloud) token() string {
 	c.T.Helper()
 	return c.grant().Member("access_token")
@@ -70,7 +70,7 @@ func (c *cloud) revoke(token string) answer {
 	return c.post("/api/v1/oauth/revoke_token/", map[string]string{"client_id": c.client, "token": token})
 }
 
-// verify asks whether an access token works.
+// verify calls verify_token with an access token.
 func (c *cloud) verify(token string) answer {
 	c.T.Helper()
 	return c.do(http.MethodGet, c.AuthAddress()+"/api/v1/oauth/verify_token/?client_id="+c.client, nil,
@@ -83,7 +83,7 @@ func (c *cloud) login(token string) answer {
 	return c.do(http.MethodPost, c.Address()+"/p/forticloud_jsonrpc_login/", map[string]string{"access_token": token})
 }
 
-// session goes the whole way to a session.
+// session opens a session with a new access token.
 func (c *cloud) session() string {
 	c.T.Helper()
 	return c.login(c.token()).Member("session")
@@ -102,13 +102,13 @@ func (c *cloud) call(session, method, url string) int {
 	return int(result["status"].(map[string]any)["code"].(float64))
 }
 
-// status makes the cheap call.
+// status calls get /sys/status and returns the code.
 func (c *cloud) status(session string) int {
 	c.T.Helper()
 	return c.call(session, "get", "/sys/status")
 }
 
-// logout ends a session.
+// logout calls exec /sys/logout and returns the code.
 func (c *cloud) logout(session string) int {
 	c.T.Helper()
 	return c.call(session, "exec", "/sys/logout")

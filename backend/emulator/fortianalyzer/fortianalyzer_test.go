@@ -11,7 +11,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
 )
 
-func TestGrant_AnswersTheSevenMembers(t *testing.T) {
+func TestGrant_Valid_AnswersSevenMembers(t *testing.T) {
 	c := newCloud(t)
 	granted := c.grant()
 	require.Equal(t, 200, granted.Status)
@@ -26,7 +26,7 @@ func TestGrant_AnswersTheSevenMembers(t *testing.T) {
 	require.Len(t, c.Issued(), 1)
 }
 
-func TestGrant_Refuses(t *testing.T) {
+func TestGrant_InvalidRequest_IsRefused(t *testing.T) {
 	c := newCloud(t)
 	full := func(change string, value string) map[string]string {
 		body := map[string]string{"username": c.username, "password": c.password, "client_id": c.client, "grant_type": "password"}
@@ -61,7 +61,7 @@ func TestGrant_Refuses(t *testing.T) {
 	require.Empty(t, c.Issued())
 }
 
-func TestGrant_ASecondTokenEndsTheFirst_ButNotItsSession(t *testing.T) {
+func TestGrant_SecondToken_EndsTheFirstButNotItsSession(t *testing.T) {
 	c := newCloud(t)
 	first := c.token()
 	session := c.login(first).Member("session")
@@ -78,7 +78,7 @@ func TestGrant_ASecondTokenEndsTheFirst_ButNotItsSession(t *testing.T) {
 	require.Equal(t, 0, c.status(session))
 }
 
-func TestRefresh_WorksBeforeAndAfterTheAccessTokenExpires(t *testing.T) {
+func TestRefresh_LiveOrExpiredAccessToken_IsReplaced(t *testing.T) {
 	c := newCloud(t)
 	first := c.grant()
 	second := c.refresh(first.Member("refresh_token"))
@@ -88,10 +88,10 @@ func TestRefresh_WorksBeforeAndAfterTheAccessTokenExpires(t *testing.T) {
 	third := c.refresh(second.Member("refresh_token"))
 	require.Equal(t, 200, third.Status)
 	require.Equal(t, 200, c.verify(third.Member("access_token")).Status)
-	require.Equal(t, 401, c.refresh(first.Member("refresh_token")).Status, "rotated away")
+	require.Equal(t, 401, c.refresh(first.Member("refresh_token")).Status, "replaced by the second refresh token")
 }
 
-func TestRevoke_IsIdempotent(t *testing.T) {
+func TestRevoke_Twice_Succeeds(t *testing.T) {
 	c := newCloud(t)
 	token := c.token()
 	for range 2 {
@@ -106,7 +106,7 @@ func TestRevoke_IsIdempotent(t *testing.T) {
 	require.Equal(t, []string{"revoked"}, c.EndReasons(emulator.KindLogin))
 }
 
-func TestLogin_AnswersASessionThatMustBeEncoded(t *testing.T) {
+func TestLogin_Valid_AnswersASessionThatNeedsEscaping(t *testing.T) {
 	c := newCloud(t)
 	logged := c.login(c.token())
 	require.Equal(t, 200, logged.Status)
@@ -117,7 +117,7 @@ func TestLogin_AnswersASessionThatMustBeEncoded(t *testing.T) {
 	c.RequireIssued(emulator.KindLeased, "", emulatortest.Now.Add(15*time.Minute))
 }
 
-func TestLogin_RefusesEveryTokenThatDoesNotWorkHere(t *testing.T) {
+func TestLogin_InvalidToken_IsRefused(t *testing.T) {
 	c := newCloud(t)
 	require.Equal(t, 401, c.login("unknown").Status)
 	require.Equal(t, 401, c.do(http.MethodPost, c.Address()+"/p/forticloud_jsonrpc_login/", "{").Status)
@@ -131,7 +131,7 @@ func TestLogin_RefusesEveryTokenThatDoesNotWorkHere(t *testing.T) {
 	require.Empty(t, c.EndReasons(emulator.KindLeased))
 }
 
-func TestLoginMax_CountsLiveSessionsPerUser(t *testing.T) {
+func TestLoginMax_Reached_CountsLiveSessionsPerUser(t *testing.T) {
 	c := newCloud(t)
 	c.Set("login_max", "2")
 	first := c.session()
@@ -148,7 +148,7 @@ func TestLoginMax_CountsLiveSessionsPerUser(t *testing.T) {
 	require.NotEmpty(t, c.session())
 }
 
-func TestSession_EndsWhenIdleAndLivesByUse(t *testing.T) {
+func TestSession_Idle_EndsUnlessUsed(t *testing.T) {
 	c := newCloud(t)
 	used, idle := c.session(), c.session()
 	c.MoveClock(14 * time.Minute)
@@ -160,7 +160,7 @@ func TestSession_EndsWhenIdleAndLivesByUse(t *testing.T) {
 	require.Equal(t, []string{"", "expired"}, c.EndReasons(emulator.KindLeased))
 }
 
-func TestCall_LogoutEndsTheSessionOnce(t *testing.T) {
+func TestCall_SecondLogout_IsRefused(t *testing.T) {
 	c := newCloud(t)
 	session := c.session()
 	require.Equal(t, 0, c.call(session, "exec", "sys/logout"), "without the slash")
@@ -169,7 +169,7 @@ func TestCall_LogoutEndsTheSessionOnce(t *testing.T) {
 	require.Equal(t, []string{"revoked"}, c.EndReasons(emulator.KindLeased))
 }
 
-func TestCall_ServesTheReads(t *testing.T) {
+func TestCall_KnownReads_Succeed(t *testing.T) {
 	c := newCloud(t)
 	session := c.session()
 	for _, url := range []string{
@@ -182,7 +182,7 @@ func TestCall_ServesTheReads(t *testing.T) {
 	require.Equal(t, -11, c.status("unknown"))
 }
 
-func TestCall_TakesSparseEnvelopesAndEscapesSlashes(t *testing.T) {
+func TestCall_SparseEnvelope_IsAccepted(t *testing.T) {
 	c := newCloud(t)
 	session := c.session()
 	rpc := c.Address() + "/jsonrpc"
@@ -195,7 +195,7 @@ func TestCall_TakesSparseEnvelopesAndEscapesSlashes(t *testing.T) {
 	require.Equal(t, 400, c.do(http.MethodPost, rpc, "{").Status)
 }
 
-func TestRequests_NameTheirOperation(t *testing.T) {
+func TestRequests_AfterEachCall_ContainItsOperation(t *testing.T) {
 	c := newCloud(t)
 	c.refresh(c.grant().Member("refresh_token"))
 	session := c.session()
@@ -210,14 +210,14 @@ func TestRequests_NameTheirOperation(t *testing.T) {
 	}, c.Operations())
 }
 
-func TestActions_StandForThePortalAndTheConsole(t *testing.T) {
+func TestActions_PortalAndConsole_ApplyUntilReset(t *testing.T) {
 	c := newCloud(t)
 	session := c.session()
 	token := c.token()
 	c.Act("disable_api_user")
 	require.Equal(t, 401, c.grant().Status)
 	require.Equal(t, 401, c.login(token).Status)
-	require.Equal(t, 0, c.status(session), "sessions live on")
+	require.Equal(t, 0, c.status(session), "the session is still live")
 	c.Act("enable_api_user", "username", c.username)
 	require.Equal(t, 200, c.grant().Status)
 
@@ -245,7 +245,7 @@ func TestActions_StandForThePortalAndTheConsole(t *testing.T) {
 	require.Equal(t, 200, c.grant().Status, "the root user is back")
 }
 
-func TestInjectedError_LooksLikeEitherServers(t *testing.T) {
+func TestInjectedError_StatusOnly_HasTheFormOfEachServer(t *testing.T) {
 	c := newCloud(t)
 	c.InjectFault(emulator.Fault{Route: "*", Status: 503})
 	require.JSONEq(t, `{"status":"error","message":"Service Unavailable"}`, c.grant().Text)

@@ -16,12 +16,12 @@ func TestSuite(t *testing.T) {
 	emulatortest.Suite[*cloud]{Vendor: fortianalyzer.New(), On: withRoot, Switches: switches}.Run(t)
 }
 
-// codeOf makes a probe of a call's code.
+// codeOf returns a probe of a call's code.
 func codeOf(call func(c *cloud) int) func(c *cloud) string {
 	return func(c *cloud) string { return strconv.Itoa(call(c)) }
 }
 
-// forbid takes the user's permissions.
+// forbid removes the user's permissions.
 func forbid(c *cloud) { c.Act("set_permission", "permission", "no") }
 
 var switches = emulatortest.SwitchCases[*cloud]{

@@ -31,7 +31,7 @@ type appliance struct {
 
 type answer = emulatortest.Answer
 
-// newAppliance serves FortiSIEM for the length of a test.
+// newAppliance serves FortiSIEM until the test ends.
 func newAppliance(t *testing.T) *appliance {
 	t.Helper()
 	return withRoot(emulatortest.Start(t, fortisiem.New()))
@@ -43,14 +43,14 @@ func withRoot(server *emulatortest.Server) *appliance {
 	return &appliance{Server: server, id: root["client_id"], secret: root["client_secret"]}
 }
 
-// do sends a request; headers are given as name and value in turn.
+// do sends a request. header contains names and values in alternation.
 func (a *appliance) do(method, path, body string, header ...string) answer {
 	a.T.Helper()
 	return a.Send(method, a.Address()+path, body, header...)
 }
 
-// exchange asks for a token with the pair, at once; members are added to the form or take a member away
-// when empty.
+// exchange requests a token with the client id and secret. members contains names and values in alternation that
+// replace members of the form; an empty value is sent as an empty member.
 func (a *appliance) exchange(members ...string) answer {
 	a.T.Helper()
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {a.id}, "client_secret": {a.secret}}
@@ -60,7 +60,7 @@ func (a *appliance) exchange(members ...string) answer {
 	return a.do(http.MethodPost, tokenPath, form.Encode(), "Content-Type", formType)
 }
 
-// later is exchange after the interval between two token requests.
+// later advances the clock by the interval between two token requests, and requests a token.
 func (a *appliance) later(members ...string) answer {
 	a.T.Helper()
 	a.MoveClock(5 * time.Second)
@@ -79,7 +79,7 @@ func (a *appliance) health(authorization string) answer {
 	return a.do(http.MethodGet, healthPath, "", "Authorization", authorization)
 }
 
-func TestExchange_AnswersThreeMembersAndAJWT(t *testing.T) {
+func TestExchange_ValidPair_AnswersThreeMembersAndAJWT(t *testing.T) {
 	a := newAppliance(t)
 	got := a.exchange()
 	require.Equal(t, 200, got.Status)
@@ -101,7 +101,7 @@ func TestExchange_AnswersThreeMembersAndAJWT(t *testing.T) {
 	require.Equal(t, "oauth_token", a.Operations()[0])
 }
 
-func TestExchange_TakesNothingButACompleteForm(t *testing.T) {
+func TestExchange_IncompleteForm_IsRefused(t *testing.T) {
 	a := newAppliance(t)
 	pair := "client_id=" + a.id + "&client_secret=" + a.secret
 	for name, refused := range map[string]answer{
@@ -124,7 +124,7 @@ func TestExchange_TakesNothingButACompleteForm(t *testing.T) {
 	require.Equal(t, 200, a.later().Status)
 }
 
-func TestExchange_TheDocumentedRefusals(t *testing.T) {
+func TestExchange_DocumentedRefusal_HasTheDocumentedMessage(t *testing.T) {
 	for name, c := range map[string]struct {
 		provoke func(a *appliance) answer
 		message string
@@ -173,7 +173,7 @@ func TestExchange_TheDocumentedRefusals(t *testing.T) {
 	}
 }
 
-func TestExchange_TheBlockEndsAndSuccessForgetsFailures(t *testing.T) {
+func TestExchange_AfterBlockOrSuccess_CountsFailuresAgain(t *testing.T) {
 	a := newAppliance(t)
 	for range 5 {
 		a.later("client_secret", "wrong")
@@ -187,7 +187,7 @@ func TestExchange_TheBlockEndsAndSuccessForgetsFailures(t *testing.T) {
 	}
 }
 
-func TestExchange_LimitsAreOfOneClientID(t *testing.T) {
+func TestExchange_SecondClient_HasItsOwnLimits(t *testing.T) {
 	a := newAppliance(t)
 	require.Equal(t, 200, a.exchange().Status)
 	made := a.Act("create_client", "access_token_expiry", "24h", "secret_expiry", "1h")
@@ -199,7 +199,7 @@ func TestExchange_LimitsAreOfOneClientID(t *testing.T) {
 	require.Equal(t, "Client secret expired", a.exchange().Body["message"])
 }
 
-func TestHealth_TakesALiveBearerOrTheOwnersBasicPair(t *testing.T) {
+func TestHealth_LiveBearerOrOwnersPassword_IsAccepted(t *testing.T) {
 	a := newAppliance(t)
 	token := a.token()
 	login := a.Login()
@@ -227,7 +227,7 @@ func TestHealth_TakesALiveBearerOrTheOwnersBasicPair(t *testing.T) {
 	require.Equal(t, "health_summary", a.Operations()[1])
 }
 
-func TestToken_HasNoPublicRevocation(t *testing.T) {
+func TestToken_AttemptsToRevoke_AreRefused(t *testing.T) {
 	a := newAppliance(t)
 	token := a.token()
 	for _, path := range []string{
@@ -241,7 +241,7 @@ func TestToken_HasNoPublicRevocation(t *testing.T) {
 	require.Equal(t, 200, a.health("Bearer "+token).Status)
 }
 
-func TestRevokeRoute_EndsTheTokenThatIsNamed(t *testing.T) {
+func TestRevokeRoute_NamedToken_IsEnded(t *testing.T) {
 	for name, send := range map[string]func(a *appliance, token string) answer{
 		"form": func(a *appliance, token string) answer {
 			return a.do(http.MethodPost, revokePath, "token="+token, "Content-Type", formType)
@@ -272,7 +272,7 @@ func TestRevokeRoute_EndsTheTokenThatIsNamed(t *testing.T) {
 	require.Equal(t, 400, a.do(http.MethodPost, revokePath, "{", "Content-Type", "application/json").Status)
 }
 
-func TestClients_ActionsOnThem(t *testing.T) {
+func TestActions_OnClients_ApplyUntilReset(t *testing.T) {
 	a := newAppliance(t)
 	first := a.token()
 	a.Act("deny_owner")
@@ -291,7 +291,7 @@ func TestClients_ActionsOnThem(t *testing.T) {
 	require.Equal(t, 200, a.exchange().Status, "the root client is back")
 }
 
-func TestInjectedError_LooksLikeTheVendors(t *testing.T) {
+func TestInjectedError_StatusOnly_HasTheVendorsForm(t *testing.T) {
 	a := newAppliance(t)
 	a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 500})
 	refused := a.exchange()

@@ -15,7 +15,7 @@ func TestSuite(t *testing.T) {
 	emulatortest.Suite[*appliance]{Vendor: fortisiem.New(), On: withRoot, Switches: switches}.Run(t)
 }
 
-// killedBy makes a probe of what an action does to a token.
+// killedBy returns a probe of the effect of an action on a token.
 func killedBy(action string) func(a *appliance) string {
 	return func(a *appliance) string {
 		token := a.token()
@@ -24,7 +24,7 @@ func killedBy(action string) func(a *appliance) string {
 	}
 }
 
-// refreshed is the refresh grant, after the interval.
+// refreshed sends the refresh grant after the interval between two token requests.
 func refreshed(a *appliance, refresh string) answer {
 	return a.later("grant_type", "refresh_token", "refresh_token", refresh)
 }

@@ -24,7 +24,7 @@ type device struct {
 
 type answer = emulatortest.Answer
 
-// newDevice serves FTD for the length of a test.
+// newDevice serves FTD until the test ends.
 func newDevice(t *testing.T) *device {
 	t.Helper()
 	return withRoot(emulatortest.Start(t, ftd.New()))
@@ -45,7 +45,7 @@ func (d *device) do(method, path, authorization string, body any) answer {
 	return d.Send(method, d.Address()+path, body, "Authorization", authorization)
 }
 
-// access is the access token of an answer, which must have one.
+// access returns the access token of an answer. It fails the test if there is none.
 func (d *device) access(granted answer) string {
 	d.T.Helper()
 	require.Equal(d.T, 200, granted.Status, granted.Text)
@@ -60,7 +60,7 @@ func (d *device) grant(kind string, members object) answer {
 	return d.do(http.MethodPost, "/api/fdm/latest/fdm/token", "", body)
 }
 
-// login is a password grant.
+// login sends a password grant for admin.
 func (d *device) login() answer {
 	d.T.Helper()
 	return d.grant("password", object{"username": "admin", "password": d.password})
@@ -72,14 +72,14 @@ func (d *device) refresh(granted answer) answer {
 	return d.grant("refresh_token", object{"refresh_token": granted.Body["refresh_token"]})
 }
 
-// external logs in as a new user of that role whom the device does not keep, and returns the access token.
+// external logs in as a new external user with a role, and returns the access token.
 func (d *device) external(role string) string {
 	d.T.Helper()
 	user := d.Act("add_external_user", "name", "external-"+role, "role", role)
 	return d.access(d.grant("password", object{"username": user["username"], "password": user["password"]}))
 }
 
-// custom asks for a custom token of ten minutes without refresh; changes replace members, nil removes one.
+// custom requests a custom token of ten minutes without refresh. changes replaces members; nil removes one.
 func (d *device) custom(login, subject string, changes object) answer {
 	d.T.Helper()
 	members := object{
@@ -95,7 +95,7 @@ func (d *device) custom(login, subject string, changes object) answer {
 	return d.grant("custom_token", members)
 }
 
-// refreshable are the changes that give a custom token three refreshes.
+// refreshable returns the changes for a custom token with three refreshes.
 func refreshable() object {
 	return object{"desired_refresh_count": 3, "desired_refresh_expires_in": 900}
 }
@@ -118,7 +118,7 @@ func (d *device) sessions(token string) []any {
 	return d.get(token, "/action/activeusersessions").Body["items"].([]any)
 }
 
-// works is the status that a resource answers to an access token.
+// works returns the status of a resource for an access token.
 func (d *device) works(token string) int {
 	d.T.Helper()
 	return d.get(token, "/object/networks").Status
@@ -132,7 +132,7 @@ func (d *device) admin(token string) object {
 	return list.Body["items"].([]any)[0].(object)
 }
 
-// change puts the user object of admin with changed members.
+// change sends a PUT of admin's user object with changed members.
 func (d *device) change(token string, changes object) answer {
 	d.T.Helper()
 	user := d.admin(token)

@@ -10,7 +10,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
 
-func TestVersions_AreFreeAndEndWithLatest(t *testing.T) {
+func TestVersions_WithoutToken_AreListedWithLatestLast(t *testing.T) {
 	d := newDevice(t)
 	versions := d.do(http.MethodGet, "/api/versions", "", nil)
 	require.Equal(t, []any{"v1", "v2", "v3", "v4", "v5", "v6", "latest"}, versions.Body["supportedVersions"])
@@ -21,14 +21,14 @@ func TestVersions_AreFreeAndEndWithLatest(t *testing.T) {
 	}
 }
 
-func TestUnsupportedVersion_Is401(t *testing.T) {
+func TestVersion_Unsupported_IsRefusedWith401(t *testing.T) {
 	d := newDevice(t)
 	refused := d.do(http.MethodPost, "/api/fdm/v7/fdm/token", "", object{"grant_type": "password"})
 	require.Equal(t, 401, refused.Status)
 	require.Equal(t, object{"message": "Unauthorized", "status_code": 401.0}, refused.Body)
 }
 
-func TestResources_RefuseWithErrorWrapper(t *testing.T) {
+func TestResources_InvalidRequest_AnswersErrorWrapper(t *testing.T) {
 	d := newDevice(t)
 	login := "Bearer " + d.access(d.login())
 	for _, c := range []struct {
@@ -49,7 +49,7 @@ func TestResources_RefuseWithErrorWrapper(t *testing.T) {
 	}
 }
 
-func TestSpecification_NeedsATokenAndNamesWhatIsServed(t *testing.T) {
+func TestSpecification_WithToken_DescribesTheServedPaths(t *testing.T) {
 	d := newDevice(t)
 	require.Equal(t, 401, d.do(http.MethodGet, "/apispec/ngfw.json", "", nil).Status)
 	spec := d.do(http.MethodGet, "/apispec/ngfw.json", "Bearer "+d.access(d.login()), nil)
@@ -62,7 +62,7 @@ func TestSpecification_NeedsATokenAndNamesWhatIsServed(t *testing.T) {
 	}
 }
 
-func TestUsers_ListIsPagedFilteredAndMasked(t *testing.T) {
+func TestUsers_List_IsPagedFilteredAndMasked(t *testing.T) {
 	d := newDevice(t)
 	login := d.access(d.login())
 	d.Act("add_external_user", "name", "radius", "role", "ro")
@@ -78,7 +78,7 @@ func TestUsers_ListIsPagedFilteredAndMasked(t *testing.T) {
 	require.NotContains(t, list.Text, d.password)
 }
 
-func TestPasswordChange_TakesEffectAndEndsSessions(t *testing.T) {
+func TestPasswordChange_Valid_AppliesAndEndsSessions(t *testing.T) {
 	d := newDevice(t)
 	login := d.access(d.login())
 	leased := d.access(d.custom(login, "s", nil))
@@ -97,7 +97,7 @@ func TestPasswordChange_TakesEffectAndEndsSessions(t *testing.T) {
 	require.Equal(t, 200, d.login().Status, "back to the state file's password")
 }
 
-func TestUserChange_Refuses(t *testing.T) {
+func TestUserChange_Invalid_IsRefused(t *testing.T) {
 	d := newDevice(t)
 	login := d.access(d.login())
 	good := func(changes object) object {
@@ -131,7 +131,7 @@ func TestUserChange_Refuses(t *testing.T) {
 	require.Equal(t, 200, d.login().Status)
 }
 
-func TestActiveUserSessions_ListAndDelete(t *testing.T) {
+func TestActiveUserSessions_Delete_EndsTheSession(t *testing.T) {
 	d := newDevice(t)
 	login := d.access(d.login())
 	second := d.access(d.login())
@@ -151,7 +151,7 @@ func TestActiveUserSessions_ListAndDelete(t *testing.T) {
 	require.Equal(t, []string{"", "revoked", "", ""}, d.EndReasons())
 }
 
-func TestRoles_LimitWhatExternalUsersMayDo(t *testing.T) {
+func TestRoles_ExternalUser_HasOnlyTheRightsOfTheRole(t *testing.T) {
 	d := newDevice(t)
 	admin := d.access(d.login())
 	session := d.sessions(admin)[0].(object)["id"].(string)
@@ -168,14 +168,14 @@ func TestRoles_LimitWhatExternalUsersMayDo(t *testing.T) {
 	require.Equal(t, 200, d.custom(login, "s", nil).Status)
 }
 
-func TestActions_RefuseWhatMakesNoSense(t *testing.T) {
+func TestActions_InvalidArguments_AreRefused(t *testing.T) {
 	d := newDevice(t)
 	d.ActRefused("ui_logout", "id", "none")
 	d.ActRefused("add_external_user", "name", "admin", "role", "ro")
 	d.ActRefused("add_external_user", "name", "x", "role", "king")
 }
 
-func TestChangePassword_BehindTheEnginesBack(t *testing.T) {
+func TestAction_ChangePassword_ReplacesTheRootPassword(t *testing.T) {
 	d := newDevice(t)
 	login := d.access(d.login())
 	changed := d.Act("change_password")
@@ -186,7 +186,7 @@ func TestChangePassword_BehindTheEnginesBack(t *testing.T) {
 	require.Equal(t, "chosen", d.Act("change_password", "password", "chosen")["password"])
 }
 
-func TestFaults_ReachGrantsByTheirName(t *testing.T) {
+func TestFaults_RouteIsAGrant_ApplyToThatGrant(t *testing.T) {
 	d := newDevice(t)
 	d.InjectFault(emulator.Fault{Route: "custom_token", Status: 423})
 	login := d.access(d.login())

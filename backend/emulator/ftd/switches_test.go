@@ -16,13 +16,13 @@ func TestSuite(t *testing.T) {
 	emulatortest.Suite[*device]{Vendor: ftd.New(), On: withRoot, Switches: switches}.Run(t)
 }
 
-// statusOfCustom makes a probe of what a custom token request with changed members is answered.
+// statusOfCustom returns a probe of the status of a custom token request with changed members.
 func statusOfCustom(changes object) func(d *device) string {
 	return func(d *device) string { return strconv.Itoa(d.custom(d.access(d.login()), "s", changes).Status) }
 }
 
-// endingsAfter makes a probe of what has ended after some steps.
-func endingsAfter(steps func(d *device)) func(d *device) string {
+// endReasonsAfter returns a probe of the end reasons after some steps.
+func endReasonsAfter(steps func(d *device)) func(d *device) string {
 	return func(d *device) string {
 		steps(d)
 		return strings.Join(d.EndReasons(), ",")
@@ -34,7 +34,7 @@ var switches = emulatortest.SwitchCases[*device]{
 		func(d *device) string {
 			login := d.login()
 			token, _ := login.Body["access_token"].(string)
-			if token == "" { // booting: the state was there before the login
+			if token == "" { // booting, also at the time of the login
 				return fmt.Sprint(login.Status)
 			}
 			return fmt.Sprint(login.Status, d.works(token), d.do(http.MethodGet, "/api/versions", "", nil).Status)
@@ -69,7 +69,7 @@ var switches = emulatortest.SwitchCases[*device]{
 		map[string]string{"403": "403", "401": "401"},
 	},
 	"session_limit": {
-		endingsAfter(func(d *device) {
+		endReasonsAfter(func(d *device) {
 			for range 6 {
 				d.login()
 			}
@@ -77,7 +77,7 @@ var switches = emulatortest.SwitchCases[*device]{
 		map[string]string{"5": "evicted,,,,,", "2": "evicted,evicted,evicted,evicted,,", "0": ",,,,,"},
 	},
 	"session_scope": {
-		endingsAfter(func(d *device) {
+		endReasonsAfter(func(d *device) {
 			d.Set("session_limit", "1")
 			d.login()
 			d.external("ro")
@@ -85,7 +85,7 @@ var switches = emulatortest.SwitchCases[*device]{
 		map[string]string{"device": "evicted,", "user": ","},
 	},
 	"oldest_by": {
-		endingsAfter(func(d *device) {
+		endReasonsAfter(func(d *device) {
 			d.Set("session_limit", "3")
 			first, second := d.login(), d.login()
 			d.login()
@@ -95,11 +95,11 @@ var switches = emulatortest.SwitchCases[*device]{
 			d.works(d.access(second))
 			d.login()
 		}),
-		// The first was refreshed, the second used; by use or by refresh other sessions are older.
+		// The first session was refreshed, the second was used, so the oldest session depends on the switch.
 		map[string]string{"issue": "evicted,,,", "refresh": ",evicted,,", "use": ",,evicted,"},
 	},
 	"slot_held_until": {
-		endingsAfter(func(d *device) {
+		endReasonsAfter(func(d *device) {
 			d.Set("session_limit", "1")
 			first := d.login()
 			d.MoveClock(1900 * time.Second) // between the ends of access and refresh token
@@ -109,7 +109,7 @@ var switches = emulatortest.SwitchCases[*device]{
 		map[string]string{"refresh": "evicted,", "access": ",evicted"},
 	},
 	"custom_tokens_count": {
-		endingsAfter(func(d *device) {
+		endReasonsAfter(func(d *device) {
 			d.Set("session_limit", "1")
 			d.custom(d.access(d.login()), "s", nil)
 		}),
@@ -231,7 +231,7 @@ var switches = emulatortest.SwitchCases[*device]{
 		map[string]string{"bad_request": "400", "ok": "200"},
 	},
 	"revoke_subject": {
-		endingsAfter(func(d *device) {
+		endReasonsAfter(func(d *device) {
 			d.Set("duplicate_subject", "accept")
 			login := d.access(d.login())
 			d.custom(login, "s", nil)
@@ -252,7 +252,7 @@ var switches = emulatortest.SwitchCases[*device]{
 		map[string]string{"pair": "401revoked 401revoked", "token": "200 401revoked"},
 	},
 	"parent_revoke_kills_custom": {
-		endingsAfter(func(d *device) {
+		endReasonsAfter(func(d *device) {
 			login := d.access(d.login())
 			d.custom(login, "s", nil)
 			d.revoke(login, "token_to_revoke", login)
@@ -260,7 +260,7 @@ var switches = emulatortest.SwitchCases[*device]{
 		map[string]string{"no": "revoked,", "yes": "revoked,parent_revoked"},
 	},
 	"password_change_ends": {
-		endingsAfter(func(d *device) {
+		endReasonsAfter(func(d *device) {
 			d.login()
 			login := d.access(d.login())
 			d.custom(login, "s", nil)
@@ -279,7 +279,7 @@ var switches = emulatortest.SwitchCases[*device]{
 		map[string]string{"complex": "422", "none": "200"},
 	},
 	"reboot_keeps_tokens": {
-		endingsAfter(func(d *device) {
+		endReasonsAfter(func(d *device) {
 			d.login()
 			d.Act("reboot")
 		}),

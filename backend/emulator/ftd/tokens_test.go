@@ -13,10 +13,10 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
 )
 
-// wholeSecond is where the clock stands for the device, which counts in seconds.
+// wholeSecond is the time of the device's clock in whole seconds, as in its tokens.
 var wholeSecond = emulatortest.Now.Truncate(time.Second)
 
-func TestPasswordGrant_AnswersFiveMembersAndVendorsClaims(t *testing.T) {
+func TestPasswordGrant_Valid_AnswersFiveMembersAndClaims(t *testing.T) {
 	d := newDevice(t)
 	login := d.login()
 	require.Equal(t, 200, login.Status)
@@ -39,12 +39,12 @@ func TestPasswordGrant_AnswersFiveMembersAndVendorsClaims(t *testing.T) {
 	} {
 		require.Equal(t, want, refresh[name], name)
 	}
-	issued := d.RequireIssued(emulator.KindLogin, "", wholeSecond.Add(2400*time.Second)) // the refresh token lives longest
+	issued := d.RequireIssued(emulator.KindLogin, "", wholeSecond.Add(2400*time.Second)) // the refresh token expires last
 	require.Len(t, d.Issued(), 1)
 	require.Equal(t, access["jti"], issued.ID)
 }
 
-func TestCustomToken_HasTheDesiredSubjectAndLife(t *testing.T) {
+func TestCustomToken_Valid_HasTheDesiredSubjectAndLifetime(t *testing.T) {
 	d := newDevice(t)
 	login := d.access(d.login())
 	leased := d.custom(login, "vault-a.b_1", object{"desired_expires_in": 31_536_000})
@@ -59,7 +59,7 @@ func TestCustomToken_HasTheDesiredSubjectAndLife(t *testing.T) {
 	require.Equal(t, "custom_token", d.Operations()[1])
 }
 
-func TestTokenEndpoint_RefusesWithTokenStatus(t *testing.T) {
+func TestTokenEndpoint_InvalidRequest_AnswersTokenStatus(t *testing.T) {
 	d := newDevice(t)
 	login := d.login()
 	access, refresh := d.access(login), login.Member("refresh_token")
@@ -103,7 +103,7 @@ func TestTokenEndpoint_RefusesWithTokenStatus(t *testing.T) {
 	require.Equal(t, []string{"", ""}, d.EndReasons(), "nothing was issued or ended")
 }
 
-func TestTokenEndpoint_IgnoresAuthorization(t *testing.T) {
+func TestTokenEndpoint_AuthorizationHeader_IsIgnored(t *testing.T) {
 	d := newDevice(t)
 	for _, authorization := range []string{"", "Bearer", "Bearer stale", "Basic eDp5"} {
 		login := d.do(http.MethodPost, "/api/fdm/v6/fdm/token", authorization,
@@ -112,7 +112,7 @@ func TestTokenEndpoint_IgnoresAuthorization(t *testing.T) {
 	}
 }
 
-func TestRefresh_KeepsTheSessionAndCountsDown(t *testing.T) {
+func TestRefresh_CustomToken_KeepsTheSessionAndCountsDown(t *testing.T) {
 	d := newDevice(t)
 	first := d.custom(d.access(d.login()), "s", refreshable())
 	id := claims(t, d.access(first))["jti"]
@@ -127,7 +127,7 @@ func TestRefresh_KeepsTheSessionAndCountsDown(t *testing.T) {
 		require.Equal(t, 400, d.refresh(current).Status, "used")
 		current = next
 	}
-	require.NotContains(t, current.Body, "refresh_token", "no refresh is left")
+	require.NotContains(t, current.Body, "refresh_token", "no refresh remains")
 	require.Len(t, d.Issued(), 2)
 	require.Equal(t, 200, d.works(d.access(current)))
 	d.RequireIssued(emulator.KindLeased, "s", d.Now().Truncate(time.Second).Add(600*time.Second))
@@ -135,11 +135,11 @@ func TestRefresh_KeepsTheSessionAndCountsDown(t *testing.T) {
 	require.Equal(t, "expired", d.EndReasons()[1])
 }
 
-func TestRefresh_OfALoginHasNoLimit(t *testing.T) {
+func TestRefresh_Login_HasNoLimit(t *testing.T) {
 	d := newDevice(t)
 	current := d.login()
 	for range 5 {
-		d.MoveClock(2000 * time.Second) // the access token is expired by then
+		d.MoveClock(2000 * time.Second) // the access token has expired
 		require.Equal(t, 401, d.works(d.access(current)))
 		current = d.refresh(current)
 		require.Equal(t, 200, d.works(d.access(current)))
@@ -151,7 +151,7 @@ func TestRefresh_OfALoginHasNoLimit(t *testing.T) {
 	require.Equal(t, []string{"expired"}, d.EndReasons())
 }
 
-func TestRevoke_ByTokenRefreshTokenSubjectOrID(t *testing.T) {
+func TestRevoke_TokenRefreshTokenSubjectOrID_EndsThePair(t *testing.T) {
 	for _, member := range []string{"token_to_revoke", "refresh", "custom_token_subject_to_revoke", "custom_token_id_to_revoke"} {
 		t.Run(member, func(t *testing.T) {
 			d := newDevice(t)
@@ -172,12 +172,12 @@ func TestRevoke_ByTokenRefreshTokenSubjectOrID(t *testing.T) {
 			require.Equal(t, 400, d.refresh(leased).Status)
 			require.Equal(t, 200, d.works(other))
 			require.Equal(t, []string{"", "revoked", ""}, d.EndReasons())
-			require.Equal(t, 400, d.revoke(login, name, value).Status, "gone already")
+			require.Equal(t, 400, d.revoke(login, name, value).Status, "already revoked")
 		})
 	}
 }
 
-func TestRevoke_OfTheLoginItselfLeavesItsCustomTokens(t *testing.T) {
+func TestRevoke_Login_KeepsItsCustomTokens(t *testing.T) {
 	d := newDevice(t)
 	login := d.access(d.login())
 	leased := d.access(d.custom(login, "s", nil))
@@ -186,7 +186,7 @@ func TestRevoke_OfTheLoginItselfLeavesItsCustomTokens(t *testing.T) {
 	require.Equal(t, 200, d.works(leased))
 }
 
-func TestCustomToken_OutlivesTheLoginThatMadeIt(t *testing.T) {
+func TestCustomToken_LoginExpired_StillWorks(t *testing.T) {
 	d := newDevice(t)
 	leased := d.access(d.custom(d.access(d.login()), "s", object{"desired_expires_in": 7200}))
 	d.MoveClock(time.Hour)
@@ -194,7 +194,7 @@ func TestCustomToken_OutlivesTheLoginThatMadeIt(t *testing.T) {
 	require.Equal(t, []string{"expired", ""}, d.EndReasons())
 }
 
-func TestCustomToken_SixthSession_EvictsTheOldestSilently(t *testing.T) {
+func TestCustomToken_SixthSession_EvictsTheOldest(t *testing.T) {
 	d := newDevice(t)
 	login := d.access(d.login())
 	var leased []string
@@ -207,12 +207,12 @@ func TestCustomToken_SixthSession_EvictsTheOldestSilently(t *testing.T) {
 	require.Equal(t, 200, d.works(leased[0]))
 
 	d.Act("ui_login")
-	require.Equal(t, 401, d.works(leased[0]), "a human's login evicts too")
+	require.Equal(t, 401, d.works(leased[0]), "a login to the web interface also evicts")
 	require.Equal(t, []string{"evicted", "evicted", "", "", "", "", ""}, d.EndReasons())
 	require.Equal(t, "ui", d.Issued()[6].Marker)
 }
 
-func TestSessions_EndedOnesGiveTheirPlaceBack(t *testing.T) {
+func TestSessions_Ended_DoNotCount(t *testing.T) {
 	d := newDevice(t)
 	login := d.access(d.login())
 	for i := range 4 {
@@ -230,7 +230,7 @@ func TestSessions_EndedOnesGiveTheirPlaceBack(t *testing.T) {
 	require.NotContains(t, d.EndReasons(), "evicted", "expired tokens do not count")
 }
 
-func TestEndedTokens_AreToldFromGarbage(t *testing.T) {
+func TestToken_Ended_IsDistinguishedFromInvalid(t *testing.T) {
 	d := newDevice(t)
 	d.Set("ended_token_status", "408")
 	login := d.access(d.login())
@@ -240,5 +240,5 @@ func TestEndedTokens_AreToldFromGarbage(t *testing.T) {
 	require.Equal(t, 401, d.works(login+"x"))
 	require.Equal(t, 401, d.do(http.MethodGet, "/api/fdm/latest/object/networks", "", nil).Status)
 	d.Reset()
-	require.Equal(t, 401, d.works(login), "forgotten, and the switch is back")
+	require.Equal(t, 401, d.works(login), "the device has no such token, and the switch has its default")
 }

@@ -22,7 +22,7 @@ type account struct {
 
 type answer = emulatortest.Answer
 
-// newAccount serves Lacework for the length of a test.
+// newAccount serves Lacework until the test ends.
 func newAccount(t *testing.T) *account {
 	t.Helper()
 	return withRoot(emulatortest.Start(t, lacework.New()))
@@ -34,19 +34,19 @@ func withRoot(server *emulatortest.Server) *account {
 	return &account{Server: server, key: root["key_id"], secret: root["secret_key"]}
 }
 
-// do sends a request of JSON; further headers are given as name and value in turn.
+// do sends a JSON request. header contains the names and values of other headers in alternation.
 func (a *account) do(method, path, body string, header ...string) answer {
 	a.T.Helper()
 	return a.Send(method, a.Address()+path, body, append([]string{"Content-Type", "application/json"}, header...)...)
 }
 
-// mint asks for a token with a body after the key id, such as `,"expiryTime":60`.
+// mint requests a token. rest is the body after the key id, such as `,"expiryTime":60`.
 func (a *account) mint(rest string) answer {
 	a.T.Helper()
 	return a.do(http.MethodPost, "/api/v2/access/tokens", `{"keyId":"`+a.key+`"`+rest+`}`, "X-LW-UAKS", a.secret)
 }
 
-// token mints a token for an hour.
+// token mints a token that lives one hour.
 func (a *account) token() string {
 	a.T.Helper()
 	return a.mint(`,"expiryTime":3600`).Member("token")
@@ -58,7 +58,7 @@ func (a *account) profile(authorization string, header ...string) answer {
 	return a.do(http.MethodGet, "/api/v2/UserProfile", "", append([]string{"Authorization", authorization}, header...)...)
 }
 
-func TestMint_AnswersTwoMembersWithMilliseconds(t *testing.T) {
+func TestMint_ValidKey_AnswersTwoMembersInMilliseconds(t *testing.T) {
 	a := newAccount(t)
 	minted := a.mint(`,"expiryTime":60`)
 	require.Equal(t, 201, minted.Status)
@@ -73,18 +73,18 @@ func TestMint_AnswersTwoMembersWithMilliseconds(t *testing.T) {
 	require.Equal(t, "access_token", a.Operations()[0])
 }
 
-func TestMint_IgnoresTheHeadersOfOtherCalls(t *testing.T) {
+func TestMint_HeadersOfOtherCalls_AreIgnored(t *testing.T) {
 	a := newAccount(t)
 	minted := a.do(http.MethodPost, "/api/v2/access/tokens", `{"keyId":"`+a.key+`","expiryTime":60,"x":1}`,
 		"x-lw-uaks", a.secret, "Method", "POST", "Account-Name", "sub", "Org-Access", "true", "Authorization", "stale")
 	require.Equal(t, 201, minted.Status)
 }
 
-func TestMint_WithoutExpiry_LastsAnHour(t *testing.T) {
+func TestMint_WithoutExpiry_LivesOneHour(t *testing.T) {
 	require.Equal(t, "2030-01-02T04:04:05.678Z", newAccount(t).mint("").Body["expiresAt"])
 }
 
-func TestMint_Refuses(t *testing.T) {
+func TestMint_InvalidRequest_IsRefused(t *testing.T) {
 	a := newAccount(t)
 	const path = "/api/v2/access/tokens"
 	good := `{"keyId":"` + a.key + `","expiryTime":60}`
@@ -120,7 +120,7 @@ func TestMint_Refuses(t *testing.T) {
 	require.Equal(t, 201, a.mint(`,"expiryTime":86400`).Status)
 }
 
-func TestToken_WorksWithAndWithoutSchemeUntilItExpires(t *testing.T) {
+func TestToken_WithAndWithoutScheme_WorksUntilExpiry(t *testing.T) {
 	a := newAccount(t)
 	token := a.token()
 	for _, authorization := range []string{"Bearer " + token, "bearer " + token, token} {
@@ -133,7 +133,7 @@ func TestToken_WorksWithAndWithoutSchemeUntilItExpires(t *testing.T) {
 	require.Equal(t, 401, a.profile(token).Status)
 }
 
-func TestToken_CannotBeRevoked(t *testing.T) {
+func TestToken_AttemptsToRevoke_AreRefused(t *testing.T) {
 	a := newAccount(t)
 	token := a.token()
 	for _, c := range []struct {
@@ -154,7 +154,7 @@ func TestToken_CannotBeRevoked(t *testing.T) {
 	require.Equal(t, 200, a.profile(token).Status)
 }
 
-func TestAccountHeaders_OrgAccessWins(t *testing.T) {
+func TestAccountHeaders_OrgAccess_HasPriority(t *testing.T) {
 	a := newAccount(t)
 	token := a.token()
 	name := func(header ...string) any {
@@ -167,7 +167,7 @@ func TestAccountHeaders_OrgAccessWins(t *testing.T) {
 	require.Equal(t, "ACME", name("account-name", "sub", "org-access", "TRUE"))
 }
 
-func TestServiceUser_IsConfinedToItsAccount(t *testing.T) {
+func TestServiceUser_OtherAccount_IsForbidden(t *testing.T) {
 	a := newAccount(t)
 	made := a.Act("create_key", "user", "service")
 	a.key, a.secret = made["key_id"], made["secret_key"]
@@ -177,7 +177,7 @@ func TestServiceUser_IsConfinedToItsAccount(t *testing.T) {
 	require.Equal(t, 403, a.profile(token, "Org-Access", "true").Status)
 }
 
-func TestRateLimit_IsPerUserAndFunctionality(t *testing.T) {
+func TestRateLimit_Reached_AppliesPerUserAndFunctionality(t *testing.T) {
 	a := newAccount(t)
 	a.Set("rate_limit", "3")
 	var token string
@@ -204,7 +204,7 @@ func TestRateLimit_IsPerUserAndFunctionality(t *testing.T) {
 	require.Equal(t, 429, a.mint("").Status)
 }
 
-func TestKeys_ActionsOnThem(t *testing.T) {
+func TestActions_OnKeys_ApplyUntilReset(t *testing.T) {
 	a := newAccount(t)
 	a.Act("disable_key")
 	require.Equal(t, 401, a.mint("").Status)
@@ -219,11 +219,11 @@ func TestKeys_ActionsOnThem(t *testing.T) {
 	for range 19 {
 		a.Act("create_key")
 	}
-	a.ActRefused("create_key") // 20 keys a user
+	a.ActRefused("create_key") // the user has 20 keys
 	a.ActRefused("create_key", "user", "other")
 }
 
-func TestInjectedError_LooksLikeTheVendors(t *testing.T) {
+func TestInjectedError_StatusOnly_HasTheVendorsForm(t *testing.T) {
 	a := newAccount(t)
 	a.InjectFault(emulator.Fault{Route: "access_token", Status: 500})
 	refused := a.mint("")

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRights_AreEnforced(t *testing.T) {
+func TestRights_Missing_AreForbidden(t *testing.T) {
 	m := newManager(t)
 	weak := m.create("weak", nil).Member("secretKey")
 	for _, c := range []struct{ method, path, message string }{
@@ -34,7 +34,7 @@ func TestRights_AreEnforced(t *testing.T) {
 	require.Equal(t, 200, m.create("other", nil).Status)
 }
 
-func TestMissingThings_Are404(t *testing.T) {
+func TestRequest_UnknownKeyRoleOrPath_Answers404(t *testing.T) {
 	m := newManager(t)
 	for _, c := range []struct{ method, path string }{
 		{http.MethodGet, "/apikeys/99"}, {http.MethodPost, "/apikeys/99"}, {http.MethodDelete, "/apikeys/99"},
@@ -50,15 +50,15 @@ func TestMissingThings_Are404(t *testing.T) {
 	}
 }
 
-func TestLockout_AfterWrongSecrets(t *testing.T) {
+func TestKey_FiveWrongSecrets_IsLocked(t *testing.T) {
 	m := newManager(t)
 	secret := m.create("x", nil).Member("secretKey")
 	for range 4 {
 		require.Equal(t, 401, m.works("2:wrong"))
 	}
 	require.InDelta(t, 4, m.get("/apikeys/2").Body["unsuccessfulSignInAttempts"], 0)
-	require.Equal(t, 200, m.works(secret), "a right secret takes the count back")
-	require.Equal(t, 401, m.works("3:wrong"), "no key's")
+	require.Equal(t, 200, m.works(secret), "the right secret resets the count")
+	require.Equal(t, 401, m.works("3:wrong"), "the prefix of no key")
 	for range 5 {
 		m.works("2:wrong")
 	}
@@ -73,12 +73,12 @@ func TestLockout_AfterWrongSecrets(t *testing.T) {
 	require.NotContains(t, m.get("/apikeys/2").Body, "unlockTime")
 }
 
-func TestSessions_NeedCookieRIDAndVersion(t *testing.T) {
+func TestSession_WithoutCookieRIDOrVersion_IsRefused(t *testing.T) {
 	m := newManager(t)
 	session := m.session()
 	require.Regexp(t, `^sID=[0-9A-F]{32}$`, session["Cookie"])
 	require.Equal(t, 200, m.do(http.MethodGet, "/api/apikeys", session, "{}").Status)
-	require.Equal(t, 403, m.do(http.MethodGet, "/api/apikeys/current", session, nil).Status, "a session is no key")
+	require.Equal(t, 403, m.do(http.MethodGet, "/api/apikeys/current", session, nil).Status, "a session has no key of its own")
 	for without, status := range map[string]int{"Cookie": 401, "rID": 401, "api-version": 400} {
 		header := map[string]string{}
 		for name, value := range session {
@@ -92,7 +92,7 @@ func TestSessions_NeedCookieRIDAndVersion(t *testing.T) {
 	require.Equal(t, 401, m.do(http.MethodGet, "/api/apikeys", session, nil).Status, "idle for too long")
 }
 
-func TestSessions_RefuseAWrongLogin(t *testing.T) {
+func TestSession_WrongLogin_IsRefused(t *testing.T) {
 	m := newManager(t)
 	for _, changes := range []object{{"password": "wrong"}, {"userName": "nobody"}, {"tenantName": "other"}} {
 		require.Equal(t, 401, m.logIn(changes).Status)
@@ -103,7 +103,7 @@ func TestSessions_RefuseAWrongLogin(t *testing.T) {
 	require.Equal(t, 200, m.logIn(object{"password": "new"}).Status)
 }
 
-func TestLegacyLogin_ForTheAnsibleClient(t *testing.T) {
+func TestLegacyLogin_LenientSessions_OpensASession(t *testing.T) {
 	m := newManager(t)
 	m.Set("lenient_sessions", "yes")
 	const path = "/rest/authentication/login/primary"
@@ -121,7 +121,7 @@ func TestLegacyLogin_ForTheAnsibleClient(t *testing.T) {
 	require.NotEmpty(t, refused.Body["error"].(object)["message"])
 }
 
-func TestRateLimit_SlidesAndDoesNotCountRefusals(t *testing.T) {
+func TestRateLimit_Reached_SlidesWithoutCountingRefusals(t *testing.T) {
 	m := newManager(t)
 	secret := m.create("x", nil).Member("secretKey")
 	m.Set("rate_limit", "2")
@@ -136,11 +136,11 @@ func TestRateLimit_SlidesAndDoesNotCountRefusals(t *testing.T) {
 	}
 	require.Equal(t, 200, m.works(secret), "another key")
 	m.MoveClock(30 * time.Second)
-	require.Equal(t, 200, m.works(m.root), "the first call has left the window")
+	require.Equal(t, 200, m.works(m.root), "the first call is no longer in the window")
 	require.Equal(t, 429, m.works(m.root))
 }
 
-func TestRoles_CreateModifyDelete(t *testing.T) {
+func TestRoles_CreateModifyDelete_TakeEffect(t *testing.T) {
 	m := newManager(t)
 	session := m.session()
 	made := m.do(http.MethodPost, "/api/roles", session, object{"name": "mine", "allowWebService": true,
@@ -163,7 +163,7 @@ func TestRoles_CreateModifyDelete(t *testing.T) {
 	require.Equal(t, "Auditor", m.get("/roles/2").Body["name"])
 }
 
-func TestRoles_EqualOrLesserRightsOnly(t *testing.T) {
+func TestRoles_EqualOrLesserRights_LimitNewKeys(t *testing.T) {
 	m := newManager(t)
 	require.Equal(t, 200, m.do(http.MethodPost, "/api/roles/3", m.session(),
 		object{"canOnlyManipulateUsersWithEqualOrLesserRights": true}).Status)
@@ -171,7 +171,7 @@ func TestRoles_EqualOrLesserRightsOnly(t *testing.T) {
 	require.Equal(t, 200, m.create("x", object{"roleID": 3}).Status)
 }
 
-func TestActions_RefuseWhatDoesNotExist(t *testing.T) {
+func TestActions_OnKeysAndRoles_TakeEffect(t *testing.T) {
 	m := newManager(t)
 	m.ActRefused("delete_key", "id", "99")
 	m.ActRefused("set_role", "role_id", "99")

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// find searches for keys by criteria and returns their names in the order of their IDs.
+// find searches for keys by criteria, and returns their names in the order of their IDs.
 func (m *manager) find(criteria ...object) string {
 	m.T.Helper()
 	found := m.post("/apikeys/search", object{"sortByObjectID": true, "searchCriteria": criteria})
@@ -15,7 +15,7 @@ func (m *manager) find(criteria ...object) string {
 	return namesIn(found, "apiKeys", "keyName")
 }
 
-func TestSearch_Criteria(t *testing.T) {
+func TestSearch_Criteria_FindTheMatchingKeys(t *testing.T) {
 	m := newManager(t)
 	m.create("vault_1", nil)
 	m.create("vaultx1", object{"expiryDate": in(3 * time.Hour), "roleID": 2})
@@ -52,17 +52,17 @@ func TestSearch_Criteria(t *testing.T) {
 	}
 }
 
-func TestSearch_BodyOrderAndLimit(t *testing.T) {
+func TestSearch_WithoutOrderOrWithLimit_AnswersAccordingly(t *testing.T) {
 	m := newManager(t)
 	m.create("a", nil)
 	m.create("b", nil)
-	require.Equal(t, "b,a,vault-management", namesIn(m.post("/apikeys/search", nil), "apiKeys", "keyName"), "in no useful order")
+	require.Equal(t, "b,a,vault-management", namesIn(m.post("/apikeys/search", nil), "apiKeys", "keyName"), "the newest first")
 	require.Equal(t, "vault-management,a", namesIn(m.post("/apikeys/search", object{"maxItems": 2, "sortByObjectID": true}), "apiKeys", "keyName"))
 	require.Equal(t, "Auditor", namesIn(m.post("/roles/search",
 		object{"searchCriteria": []object{{"fieldName": "name", "stringValue": "Auditor", "stringWildcards": false}}}), "roles", "name"))
 }
 
-func TestSearch_Refuses(t *testing.T) {
+func TestSearch_InvalidRequest_IsRefused(t *testing.T) {
 	m := newManager(t)
 	for name, body := range map[string]any{
 		"no JSON":        "x",

@@ -15,7 +15,7 @@ func TestSuite(t *testing.T) {
 	emulatortest.Suite[*manager]{Vendor: trend.New(), On: withRoot, Switches: switches}.Run(t)
 }
 
-// expiryOf shows a key's expiryDate as time, or "none".
+// expiryOf returns the expiryDate in an answer as a time, or "none".
 func expiryOf(a answer) string {
 	at, ok := a.Body["expiryDate"].(float64)
 	if !ok {

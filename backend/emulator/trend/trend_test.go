@@ -15,7 +15,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/trend"
 )
 
-// now is where the clock stands for the manager, which counts in milliseconds.
+// now is the time of the manager's clock in whole milliseconds, as in its answers.
 var now = emulatortest.Now.Truncate(time.Millisecond)
 
 // object is a JSON object.
@@ -29,7 +29,7 @@ type manager struct {
 
 type answer = emulatortest.Answer
 
-// newManager serves the manager for the length of a test.
+// newManager serves the manager until the test ends.
 func newManager(t *testing.T) *manager {
 	t.Helper()
 	return withRoot(emulatortest.Start(t, trend.New()))
@@ -49,7 +49,7 @@ func namesIn(a answer, list, member string) string {
 	return strings.Join(names, ",")
 }
 
-// do sends a request with exactly these headers; body is nil, a string, or anything to be sent as JSON.
+// do sends a request with exactly these headers. body is as in [emulatortest.Server.Send].
 func (m *manager) do(method, path string, header map[string]string, body any) answer {
 	m.T.Helper()
 	var lines []string
@@ -76,10 +76,10 @@ func (m *manager) post(path string, body any) answer {
 	return m.as(m.root, http.MethodPost, path, body)
 }
 
-// in is a time in milliseconds from where the clock stands.
+// in returns the time d after now in milliseconds.
 func in(d time.Duration) int64 { return now.Add(d).UnixMilli() }
 
-// create makes a key that expires in an hour, with other members besides.
+// create creates a key that expires in an hour. changes adds or replaces members.
 func (m *manager) create(name string, changes object) answer {
 	m.T.Helper()
 	body := object{"keyName": name, "roleID": 4, "expiryDate": in(time.Hour)}
@@ -87,7 +87,7 @@ func (m *manager) create(name string, changes object) answer {
 	return m.post("/apikeys", body)
 }
 
-// works gives the status that a secret is answered with.
+// works returns the status of a request with a secret.
 func (m *manager) works(secret string) int {
 	m.T.Helper()
 	return m.as(secret, http.MethodGet, "/apikeys/current", nil).Status
@@ -102,7 +102,7 @@ func (m *manager) session() map[string]string {
 	return map[string]string{"Cookie": cookie, "rID": opened.Member("RID"), "api-version": "v1"}
 }
 
-// logIn opens a session, with changed members.
+// logIn requests a session. changes adds or replaces members.
 func (m *manager) logIn(changes object) answer {
 	m.T.Helper()
 	body := object{"userName": m.Login()["username"], "password": m.Login()["password"]}
@@ -110,7 +110,7 @@ func (m *manager) logIn(changes object) answer {
 	return m.do(http.MethodPost, "/api/sessions", map[string]string{"api-version": "v1"}, body)
 }
 
-func TestCreate_AnswersLikeTheVendorsExample(t *testing.T) {
+func TestCreate_Valid_AnswersLikeTheVendorsExample(t *testing.T) {
 	m := newManager(t)
 	made := m.post("/apikeys", object{"keyName": "vault-x", "description": "d", "roleID": "4"})
 	require.Equal(t, 200, made.Status)
@@ -129,29 +129,29 @@ func TestCreate_AnswersLikeTheVendorsExample(t *testing.T) {
 	require.Equal(t, "createApiKey", m.Operations()[0])
 }
 
-func TestBook_KnowsWhoMadeAKey(t *testing.T) {
+func TestHistory_NewKey_KindDependsOnItsCreator(t *testing.T) {
 	m := newManager(t)
 	m.create("by-key", nil)
 	session := m.session()
 	require.Equal(t, 200, m.do(http.MethodPost, "/api/apikeys", session, object{"keyName": "by-session", "roleID": 3}).Status)
 	m.Act("create_key", "name", "by-hand")
 
-	var lines []string
+	var entries []string
 	for _, c := range m.Issued() {
-		lines = append(lines, c.ID+" "+c.Kind+" "+c.Marker)
+		entries = append(entries, c.ID+" "+c.Kind+" "+c.Marker)
 	}
-	require.Equal(t, []string{"1 login vault-management", "2 leased by-key", "3 login by-session", "4 login by-hand"}, lines)
+	require.Equal(t, []string{"1 login vault-management", "2 leased by-key", "3 login by-session", "4 login by-hand"}, entries)
 	require.Equal(t, now.Add(time.Hour), *m.Issued()[1].ExpiresAt)
 }
 
-func TestReset_RootKeyIsDatedByTheClockThatWasSetBack(t *testing.T) {
+func TestReset_AdvancedClock_RootKeyIsNotInTheFuture(t *testing.T) {
 	m := newManager(t)
 	m.MoveClock(time.Hour)
 	m.Reset()
 	require.False(t, m.Issued()[0].IssuedAt.After(m.Now()))
 }
 
-func TestKey_WorksUntilItExpiresIsLockedOutOrDeleted(t *testing.T) {
+func TestKey_ExpiredLockedDeletedOrReplaced_IsRefused(t *testing.T) {
 	for name, end := range map[string]func(m *manager){
 		"expired":  func(m *manager) { m.MoveClock(time.Hour) },
 		"locked":   func(m *manager) { require.Equal(m.T, 200, m.post("/apikeys/2", object{"active": false}).Status) },
@@ -168,7 +168,7 @@ func TestKey_WorksUntilItExpiresIsLockedOutOrDeleted(t *testing.T) {
 	}
 }
 
-func TestModify_IsPartialAndIgnoresReadOnlyMembers(t *testing.T) {
+func TestModify_SomeMembers_KeepsTheOthers(t *testing.T) {
 	m := newManager(t)
 	secret := m.create("x", object{"description": "d"}).Member("secretKey")
 	changed := m.post("/apikeys/2", object{
@@ -188,7 +188,7 @@ func TestModify_IsPartialAndIgnoresReadOnlyMembers(t *testing.T) {
 	require.Equal(t, 200, m.works(secret))
 }
 
-func TestModify_RoleAndLock(t *testing.T) {
+func TestModify_RoleAndActive_TakeEffect(t *testing.T) {
 	m := newManager(t)
 	secret := m.create("x", nil).Member("secretKey")
 	require.InDelta(t, 2, m.post("/apikeys/2", object{"roleID": 2}).Body["roleID"], 0)
@@ -198,7 +198,7 @@ func TestModify_RoleAndLock(t *testing.T) {
 	require.Equal(t, 200, m.works(secret))
 }
 
-func TestModifyCurrent_LeavesExpiryRoleAndLockAlone(t *testing.T) {
+func TestModifyCurrent_ExpiryRoleAndActive_AreIgnored(t *testing.T) {
 	m := newManager(t)
 	secret := m.create("x", nil).Member("secretKey")
 	changed := m.as(secret, http.MethodPost, "/apikeys/current",
@@ -213,7 +213,7 @@ func TestModifyCurrent_LeavesExpiryRoleAndLockAlone(t *testing.T) {
 	require.Equal(t, "urn:tmds:identity:us-east-ds-1:78422:role/Deployment", changed.Body["roleURN"])
 }
 
-func TestSecretkey_TakesAnyBodyAndEndsTheOldSecret(t *testing.T) {
+func TestSecretKey_AnyBody_EndsTheOldSecret(t *testing.T) {
 	m := newManager(t)
 	for _, body := range []any{nil, "{}", object{"keyName": "ignored"}} {
 		old := m.root
@@ -227,7 +227,7 @@ func TestSecretkey_TakesAnyBodyAndEndsTheOldSecret(t *testing.T) {
 	require.Equal(t, 200, m.works(m.Root()["api_key"]), "the first secret is back")
 }
 
-func TestCreate_Refuses(t *testing.T) {
+func TestCreate_InvalidRequest_IsRefused(t *testing.T) {
 	m := newManager(t)
 	for name, c := range map[string]struct {
 		body   any
@@ -256,7 +256,7 @@ func TestCreate_Refuses(t *testing.T) {
 	require.Len(t, m.Issued(), 1)
 }
 
-func TestInjectedError_LooksLikeTheVendors(t *testing.T) {
+func TestInjectedError_StatusOnly_HasTheVendorsForm(t *testing.T) {
 	m := newManager(t)
 	m.InjectFault(emulator.Fault{Route: "createApiKey", Status: 500})
 	refused := m.create("x", nil)
