@@ -13,7 +13,7 @@ import (
 )
 
 // newEndpoint returns an endpoint without a server, whose vendor issues one credential per request.
-func newEndpoint(t *testing.T, server context.Context, fault Fault) *endpoint {
+func newEndpoint(server context.Context, t *testing.T, fault Fault) *endpoint {
 	t.Helper()
 	clock := newClock(nil)
 	env, err := newEnv(Vendor{Name: "one"}, clock, 1)
@@ -60,7 +60,7 @@ func TestDelay_Hangup_EndsItUnlessFinishAfterHangup(t *testing.T) {
 	for name, finish := range map[string]bool{"without the flag": false, "with the flag": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				e := newEndpoint(t, t.Context(), Fault{Delay: 5 * time.Second, FinishAfterHangup: finish})
+				e := newEndpoint(t.Context(), t, Fault{Delay: 5 * time.Second, FinishAfterHangup: finish})
 				client, hangUp := context.WithCancel(t.Context())
 				ended, began := e.serve(client), time.Now()
 				time.Sleep(2 * time.Second)
@@ -90,7 +90,7 @@ func TestFinishAfterHangup_ResetOrClose_EndsTheDelay(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server, stop := context.WithCancel(t.Context())
 				defer stop()
-				e := newEndpoint(t, server, Fault{Delay: time.Hour, FinishAfterHangup: true})
+				e := newEndpoint(server, t, Fault{Delay: time.Hour, FinishAfterHangup: true})
 				ended, began := e.serve(t.Context()), time.Now()
 				synctest.Wait()
 				require.False(t, isClosed(ended))
@@ -104,7 +104,7 @@ func TestFinishAfterHangup_ResetOrClose_EndsTheDelay(t *testing.T) {
 }
 
 func TestFinishAfterHangup_ResetAfterTheDelay_StopsTheWork(t *testing.T) {
-	e := newEndpoint(t, t.Context(), Fault{Delay: time.Hour, FinishAfterHangup: true})
+	e := newEndpoint(t.Context(), t, Fault{Delay: time.Hour, FinishAfterHangup: true})
 	fault, work := e.vendor.faults.take(t.Context(), http.MethodPost, "/", "")
 	e.vendor.faults.reset() // while the request waits for the vendor's lock
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)

@@ -38,26 +38,12 @@ func (svc *service) mint(w http.ResponseWriter, r *http.Request) {
 	if !svc.admit(w, r, user) {
 		return
 	}
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" if malformed, which is refused
-	secret := r.Header.Get("X-LW-UAKS")
-	switch {
-	case err != nil || len(body) > maxBody:
+	if err != nil || len(body) > maxBody {
 		svc.refuse(w, http.StatusBadRequest, "Request body is too large.")
 		return
-	case media != "application/json" && svc.env.Enabled(switchContentType):
-		svc.refuse(w, http.StatusBadRequest, "Content-Type must be application/json.")
-		return
-	case malformed != "":
-		svc.refuse(w, http.StatusBadRequest, malformed)
-		return
-	case request.keyID == "" || secret == "":
-		svc.refuse(w, http.StatusBadRequest, "Access Key is null.")
-		return
-	case k == nil || k.secret != secret:
-		svc.refuse(w, svc.status(switchWrongKeyStatus), "Invalid access key.")
-		return
-	case k.disabled:
-		svc.refuse(w, svc.status(switchDisabledKeyStatus), "Access key is disabled.")
+	}
+	if status, message := svc.refusal(r, request, k, malformed); status != 0 {
+		svc.refuse(w, status, message)
 		return
 	}
 	life, refusal := svc.lifetime(request)
@@ -79,6 +65,26 @@ func (svc *service) mint(w http.ResponseWriter, r *http.Request) {
 		"expiresAt": expires.Format("2006-01-02T15:04:05.000Z"),
 		"token":     bearer,
 	})
+}
+
+// refusal checks a token request with its key k, which may be nil. malformed is the error in the body, "" if there
+// is none. status and message are those of the refusal; status is 0 if the request is allowed.
+func (svc *service) refusal(r *http.Request, request tokenRequest, k *key, malformed string) (status int, message string) {
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" if malformed, which is refused
+	secret := r.Header.Get("X-LW-UAKS")
+	switch {
+	case media != "application/json" && svc.env.Enabled(switchContentType):
+		return http.StatusBadRequest, "Content-Type must be application/json."
+	case malformed != "":
+		return http.StatusBadRequest, malformed
+	case request.keyID == "" || secret == "":
+		return http.StatusBadRequest, "Access Key is null."
+	case k == nil || k.secret != secret:
+		return svc.status(switchWrongKeyStatus), "Invalid access key."
+	case k.disabled:
+		return svc.status(switchDisabledKeyStatus), "Access key is disabled."
+	}
+	return 0, ""
 }
 
 // parseTokenRequest reads the body. Member names are case-sensitive. malformed is the message of the refusal,
