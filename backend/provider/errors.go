@@ -7,34 +7,35 @@ import (
 	"time"
 )
 
-// Class says what kind of failure an [Error] is. The engine decides by class alone: what status the
-// caller sees, whether the intent of a create may be forgotten, whether a revocation is tried again.
-// Nothing ever decides by the text of an error.
+// Class is the kind of failure of an [Error]. The engine decides by class alone: the HTTP status of its answer,
+// whether it can delete the intent of a create, and whether it repeats a revocation. Nothing is decided by the text
+// of an error.
 type Class int
 
 const (
-	// ClassUnknown is the zero value: a fault of our own, not of the vendor or the caller.
+	// ClassUnknown is the zero value: a fault of the plugin, not of the vendor or the caller.
 	ClassUnknown Class = iota
-	// ClassInvalid means the request or the configuration is wrong and will stay wrong until somebody
-	// changes it. The vendor did nothing.
+	// ClassInvalid means that the request or the configuration is wrong and must be changed. The vendor did
+	// nothing.
 	ClassInvalid
-	// ClassUnauthenticated means the vendor refused the root credential. The vendor did nothing, and
-	// trying again may lock the account.
+	// ClassUnauthenticated means that the vendor refused the root credential. The vendor did nothing, and
+	// another attempt may lock the account.
 	ClassUnauthenticated
-	// ClassForbidden means the vendor knows the root credential and denies it this operation.
+	// ClassForbidden means that the vendor accepts the root credential and denies it this operation. The vendor
+	// did nothing.
 	ClassForbidden
-	// ClassNotFound means the vendor answered that the thing does not exist.
+	// ClassNotFound means that the vendor answered that the object does not exist.
 	ClassNotFound
-	// ClassCapacity means a limit on live credentials is reached. The vendor did nothing.
+	// ClassCapacity means that the limit of live credentials is reached. The vendor did nothing.
 	ClassCapacity
-	// ClassRateLimited means too many requests in a period; RetryAfter says when to come back, when
-	// the vendor told. The vendor did nothing.
+	// ClassRateLimited means too many requests in a period. RetryAfter is when the next one is possible, if the
+	// vendor reported it. The vendor did nothing.
 	ClassRateLimited
-	// ClassUnavailable means the vendor could not be reached, or said that it cannot serve now. The
-	// vendor did nothing.
+	// ClassUnavailable means that the vendor could not be reached, or reported that it cannot serve requests
+	// now. The vendor did nothing.
 	ClassUnavailable
-	// ClassAmbiguous means that the request was sent and no understandable answer came back, so the
-	// vendor may or may not have acted. A create is then never sent again; its marker is looked for.
+	// ClassAmbiguous means that the request was sent and no answer came back that could be understood. The
+	// vendor may have acted or not. The engine does not send such a create again; it looks for its marker.
 	ClassAmbiguous
 )
 
@@ -50,7 +51,7 @@ var classNames = [...]string{
 	ClassAmbiguous:       "ambiguous",
 }
 
-// String returns the stable name of the class, as it appears in metrics and logs.
+// String returns the stable name of the class, which metrics and logs use.
 func (c Class) String() string {
 	if c < 0 || int(c) >= len(classNames) {
 		return fmt.Sprintf("class(%d)", int(c))
@@ -58,8 +59,8 @@ func (c Class) String() string {
 	return classNames[c]
 }
 
-// Definite reports whether an error of this class proves that the vendor created nothing, so that
-// the intent of a create can be dropped.
+// Definite reports whether an error of this class proves that the vendor created nothing. Then the intent of a
+// create can be deleted.
 func (c Class) Definite() bool {
 	switch c {
 	case ClassInvalid, ClassUnauthenticated, ClassForbidden, ClassNotFound,
@@ -71,26 +72,27 @@ func (c Class) Definite() bool {
 	return false
 }
 
-// Error is the only kind of error that crosses the contract between a vendor package and the engine.
-// No member holds a secret: a vendor's text is redacted before it becomes part of a Message.
+// Error is the only type of error that a vendor package returns to the engine. No field holds a secret: a vendor's
+// text is redacted before it becomes part of a Message.
 type Error struct {
-	// Class decides how the engine reacts.
+	// Class determines how the engine reacts.
 	Class Class
-	// Op is the step that failed, in the vendor's words: "ftd: custom_token".
+	// Op is the step that failed, as the vendor names it: "ftd: custom_token".
 	Op string
 	// Message is one sentence for the operator.
 	Message string
-	// Remedy is what the operator can do about it. Optional.
+	// Remedy is what the operator can do. Optional.
 	Remedy string
-	// Field names the field of config or role that is at fault. Optional.
+	// Field is the field of the config or role that is wrong. Optional.
 	Field string
-	// RetryAfter is how long the vendor asked to be left alone. Zero when it did not say.
+	// RetryAfter is how long to wait before the next request, as the vendor asked or the driver decided. Zero if
+	// neither did.
 	RetryAfter time.Duration
-	// Err is the cause, for errors.Is and errors.As; its text is not shown. Optional.
+	// Err is the cause, for errors.Is and errors.As. Its text is not shown. Optional.
 	Err error
 }
 
-// Error renders operation, message and remedy.
+// Error returns operation, field, message and remedy as one line.
 func (e *Error) Error() string {
 	var text strings.Builder
 	if e.Op != "" {
@@ -122,7 +124,7 @@ func ClassOf(err error) Class {
 	return ClassUnknown
 }
 
-// RetryAfterOf returns how long the vendor asked to be left alone, or zero.
+// RetryAfterOf returns the RetryAfter of the first [Error] in err's chain, or zero.
 func RetryAfterOf(err error) time.Duration {
 	if classified, ok := errors.AsType[*Error](err); ok {
 		return classified.RetryAfter

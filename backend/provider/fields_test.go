@@ -19,7 +19,7 @@ func fieldData(raw map[string]any) *framework.FieldData {
 	}}
 }
 
-func TestFields_Values(t *testing.T) {
+func TestFields_ValidValues_AreReturned(t *testing.T) {
 	data := fieldData(map[string]any{"name": "n", "wide": "true"})
 	name, err := provider.RequiredField(data, "name")
 	require.NoError(t, err)
@@ -32,7 +32,7 @@ func TestFields_Values(t *testing.T) {
 	assert.Equal(t, "latest", version, "an absent field has its schema's default")
 }
 
-func TestFields_NoFieldsAtAll(t *testing.T) {
+func TestFields_NilFieldData_ReturnsZeroValues(t *testing.T) {
 	text, err := provider.StringField(nil, "name")
 	require.NoError(t, err)
 	assert.Empty(t, text)
@@ -43,7 +43,7 @@ func TestFields_NoFieldsAtAll(t *testing.T) {
 	assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err))
 }
 
-func TestFields_WrongTypeNamesTheFieldAndHidesTheValue(t *testing.T) {
+func TestFields_WrongType_NamesFieldAndHidesValue(t *testing.T) {
 	data := fieldData(map[string]any{"name": map[string]any{"hunter2": 1}, "wide": "hunter2"})
 	_, textErr := provider.StringField(data, "name")
 	_, boolErr := provider.BoolField(data, "wide")

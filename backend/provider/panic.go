@@ -5,15 +5,16 @@ import (
 	"runtime/debug"
 )
 
-// CatchPanic calls work and turns a panic into an *Error of ClassAmbiguous, since nobody knows how far the work
-// had come. Every goroutine of a vendor package runs its work in it: a panic there would end the plugin's
-// process, and with it the mounts of all other vendors. The stack goes into Err and is not shown.
+// CatchPanic calls work and converts a panic into an *Error of ClassAmbiguous, since it is not known which part of
+// the work was done. Every goroutine of a vendor package calls its work through CatchPanic: a panic there would end
+// the plugin's process, and with it the mounts of all other vendors. The error's Err is a [*PanicError] with the stack,
+// which is not shown.
 func CatchPanic[T any](op string, work func() (T, error)) (result T, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			err = &Error{
-				Class: ClassAmbiguous, Op: op, Message: "a fault in the plugin ended this step",
-				Remedy: "report it with the plugin's log of this moment",
+				Class: ClassAmbiguous, Op: op, Message: "a fault in the plugin interrupted this step",
+				Remedy: "report it together with the plugin's log of this time",
 				Err:    &PanicError{Reason: fmt.Sprint(reason), Stack: debug.Stack()},
 			}
 		}
@@ -21,9 +22,9 @@ func CatchPanic[T any](op string, work func() (T, error)) (result T, err error) 
 	return work()
 }
 
-// PanicError is the cause of an error that was a panic.
+// PanicError is the cause of an error that was created from a panic.
 type PanicError struct {
-	// Reason is what was passed to panic.
+	// Reason is the value that was passed to panic, as text.
 	Reason string
 	// Stack is the stack of the goroutine that panicked.
 	Stack []byte

@@ -7,8 +7,8 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
-// TestAcceptance checks, issues, which waits for its turn after the check, and, with a revoke_url, revokes one token at
-// the real product.
+// TestAcceptance checks the root credential of the real product, issues one token and, with a revoke_url, revokes it. The
+// issue waits for the rate limit after the check.
 func TestAcceptance(t *testing.T) {
 	providertest.Acceptance{
 		New: fortisiem.New,

@@ -16,29 +16,29 @@ const (
 	opRevoke   = "fortisiem: revoke_url"
 )
 
-// client speaks the API, one method a call. It knows no limits.
+// client has one method for each call of the API. It does not know the rate limit.
 type client struct {
 	http     *httpclient.Client
 	config   string
 	settings *settings
 }
 
-// issuedToken is an access token and what is needed to tell when it ends.
+// issuedToken is an access token with the facts that determine its expiry.
 type issuedToken struct {
 	token     string
 	tokenType string
-	expiresIn float64 // in a unit that is open to dispute; zero when the answer does not tell
+	expiresIn float64 // in seconds or minutes, see expiry; zero if the answer does not contain it
 	claims    claims
-	rotated   bool // the answer brought another refresh token
+	rotated   bool // the answer contains a new refresh token
 
 	sentAt   time.Time
 	response *httpclient.Response
 }
 
-// exchange sends the pair: POST /phoenix/rest/pub/security/oauth/token, a form, with the credentials in it.
-// It is never sent twice: a token whose answer is lost cannot be found, and requests are counted.
+// exchange requests an access token: POST /phoenix/rest/pub/security/oauth/token, with the client credentials in a form.
+// It is sent at most once: a token whose answer is lost cannot be found, and the product counts requests.
 //
-// For grant=refresh_token the same path and the OAuth members are inferred; nothing is documented.
+// For grant=refresh_token the path and the OAuth parameters are inferred. They are not documented.
 func (c *client) exchange(ctx context.Context) (*issuedToken, error) {
 	form := url.Values{
 		"grant_type":    {c.settings.grant},
@@ -61,7 +61,7 @@ func (c *client) exchange(ctx context.Context) (*issuedToken, error) {
 	if !response.OK() {
 		return nil, c.refusal(response)
 	}
-	// The content type is not looked at: the product labels JSON as text now and then.
+	// The content type is ignored: the product sometimes labels JSON as text.
 	var answer tokenAnswer
 	if err := response.Decode(&answer); err != nil {
 		return nil, err
@@ -83,21 +83,21 @@ func (c *client) exchange(ctx context.Context) (*issuedToken, error) {
 	}, nil
 }
 
-// verify proves that a token works.
+// verify returns an error unless the token works.
 func (c *client) verify(ctx context.Context, token string) error {
-	alive, err := c.works(ctx, token)
-	if err == nil && !alive {
+	works, err := c.works(ctx, token)
+	if err == nil && !works {
 		err = &provider.Error{
 			Class: provider.ClassUnauthenticated, Op: opVerify,
 			Message: "the product handed out an access token and refuses it at " + c.settings.verifyPath,
-			Remedy:  "check that the address in config/" + c.config + " and its token_path and verify_path are of one FortiSIEM",
+			Remedy:  "check that address, token_path and verify_path in config/" + c.config + " belong to the same FortiSIEM",
 		}
 	}
 	return err
 }
 
-// works reads with a token: GET /phoenix/rest/system/health/summary, the vendor's own example. True is any
-// 2xx, whatever its body; false is the documented 401. Anything else proves nothing and is an error.
+// works reports whether a token works: GET /phoenix/rest/system/health/summary, the example in the vendor's documents.
+// Any 2xx means true, whatever its body is. The documented 401 means false. Every other answer is an error.
 func (c *client) works(ctx context.Context, token string) (bool, error) {
 	response, err := c.http.Do(ctx, httpclient.Request{
 		Op:         opVerify,
@@ -120,7 +120,7 @@ func (c *client) works(ctx context.Context, token string) (bool, error) {
 	case http.StatusForbidden, http.StatusNotFound:
 		failure.Class = provider.ClassInvalid
 		failure.Field = fieldVerifyPath
-		failure.Remedy = "set it in config/" + c.config + " to a read that the user who made the API token may make"
+		failure.Remedy = "set it in config/" + c.config + " to a path that the user who created the API token may read"
 	}
 	return false, failure
 }

@@ -15,31 +15,31 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
-// patient is the provider with a clock on which waiting for a turn takes no time, and with as many callers
-// at once as the queue for turns takes. Both concern the wait alone.
-type patient struct{ provider.Provider }
+// unthrottled is the provider with a clock whose waits take no time, and with only as many concurrent callers as the rate
+// limiter's queue admits. Both affect the wait for a turn only.
+type unthrottled struct{ provider.Provider }
 
-// callersAtOnce is how many turns lie within the longest wait.
-const callersAtOnce = 6
+// maxCallers is the number of turns within the longest wait.
+const maxCallers = 6
 
 // Open implements provider.Provider.
-func (p patient) Open(config provider.Config) (provider.Connection, error) {
-	config.Clock = hastyClock{config.Clock.(*providertest.Clock)}
+func (p unthrottled) Open(config provider.Config) (provider.Connection, error) {
+	config.Clock = skippingClock{config.Clock.(*providertest.Clock)}
 	connection, err := p.Provider.Open(config)
 	if err != nil {
 		return nil, err
 	}
-	return queued{connection.(revoker), make(chan struct{}, callersAtOnce)}, nil
+	return queued{connection.(revoker), make(chan struct{}, maxCallers)}, nil
 }
 
-// revoker is what the vendor's connections are.
+// revoker has the abilities of the vendor's connections.
 type revoker interface {
 	provider.Connection
 	provider.Revoker
 	provider.ConditionalRevoker
 }
 
-// queued admits a few callers at once.
+// queued limits the number of concurrent callers of Issue.
 type queued struct {
 	revoker
 	callers chan struct{}
@@ -52,7 +52,7 @@ func (q queued) Issue(ctx context.Context, request provider.IssueRequest) (*prov
 	return q.revoker.Issue(ctx, request)
 }
 
-// hooked is the provider of a config that names the emulator's revocation route.
+// hooked is the provider with the emulator's revocation route as revoke_url.
 type hooked struct{ provider.Provider }
 
 // Open implements provider.Provider.
@@ -63,7 +63,7 @@ func (p hooked) Open(config provider.Config) (provider.Connection, error) {
 	return p.Provider.Open(config)
 }
 
-// unhooked is the provider of a config without a revoke_url, which has to behave as one that cannot revoke.
+// unhooked is the provider without a revoke_url, which must behave like a provider that cannot revoke.
 type unhooked struct{ provider.Provider }
 
 // Capabilities implements provider.Provider.
@@ -82,18 +82,18 @@ func (p unhooked) Open(config provider.Config) (provider.Connection, error) {
 	return struct{ provider.Connection }{connection}, nil
 }
 
-// suite describes the vendor to the conformance suite. No request can choose a token's life, so the GUI's choice must be
-// the suite's; and the suite opens connections in quick succession that stand for different configs, whose waits would
-// move the clock that it measures by. What the interval does is tested beside this suite.
+// suite describes the vendor to the conformance suite. No request can choose the lifetime of a token, so the emulator's GUI
+// has the lifetime of the suite. The interval between token requests is zero: the suite opens many connections, and their
+// waits would move its clock. Other tests of this package test the interval.
 func suite() providertest.Suite {
 	return providertest.Suite{
-		New:       func() provider.Provider { return hooked{patient{fortisiem.New()}} },
+		New:       func() provider.Provider { return hooked{unthrottled{fortisiem.New()}} },
 		Twin:      emulatortest.WithDefaults(twin.New(), "access_token_expiry", "3h", "token_interval", "0s", "revoke_route", "yes"),
 		Create:    "oauth_token",
 		Required:  []string{"client_id", "client_secret"},
 		WrongRoot: map[string]any{"client_secret": "not-the-secret-of-this-client"},
 		Use:       use,
-		// Documented for resources: the bearer has expired or was revoked.
+		// Documented for protected resources: the token has expired or was revoked.
 		Gone: []int{http.StatusUnauthorized},
 		Variants: []providertest.Variant{
 			providertest.Switched("expires_in_unit", "seconds"),
@@ -117,7 +117,7 @@ func suite() providertest.Suite {
 
 func TestConformance(t *testing.T) {
 	without := suite()
-	without.New = func() provider.Provider { return unhooked{patient{fortisiem.New()}} }
+	without.New = func() provider.Provider { return unhooked{unthrottled{fortisiem.New()}} }
 	t.Run("without revoke_url", without.Run)
 	with := suite()
 	with.Variants = []providertest.Variant{
@@ -132,7 +132,7 @@ func TestConformance(t *testing.T) {
 	t.Run("with revoke_url", with.Run)
 }
 
-// use reads the health summary, as an application would.
+// use reads the health summary, as an application does.
 func use(ctx context.Context, client *http.Client, credential *provider.Credential) (bool, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, credential.Address+"/phoenix/rest/system/health/summary", nil)
 	if err != nil {

@@ -9,37 +9,36 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// grain is how finely the product tells time: claims and the Date header count whole seconds. Any difference
-// between two of its times is too long by less than that.
-const grain = time.Second
+// resolution is the resolution of the product's times: claims and the Date header have whole seconds. A difference
+// between two of them is too long by less than that.
+const resolution = time.Second
 
-// maxSensibleLife is beyond what an access token is made for. A claim that says more is in another unit, and
-// not believed; of an expires_in that says more, so much is.
-const maxSensibleLife = 366 * 24 * time.Hour
+// maxPlausibleLifetime is longer than the lifetime of any access token. A claim of a longer one has another unit and is
+// ignored. A longer expires_in is reduced to it.
+const maxPlausibleLifetime = 366 * 24 * time.Hour
 
-// Where a token's life is known from.
+// Sources of a token's lifetime, as the result of a check names them.
 const (
 	sourceIssuedAt  = "claims exp and iat of the token"
 	sourceDate      = "claim exp of the token and the answer's Date header"
 	sourceExpiresIn = "expires_in"
 )
 
-// claims are what is read of a token that is a JWT. Zero times and an empty subject are absent.
+// claims are the claims of a JWT that the driver uses. A claim that is absent is zero or empty.
 type claims struct {
 	expires  time.Time
 	issuedAt time.Time
 	subject  string
 }
 
-// parseClaims reads the payload of a JWT, and returns nothing for a token that is none.
+// parseClaims returns the claims of a JWT, or no claims for any other token.
 //
-// The signature is not checked, and could not be: the product publishes no key. Nothing is trusted on its
-// account. The token came over the connection whose certificate was checked, and all that is read is how long
-// its issuer says it lives.
+// The signature cannot be verified, because the product publishes no key. It is not needed: the token was received over a
+// connection with a verified certificate, and the driver reads only subject and lifetime.
 func parseClaims(token string) claims {
 	payload := jwt.MapClaims{}
 	_, _, err := jwt.NewParser().ParseUnverified(token, payload)
-	// A signature algorithm that the library does not know is the product's business.
+	// The signature algorithm does not matter, because the signature is not verified.
 	if err != nil && !errors.Is(err, jwt.ErrTokenUnverifiable) {
 		return claims{}
 	}
@@ -56,20 +55,21 @@ func parseClaims(token string) claims {
 	return read
 }
 
-// expiry is when a token ends on this machine's clock, never late, and why we think so.
+// expiry is when a token expires on this machine's clock, never too late, and the source of that fact.
 type expiry struct {
 	at       time.Time
 	lifetime time.Duration
 	source   string
 }
 
-// expiry tells when the token ends.
+// expiry determines when the token expires.
 //
-// The token's own expiry is the most reliable source, by the public clients. It is read as a difference
-// between two times of the product's clock, which is not trusted, and counted from before the request was
-// sent. expires_in contradicts itself: the schema says minutes, the sample beside it can only mean seconds.
-// So it decides alone only for a token that does not tell, and then as seconds, the shorter reading, unless
-// the operator knows the unit. An operator's unit is also held against the claim: the earlier end counts.
+// The token's own claim exp is the most reliable source, as the public clients show. The product's clock is not trusted,
+// so expiry uses the difference between two times of that clock, and counts from before the request was sent.
+//
+// The documents of expires_in contradict each other: the schema says minutes, and the sample can only mean seconds. So
+// expires_in is the only source just for a token without exp. Then it counts seconds, the shorter lifetime, unless the
+// operator has configured the unit. With a configured unit, the earlier one of exp and expires_in counts.
 func (m *issuedToken) expiry(unit string) (*expiry, error) {
 	life, source := m.claimedLife()
 	answered := m.answeredLife(unit)
@@ -79,19 +79,19 @@ func (m *issuedToken) expiry(unit string) (*expiry, error) {
 	if source == "" {
 		return nil, m.response.UnexpectedResponse("the answer does not say how long the access token lives")
 	}
-	// Cut, because a fraction of a second is never what the product meant.
-	life = (life - grain).Truncate(time.Second)
+	// Truncated, because the product counts whole seconds.
+	life = (life - resolution).Truncate(time.Second)
 	if life <= 0 {
 		return nil, &provider.Error{
 			Class: provider.ClassUnavailable, Op: opExchange,
 			Message: "the product answered with an access token that ends at once",
-			Remedy:  "look at the client's Access Token Expiry in the FortiSIEM GUI and at expires_in_unit",
+			Remedy:  "check the client's Access Token Expiry in the FortiSIEM GUI, and expires_in_unit",
 		}
 	}
 	return &expiry{at: m.sentAt.Add(life), lifetime: life, source: source}, nil
 }
 
-// claimedLife is how long the token lives by its own claims. The source is empty when they do not tell.
+// claimedLife returns the lifetime by the token's claims. The source is empty if the claims do not contain it.
 func (m *issuedToken) claimedLife() (life time.Duration, source string) {
 	switch {
 	case m.claims.expires.IsZero():
@@ -103,19 +103,20 @@ func (m *issuedToken) claimedLife() (life time.Duration, source string) {
 	default:
 		return 0, ""
 	}
-	if life > maxSensibleLife {
+	if life > maxPlausibleLifetime {
 		return 0, ""
 	}
-	// A difference that is too large is cut to the shortest Duration, from which nothing can be taken away.
+	// time.Time.Sub returns the shortest Duration for a difference that is too large. Subtracting from it would
+	// overflow.
 	return max(life, 0), source
 }
 
-// answeredLife is how long the token lives by expires_in, zero when it does not tell.
+// answeredLife returns the lifetime by expires_in, or zero if the answer does not contain it.
 func (m *issuedToken) answeredLife(unit string) time.Duration {
 	scale := time.Second
 	if unit == unitMinutes {
 		scale = time.Minute
 	}
-	// Compared before it is converted: so many minutes are no time.Duration.
-	return time.Duration(min(m.expiresIn*float64(scale), float64(maxSensibleLife)))
+	// Limited before the conversion: the number may be too large for a time.Duration.
+	return time.Duration(min(m.expiresIn*float64(scale), float64(maxPlausibleLifetime)))
 }

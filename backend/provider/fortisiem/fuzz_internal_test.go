@@ -12,11 +12,11 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// FuzzExpiry reads the life of any token from any answer, in each unit.
+// FuzzExpiry determines the expiry of random tokens in random answers, in each unit.
 func FuzzExpiry(f *testing.F) {
 	for _, token := range []string{
 		"", "opaque", "..", "eyJhbGciOiJub25lIn0.e30.",
-		"eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE3NjczMzQ5ODUsImlhdCI6MTc2NzMyNDE4NX0.c2ln", // a life of three hours
+		"eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE3NjczMzQ5ODUsImlhdCI6MTc2NzMyNDE4NX0.c2ln", // a lifetime of three hours
 		"eyJhbGciOiJub25lIn0.eyJleHAiOjFlMzAsImlhdCI6LTFlMzB9.",                     // 1e30 and -1e30
 		"eyJhbGciOiJub25lIn0.eyJleHAiOiIxNzY3MzM0OTg1In0.",                          // exp in quotes
 	} {
@@ -29,10 +29,10 @@ func FuzzExpiry(f *testing.F) {
 		response := &httpclient.Response{Status: http.StatusOK, SentAt: sent}
 		response.ServerTime, _ = http.ParseTime(date)
 		for _, unit := range units {
-			minted := &issuedToken{
+			issued := &issuedToken{
 				token: token, claims: parseClaims(token), expiresIn: number(json.RawMessage(expiresIn)), sentAt: sent, response: response,
 			}
-			known, err := minted.expiry(unit)
+			known, err := issued.expiry(unit)
 			if err != nil {
 				class := provider.ClassOf(err)
 				assert.True(t, class == provider.ClassUnavailable || class == provider.ClassAmbiguous, "%v", err)
@@ -40,7 +40,7 @@ func FuzzExpiry(f *testing.F) {
 			}
 			assert.True(t, known.at.After(sent))
 			assert.Equal(t, known.lifetime, known.at.Sub(sent))
-			assert.LessOrEqual(t, known.lifetime, maxSensibleLife)
+			assert.LessOrEqual(t, known.lifetime, maxPlausibleLifetime)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
+// FuzzAnswers replaces the answers of the product by random ones.
 func FuzzAnswers(f *testing.F) {
 	suite().Fuzz(f, providertest.Fuzzing{
 		Seeds: []string{

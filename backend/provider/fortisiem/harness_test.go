@@ -14,14 +14,14 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
-// revokePath is served by the emulator under the switch revoke_route only. It is no API of the vendor's.
+// revokePath is a route of the emulator with the switch revoke_route=yes. The vendor's API does not have it.
 const revokePath = "/phoenix/rest/pub/security/oauth/revoke"
 
-// hastyClock is a clock on which waiting takes no time: whoever waits moves it, for the emulator too.
-type hastyClock struct{ *providertest.Clock }
+// skippingClock is a clock whose waits take no time: each wait moves the clock, for the emulator too.
+type skippingClock struct{ *providertest.Clock }
 
-// After moves the clock and returns a channel that has received already.
-func (c hastyClock) After(d time.Duration) <-chan time.Time {
+// After moves the clock by d and returns a channel that holds a value already.
+func (c skippingClock) After(d time.Duration) <-chan time.Time {
 	c.Advance(d)
 	return c.Clock.After(0)
 }
@@ -29,20 +29,20 @@ func (c hastyClock) After(d time.Duration) <-chan time.Time {
 // appliance is an emulated FortiSIEM.
 type appliance struct{ *providertest.Instance }
 
-// newAppliance serves FortiSIEM for the length of a test, with switches given as name and value in turn.
+// newAppliance serves an emulated FortiSIEM until the test ends. switches are alternating names and values.
 func newAppliance(t *testing.T, switches ...string) *appliance {
 	t.Helper()
 	return &appliance{providertest.StartInstance(t, twin.New(), switches...)}
 }
 
-// tryOpen opens a connection with changes to the fields of a config that works.
+// tryOpen opens a connection with changes to the fields of a valid config.
 func (a *appliance) tryOpen(changes map[string]any) (provider.Connection, error) {
 	config := a.Config(fortisiem.New(), changes)
-	config.Clock = hastyClock{a.Clock}
+	config.Clock = skippingClock{a.Clock}
 	return fortisiem.New().Open(config)
 }
 
-// open is tryOpen for a connection that has to open.
+// open is tryOpen for a valid config. The connection is closed at the end of the test.
 func (a *appliance) open(changes map[string]any) provider.Connection {
 	a.T.Helper()
 	connection, err := a.tryOpen(changes)
@@ -51,7 +51,7 @@ func (a *appliance) open(changes map[string]any) provider.Connection {
 	return connection
 }
 
-// hooked opens a connection that revokes by the emulator's route.
+// hooked opens a connection whose revoke_url is the emulator's route.
 func (a *appliance) hooked(changes map[string]any) provider.Connection {
 	a.T.Helper()
 	fields := map[string]any{"revoke_url": a.Address() + revokePath}
@@ -59,7 +59,7 @@ func (a *appliance) hooked(changes map[string]any) provider.Connection {
 	return a.open(fields)
 }
 
-// request asks for what a role with a ttl of ten minutes asks for.
+// request is the request for a role with a ttl of ten minutes.
 var request = provider.IssueRequest{Marker: "vault-test-reader-1", Lifetime: 10*time.Minute + 15*time.Second}
 
 var refusal = providertest.Refusal
@@ -72,14 +72,14 @@ func (a *appliance) issue(connection provider.Connection) *provider.Credential {
 	return credential
 }
 
-// refused issues, which has to fail.
+// refused calls Issue, requires an error, and returns it.
 func (a *appliance) refused(connection provider.Connection) *provider.Error {
 	a.T.Helper()
 	_, err := connection.Issue(a.T.Context(), request)
 	return refusal(a.T, err)
 }
 
-// statuses are the answers to all requests of an operation, in order.
+// statuses returns the statuses of all answers to an operation, in order.
 func (a *appliance) statuses(operation string) []int {
 	var statuses []int
 	for _, seen := range a.Requests("fortisiem") {
@@ -90,7 +90,7 @@ func (a *appliance) statuses(operation string) []int {
 	return statuses
 }
 
-// within returns a context with that much of the machine's time.
+// within returns a context with a timeout of d, in the machine's time.
 func within(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)

@@ -9,33 +9,34 @@ import (
 )
 
 const (
-	// tokenInterval is the documented distance of two token requests for one client id.
+	// tokenInterval is the documented interval between two token requests for one client id.
 	tokenInterval = 5 * time.Second
 
-	// tokenSpacing is the distance that is kept. The product counts from arrival to arrival, and the second
-	// of two requests can travel faster than the first.
+	// tokenSpacing is the interval that the limiter keeps. The product measures the interval between the arrivals
+	// of two requests, and the second one can be faster on its way than the first.
 	tokenSpacing = tokenInterval + 250*time.Millisecond
 
-	// maxQueue is the longest wait for a turn. Longer ones outlast the patience of most callers, who would
-	// be served to nobody.
+	// maxQueue is the longest wait for a turn. Most callers have a shorter timeout than a longer wait would need.
 	maxQueue = 30 * time.Second
 
-	// answerAllowance is what must remain of the caller's time at its turn. A request whose answer nobody
-	// waits for may have made a token that nobody knows.
+	// answerAllowance is how much of the caller's time must remain at its turn. If the caller's deadline passes
+	// before the answer arrives, the product may have created a token that is lost.
 	answerAllowance = 2 * time.Second
 )
 
-// tokenLimiter spaces the token requests of one connection, in the order of arrival. Its mutex is held for the
-// reservation of a turn only, not during the wait or the request. Safe for concurrent use.
+// tokenLimiter keeps the interval between the token requests of one connection, which get their turns in the order of
+// arrival. It holds its mutex while it reserves a turn, and not during the wait or the request. It is safe for
+// concurrent use.
 type tokenLimiter struct {
 	clock provider.Clock
 
 	mu   sync.Mutex
-	next time.Time // the first turn that is free
+	next time.Time // the first free turn
 }
 
-// wait returns when the caller may send its request. It fails with ClassRateLimited when that would be too
-// late, and with ClassUnavailable when the caller gives up; either way, nothing was sent.
+// wait waits until the caller may send its request. If the turn would be too late, it returns an error of
+// ClassRateLimited immediately. If ctx ends during the wait, the error is ClassUnavailable. In both cases nothing was
+// sent.
 func (t *tokenLimiter) wait(ctx context.Context) error {
 	turn, pause, err := t.reserve(ctx)
 	if err != nil || pause <= 0 {
@@ -45,7 +46,7 @@ func (t *tokenLimiter) wait(ctx context.Context) error {
 	case <-t.clock.After(pause):
 		return nil
 	case <-ctx.Done():
-		t.giveBack(turn)
+		t.release(turn)
 		return &provider.Error{
 			Class: provider.ClassUnavailable, Op: opExchange,
 			Message: "nothing was sent: the caller gave up while it waited for its turn", Err: ctx.Err(),
@@ -53,12 +54,12 @@ func (t *tokenLimiter) wait(ctx context.Context) error {
 	}
 }
 
-// reserve takes the next free turn and tells how long it is until then.
+// reserve reserves the next free turn and returns the time until then.
 func (t *tokenLimiter) reserve(ctx context.Context) (turn time.Time, pause time.Duration, err error) {
-	patience := maxQueue
+	longest := maxQueue
 	if deadline, ok := ctx.Deadline(); ok {
-		// The deadline is the machine's time, whatever the clock shows.
-		patience = min(patience, time.Until(deadline)-answerAllowance)
+		// A deadline uses the machine's time, not the clock's.
+		longest = min(longest, time.Until(deadline)-answerAllowance)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -68,22 +69,22 @@ func (t *tokenLimiter) reserve(ctx context.Context) (turn time.Time, pause time.
 		turn = t.next
 	}
 	pause = turn.Sub(now)
-	if pause > 0 && pause > patience {
+	if pause > 0 && pause > longest {
 		return time.Time{}, 0, &provider.Error{
 			Class: provider.ClassRateLimited, Op: opExchange,
 			Message: "nothing was sent: the product allows one token request every 5 seconds for each client id, and too many are waiting",
 			Remedy:  "share tokens with sharing=shared, or spread roles over several client ids",
-			// When there is room again for somebody of the same patience, not when this caller's turn would
-			// be: all others are held off as long.
-			RetryAfter: max(pause-patience, time.Second),
+			// This is when a caller with the same deadline gets a turn again, not when this caller's turn would be:
+			// the engine delays the other requests by RetryAfter too.
+			RetryAfter: max(pause-longest, time.Second),
 		}
 	}
 	t.next = turn.Add(tokenSpacing)
 	return turn, pause, nil
 }
 
-// giveBack frees a turn that is not used, if nobody has taken a later one.
-func (t *tokenLimiter) giveBack(turn time.Time) {
+// release frees a turn that is not used, unless a later one has been reserved.
+func (t *tokenLimiter) release(turn time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.next.Equal(turn.Add(tokenSpacing)) {
@@ -91,8 +92,8 @@ func (t *tokenLimiter) giveBack(turn time.Time) {
 	}
 }
 
-// postpone leaves the product alone for a whole interval from now: somebody else has just asked with this
-// client id, another node or another config.
+// postpone moves the next free turn to at least one interval from now. It is called when another node or another config
+// has just sent a request with this client id.
 func (t *tokenLimiter) postpone() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

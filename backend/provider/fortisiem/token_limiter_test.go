@@ -13,70 +13,70 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
-func TestTurns_AreSpacedInTheOrderOfArrival(t *testing.T) {
+func TestTokenLimiter_Turns_AreSpacedInOrderOfArrival(t *testing.T) {
 	clock := providertest.NewClock()
-	queue := tokenLimiter{clock: clock}
+	limiter := tokenLimiter{clock: clock}
 	for i := range 6 {
-		_, pause, err := queue.reserve(t.Context())
+		_, pause, err := limiter.reserve(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, time.Duration(i)*tokenSpacing, pause)
 	}
 }
 
-func TestTurns_TheQueueIsBounded(t *testing.T) {
+func TestTokenLimiter_FullQueue_IsRateLimited(t *testing.T) {
 	clock := providertest.NewClock()
-	queue := tokenLimiter{clock: clock}
+	limiter := tokenLimiter{clock: clock}
 	admitted := 0
 	var err error
 	for ; err == nil; admitted++ {
-		_, _, err = queue.reserve(t.Context())
+		_, _, err = limiter.reserve(t.Context())
 	}
-	require.Equal(t, 7, admitted, "six are within 30 seconds")
+	require.Equal(t, 7, admitted, "six turns are within 30 seconds, and the seventh caller is refused")
 	require.Equal(t, provider.ClassRateLimited, provider.ClassOf(err))
 	require.Equal(t, 6*tokenSpacing-maxQueue, provider.RetryAfterOf(err))
 	clock.Advance(provider.RetryAfterOf(err))
-	_, _, err = queue.reserve(t.Context())
-	require.NoError(t, err, "there is room after what the refusal said")
+	_, _, err = limiter.reserve(t.Context())
+	require.NoError(t, err, "a turn is free after RetryAfter")
 }
 
-func TestTurns_ADeadlineBeforeTheTurn_IsRefusedAtOnce(t *testing.T) {
-	queue := tokenLimiter{clock: providertest.NewClock()}
+func TestTokenLimiter_DeadlineBeforeTurn_IsRateLimited(t *testing.T) {
+	limiter := tokenLimiter{clock: providertest.NewClock()}
 	ctx, cancel := context.WithTimeout(t.Context(), tokenSpacing)
 	defer cancel()
-	require.NoError(t, queue.wait(ctx), "the first turn is now")
-	err := queue.wait(ctx)
+	require.NoError(t, limiter.wait(ctx), "the first turn is now")
+	err := limiter.wait(ctx)
 	require.Equal(t, provider.ClassRateLimited, provider.ClassOf(err))
-	_, pause, err := queue.reserve(t.Context())
+	_, pause, err := limiter.reserve(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, tokenSpacing, pause, "the refused took no turn")
+	require.Equal(t, tokenSpacing, pause, "the refused caller reserved no turn")
 }
 
-func TestTurns_WhoGivesUpFreesTheLastTurnOnly(t *testing.T) {
-	queue := tokenLimiter{clock: providertest.NewClock()}
-	first, _, err := queue.reserve(t.Context())
+func TestTokenLimiter_CanceledWait_FreesLastTurnOnly(t *testing.T) {
+	limiter := tokenLimiter{clock: providertest.NewClock()}
+	first, _, err := limiter.reserve(t.Context())
 	require.NoError(t, err)
-	second, _, err := queue.reserve(t.Context())
+	second, _, err := limiter.reserve(t.Context())
 	require.NoError(t, err)
-	queue.giveBack(first)
-	_, pause, err := queue.reserve(t.Context())
+	limiter.release(first)
+	_, pause, err := limiter.reserve(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 2*tokenSpacing, pause)
-	queue.giveBack(second.Add(tokenSpacing))
-	_, pause, err = queue.reserve(t.Context())
+	limiter.release(second.Add(tokenSpacing))
+	_, pause, err = limiter.reserve(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 2*tokenSpacing, pause)
 
-	cancelled, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.Equal(t, provider.ClassUnavailable, provider.ClassOf(queue.wait(cancelled)))
-	_, pause, err = queue.reserve(t.Context())
+	require.Equal(t, provider.ClassUnavailable, provider.ClassOf(limiter.wait(canceled)))
+	_, pause, err = limiter.reserve(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 3*tokenSpacing, pause)
 }
 
-func TestTurns_ManyAtOnce_NoTwoTurnsAreCloserThanTheInterval(t *testing.T) {
+func TestTokenLimiter_ConcurrentCallers_KeepTheInterval(t *testing.T) {
 	clock := providertest.NewClock()
-	queue := tokenLimiter{clock: clock}
+	limiter := tokenLimiter{clock: clock}
 	var (
 		mu    sync.Mutex
 		seen  = map[time.Time]bool{}
@@ -84,7 +84,7 @@ func TestTurns_ManyAtOnce_NoTwoTurnsAreCloserThanTheInterval(t *testing.T) {
 	)
 	for range 50 {
 		group.Go(func() {
-			turn, _, err := queue.reserve(t.Context())
+			turn, _, err := limiter.reserve(t.Context())
 			if err != nil {
 				assert.Equal(t, provider.ClassRateLimited, provider.ClassOf(err))
 				return

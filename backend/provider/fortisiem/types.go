@@ -9,11 +9,11 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// tokenType is the documented token_type, for an answer without one.
+// tokenType is the documented token_type. It is used for an answer without one.
 const tokenType = "Bearer"
 
-// tokenAnswer is the answer of the token endpoint. The schema requires access_token and expires_in, an
-// integer; a refresh token is documented to be absent, and inferred to be possible with grant=refresh_token.
+// tokenAnswer is the answer of the token endpoint. The schema requires access_token and expires_in, an integer. A refresh
+// token is documented to be absent. That grant=refresh_token may return one is inferred.
 type tokenAnswer struct {
 	AccessToken  string          `json:"access_token"`
 	TokenType    string          `json:"token_type"`
@@ -21,8 +21,8 @@ type tokenAnswer struct {
 	RefreshToken string          `json:"refresh_token"`
 }
 
-// number reads a JSON number, also one in quotes. It returns zero for anything else: a lifetime that cannot
-// be read must not lose the token beside it.
+// number returns a JSON number, also one in quotes. It returns zero for anything else, since an invalid lifetime must not
+// make the whole answer unreadable.
 func number(raw json.RawMessage) float64 {
 	value, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64)
 	if err == nil && value >= 0 && value <= maxExpiresIn {
@@ -31,11 +31,11 @@ func number(raw json.RawMessage) float64 {
 	return 0
 }
 
-// maxExpiresIn is larger than any lifetime that makes sense, in any unit.
+// maxExpiresIn is larger than any plausible lifetime in any unit.
 const maxExpiresIn = 1 << 31
 
-// errorText reads the vendor's message out of the body of an error, {"error","message"}. It returns "" for
-// any other body.
+// errorText returns the vendor's message in the body of an error, {"error","message"}. It returns "" for any other
+// body.
 func errorText(body []byte) string {
 	var answer struct {
 		Message string `json:"message"`
@@ -46,11 +46,11 @@ func errorText(body []byte) string {
 	return answer.Message
 }
 
-// handleVersion is the layout of a handle.
+// handleVersion is the version of the layout of handle.
 const handleVersion = 1
 
-// handle is what a revocation needs. It carries the token even when the config has no revoke_url, so that
-// one which is set later serves the leases that are out. Vault keeps the token in the lease anyway.
+// handle is what a revocation needs. It holds the token even if the config has no revoke_url, so that a revoke_url that is
+// set later also applies to existing leases. Vault stores the token in the lease in any case.
 type handle struct {
 	Version int    `json:"v"`
 	Token   string `json:"token"`
@@ -60,12 +60,12 @@ type handle struct {
 func newHandle(token string) json.RawMessage {
 	encoded, err := json.Marshal(handle{Version: handleVersion, Token: token})
 	if err != nil {
-		panic("fortisiem: a handle cannot be written as JSON: " + err.Error()) // it has a number and a string
+		panic("fortisiem: a handle cannot be written as JSON: " + err.Error()) // impossible for a number and a string
 	}
 	return encoded
 }
 
-// parseHandle returns the token of a handle.
+// parseHandle returns the token of a handle. The error is ClassInvalid.
 func parseHandle(raw json.RawMessage) (string, error) {
 	parsed, err := provider.ParseHandle(opRevoke, raw, handleVersion, func(h handle) bool { return h.Token != "" })
 	if failure, ok := errors.AsType[*provider.Error](err); ok {

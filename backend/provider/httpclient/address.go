@@ -11,21 +11,20 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// fieldAddress is the config field that address errors name.
+// fieldAddress is the config field that errors about the address name.
 const fieldAddress = "address"
 
-// ParseAddress turns what an operator wrote into the field "address" into a base URL. It accepts a
-// host, host:port, or an https URL with an optional path; http only to this machine's loopback, because
-// a root credential would cross the network readable. The result has a lower-case host and no trailing
-// slash. A refusal is ClassInvalid, names the field, and never quotes the address, which may hold a
-// mistyped password.
+// ParseAddress converts the value of the field "address" into a base URL. It accepts a host, host:port, or an https
+// URL with an optional path. It accepts http for this machine's loopback addresses only, because http would send a
+// root credential unencrypted. The result has a lower-case host and no trailing slash. The error is ClassInvalid
+// and names the field. It never quotes the address, which may hold a mistyped password.
 func ParseAddress(address string) (*url.URL, error) {
 	text := strings.TrimSpace(address)
 	if text == "" {
 		return nil, provider.InvalidField(fieldAddress, "must not be empty")
 	}
 	if !strings.Contains(text, "://") {
-		// A bare IPv6 address has colons that are not a port's.
+		// The colons of a bare IPv6 address do not separate a port.
 		if ip, err := netip.ParseAddr(text); err == nil && ip.Is6() {
 			text = "[" + text + "]"
 		}
@@ -55,7 +54,7 @@ func checkAddress(parsed *url.URL) error {
 	case parsed.Hostname() == "":
 		return provider.InvalidField(fieldAddress, "has no host")
 	case strings.ContainsAny(parsed.Hostname(), " \t%\"<>\\^`{|}"):
-		return provider.InvalidField(fieldAddress, "has a character in its host that host names do not have")
+		return provider.InvalidField(fieldAddress, "the host contains a character that is not allowed in host names")
 	case strings.HasSuffix(parsed.Host, ":"):
 		return provider.InvalidField(fieldAddress, "has an empty port")
 	case parsed.RawPath != "":
@@ -68,7 +67,7 @@ func checkAddress(parsed *url.URL) error {
 	}
 	if parsed.Scheme == "http" && !isLoopback(parsed.Hostname()) {
 		return provider.InvalidField(fieldAddress,
-			"plain http is accepted for loopback addresses only, because the root credential would cross the network readable; use https")
+			"http is accepted for loopback addresses only, because it would send the root credential unencrypted; use https")
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-func TestParseAddress_Accepts(t *testing.T) {
+func TestParseAddress_ValidAddress_IsNormalized(t *testing.T) {
 	for given, want := range map[string]string{
 		"acme.lacework.net":              "https://acme.lacework.net",
 		"  Acme.Lacework.NET \n":         "https://acme.lacework.net",
@@ -37,7 +37,7 @@ func TestParseAddress_Accepts(t *testing.T) {
 	}
 }
 
-func TestParseAddress_RefusalNamesTheFieldAndHidesTheAddress(t *testing.T) {
+func TestParseAddress_InvalidAddress_IsNotQuoted(t *testing.T) {
 	for name, given := range map[string]string{
 		"empty":              "",
 		"blank":              " \t",

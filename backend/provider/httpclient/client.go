@@ -18,55 +18,54 @@ import (
 )
 
 const (
-	// MaxBody is the largest answer that is read, in bytes. Token answers are a few kilobytes; an
-	// endless one must not fill the memory of the Vault server.
+	// MaxBody is the largest body of an answer, in bytes. An answer with a token has a few kilobytes. The limit
+	// protects the memory of the Vault server from an endless answer.
 	MaxBody = 1 << 20
 
-	// maxResponseHeader bounds the header of an answer, in bytes.
+	// maxResponseHeader is the largest header of an answer, in bytes.
 	maxResponseHeader = 64 << 10
 
-	// idleTimeout is how long an unused connection is kept. It is shorter than the 60 seconds after
-	// which common load balancers hang up: a create that is written into a connection which the other
-	// side is just closing has an unknown outcome.
+	// idleTimeout is how long the client keeps an unused connection. It is shorter than the 60 seconds after
+	// which common load balancers close one: if a create is written to a connection that the server is just
+	// closing, its outcome is unknown.
 	idleTimeout = 30 * time.Second
 
 	defaultRequestTimeout = 30 * time.Second
 	defaultRetryWait      = 250 * time.Millisecond
 
-	// maxRetryWait bounds every wait between two attempts. A vendor that asks for more is not waited
-	// for: its answer goes to the caller, who learns from RetryAfter when to come back.
+	// maxRetryWait is the longest wait between two attempts. If the vendor asks for a longer one, the client
+	// returns the answer, and RetryAfter tells the caller when to try again.
 	maxRetryWait = 5 * time.Second
 )
 
-// Options say how a [Client] is made. Only Address is needed.
+// Options are the settings of a [Client]. Only Address is required.
 type Options struct {
-	// Name is the config's name in the mount; it stands in remedies.
+	// Name is the config's name in the mount. Remedies contain it.
 	Name string
 	// Address is the vendor's host or URL; see [ParseAddress].
 	Address string
-	// CACert is a PEM bundle to trust instead of the system's.
+	// CACert is a PEM bundle of certificates to trust instead of the system's.
 	CACert string
-	// TLSServerName overrides the name that the certificate must carry.
+	// TLSServerName is the name that the server's certificate must carry instead of the address's host.
 	TLSServerName string
 	// TLSSkipVerify accepts any certificate.
 	TLSSkipVerify bool
-	// RequestTimeout bounds one exchange, from dialling to the last byte of the body. Zero means 30
-	// seconds.
+	// RequestTimeout limits one exchange, from dialing to the last byte of the body. Zero means 30 seconds.
 	RequestTimeout time.Duration
-	// MaxRetries is how often a repeatable request is repeated. Zero means not at all.
+	// MaxRetries is how many times an idempotent request is sent again. Zero means never.
 	MaxRetries int
-	// RetryWait is the wait before the first repetition; it doubles from there, up to five seconds.
-	// Zero means 250 milliseconds. Waits between attempts are real time, not the Clock's.
+	// RetryWait is the wait before the first retry. It doubles with each further one, up to five seconds. Zero
+	// means 250 milliseconds. The waits use the machine's time, not the Clock.
 	RetryWait time.Duration
 	// UserAgent is the User-Agent header of all requests.
 	UserAgent string
-	// Logger receives one debug line an exchange: step, method, status, duration. Nil means none.
+	// Logger receives one debug line for each exchange: step, method, status and duration. Nil means none.
 	Logger hclog.Logger
-	// Clock stamps [Response.SentAt]. Nil means the system's.
+	// Clock is the source of [Response.SentAt]. Nil means the system's clock.
 	Clock provider.Clock
 }
 
-// FromConfig takes the options from a connection's configuration.
+// FromConfig returns the options that a connection's configuration contains.
 func FromConfig(config provider.Config) Options {
 	return Options{
 		Name:           config.Name,
@@ -89,8 +88,8 @@ type Client struct {
 	http    *http.Client
 }
 
-// New returns a client. It makes no network call and starts no goroutine. A refusal is ClassInvalid and
-// names the field "address" or "ca_cert".
+// New returns a client. It makes no network call and starts no goroutine. The error is ClassInvalid and names the
+// field "address" or "ca_cert".
 func New(options Options) (*Client, error) {
 	base, err := ParseAddress(options.Address)
 	if err != nil {
@@ -118,8 +117,8 @@ func New(options Options) (*Client, error) {
 	transport.TLSClientConfig = trust
 	transport.IdleConnTimeout = idleTimeout
 	transport.MaxResponseHeaderBytes = maxResponseHeader
-	// HTTP/1.1 only: one request at a time on a connection, so that whether a request can have been
-	// written is known for each, and nothing below this package sends one again.
+	// HTTP/1.1 only: a connection has one request at a time. So it is known for each request whether a byte of
+	// it can have been written, and no layer below this package sends a request again.
 	transport.ForceAttemptHTTP2 = false
 	transport.Protocols = new(http.Protocols)
 	transport.Protocols.SetHTTP1(true)
@@ -130,29 +129,29 @@ func New(options Options) (*Client, error) {
 		http: &http.Client{
 			Transport: boundedTransport{transport},
 			Timeout:   options.RequestTimeout,
-			// A redirect is an answer like any other. Following one would carry a root credential to
-			// wherever the answer points.
+			// A redirect is returned like any other answer. Following it would send a root credential to the
+			// host that the answer names.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
 }
 
-// BaseURL returns the normalised address, without a trailing slash.
+// BaseURL returns the normalized address, without a trailing slash.
 func (c *Client) BaseURL() string { return c.base.String() }
 
-// RequestTimeout returns what bounds one exchange.
+// RequestTimeout returns the time limit of one exchange.
 func (c *Client) RequestTimeout() time.Duration { return c.options.RequestTimeout }
 
-// Close closes idle connections. The client is not used afterwards.
+// Close closes idle connections. The caller does not use the client afterwards.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Request is one request to a vendor.
 type Request struct {
-	// Op is the step in the vendor's words, "ftd: custom_token"; it stands in errors and logs.
+	// Op is the step, as the vendor names it: "ftd: custom_token". Errors and logs contain it.
 	Op string
 	// Method is the HTTP method; empty means GET.
 	Method string
-	// Path is appended to the base URL. A segment that comes from outside is escaped by the caller.
+	// Path is appended to the base URL. The caller escapes each segment that comes from outside.
 	Path string
 	// Query is the query string. Optional.
 	Query url.Values
@@ -162,20 +161,18 @@ type Request struct {
 	JSON any
 	// Form is sent as a form body when JSON is nil. Optional.
 	Form url.Values
-	// Idempotent says that the request changes nothing, or that doing it twice is the same as doing it
-	// once. It is then sent again on connection errors and on 429, 502, 503 and 504, and a lost answer
-	// is ClassUnavailable. Otherwise it is sent at most once, and a lost answer is ClassAmbiguous.
+	// Idempotent is true if the request changes nothing, or if sending it twice has the effect of sending it
+	// once. Then it is sent again after connection errors and after the statuses 429, 502, 503 and 504, and a
+	// lost answer is ClassUnavailable. Otherwise it is sent at most once, and a lost answer is ClassAmbiguous.
 	Idempotent bool
-	// Secrets are redacted from any text that is passed on: whatever the request carries that must not
-	// be seen.
+	// Secrets are the secrets in the request. They are redacted from every text of the answer that is shown.
 	Secrets []string
 }
 
-// Do sends the request and returns whatever complete answer comes, of any status: the caller looks at
-// [Response.Status]. An error is a *[provider.Error]: ClassUnavailable when nothing was sent or the
-// request is repeatable, ClassInvalid when the certificate or the address is wrong, ClassAmbiguous when
-// something may have been sent and no complete answer of at most [MaxBody] bytes came. The Location of
-// a redirect is not followed.
+// Do sends the request and returns the complete answer, whatever its status is. The caller checks
+// [Response.Status]. The error is a *[provider.Error]: ClassUnavailable if nothing was sent or the request is
+// idempotent, ClassInvalid if the certificate or the address is wrong, and ClassAmbiguous if a byte may have been
+// sent and no complete answer of at most [MaxBody] bytes arrived. Redirects are not followed.
 func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 	body, contentType, err := request.body()
 	if err != nil {
@@ -199,7 +196,7 @@ func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 			"class", failure.Class.String(), "duration", time.Since(started).Round(time.Millisecond))
 		return nil, failure
 	}
-	defer answer.Body.Close() // boundedTransport has read it whole
+	defer answer.Body.Close()
 	// boundedTransport has read the body already, so this cannot fail.
 	content, err := io.ReadAll(answer.Body)
 	if err != nil {
@@ -222,7 +219,7 @@ func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 	return response, nil
 }
 
-// send hands the request to the network: once, unless it may be repeated.
+// send sends the request: once, unless it is idempotent.
 func (c *Client) send(wire *http.Request, request Request) (*http.Response, error) {
 	if !request.Idempotent || c.options.MaxRetries <= 0 {
 		return c.http.Do(wire)
@@ -231,8 +228,8 @@ func (c *Client) send(wire *http.Request, request Request) (*http.Response, erro
 	if err != nil {
 		return nil, err
 	}
-	// One retrying client a request, so that its hooks know the request's deadline. It holds nothing
-	// but the hooks; connections belong to c.http.
+	// One retrying client for each request. It is cheap: it holds the hooks only, and c.http holds the
+	// connections.
 	retrying := &retryablehttp.Client{
 		HTTPClient:   c.http,
 		RetryMax:     c.options.MaxRetries,
@@ -245,8 +242,8 @@ func (c *Client) send(wire *http.Request, request Request) (*http.Response, erro
 	return retrying.Do(repeatable)
 }
 
-// checkRetry decides whether an attempt is worth another one. Its error is always nil, so that the
-// attempt's own error or answer reaches the caller.
+// checkRetry reports whether to send the request again. Its error is always nil, so that the caller gets the
+// attempt's own error or answer.
 func (c *Client) checkRetry(ctx context.Context, answer *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, nil
@@ -269,7 +266,7 @@ func (c *Client) checkRetry(ctx context.Context, answer *http.Response, err erro
 	return true, nil
 }
 
-// backoff waits as long as the vendor asked, or doubles from shortest to longest.
+// backoff returns the wait that the vendor asked for, or one that doubles from shortest to longest.
 func (c *Client) backoff(shortest, longest time.Duration, attempt int, answer *http.Response) time.Duration {
 	if answer != nil {
 		if wait := retryAfter(answer.Header, c.options.Clock.Now()); wait > 0 {
@@ -318,7 +315,7 @@ func (r Request) body() (content []byte, contentType string, err error) {
 	case r.Form != nil:
 		return []byte(r.Form.Encode()), "application/x-www-form-urlencoded", nil
 	case strings.EqualFold(r.Method, http.MethodPost), strings.EqualFold(r.Method, http.MethodPut):
-		// Servers differ on a POST without a length, so an empty one is sent explicitly.
+		// Servers treat a POST without a length differently, so an empty body is sent explicitly.
 		return []byte{}, "", nil
 	}
 	return nil, "", nil

@@ -53,7 +53,7 @@ func serve(t *testing.T, handler http.HandlerFunc) (address string, requests *at
 	return server.URL, requests
 }
 
-// hangUp ends the connection without another byte.
+// hangUp closes the connection without another byte.
 func hangUp(w http.ResponseWriter) {
 	connection, _, err := http.NewResponseController(w).Hijack()
 	if err == nil {
@@ -61,7 +61,7 @@ func hangUp(w http.ResponseWriter) {
 	}
 }
 
-// closedPort is an address where nothing listens.
+// closedPort returns an address without a listener.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -78,7 +78,7 @@ func read() httpclient.Request {
 	return httpclient.Request{Op: "test: read", Path: "/things", Idempotent: true}
 }
 
-func TestDo_SendsWhatWasAsked(t *testing.T) {
+func TestDo_Request_IsSentAsGiven(t *testing.T) {
 	var got *http.Request
 	var body []byte
 	address, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -112,7 +112,7 @@ func TestDo_SendsWhatWasAsked(t *testing.T) {
 	assert.JSONEq(t, `{"n":1}`, string(body))
 }
 
-func TestDo_FormBody(t *testing.T) {
+func TestDo_Form_IsSentURLEncoded(t *testing.T) {
 	var form url.Values
 	address, _ := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
@@ -124,7 +124,7 @@ func TestDo_FormBody(t *testing.T) {
 	assert.Equal(t, url.Values{"a": {"&="}}, form)
 }
 
-func TestDo_StampsTimesOfTheAttempt(t *testing.T) {
+func TestDo_Retry_ResponseHasTimesOfLastAttempt(t *testing.T) {
 	clock := providertest.NewClock()
 	start := clock.Now()
 	served := start.Add(time.Hour)
@@ -141,10 +141,10 @@ func TestDo_StampsTimesOfTheAttempt(t *testing.T) {
 	response, err := client.Do(t.Context(), read())
 	require.NoError(t, err)
 	assert.Equal(t, served, response.ServerTime)
-	assert.Equal(t, start.Add(10*time.Second), response.SentAt, "the second attempt began after the first one's answer")
+	assert.Equal(t, start.Add(10*time.Second), response.SentAt, "the second attempt began after the answer to the first one")
 }
 
-func TestDo_DoesNotFollowRedirects(t *testing.T) {
+func TestDo_Redirect_IsNotFollowed(t *testing.T) {
 	elsewhere, visits := serve(t, func(http.ResponseWriter, *http.Request) {})
 	address, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", elsewhere+"/login?secret=hunter2")
@@ -162,7 +162,7 @@ func TestDo_DoesNotFollowRedirects(t *testing.T) {
 	assert.NotContains(t, failure.Error(), "login")
 }
 
-func TestDo_RefusedConnectionSentNothing(t *testing.T) {
+func TestDo_ConnectionRefused_IsUnavailable(t *testing.T) {
 	client := newClient(t, httpclient.Options{Address: closedPort(t), MaxRetries: 1})
 	for _, request := range []httpclient.Request{create(), read()} {
 		_, err := client.Do(t.Context(), request)
@@ -171,14 +171,14 @@ func TestDo_RefusedConnectionSentNothing(t *testing.T) {
 	}
 }
 
-func TestDo_UnknownHostSentNothing(t *testing.T) {
+func TestDo_UnknownHost_IsUnavailable(t *testing.T) {
 	client := newClient(t, httpclient.Options{Address: "host.invalid"})
 	_, err := client.Do(t.Context(), create())
 	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
 }
 
-// Each way in which an answer can be lost, for a request that creates and for one that reads.
-func TestDo_LostAnswer(t *testing.T) {
+// Each way to lose an answer, for a request that creates and for one that reads.
+func TestDo_LostAnswer_IsAmbiguousForACreate(t *testing.T) {
 	for name, handler := range map[string]http.HandlerFunc{
 		"connection dropped": func(w http.ResponseWriter, _ *http.Request) { hangUp(w) },
 		"body truncated": func(w http.ResponseWriter, _ *http.Request) {
@@ -221,7 +221,7 @@ func TestDo_LostAnswer(t *testing.T) {
 	}
 }
 
-func TestDo_Timeout(t *testing.T) {
+func TestDo_Timeout_IsAmbiguousForACreate(t *testing.T) {
 	for name, begin := range map[string]func(http.ResponseWriter){
 		"before the header": func(http.ResponseWriter) {},
 		"within the body": func(w http.ResponseWriter) {
@@ -233,22 +233,22 @@ func TestDo_Timeout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			address, requests := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				begin(w)
-				_, _ = io.Copy(io.Discard, r.Body) // so that the server notices the client's leaving
+				_, _ = io.Copy(io.Discard, r.Body) // so that the server notices when the client disconnects
 				<-r.Context().Done()
 			})
 			client := newClient(t, httpclient.Options{Address: address, RequestTimeout: 250 * time.Millisecond, MaxRetries: 1})
 			_, err := client.Do(t.Context(), create())
 			assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
-			assert.ErrorContains(t, err, "no complete answer came within 250ms")
+			assert.ErrorContains(t, err, "no complete answer arrived within 250ms")
 			assert.EqualValues(t, 1, requests.Load())
 			_, err = client.Do(t.Context(), read())
 			assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
-			assert.EqualValues(t, 3, requests.Load(), "the timeout is each attempt's own")
+			assert.EqualValues(t, 3, requests.Load(), "each attempt has its own timeout")
 		})
 	}
 }
 
-func TestDo_CancelledBeforeSending(t *testing.T) {
+func TestDo_CanceledBeforeSending_IsUnavailable(t *testing.T) {
 	address, requests := serve(t, func(http.ResponseWriter, *http.Request) {})
 	client := newClient(t, httpclient.Options{Address: address})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -259,7 +259,7 @@ func TestDo_CancelledBeforeSending(t *testing.T) {
 	assert.Zero(t, requests.Load())
 }
 
-func TestDo_CancelledWhileWaiting(t *testing.T) {
+func TestDo_CanceledAfterSending_IsAmbiguous(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	address, requests := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -273,7 +273,7 @@ func TestDo_CancelledWhileWaiting(t *testing.T) {
 	assert.EqualValues(t, 1, requests.Load())
 }
 
-func TestDo_CancelledBetweenAttempts(t *testing.T) {
+func TestDo_CanceledBetweenAttempts_StopsRetrying(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	address, requests := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -285,12 +285,12 @@ func TestDo_CancelledBetweenAttempts(t *testing.T) {
 	assert.EqualValues(t, 1, requests.Load())
 }
 
-func TestDo_Repetition(t *testing.T) {
+func TestDo_Status_DecidesAboutRetry(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		status   int
 		header   map[string]string
-		attempts int64 // of a repeatable request that may be repeated twice
+		attempts int64 // of an idempotent request with two retries
 	}{
 		{name: "429", status: 429, attempts: 3},
 		{name: "502", status: 502, attempts: 3},
@@ -314,19 +314,19 @@ func TestDo_Repetition(t *testing.T) {
 			client := newClient(t, httpclient.Options{Address: address, MaxRetries: 2})
 			response, err := client.Do(t.Context(), read())
 			require.NoError(t, err)
-			assert.Equal(t, test.status, response.Status, "the last answer is the caller's")
+			assert.Equal(t, test.status, response.Status, "the caller gets the last answer")
 			assert.Equal(t, test.attempts, requests.Load())
 
 			requests.Store(0)
 			response, err = client.Do(t.Context(), create())
 			require.NoError(t, err)
 			assert.Equal(t, test.status, response.Status)
-			assert.EqualValues(t, 1, requests.Load(), "a create is sent once, whatever is answered")
+			assert.EqualValues(t, 1, requests.Load(), "a create is sent once, whatever the answer is")
 		})
 	}
 }
 
-func TestDo_RepeatsTheBodyAndRecovers(t *testing.T) {
+func TestDo_Retry_SendsTheBodyAgain(t *testing.T) {
 	var bodies []string
 	address, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -344,7 +344,7 @@ func TestDo_RepeatsTheBodyAndRecovers(t *testing.T) {
 	assert.Equal(t, []string{`{"name":"x"}`, `{"name":"x"}`}, bodies)
 }
 
-func TestDo_DoesNotWaitBeyondTheDeadline(t *testing.T) {
+func TestDo_RetryAfterBeyondDeadline_IsNotWaitedFor(t *testing.T) {
 	address, requests := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "4")
 		w.WriteHeader(http.StatusTooManyRequests)
@@ -358,7 +358,7 @@ func TestDo_DoesNotWaitBeyondTheDeadline(t *testing.T) {
 	assert.Equal(t, 4*time.Second, response.RetryAfter())
 }
 
-func TestDo_LogsNoSecret(t *testing.T) {
+func TestDo_Secrets_AreNotLogged(t *testing.T) {
 	var out bytes.Buffer
 	logger := hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Trace})
 	address, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -382,7 +382,7 @@ func TestDo_LogsNoSecret(t *testing.T) {
 	assert.NotContains(t, out.String(), "hunter2")
 }
 
-func TestDo_UnwritableRequestIsInvalid(t *testing.T) {
+func TestDo_InvalidRequest_IsInvalid(t *testing.T) {
 	client := newClient(t, httpclient.Options{Address: "http://127.0.0.1:1"})
 	_, err := client.Do(t.Context(), httpclient.Request{Op: "test: create", JSON: func() {}})
 	assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err))

@@ -1,12 +1,10 @@
-// Package httpclient is the one HTTP client through which every vendor package talks.
+// Package httpclient is the HTTP client of all vendor packages.
 //
-// It decides once what each vendor package would otherwise decide for itself: which addresses and
-// certificates are accepted, how long an exchange may last and how large an answer may be, what is
-// sent again and what never is, which class of [provider.Error] a failure belongs to, and what of a
-// vendor's text may be passed on to people.
+// It implements once what every vendor package needs: which addresses and certificates are accepted, how long an
+// exchange may take and how large an answer may be, which requests are sent again, which class of [provider.Error] a
+// failure has, and how a vendor's text is redacted before an operator sees it.
 //
-// Its central promise is about requests that create something. A request that is not marked
-// [Request.Repeatable] is handed to the network at most once, and its failure is
-// [provider.ClassUnavailable] only when no byte of it can have left this machine. Every other failure
-// without a complete answer is [provider.ClassAmbiguous].
+// Its most important guarantee is about requests that create something. A request that is not
+// [Request.Idempotent] is sent at most once. Its failure is [provider.ClassUnavailable] only if no byte of it
+// can have left this machine. Every other failure without a complete answer is [provider.ClassAmbiguous].
 package httpclient

@@ -14,14 +14,14 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// errTooLarge is the cause of an answer that is larger than MaxBody.
+// errTooLarge is the cause of an error about an answer that is larger than MaxBody.
 var errTooLarge = fmt.Errorf("the answer is larger than %d bytes", MaxBody)
 
-// errIncomplete is the cause of an answer whose body ended early.
-var errIncomplete = errors.New("the answer ended early")
+// errIncomplete is the cause of an error about an answer whose body ended too early.
+var errIncomplete = errors.New("the answer ended too early")
 
-// exchange observes one request: when its last attempt began, and whether a byte of it can have left
-// this machine.
+// exchange records when the last attempt of a request began, and whether a byte of it can have left this
+// machine.
 type exchange struct {
 	clock provider.Clock
 
@@ -30,11 +30,11 @@ type exchange struct {
 	sent   bool
 }
 
-// trace returns a context whose request is observed.
+// trace returns a context that records the request it is used for.
 //
-// Having a connection counts as having sent. That is earlier than the truth, which is the safe side:
-// net/http can report a request as unwritten while its bytes are on the way. The transport asks for a
-// connection anew only when nothing of the request was written to the last one, so asking begins again.
+// A request counts as sent when it has a connection. That is too early, which is safe: net/http can report a
+// request as not written although some of its bytes are on their way. The transport asks for another connection
+// only if no byte was written to the last one. So GetConn resets the record.
 func (e *exchange) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) {
@@ -56,9 +56,9 @@ func (e *exchange) result() (sentAt time.Time, sent bool) {
 	return e.sentAt, e.sent
 }
 
-// boundedTransport reads each answer whole before it counts as one, and refuses one that is too large.
-// So a body that breaks off is a failed attempt like any other: repeatable requests repeat it, and
-// nothing above has to tell half an answer from a whole one.
+// boundedTransport reads the complete body of each answer, and returns an error if it is too large. So an incomplete
+// body is a failed attempt like any other: an idempotent request is sent again, and the callers never see a part
+// of an answer.
 type boundedTransport struct{ next *http.Transport }
 
 // RoundTrip implements http.RoundTripper.

@@ -13,11 +13,11 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// transportError classifies a request that got no complete answer. sent says whether a byte of it may
-// have left this machine.
+// transportError returns the error for a request without a complete answer. sent is whether a byte of it may have
+// left this machine.
 func (c *Client) transportError(ctx context.Context, request Request, sent bool, err error) *provider.Error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err // the URL adds nothing that the step does not say
+		err = wrapped.Err // the URL adds nothing to the step
 	}
 	failure := &provider.Error{Op: request.Op, Class: provider.ClassUnavailable, Err: err}
 	if !sent {
@@ -34,6 +34,7 @@ func (c *Client) transportError(ctx context.Context, request Request, sent bool,
 	return failure
 }
 
+// unsentMessage returns message and remedy for a request of which nothing was sent.
 func (c *Client) unsentMessage(ctx context.Context, request Request, err error) (message, remedy string) {
 	if cause := ctx.Err(); cause != nil {
 		return "nothing was sent: " + contextMessage(cause), ""
@@ -45,21 +46,22 @@ func (c *Client) unsentMessage(ctx context.Context, request Request, err error) 
 	return "nothing was sent: " + Redact(err.Error(), request.Secrets...), remedy
 }
 
+// lostMessage returns the message for a request that was sent and has no complete answer.
 func (c *Client) lostMessage(ctx context.Context, request Request, err error) string {
 	switch {
 	case ctx.Err() != nil:
 		return contextMessage(ctx.Err())
 	case isTimeout(err):
-		return fmt.Sprintf("no complete answer came within %s", c.options.RequestTimeout)
+		return fmt.Sprintf("no complete answer arrived within %s", c.options.RequestTimeout)
 	}
-	return "no complete answer came: " + Redact(err.Error(), request.Secrets...)
+	return "no complete answer arrived: " + Redact(err.Error(), request.Secrets...)
 }
 
 func contextMessage(cause error) string {
 	if errors.Is(cause, context.Canceled) {
-		return "the caller gave up"
+		return "the caller canceled the request"
 	}
-	return "the caller's time was up"
+	return "the caller's deadline has passed"
 }
 
 func isTimeout(err error) bool {
@@ -67,7 +69,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// lasting reports whether an attempt failed for a reason that another attempt will meet again.
+// lasting reports whether an attempt failed for a reason that will not pass.
 func lasting(err error) bool {
 	return errors.Is(err, errTooLarge) || isTrustError(err)
 }
@@ -77,22 +79,22 @@ func isTrustError(err error) bool {
 	return verification || isNotTLS(err)
 }
 
-// isNotTLS reports whether the other side answered the TLS handshake with something else.
+// isNotTLS reports whether the server answered the TLS handshake with another protocol.
 func isNotTLS(err error) bool {
 	_, record := errors.AsType[tls.RecordHeaderError](err)
 	return record || errors.Is(err, http.ErrSchemeMismatch)
 }
 
-// trustError fills in an error about the server's certificate, or about a server that does not speak
-// TLS, and reports whether err is one. Nothing was sent, and nothing will be until somebody changes the
-// configuration or the server, so the class is ClassInvalid.
+// trustError reports whether err is about the server's certificate, or about a server that does not use TLS. If so,
+// it completes failure. The class is ClassInvalid, because nothing can be sent until the operator changes the
+// configuration or the server.
 func (c *Client) trustError(failure *provider.Error, err error) bool {
 	if !isTrustError(err) {
 		return false
 	}
 	failure.Class = provider.ClassInvalid
 	config := "config/" + c.options.Name
-	const lastResort = "; tls_skip_verify=true is the last resort and gives up the proof of who the server is"
+	const lastResort = "; tls_skip_verify=true is the last resort: the identity of the server is then not verified"
 
 	if isNotTLS(err) {
 		failure.Field = fieldAddress

@@ -18,15 +18,15 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// requireField demands a refusal that names the field and does not quote what was written there.
-func requireField(t *testing.T, err error, field, written string) {
+// requireField requires a ClassInvalid error that names the field and does not quote its value.
+func requireField(t *testing.T, err error, field, value string) {
 	t.Helper()
 	failure, ok := errors.AsType[*provider.Error](err)
-	require.True(t, ok, "an *Error, not: %v", err)
+	require.True(t, ok, "not an *Error: %v", err)
 	require.Equal(t, provider.ClassInvalid, failure.Class)
 	require.Equal(t, field, failure.Field)
-	if len(written) > 24 { // shorter ones occur in a message by chance
-		require.NotContains(t, failure.Error(), written)
+	if len(value) > 24 { // a shorter one occurs in a message by chance
+		require.NotContains(t, failure.Error(), value)
 	}
 }
 
@@ -47,7 +47,7 @@ func FuzzParseAddress(f *testing.F) {
 		}
 		if base.Scheme != "https" {
 			require.Equal(t, "http", base.Scheme)
-			require.True(t, isLoopback(base.Hostname()), "a secret never travels in the clear: %s", base)
+			require.True(t, isLoopback(base.Hostname()), "a secret is never sent unencrypted: %s", base)
 		}
 		assert.NotEmpty(t, base.Hostname())
 		assert.Nil(t, base.User)
@@ -59,7 +59,7 @@ func FuzzParseAddress(f *testing.F) {
 		client, err := New(Options{Address: address})
 		require.NoError(t, err)
 		_, err = client.wireRequest(t.Context(), Request{Path: "/x"}, nil, "")
-		require.NoError(t, err, "requests can be made to it")
+		require.NoError(t, err, "a request to it can be built")
 	})
 }
 
@@ -76,7 +76,7 @@ func FuzzRedact(f *testing.F) {
 		assert.True(t, utf8.ValidString(shown))
 		assert.LessOrEqual(t, utf8.RuneCountInString(shown), maxTextRunes+1)
 		assert.False(t, strings.ContainsFunc(shown, func(r rune) bool { return !unicode.IsPrint(r) }), "%q", shown)
-		// What is put in a secret's place may hold a short one, or join with what stands beside it.
+		// The replacement may contain a short secret, or form one together with the text around it.
 		if len(secret) >= 8 && !strings.ContainsAny(secret, "[]…") && !strings.Contains(htmlSummary+redacted, secret) {
 			assert.NotContains(t, shown, secret)
 		}
@@ -116,10 +116,10 @@ func FuzzResponse(f *testing.F) {
 			require.True(t, ok)
 			assert.NotEqual(t, provider.ClassUnknown, failure.Class)
 			if repeatable {
-				assert.NotEqual(t, provider.ClassAmbiguous, failure.Class, "what may be repeated is not ambiguous")
+				assert.NotEqual(t, provider.ClassAmbiguous, failure.Class, "an idempotent request is never ambiguous")
 			}
 			if i > 1 {
-				assert.False(t, !repeatable && failure.Class.Definite(), "what was answered is not known")
+				assert.False(t, !repeatable && failure.Class.Definite(), "it is not known what the server did")
 			}
 			assert.NotContains(t, err.Error(), secret)
 			assert.Less(t, utf8.RuneCountInString(err.Error()), 2*maxTextRunes)
@@ -150,7 +150,7 @@ func FuzzParseCACert(f *testing.F) {
 	})
 }
 
-// fuzzCA is a certificate that can be parsed.
+// fuzzCA returns a valid certificate.
 func fuzzCA(f *testing.F) []byte {
 	f.Helper()
 	server := httptest.NewTLSServer(http.NotFoundHandler())

@@ -16,10 +16,10 @@ const (
 	redacted    = "[redacted]"
 	htmlSummary = "an HTML page"
 
-	// maxTextRunes is how much of a vendor's text is passed on.
+	// maxTextRunes is how many characters of a vendor's text are shown.
 	maxTextRunes = 300
 
-	// minBase64 is the shortest piece of base64 text that is looked for: shorter ones occur by chance.
+	// minBase64 is the length of the shortest base64 text that is redacted. Shorter ones occur by chance.
 	minBase64 = 8
 )
 
@@ -28,27 +28,27 @@ var (
 	jwtPattern = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{5,}(\.[A-Za-z0-9_-]*){1,4}`)
 	// The value of an Authorization header.
 	authorizationPattern = regexp.MustCompile(`(?i)\b(bearer|basic|token)([ =:]+)[A-Za-z0-9._~+/=-]{12,}`)
-	// A JSON member whose name says that it is a secret.
+	// A JSON member with a secret, by its name.
 	memberPattern = regexp.MustCompile(`(?i)("[a-z0-9_-]*(?:token|passw|secret|api_?key|session)[a-z0-9_-]*"\s*:\s*)"(?:[^"\\]|\\.)*"?`)
 )
 
-// Redact makes a text that came from outside fit for logs and errors. It replaces each of secrets, also
-// in its URL, JSON, hexadecimal and base64 forms, and whatever looks like a bearer token or a JSON Web
-// Token, by "[redacted]"; reduces an HTML page to those words; drops control characters; and cuts the
-// rest at 300 characters. Empty secrets are skipped.
+// Redact prepares a text from outside for logs and errors. It replaces by "[redacted]" each of secrets, also in its
+// URL, JSON, hexadecimal and base64 forms, and everything that looks like a bearer token or a JSON Web Token. It
+// replaces an HTML page by "an HTML page", removes control characters, and cuts the text after 300 characters. Empty
+// secrets are ignored.
 func Redact(text string, secrets ...string) string {
 	if isHTML(text) {
 		return htmlSummary
 	}
 	text = strings.ToValidUTF8(text, "")
-	// Secrets first: cutting or cleaning before could leave a piece of one that no longer matches.
+	// Secrets first: after cutting or cleaning, the remaining part of a secret might not match.
 	text = secretReplacer(secrets).Replace(text)
 	text = jwtPattern.ReplaceAllString(text, redacted)
 	text = authorizationPattern.ReplaceAllString(text, "$1$2"+redacted)
 	text = memberPattern.ReplaceAllString(text, `$1"`+redacted+`"`)
 	cleaned := printable(text)
 	if cleaned != text {
-		// Once more: a secret that was interspersed with what is dropped has become whole.
+		// Once more: a secret with removed characters between its parts is complete now.
 		cleaned = secretReplacer(secrets).Replace(cleaned)
 	}
 	return truncate(cleaned)
@@ -72,7 +72,7 @@ func secretReplacer(secrets []string) *strings.Replacer {
 			forms = append(forms, secretForms(secret)...)
 		}
 	}
-	// At one position the replacer takes the first form that matches, and the longest must win.
+	// At each position the replacer uses the first form that matches. That must be the longest.
 	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
 	pairs := make([]string, 0, 2*len(forms))
 	for _, form := range slices.Compact(forms) {
@@ -81,7 +81,7 @@ func secretReplacer(secrets []string) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-// secretForms lists how a secret can stand in an answer that echoes a request.
+// secretForms returns the forms that a secret can have in an answer that echoes a request.
 func secretForms(secret string) []string {
 	query, path := url.QueryEscape(secret), url.PathEscape(secret)
 	forms := []string{secret, query, path, lowerEscapes(query), lowerEscapes(path)}
@@ -99,9 +99,9 @@ func secretForms(secret string) []string {
 	return append(forms, base64Forms(secret)...)
 }
 
-// base64Forms returns what of the secret is the same in any base64 text that contains it. The encoding
-// works on groups of three bytes, so there is one form for each offset in a group; the characters at
-// either end, which depend on the neighbours too, are left away.
+// base64Forms returns the parts of base64 texts that the secret alone determines. Base64 encodes groups of three
+// bytes, so there is one form for each offset in a group. The characters at both ends depend on the neighboring bytes
+// too and are left out.
 func base64Forms(secret string) []string {
 	var forms []string
 	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
@@ -126,7 +126,7 @@ func lowerEscapes(text string) string {
 	return escapePattern.ReplaceAllStringFunc(text, strings.ToLower)
 }
 
-// printable drops what could forge log lines or steer a terminal, and makes one line of many.
+// printable removes characters that could forge log lines or control a terminal, and joins the lines.
 func printable(text string) string {
 	cleaned := strings.Map(func(r rune) rune {
 		switch {

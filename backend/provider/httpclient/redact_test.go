@@ -15,7 +15,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-func TestRedact_ReplacesEachFormOfASecret(t *testing.T) {
+func TestRedact_EachFormOfASecret_IsReplaced(t *testing.T) {
 	const secret = `p&ss "wörd" <1>/+=`
 	inJSON, err := json.Marshal(secret)
 	require.NoError(t, err)
@@ -41,7 +41,7 @@ func TestRedact_ReplacesEachFormOfASecret(t *testing.T) {
 	}
 }
 
-func TestRedact_Base64AtEveryOffset(t *testing.T) {
+func TestRedact_Base64AtEveryOffset_IsReplaced(t *testing.T) {
 	const secret = "correct-horse-battery"
 	for _, prefix := range []string{"", "a", "ab", "abc", "user:"} {
 		for _, suffix := range []string{"", "z", "yz", ":x"} {
@@ -53,20 +53,20 @@ func TestRedact_Base64AtEveryOffset(t *testing.T) {
 	}
 }
 
-func TestRedact_LongerSecretWins(t *testing.T) {
+func TestRedact_OverlappingSecrets_LongestIsReplaced(t *testing.T) {
 	assert.Equal(t, "[redacted]!", httpclient.Redact("abcdef!", "abc", "abcdef"))
 }
 
-func TestRedact_SecretThatCleaningMakesWhole(t *testing.T) {
+func TestRedact_SecretCompletedByCleaning_IsReplaced(t *testing.T) {
 	assert.Equal(t, "[redacted] is wrong", httpclient.Redact("hunt\x00er2\u200bhunter2 is wrong", "hunter2hunter2"))
 	assert.Equal(t, "[redacted] is wrong", httpclient.Redact("pass\n\tphrase is wrong", "pass phrase"))
 }
 
-func TestRedact_EmptySecretIsSkipped(t *testing.T) {
+func TestRedact_EmptySecret_IsIgnored(t *testing.T) {
 	assert.Equal(t, "abc", httpclient.Redact("abc", "", ""))
 }
 
-func TestRedact_WhatLooksLikeAToken(t *testing.T) {
+func TestRedact_UnknownToken_IsReplaced(t *testing.T) {
 	for name, text := range map[string]string{
 		"JWT":           "got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZG1pbiJ9.c2lnbmF0dXJl here",
 		"unsigned JWT":  "got eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9. here",
@@ -86,7 +86,7 @@ func TestRedact_WhatLooksLikeAToken(t *testing.T) {
 	}
 }
 
-func TestRedact_KeepsAnOrdinaryMessage(t *testing.T) {
+func TestRedact_OrdinaryMessage_IsKept(t *testing.T) {
 	for _, text := range []string{
 		"Failed to authenticate user",
 		`{"error":{"severity":"ERROR","key":"Validation","messages":[{"description":"Validation failed"}]}}`,
@@ -97,11 +97,11 @@ func TestRedact_KeepsAnOrdinaryMessage(t *testing.T) {
 	}
 }
 
-func TestRedact_OneCleanLine(t *testing.T) {
+func TestRedact_ControlCharacters_AreRemoved(t *testing.T) {
 	assert.Equal(t, "a b c[31md", httpclient.Redact("a\r\nb\t\x00 c\x1b[31m\u202ed\xff"))
 }
 
-func TestRedact_HTMLIsSummarised(t *testing.T) {
+func TestRedact_HTML_IsSummarized(t *testing.T) {
 	for _, page := range []string{
 		"<!DOCTYPE html><title>hunter2</title>", " \n<html><body>hunter2", "\ufeff<HTML>",
 		`<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml">`,
@@ -110,10 +110,10 @@ func TestRedact_HTMLIsSummarised(t *testing.T) {
 	}
 }
 
-func TestRedact_CutsAfterRedacting(t *testing.T) {
+func TestRedact_LongText_IsCutAfterRedacting(t *testing.T) {
 	secret := strings.Repeat("s", 40)
 	text := httpclient.Redact(strings.Repeat("ä", 290)+secret+strings.Repeat("x", 1000), secret)
-	assert.NotContains(t, text, "s", "not even a piece of the secret is left at the cut: %s", text)
+	assert.NotContains(t, text, "s", "no part of the secret remains at the cut: %s", text)
 	assert.LessOrEqual(t, utf8.RuneCountInString(text), 301)
 	assert.True(t, strings.HasSuffix(text, "…"))
 }

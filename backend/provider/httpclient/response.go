@@ -15,22 +15,22 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// maxRetryAfter bounds what a vendor can ask for, so that a nonsensical header does not silence a
-// config for years.
+// maxRetryAfter is the longest accepted Retry-After, so that a nonsensical header does not stop a config for
+// years.
 const maxRetryAfter = 24 * time.Hour
 
-// Response is a complete answer, of any status.
+// Response is a complete answer with any status.
 type Response struct {
 	// Status is the HTTP status code.
 	Status int
 	// Header is the header of the answer.
 	Header http.Header
-	// Body is the whole body, at most MaxBody bytes.
+	// Body is the complete body, at most MaxBody bytes.
 	Body []byte
-	// ServerTime is the Date header, in whole seconds of the server's clock; zero without one.
+	// ServerTime is the time in the Date header, in whole seconds of the server's clock. Zero without one.
 	ServerTime time.Time
-	// SentAt is when this attempt began, by the client's clock: before any byte was sent, so that a
-	// lifetime counted from it never ends late.
+	// SentAt is when this attempt began, by the client's clock. No byte was sent before, so a lifetime that is
+	// counted from SentAt never ends too late.
 	SentAt time.Time
 
 	request Request
@@ -40,13 +40,13 @@ type Response struct {
 // OK reports whether the status is a 2xx.
 func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
 
-// IsHTML reports whether the body is an HTML page: the answer of something that is not the API, such as a login page
-// of a proxy, whatever its status says.
+// IsHTML reports whether the body is an HTML page. Such an answer does not come from the API but, for example, from the
+// login page of a proxy, whatever its status is.
 func (r *Response) IsHTML() bool { return isHTML(string(r.Body)) }
 
-// Decode reads the body as one JSON value into target. Unknown members are accepted, anything after the
-// value is not. An error is ClassAmbiguous, or ClassUnavailable for a repeatable request: the vendor has
-// answered, but what it did is not known. The error never quotes the body, which may hold a token.
+// Decode decodes the body, one JSON value, into target. It accepts unknown members and rejects text after the value.
+// The error is ClassAmbiguous, or ClassUnavailable for an idempotent request: the vendor has answered, but it is not
+// known what it did. The error never quotes the body, which may hold a token.
 func (r *Response) Decode(target any) error {
 	decoder := json.NewDecoder(bytes.NewReader(r.Body))
 	err := decoder.Decode(target)
@@ -65,9 +65,8 @@ func (r *Response) Decode(target any) error {
 	return r.UnexpectedResponse("the vendor answered %s with %s", r.statusText(), what)
 }
 
-// UnexpectedResponse returns the error for an answer whose status promises success and whose content does not
-// bear it out: ClassAmbiguous, or ClassUnavailable for a repeatable request. The text is the caller's own
-// and must not quote the body.
+// UnexpectedResponse returns the error for an answer with a successful status and unexpected content. Its class is
+// ClassAmbiguous, or ClassUnavailable for an idempotent request. The message must not quote the body.
 func (r *Response) UnexpectedResponse(format string, args ...any) *provider.Error {
 	class := provider.ClassAmbiguous
 	if r.request.Idempotent {
@@ -81,10 +80,9 @@ func (r *Response) UnexpectedResponse(format string, args ...any) *provider.Erro
 	}
 }
 
-// StatusError turns an answer that is not a 2xx into an error by the usual meaning of its status.
-// vendorText is the message inside the body, as far as the caller can read it; when it is empty, the
-// body itself is summarised. Either is redacted. The caller corrects the class where its vendor differs,
-// and adds the remedy.
+// StatusError returns the error for an answer that is not a 2xx, by the usual meaning of its status. vendorText is the
+// vendor's message, which the caller has read from the body. If it is empty, StatusError uses the body itself. Both
+// are redacted. The caller corrects the class where the vendor gives the status another meaning, and adds the remedy.
 func (r *Response) StatusError(vendorText string) *provider.Error {
 	failure := &provider.Error{
 		Class:      r.class(),
@@ -107,30 +105,29 @@ func (r *Response) StatusError(vendorText string) *provider.Error {
 	return failure
 }
 
-// statusCause is the cause of an error that StatusError made: the status, for [StatusOf].
+// statusCause is the cause of an error from StatusError: the status, for [StatusOf].
 type statusCause int
 
 // Error implements error.
 func (s statusCause) Error() string { return "status " + strconv.Itoa(int(s)) }
 
-// StatusOf returns the HTTP status of the answer that err was made from by [Response.StatusError], or
-// zero when err has another origin.
+// StatusOf returns the HTTP status of an error from [Response.StatusError], or zero for any other error.
 func StatusOf(err error) int {
 	status, _ := errors.AsType[statusCause](err)
 	return int(status)
 }
 
-// Redact makes a text of the vendor's fit to be shown, without the secrets of the request.
+// Redact prepares a text of the vendor for logs and errors, without the secrets of the request. See [Redact].
 func (r *Response) Redact(text string) string { return Redact(text, r.request.Secrets...) }
 
-// RetryAfter is how long the vendor asked to be left alone: the Retry-After header, in seconds or as a
-// date, which is read against the answer's own Date. Zero without one, at most a day.
+// RetryAfter returns how long the vendor asked to wait before the next request: the Retry-After header, in seconds or
+// as a date, which is compared with the answer's own Date header. Zero without one, at most 24 hours.
 func (r *Response) RetryAfter() time.Duration { return retryAfter(r.Header, r.now) }
 
-// class is the usual meaning of the status.
+// class returns the class of the usual meaning of the status.
 func (r *Response) class() provider.Class {
-	// A server error after a create says nothing about whether something was created, unless the status
-	// says that the request was not served at all.
+	// After a server error it is not known whether the server created something, unless the status means that it
+	// did not process the request at all.
 	unsure := provider.ClassAmbiguous
 	if r.request.Idempotent {
 		unsure = provider.ClassUnavailable
@@ -166,8 +163,8 @@ func (r *Response) statusText() string {
 	return strconv.Itoa(r.Status)
 }
 
-// redirectText names the host that a redirect points to, and nothing else of it: the rest may carry
-// what was sent.
+// redirectText returns the host that a redirect points to, and no other part of the URL, which may contain secrets of
+// the request.
 func (r *Response) redirectText() string {
 	location, err := url.Parse(r.Header.Get("Location"))
 	if err != nil || location.Host == "" {

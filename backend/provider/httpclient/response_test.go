@@ -14,7 +14,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-func TestResponse_StatusError(t *testing.T) {
+func TestResponse_StatusError_HasClassOfStatus(t *testing.T) {
 	for _, test := range []struct {
 		status       int
 		create, read provider.Class
@@ -63,7 +63,7 @@ func TestResponse_StatusError(t *testing.T) {
 	}
 }
 
-func TestResponse_StatusErrorRedacts(t *testing.T) {
+func TestResponse_StatusError_IsRedacted(t *testing.T) {
 	address, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write([]byte("user admin with hunter2 is unknown"))
@@ -79,7 +79,7 @@ func TestResponse_StatusErrorRedacts(t *testing.T) {
 		response.StatusError("no hunter2!").Error())
 }
 
-func TestResponse_RetryAfter(t *testing.T) {
+func TestResponse_RetryAfter_IsParsedAndLimited(t *testing.T) {
 	now := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 	for name, test := range map[string]struct {
 		value, date string
@@ -93,7 +93,7 @@ func TestResponse_RetryAfter(t *testing.T) {
 		"overflowing":                {value: "99999999999999999999"},
 		"date by the server's clock": {value: now.Add(time.Minute).Format(http.TimeFormat), date: now.Format(http.TimeFormat), want: time.Minute},
 		"date that has passed":       {value: now.Add(-time.Minute).Format(http.TimeFormat), date: now.Format(http.TimeFormat)},
-		"date far off":               {value: now.AddDate(9, 0, 0).Format(http.TimeFormat), date: now.Format(http.TimeFormat), want: 24 * time.Hour},
+		"date far in the future":     {value: now.AddDate(9, 0, 0).Format(http.TimeFormat), date: now.Format(http.TimeFormat), want: 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -111,7 +111,7 @@ func TestResponse_RetryAfter(t *testing.T) {
 	}
 }
 
-func TestResponse_Decode(t *testing.T) {
+func TestResponse_Decode_AcceptsOneJSONValueOnly(t *testing.T) {
 	for name, test := range map[string]struct {
 		body string
 		ok   bool
@@ -145,7 +145,7 @@ func TestResponse_Decode(t *testing.T) {
 				failure, ok := errors.AsType[*provider.Error](err)
 				require.True(t, ok)
 				assert.Equal(t, want, failure.Class)
-				assert.NotContains(t, failure.Error(), "hunter2", "a body that may hold a token is never quoted")
+				assert.NotContains(t, failure.Error(), "hunter2", "the error does not quote the body, which may hold a token")
 			}
 		})
 	}

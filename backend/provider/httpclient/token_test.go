@@ -8,7 +8,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-func TestValidToken(t *testing.T) {
+func TestValidToken_PrintableASCIIOnly(t *testing.T) {
 	for _, text := range []string{"", "Bearer", "America/New_York", "a.b-c_d~e+f/g==", "{}\"!"} {
 		assert.True(t, httpclient.ValidToken(text), "%q", text)
 	}

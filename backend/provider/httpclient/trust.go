@@ -9,16 +9,16 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// fieldCACert is the config field that errors about the trusted certificates name.
+// fieldCACert is the config field that errors about trusted certificates name.
 const fieldCACert = "ca_cert"
 
-// tlsConfig builds the TLS settings of a connection: TLS 1.2 at least, and either the operator's
-// certificates or the system's.
+// tlsConfig returns the TLS settings of a connection: at least TLS 1.2, and either the operator's trusted certificates
+// or the system's.
 func tlsConfig(options Options) (*tls.Config, error) {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		ServerName: options.TLSServerName,
-		// The operator's explicit, off-by-default choice; the engine warns about it.
+		// The operator has to set it explicitly, and the engine warns about it.
 		InsecureSkipVerify: options.TLSSkipVerify, //nolint:gosec // see above
 	}
 	if options.CACert != "" {
@@ -31,8 +31,8 @@ func tlsConfig(options Options) (*tls.Config, error) {
 	return config, nil
 }
 
-// parseCACert reads a PEM bundle. x509.CertPool.AppendCertsFromPEM would skip what it cannot read, and
-// half a bundle fails only when the vendor's certificate changes, so everything in it must be right.
+// parseCACert reads a PEM bundle, in which every block must be a valid certificate. x509.CertPool.AppendCertsFromPEM
+// ignores invalid blocks, and an incomplete bundle would fail only when the vendor's certificate changes.
 func parseCACert(bundle []byte) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	count := 0

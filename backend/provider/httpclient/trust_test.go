@@ -65,7 +65,7 @@ func tlsServer(t *testing.T, of certificate) *httptest.Server {
 	return server
 }
 
-func TestNew_MalformedCACertIsRefused(t *testing.T) {
+func TestNew_MalformedCACert_IsInvalid(t *testing.T) {
 	good := newCertificate(t, "ftd.example", time.Now().Add(time.Hour)).pem
 	for name, bundle := range map[string]string{
 		"text":           "no PEM at all",
@@ -74,7 +74,7 @@ func TestNew_MalformedCACertIsRefused(t *testing.T) {
 		"garbled":        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
 		"second garbled": good + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
 		"second cut off": good + good[:len(good)/2],
-		"key beside":     good + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+		"key too":        good + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := httpclient.New(httpclient.Options{Address: "ftd.example", CACert: bundle})
@@ -86,14 +86,14 @@ func TestNew_MalformedCACertIsRefused(t *testing.T) {
 	}
 }
 
-func TestNew_BundleWithCommentsIsAccepted(t *testing.T) {
+func TestNew_CACertWithComments_IsAccepted(t *testing.T) {
 	one := newCertificate(t, "one.example", time.Now().Add(time.Hour)).pem
 	two := newCertificate(t, "two.example", time.Now().Add(time.Hour)).pem
 	_, err := httpclient.New(httpclient.Options{Address: "one.example", CACert: "# one\n" + one + "\n# two\n" + two + "\n"})
 	require.NoError(t, err)
 }
 
-func TestDo_Certificates(t *testing.T) {
+func TestDo_UntrustedCertificate_IsInvalidWithRemedy(t *testing.T) {
 	valid := newCertificate(t, "ftd.example", time.Now().Add(time.Hour))
 	expired := newCertificate(t, "ftd.example", time.Now().Add(-time.Hour))
 	for name, test := range map[string]struct {
@@ -127,7 +127,7 @@ func TestDo_Certificates(t *testing.T) {
 	}
 }
 
-func TestDo_OldTLSVersionIsRefused(t *testing.T) {
+func TestDo_OldTLSVersion_IsUnavailable(t *testing.T) {
 	valid := newCertificate(t, "ftd.example", time.Now().Add(time.Hour))
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{valid.pair}, MaxVersion: tls.VersionTLS11}
@@ -140,7 +140,7 @@ func TestDo_OldTLSVersionIsRefused(t *testing.T) {
 	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "the handshake failed, so nothing was sent: %v", err)
 }
 
-func TestDo_ServerWithoutTLS(t *testing.T) {
+func TestDo_ServerWithoutTLS_IsInvalid(t *testing.T) {
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
 	talkative, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
@@ -172,7 +172,7 @@ func TestDo_ServerWithoutTLS(t *testing.T) {
 	}
 }
 
-func TestDo_HandshakeThatNeverEndsSentNothing(t *testing.T) {
+func TestDo_HandshakeTimeout_IsUnavailable(t *testing.T) {
 	silent, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = silent.Close() }()

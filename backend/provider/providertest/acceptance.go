@@ -13,22 +13,22 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// Acceptance proves the main sentences of the contract at the real product, with what environment variables say. It is
-// for the few things that an emulated twin cannot prove, and leaves nothing behind that the vendor can revoke.
+// Acceptance proves the main statements of the contract with the real product, which environment variables describe. It
+// is for the few facts that an emulator cannot prove. At its end, no credential remains that the vendor can revoke.
 type Acceptance struct {
-	// New makes the provider.
+	// New returns the provider.
 	New func() provider.Provider
-	// Config names the variable of each config field that is used, "address" and "ca_cert" (which holds the name of a
-	// file) among them. A field whose variable is not set is left out.
+	// Config is the name of the environment variable for each config field, including "address" and "ca_cert". The
+	// latter holds the name of a file. A field is not set if its variable is not set.
 	Config map[string]string
-	// Role names the variable of each role field that is used, in the same way. Optional.
+	// Role is the name of the environment variable for each role field. Optional.
 	Role map[string]string
-	// Lifetime is what credentials are asked for, where the vendor grants as much. A minute when zero.
+	// Lifetime is the requested lifetime of the credentials, limited by the vendor's longest. Zero means a minute.
 	Lifetime time.Duration
 }
 
-// Run checks the root credential, and issues, renews and ends credentials as far as the vendor's capabilities go. The
-// test is skipped unless VENDORAUTH_ACC is 1.
+// Run checks the root credential, and issues, renews and ends credentials as the vendor's capabilities allow. It skips
+// the test unless VENDORAUTH_ACC is 1.
 func (a Acceptance) Run(t *testing.T) {
 	vendor := a.New()
 	if os.Getenv("VENDORAUTH_ACC") != "1" {
@@ -76,7 +76,7 @@ func (a Acceptance) open(t *testing.T, vendor provider.Provider) provider.Connec
 	return connection
 }
 
-// set returns the values of those variables that are set, by the fields that they are named for.
+// set returns the values of the environment variables that are set, by field.
 func set(variables map[string]string) map[string]any {
 	values := map[string]any{}
 	for field, variable := range variables {
@@ -87,9 +87,9 @@ func set(variables map[string]string) map[string]any {
 	return values
 }
 
-// proveHandle renews a credential and revokes it twice: then it is gone.
+// proveHandle renews a credential, revokes it twice by its handle, and requires that it has ended.
 func proveHandle(t *testing.T, connection provider.Connection, capabilities provider.Capabilities, request provider.IssueRequest) {
-	if marked, ok := connection.(provider.MarkerRevoker); ok { // nothing is left, whatever fails
+	if marked, ok := connection.(provider.MarkerRevoker); ok { // no credential remains, whatever fails
 		defer func() { require.NoError(t, marked.RevokeMarker(t.Context(), request.Marker)) }()
 	}
 	credential := requireIssued(t, connection, capabilities, request)
@@ -106,27 +106,27 @@ func proveHandle(t *testing.T, connection provider.Connection, capabilities prov
 	if optional, ok := connection.(provider.ConditionalRevoker); !capabilities.Revokes || ok && !optional.CanRevoke() {
 		return
 	}
-	for range 2 { // the second finds it gone
+	for range 2 { // a repeated call succeeds
 		require.NoError(t, connection.(provider.Revoker).Revoke(t.Context(), credential.Handle))
 	}
 	requireGone(t, connection, credential)
 }
 
-// proveMarker revokes a credential twice by its marker: then it is gone.
+// proveMarker revokes a credential twice by its marker, and requires that it has ended.
 func proveMarker(t *testing.T, connection provider.Connection, capabilities provider.Capabilities, request provider.IssueRequest) {
 	credential := requireIssued(t, connection, capabilities, request)
-	for range 2 { // the second finds none
+	for range 2 { // a repeated call succeeds
 		require.NoError(t, connection.(provider.MarkerRevoker).RevokeMarker(t.Context(), request.Marker))
 	}
 	requireGone(t, connection, credential)
 }
 
-// requireIssued issues a credential, which is alive and, where that can be asked for, lives no longer than it should.
+// requireIssued issues a credential, and requires that it has not ended and does not live longer than requested.
 func requireIssued(t *testing.T, connection provider.Connection, capabilities provider.Capabilities, request provider.IssueRequest) *provider.Credential {
 	t.Helper()
 	credential, err := connection.Issue(t.Context(), request)
 	require.NoError(t, err)
-	t.Logf("lives until %s, warnings %q", credential.ExpiresAt, credential.Warnings)
+	t.Logf("expires at %s, warnings %q", credential.ExpiresAt, credential.Warnings)
 	left := time.Until(credential.ExpiresAt)
 	require.Positive(t, left)
 	if capabilities.Renewal != provider.RenewalExtends && !capabilities.LifetimeByVendor {
@@ -135,7 +135,7 @@ func requireIssued(t *testing.T, connection provider.Connection, capabilities pr
 	return credential
 }
 
-// requireGone demands that a credential cannot be renewed, where others can be.
+// requireGone requires that the credential cannot be renewed. It does nothing for a vendor that renews no credentials.
 func requireGone(t *testing.T, connection provider.Connection, credential *provider.Credential) {
 	t.Helper()
 	if renewer, ok := connection.(provider.Renewer); ok {

@@ -12,7 +12,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// refusedRoot is the class of a refused root credential in this variant.
+// refusedRoot returns the class of a refused root credential in this variant.
 func (e *env) refusedRoot() provider.Class {
 	if e.variant.RefusedRoot != provider.ClassUnknown {
 		return e.variant.RefusedRoot
@@ -20,7 +20,7 @@ func (e *env) refusedRoot() provider.Class {
 	return provider.ClassUnauthenticated
 }
 
-// rootRequests counts the requests that carry the root credential: without a login, all do.
+// rootRequests returns the number of requests that carry the root credential. Without a login, all do.
 func (e *env) rootRequests() int {
 	if e.suite.Login == "" {
 		return e.Requested()
@@ -38,28 +38,28 @@ func (e *env) openWrong() provider.Connection {
 	return e.open(func(config *provider.Config) { *config = e.config(e.suite.WrongRoot) })
 }
 
-// checkTests are the sentences about Check.
+// checkTests prove the statements about Check.
 var checkTests = []test{
-	{name: "Check_TellsWhoWeAre", run: func(t *testing.T, e *env) {
+	{name: "Check_ReturnsIdentity", run: func(t *testing.T, e *env) {
 		result, err := e.open().Check(t.Context())
 		require.NoError(t, e.checkErr(err))
 		assert.NotEmpty(t, result.Identity)
-		e.checkErr(fmt.Errorf("%+v", result)) // for the watch on secrets
+		e.checkErr(fmt.Errorf("%+v", result)) // the result must not hold a secret
 	}},
-	{name: "Check_LeavesNoMoreThanOneLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
+	{name: "Check_Repeated_LeavesOneLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		for range 3 {
 			_, err := connection.Check(t.Context())
 			require.NoError(t, e.checkErr(err))
 			assert.Equal(t, 1, e.Live(emulator.KindLogin))
 		}
-		assert.Equal(t, 3, e.Requested(e.suite.Login), "each check logs in for real")
+		assert.Equal(t, 3, e.Requested(e.suite.Login), "each check performs a real login")
 		e.issue(connection)
-		assert.Equal(t, 3, e.Requested(e.suite.Login), "and the login is used")
+		assert.Equal(t, 3, e.Requested(e.suite.Login), "the connection uses the login of the check")
 	}},
-	{name: "Check_LeavesCredentialsAlone", needs: needsRevoker, run: func(t *testing.T, e *env) {
+	{name: "Check_LiveCredential_StaysValid", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		if e.variant.LoginOwnsCredentials {
-			t.Skip("the vendor ends credentials with their login")
+			t.Skip("the vendor ends credentials together with their login")
 		}
 		connection := e.open()
 		credential := e.issue(connection)
@@ -67,19 +67,19 @@ var checkTests = []test{
 		require.NoError(t, e.checkErr(err))
 		assert.True(t, e.works(credential))
 	}},
-	{name: "Check_WrongRootIsRefused", run: func(t *testing.T, e *env) {
+	{name: "Check_WrongRoot_IsSentOnce", run: func(t *testing.T, e *env) {
 		_, err := e.openWrong().Check(t.Context())
 		assert.Equal(t, e.refusedRoot(), provider.ClassOf(e.checkErr(err)), "%v", err)
 		if e.refusedRoot() == provider.ClassUnauthenticated {
-			assert.Equal(t, 1, e.rootRequests(), "trying again may lock the account")
+			assert.Equal(t, 1, e.rootRequests(), "another attempt may lock the account")
 		}
 	}},
-	{name: "Check_Unreachable", once: true, run: func(t *testing.T, e *env) {
+	{name: "Check_Unreachable_IsUnavailable", once: true, run: func(t *testing.T, e *env) {
 		_, err := e.open(func(config *provider.Config) { config.Address = closedPort(t) }).Check(t.Context())
 		assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(e.checkErr(err)), "%v", err)
 	}},
-	{name: "Check_HonoursItsContext", once: true, run: func(t *testing.T, e *env) {
-		_, err := e.open().Check(cancelled(t))
+	{name: "Check_CanceledContext_IsReturned", once: true, run: func(t *testing.T, e *env) {
+		_, err := e.open().Check(canceled(t))
 		require.ErrorIs(t, e.checkErr(err), context.Canceled)
 	}},
 }

@@ -9,7 +9,7 @@ import (
 
 var _ provider.Clock = (*Clock)(nil)
 
-// Clock is a [provider.Clock] that stands still until a test moves it. Safe for concurrent use.
+// Clock is a [provider.Clock] that shows the same time until a test moves it. It is safe for concurrent use.
 type Clock struct {
 	mu     sync.Mutex
 	now    time.Time
@@ -21,8 +21,8 @@ type timer struct {
 	channel chan time.Time
 }
 
-// NewClock returns a clock that shows 2 January 2026, 03:04:05 UTC: a whole second, so that a time which
-// travelled through a Date header compares equal.
+// NewClock returns a clock that shows 2 January 2026, 03:04:05 UTC. It is a whole second, so that a time from a Date
+// header compares equal.
 func NewClock() *Clock {
 	return &Clock{now: time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)}
 }
@@ -34,8 +34,8 @@ func (c *Clock) Now() time.Time {
 	return c.now
 }
 
-// After returns a channel that receives once the clock has been moved by d. It receives at once when d
-// is not positive.
+// After returns a channel that receives a value when the clock has moved by d. If d is not positive, it receives the
+// value immediately.
 func (c *Clock) After(d time.Duration) <-chan time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,21 +48,21 @@ func (c *Clock) After(d time.Duration) <-chan time.Time {
 	return channel
 }
 
-// Advance moves the clock forward and fires what is due.
+// Advance moves the clock forward and fires the timers that are due.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.set(c.now.Add(d))
 }
 
-// Set moves the clock to a time, forward or back, and fires what is due.
+// Set moves the clock forward or back to now, and fires the timers that are due.
 func (c *Clock) Set(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.set(now)
 }
 
-// set is called with the lock held. Alarm channels are buffered, so it never blocks.
+// set moves the clock. The caller holds the mutex. The channels are buffered, so it never blocks.
 func (c *Clock) set(now time.Time) {
 	c.now = now
 	waiting := c.timers[:0]

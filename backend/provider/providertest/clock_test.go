@@ -18,7 +18,7 @@ func fired(channel <-chan time.Time) bool {
 	}
 }
 
-func TestClock_StandsStillUntilItIsMoved(t *testing.T) {
+func TestClock_Now_ChangesByAdvanceOnly(t *testing.T) {
 	clock := providertest.NewClock()
 	start := clock.Now()
 	assert.Equal(t, start, clock.Now())
@@ -26,7 +26,7 @@ func TestClock_StandsStillUntilItIsMoved(t *testing.T) {
 	assert.Equal(t, start.Add(time.Minute), clock.Now())
 }
 
-func TestClock_AfterFiresOnceWhenDue(t *testing.T) {
+func TestClock_After_FiresOnceWhenDue(t *testing.T) {
 	clock := providertest.NewClock()
 	soon, later, now := clock.After(time.Second), clock.After(time.Hour), clock.After(0)
 	assert.True(t, fired(now))

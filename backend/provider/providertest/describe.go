@@ -14,11 +14,11 @@ import (
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
 
-// testDescription checks what a provider says about itself, without a server.
+// testDescription checks the provider's description of its vendor, without a server.
 func (s Suite) testDescription(t *testing.T) {
 	described := s.New()
 	assert.Regexp(t, namePattern, described.Name())
-	assert.Equal(t, s.Twin.Name, described.Name(), "driver and twin are of one vendor")
+	assert.Equal(t, s.Twin.Name, described.Name(), "driver and emulator have the same vendor")
 	assert.NotEmpty(t, described.Description())
 
 	capabilities := described.Capabilities()
@@ -26,7 +26,7 @@ func (s Suite) testDescription(t *testing.T) {
 	assert.NotEqual(t, "unknown", capabilities.Renewal.String())
 	assert.NotEmpty(t, capabilities.RevocationNote)
 	assert.NotEmpty(t, capabilities.RotationNote)
-	assert.Equal(t, capabilities.RotatesRoot, s.RotateRoute != "", "the suite knows the request that replaces the root credential")
+	assert.Equal(t, capabilities.RotatesRoot, s.RotateRoute != "", "the suite has a RotateRoute exactly if the driver rotates the root credential")
 	assert.GreaterOrEqual(t, capabilities.MaxLifetime.Seconds(), 0.0)
 	assert.GreaterOrEqual(t, capabilities.DefaultMaxCredentials, 0)
 
@@ -55,24 +55,24 @@ func (s Suite) testDescription(t *testing.T) {
 	}
 }
 
-// requireInvalid demands a ClassInvalid error about a field.
+// requireInvalid requires a ClassInvalid error about a field.
 func requireInvalid(t *testing.T, err error, field string) {
 	t.Helper()
 	failure, ok := errors.AsType[*provider.Error](err)
-	require.True(t, ok, "an *Error about field %q, not: %v", field, err)
+	require.True(t, ok, "not an *Error about field %q: %v", field, err)
 	assert.Equal(t, provider.ClassInvalid, failure.Class, failure.Error())
 	assert.Equal(t, field, failure.Field, failure.Error())
 }
 
-// openTests are the sentences about Open.
+// openTests prove the statements about Open, and those about a connection that makes no call.
 var openTests = []test{
-	{name: "Open_MakesNoCallAndReadsNoSession", once: true, run: func(t *testing.T, e *env) {
+	{name: "Open_MakesNoCall_ReadsNoSession", once: true, run: func(t *testing.T, e *env) {
 		e.open()
 		loads, saves := e.sessions.Calls()
 		assert.Zero(t, e.Requested())
 		assert.Zero(t, loads+saves)
 	}},
-	{name: "Open_RefusalNamesTheField", once: true, run: func(t *testing.T, e *env) {
+	{name: "Open_InvalidConfig_NamesField", once: true, run: func(t *testing.T, e *env) {
 		for _, field := range e.suite.Required {
 			config := e.config(nil)
 			delete(config.Fields.Raw, field)
@@ -94,18 +94,18 @@ var openTests = []test{
 		_, err := e.provider.Open(config)
 		requireInvalid(t, e.checkErr(err), "ca_cert")
 	}},
-	{name: "Open_ImplementsWhatTheCapabilitiesSay", once: true, run: func(t *testing.T, e *env) {
+	{name: "Open_Connection_HasAbilitiesOfCapabilities", once: true, run: func(t *testing.T, e *env) {
 		connection, capabilities := e.open(), e.provider.Capabilities()
 		_, renews := connection.(provider.Renewer)
 		_, revokes := connection.(provider.Revoker)
 		_, revokesMarkers := connection.(provider.MarkerRevoker)
-		_, finds := connection.(provider.Lister)
+		_, lists := connection.(provider.Lister)
 		_, rotates := connection.(provider.RootRotator)
 		assert.Equal(t, capabilities.Renewal != provider.RenewalNone, renews, "Renewer")
 		assert.Equal(t, capabilities.Revokes, revokes, "Revoker")
 		assert.Equal(t, capabilities.Marker != "", revokesMarkers, "MarkerRevoker")
 		assert.Equal(t, capabilities.RotatesRoot, rotates, "RootRotator")
-		assert.False(t, finds && !revokesMarkers, "what a Finder finds can be ended")
+		assert.False(t, lists && !revokesMarkers, "a Lister is a MarkerRevoker")
 	}},
 	{name: "MaxLifetime_MakesNoCall", once: true, run: func(t *testing.T, e *env) {
 		life := e.open().MaxLifetime()
@@ -115,7 +115,7 @@ var openTests = []test{
 		}
 		assert.Zero(t, e.Requested())
 	}},
-	{name: "Close_WithoutUseMakesNoCall", once: true, run: func(t *testing.T, e *env) {
+	{name: "Logout_UnusedConnection_MakesNoCall", once: true, run: func(t *testing.T, e *env) {
 		require.NoError(t, e.open().Logout(t.Context()))
 		assert.Zero(t, e.Requested())
 	}},

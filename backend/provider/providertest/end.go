@@ -15,9 +15,9 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// renewTests are the sentences about Renewer.
+// renewTests prove the statements about Renewer.
 var renewTests = []test{
-	{name: "Renew_LiveCredential", needs: needsRenewer, run: func(t *testing.T, e *env) {
+	{name: "Renew_LiveCredential_KeepsOrExtendsExpiry", needs: needsRenewer, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
 		for range 3 {
@@ -25,10 +25,10 @@ var renewTests = []test{
 			end, err := e.renew(connection, credential.Handle)
 			require.NoError(t, err)
 			assert.True(t, end.After(e.Clock.Now()))
-			assert.False(t, end.After(*e.LastIssued(emulator.KindLeased).ExpiresAt), "never later than the vendor's")
+			assert.False(t, end.After(*e.LastIssued(emulator.KindLeased).ExpiresAt), "never later than the vendor's expiry")
 			switch e.provider.Capabilities().Renewal {
 			case provider.RenewalExtends:
-				assert.False(t, end.Before(e.Clock.Now().Add(lifetime)), "moved to at least now plus lifetime")
+				assert.False(t, end.Before(e.Clock.Now().Add(lifetime)), "extended to at least now plus lifetime")
 			case provider.RenewalWithinLife:
 				assert.True(t, end.Equal(credential.ExpiresAt), "fixed since the issue")
 			case provider.RenewalNone:
@@ -36,21 +36,21 @@ var renewTests = []test{
 		}
 		assert.True(t, e.works(credential))
 	}},
-	{name: "Renew_RevokedCredentialIsNotFound", needs: both(needsRenewer, needsRevoker), run: func(t *testing.T, e *env) {
+	{name: "Renew_RevokedCredential_IsNotFound", needs: both(needsRenewer, needsRevoker), run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
 		require.NoError(t, e.revoke(connection, credential.Handle))
 		_, err := e.renew(connection, credential.Handle)
 		assert.Equal(t, provider.ClassNotFound, provider.ClassOf(err), "%v", err)
 	}},
-	{name: "Renew_ExpiredCredentialIsNotFound", needs: needsRenewer, run: func(t *testing.T, e *env) {
+	{name: "Renew_ExpiredCredential_IsNotFound", needs: needsRenewer, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
 		e.Clock.Advance(2 * lifetime)
 		_, err := e.renew(connection, credential.Handle)
 		assert.Equal(t, provider.ClassNotFound, provider.ClassOf(err), "%v", err)
 	}},
-	{name: "Renew_UnreachableIsNotNotFound", needs: needsRenewer, run: func(t *testing.T, e *env) {
+	{name: "Renew_Unreachable_IsNotNotFound", needs: needsRenewer, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
 		for _, fault := range unreachable {
@@ -61,33 +61,33 @@ var renewTests = []test{
 			assert.NotEqual(t, provider.ClassNotFound, provider.ClassOf(err), "%v", err)
 		}
 		_, err := e.renew(connection, credential.Handle)
-		require.NoError(t, err, "and works again afterwards")
+		require.NoError(t, err, "a renewal succeeds afterwards")
 	}},
-	{name: "Renew_NotFoundIsNeverALie", needs: needsRenewer, run: func(t *testing.T, e *env) {
+	{name: "Renew_NotFound_MeansCredentialEnded", needs: needsRenewer, run: func(t *testing.T, e *env) {
 		credential := e.issue(e.open())
 		e.checkRevocation(credential, func(connection provider.Connection) bool {
 			_, err := e.renew(connection, credential.Handle)
 			return provider.ClassOf(err) == provider.ClassNotFound
 		})
 	}},
-	{name: "Renew_HonoursItsContext", needs: needsRenewer, run: func(t *testing.T, e *env) {
+	{name: "Renew_CanceledContext_IsReturned", needs: needsRenewer, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
-		_, err := connection.(provider.Renewer).Renew(cancelled(t), credential.Handle, lifetime)
+		_, err := connection.(provider.Renewer).Renew(canceled(t), credential.Handle, lifetime)
 		require.ErrorIs(t, e.checkErr(err), context.Canceled)
 	}},
-	{name: "Renew_HandleThatCannotBeUnderstood", needs: needsRenewer, run: func(t *testing.T, e *env) {
+	{name: "Renew_InvalidHandle_IsAnErrorWithoutCall", needs: needsRenewer, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		for _, handle := range badHandles {
 			_, err := e.renew(connection, json.RawMessage(handle))
 			require.Error(t, err)
-			assert.NotEqual(t, provider.ClassNotFound, provider.ClassOf(err), "it would be forgotten: %v", err)
+			assert.NotEqual(t, provider.ClassNotFound, provider.ClassOf(err), "the engine would delete its ledger entry: %v", err)
 		}
 		assert.Zero(t, e.Requested())
 	}},
 }
 
-// unreachable are ways in which every request fails.
+// unreachable are faults with which every request fails.
 var unreachable = []emulator.Fault{
 	{Route: emulator.AnyRoute, DropBefore: true},
 	{Route: emulator.AnyRoute, Status: 500},
@@ -96,12 +96,12 @@ var unreachable = []emulator.Fault{
 	{Route: emulator.AnyRoute, Truncate: true},
 }
 
-// refusals are answers that no vendor gives to everything, but that a wrong address, a proxy or a changed root
-// credential does. None of them proves that a credential has ended.
+// refusals are statuses with which a vendor does not answer every request, but with which a server at a wrong address or
+// a proxy does, or the vendor after a change of the root credential. None of them proves that a credential has ended.
 var refusals = []int{400, 401, 403, 404, 408, 409, 410, 422}
 
-// checkRevocation runs act while every request is refused, and again with a root credential that is refused. When
-// act says that the credential is gone, it is.
+// checkRevocation calls act while every request is refused, and again with a wrong root credential. If act reports that
+// the credential is gone, the credential must not work.
 func (e *env) checkRevocation(credential *provider.Credential, act func(provider.Connection) (gone bool)) {
 	e.t.Helper()
 	for _, status := range refusals {
@@ -124,24 +124,24 @@ func (e *env) checkRevocation(credential *provider.Credential, act func(provider
 	require.False(e.t, gone && e.works(credential), "a refused root credential is no proof that the credential has ended")
 }
 
-// badHandles are no handle of any vendor.
+// badHandles are not valid for any vendor.
 var badHandles = []string{"", "null", "{}", "[]", `"x"`, `{"v":999,"token":"x","id":"1"}`, `{"v":1}`}
 
-// both joins two needs.
+// both reports whether one and other apply.
 func both(one, other func(*Suite, provider.Capabilities) bool) func(*Suite, provider.Capabilities) bool {
 	return func(s *Suite, c provider.Capabilities) bool { return one(s, c) && other(s, c) }
 }
 
-// revokeTests are the sentences about Revoker.
+// revokeTests prove the statements about Revoker.
 var revokeTests = []test{
-	{name: "Revoke_EndsTheCredential", needs: needsRevoker, run: func(t *testing.T, e *env) {
+	{name: "Revoke_LiveCredential_IsEnded", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
 		require.NoError(t, e.revoke(connection, credential.Handle))
 		assert.False(t, e.works(credential))
 		assert.Equal(t, emulator.EndedRevoked, e.LastIssued(emulator.KindLeased).EndedBy)
 	}},
-	{name: "Revoke_LeavesOthersAlone", needs: needsRevoker, run: func(t *testing.T, e *env) {
+	{name: "Revoke_OtherCredential_StaysValid", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		one, other := e.issue(connection), e.issue(connection)
 		require.NoError(t, e.revoke(connection, one.Handle))
@@ -153,7 +153,7 @@ var revokeTests = []test{
 		require.NoError(t, e.revoke(connection, credential.Handle))
 		require.NoError(t, e.revoke(connection, credential.Handle))
 	}},
-	{name: "Revoke_AtOnceBySeveral_Succeeds", needs: needsRevoker, run: func(t *testing.T, e *env) {
+	{name: "Revoke_Concurrently_Succeeds", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
 		var group errgroup.Group
@@ -169,11 +169,11 @@ var revokeTests = []test{
 		e.Clock.Advance(2 * lifetime)
 		require.NoError(t, e.revoke(connection, credential.Handle))
 	}},
-	{name: "Revoke_LostAnswer_ThenSucceeds", needs: needsRevoker, run: func(t *testing.T, e *env) {
+	{name: "Revoke_LostAnswer_IsAnErrorAndCanBeRepeated", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
 		e.InjectFault(emulator.Fault{Route: emulator.AnyRoute, DropAfter: true})
-		require.Error(t, e.revoke(connection, credential.Handle), "maybe does not count as revoked")
+		require.Error(t, e.revoke(connection, credential.Handle), "a lost answer is no confirmation")
 		e.EndFaults()
 		require.NoError(t, e.revoke(connection, credential.Handle))
 		assert.False(t, e.works(credential))
@@ -189,17 +189,17 @@ var revokeTests = []test{
 		}
 		require.NoError(t, e.revoke(connection, credential.Handle))
 	}},
-	{name: "Revoke_SuccessIsNeverALie", needs: needsRevoker, run: func(t *testing.T, e *env) {
+	{name: "Revoke_Success_MeansCredentialEnded", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		credential := e.issue(e.open())
 		e.checkRevocation(credential, func(connection provider.Connection) bool {
 			return e.revoke(connection, credential.Handle) == nil
 		})
 	}},
-	{name: "Revoke_AfterRestart", needs: needsRevoker, run: func(t *testing.T, e *env) {
+	{name: "Revoke_AfterRestart_UsesStoredHandleAndLogin", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		first := e.open()
 		credential := e.issue(first)
 		first.Close()
-		// The handle has been through storage.
+		// The handle passes through the storage.
 		stored, err := json.Marshal(map[string]json.RawMessage{"handle": credential.Handle})
 		require.NoError(t, err)
 		var loaded map[string]json.RawMessage
@@ -208,17 +208,17 @@ var revokeTests = []test{
 		require.NoError(t, e.revoke(e.open(), loaded["handle"]))
 		assert.False(t, e.works(credential))
 		if e.suite.Login != "" {
-			assert.Equal(t, logins, e.Requested(e.suite.Login), "the login was taken over, not made again")
+			assert.Equal(t, logins, e.Requested(e.suite.Login), "the connection uses the stored login")
 		}
 	}},
-	{name: "Revoke_HonoursItsContext", needs: needsRevoker, run: func(t *testing.T, e *env) {
+	{name: "Revoke_CanceledContext_IsReturned", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
-		err := connection.(provider.Revoker).Revoke(cancelled(t), credential.Handle)
+		err := connection.(provider.Revoker).Revoke(canceled(t), credential.Handle)
 		require.ErrorIs(t, e.checkErr(err), context.Canceled)
 		assert.True(t, e.works(credential))
 	}},
-	{name: "Revoke_HandleThatCannotBeUnderstood", needs: needsRevoker, run: func(t *testing.T, e *env) {
+	{name: "Revoke_InvalidHandle_IsAnErrorWithoutCall", needs: needsRevoker, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		for _, handle := range badHandles {
 			require.Error(t, e.revoke(connection, json.RawMessage(handle)))
@@ -227,9 +227,9 @@ var revokeTests = []test{
 	}},
 }
 
-// markerTests are the sentences about MarkerRevoker.
+// markerTests prove the statements about MarkerRevoker.
 var markerTests = []test{
-	{name: "RevokeMarker_EndsTheCredential", needs: needsMarker, run: func(t *testing.T, e *env) {
+	{name: "RevokeMarker_LiveCredential_IsEnded", needs: needsMarker, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		request := e.request()
 		credential, err := e.tryIssue(connection, request)
@@ -238,7 +238,7 @@ var markerTests = []test{
 		require.NoError(t, e.revokeMarker(connection, request.Marker))
 		assert.False(t, e.works(credential))
 		assert.True(t, e.works(other))
-		require.NoError(t, e.revokeMarker(connection, request.Marker), "and again")
+		require.NoError(t, e.revokeMarker(connection, request.Marker), "a repeated call succeeds")
 	}},
 	{name: "RevokeMarker_UnknownMarker_Succeeds", needs: needsMarker, run: func(t *testing.T, e *env) {
 		connection := e.open()
@@ -266,7 +266,7 @@ var markerTests = []test{
 			require.True(t, e.works(credential))
 		}
 	}},
-	{name: "RevokeMarker_SuccessIsNeverALie", needs: needsMarker, run: func(t *testing.T, e *env) {
+	{name: "RevokeMarker_Success_MeansCredentialEnded", needs: needsMarker, run: func(t *testing.T, e *env) {
 		request := e.request()
 		credential, err := e.tryIssue(e.open(), request)
 		require.NoError(t, err)
@@ -274,16 +274,16 @@ var markerTests = []test{
 			return e.revokeMarker(connection, request.Marker) == nil
 		})
 	}},
-	{name: "RevokeMarker_HonoursItsContext", needs: needsMarker, run: func(t *testing.T, e *env) {
+	{name: "RevokeMarker_CanceledContext_IsReturned", needs: needsMarker, run: func(t *testing.T, e *env) {
 		connection := e.open()
-		err := connection.(provider.MarkerRevoker).RevokeMarker(cancelled(t), e.request().Marker)
+		err := connection.(provider.MarkerRevoker).RevokeMarker(canceled(t), e.request().Marker)
 		require.ErrorIs(t, e.checkErr(err), context.Canceled)
 	}},
 }
 
-// loginTests are about the login of the connection's own.
+// loginTests prove the statements about the connection's own login, and those about Logout and Close.
 var loginTests = []test{
-	{name: "Login_OneForAllOperations", needs: needsLogin, run: func(t *testing.T, e *env) {
+	{name: "Login_AllOperations_UseOne", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		for range 2 {
 			credential := e.issue(connection)
@@ -291,7 +291,7 @@ var loginTests = []test{
 		}
 		assert.Equal(t, 1, e.Requested(e.suite.Login))
 	}},
-	{name: "Login_OutlivesItsOwnLife", needs: needsLogin, run: func(t *testing.T, e *env) {
+	{name: "Login_Expired_IsReplaced", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
 		for range 4 {
@@ -302,17 +302,17 @@ var loginTests = []test{
 		}
 		require.NoError(t, e.revoke(connection, credential.Handle))
 	}},
-	{name: "Close_EndsTheLoginAndNothingElse", needs: needsLogin, run: func(t *testing.T, e *env) {
+	{name: "Logout_EndsTheLoginOnly", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
 		require.NoError(t, e.checkErr(connection.Logout(t.Context())))
 		assert.Zero(t, e.Live(emulator.KindLogin))
 		assert.Empty(t, e.sessions.Saved())
 		if !e.variant.LoginOwnsCredentials {
-			assert.True(t, e.works(credential), "what was issued lives on")
+			assert.True(t, e.works(credential), "the issued credential stays valid")
 		}
 	}},
-	{name: "Close_AfterRestartEndsTheStoredLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
+	{name: "Logout_AfterRestart_EndsTheStoredLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
 		first := e.open()
 		e.issue(first)
 		first.Close()
@@ -320,17 +320,17 @@ var loginTests = []test{
 		assert.Zero(t, e.Live(emulator.KindLogin))
 		assert.Equal(t, 1, e.Requested(e.suite.Login))
 	}},
-	{name: "Close_Unreachable_IsAnErrorAndCanBeRepeated", needs: needsLogin, run: func(t *testing.T, e *env) {
+	{name: "Logout_Unreachable_IsAnErrorAndCanBeRepeated", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		e.issue(connection)
 		e.InjectFault(emulator.Fault{Route: emulator.AnyRoute, DropBefore: true})
 		require.Error(t, e.checkErr(connection.Logout(t.Context())))
 		e.EndFaults()
-		assert.NotEmpty(t, e.sessions.Saved(), "the login is not forgotten")
+		assert.NotEmpty(t, e.sessions.Saved(), "the login is still stored")
 		require.NoError(t, e.checkErr(e.open().Logout(t.Context())))
 		assert.Zero(t, e.Live(emulator.KindLogin))
 	}},
-	{name: "Close_LeavesTheLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
+	{name: "Close_KeepsTheLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		e.issue(connection)
 		before := e.Requested()

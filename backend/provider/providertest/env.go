@@ -21,12 +21,11 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// lifetime is what credentials are asked for in the suite. It is longer than the management logins of the
-// vendors that have any.
+// lifetime is the requested lifetime of the suite's credentials. It is longer than the lifetime of the vendors' logins.
 const lifetime = 3 * time.Hour
 
-// env is what one test has: the twin, a clock that drives both sides, a session store, and a watch on
-// secrets, which at the test's end have not appeared in any error or log line.
+// env is the environment of one test: the emulator, a clock for driver and emulator, a session store, and the known
+// secrets. At the end of the test, no error and no log line may contain a secret.
 type env struct {
 	*Instance
 	t        *testing.T
@@ -61,7 +60,7 @@ func newEnv(t *testing.T, suite *Suite, variant Variant, running *emulator.Serve
 
 func (e *env) vendor() string { return e.provider.Name() }
 
-// config is a configuration that works, with the given vendor fields on top.
+// config returns a valid configuration with changes to the vendor's own fields.
 func (e *env) config(changes map[string]any) provider.Config {
 	config := e.Config(e.provider, changes)
 	config.Sessions = e.sessions
@@ -70,7 +69,7 @@ func (e *env) config(changes map[string]any) provider.Config {
 	return config
 }
 
-// open returns a connection that is abandoned at the test's end.
+// open returns a connection that is closed at the end of the test.
 func (e *env) open(change ...func(*provider.Config)) provider.Connection {
 	e.t.Helper()
 	config := e.config(nil)
@@ -83,7 +82,7 @@ func (e *env) open(change ...func(*provider.Config)) provider.Connection {
 	return connection
 }
 
-// request asks for a credential with a marker of its own.
+// request returns a request for a credential with a unique marker.
 func (e *env) request() provider.IssueRequest {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -96,7 +95,7 @@ func (e *env) request() provider.IssueRequest {
 	}
 }
 
-// tryIssue issues one credential, and watches over what comes back.
+// tryIssue issues one credential, and records its token and the error for the search for secrets.
 func (e *env) tryIssue(connection provider.Connection, request provider.IssueRequest) (*provider.Credential, error) {
 	credential, err := connection.Issue(e.t.Context(), request)
 	e.checkErr(err)
@@ -106,16 +105,16 @@ func (e *env) tryIssue(connection provider.Connection, request provider.IssueReq
 	return credential, err
 }
 
-// issue issues one credential that works.
+// issue issues one credential and requires that it works.
 func (e *env) issue(connection provider.Connection) *provider.Credential {
 	e.t.Helper()
 	credential, err := e.tryIssue(connection, e.request())
 	require.NoError(e.t, err)
-	require.True(e.t, e.works(credential), "a fresh credential works")
+	require.True(e.t, e.works(credential), "a new credential works")
 	return credential
 }
 
-// works uses the credential.
+// works reports whether the vendor accepts the credential.
 func (e *env) works(credential *provider.Credential) bool {
 	e.t.Helper()
 	works, err := e.suite.Use(e.t.Context(), e.Client, credential)
@@ -123,30 +122,30 @@ func (e *env) works(credential *provider.Credential) bool {
 	return works
 }
 
-// renew renews and watches over the error.
+// renew calls Renew and records the error.
 func (e *env) renew(connection provider.Connection, handle json.RawMessage) (time.Time, error) {
 	end, err := connection.(provider.Renewer).Renew(e.t.Context(), handle, lifetime)
 	return end, e.checkErr(err)
 }
 
-// revoke revokes and watches over the error.
+// revoke calls Revoke and records the error.
 func (e *env) revoke(connection provider.Connection, handle json.RawMessage) error {
 	return e.checkErr(connection.(provider.Revoker).Revoke(e.t.Context(), handle))
 }
 
-// revokeMarker revokes by marker and watches over the error.
+// revokeMarker calls RevokeMarker and records the error.
 func (e *env) revokeMarker(connection provider.Connection, marker string) error {
 	return e.checkErr(connection.(provider.MarkerRevoker).RevokeMarker(e.t.Context(), marker))
 }
 
-// list finds and watches over the error.
+// list calls List and records the error.
 func (e *env) list(connection provider.Connection, prefix string) ([]provider.Listed, error) {
 	found, err := connection.(provider.Lister).List(e.t.Context(), prefix)
 	return found, e.checkErr(err)
 }
 
-// cleanup takes back what a test has made, so that it does not count against the vendor's limits: the credential
-// where it can be revoked, and the connection with its login.
+// cleanup ends a credential, if the vendor can revoke it, and the connection with its login, so that they do not count
+// against the vendor's limits.
 func (e *env) cleanup(connection provider.Connection, credential *provider.Credential) {
 	e.t.Helper()
 	if e.provider.Capabilities().Revokes {
@@ -155,7 +154,7 @@ func (e *env) cleanup(connection provider.Connection, credential *provider.Crede
 	require.NoError(e.t, e.checkErr(connection.Logout(e.t.Context())))
 }
 
-// addSecret adds to what must not appear.
+// addSecret adds a secret that no error or log line may contain.
 func (e *env) addSecret(text string) {
 	if text == "" {
 		return
@@ -165,7 +164,7 @@ func (e *env) addSecret(text string) {
 	e.secrets = append(e.secrets, text)
 }
 
-// checkErr adds an error to where no secret may appear, and returns it.
+// checkErr records an error for the search for secrets, and returns it.
 func (e *env) checkErr(err error) error {
 	if err != nil {
 		e.mu.Lock()
@@ -175,9 +174,9 @@ func (e *env) checkErr(err error) error {
 	return err
 }
 
-// checkSecrecy looks for each secret in each error and in the log.
+// checkSecrecy requires that no recorded error and no log line contains a secret.
 func (e *env) checkSecrecy() {
-	// The tokens of the connection's own login are secrets too; they are in the session store.
+	// The tokens of the connection's own login are secrets too. They are in the session store.
 	var stored map[string]any
 	if json.Unmarshal(e.sessions.Saved(), &stored) == nil {
 		for name, value := range stored {
@@ -191,13 +190,13 @@ func (e *env) checkSecrecy() {
 	for _, text := range append(e.texts, e.log.String()) {
 		for _, secret := range e.secrets {
 			for _, form := range []string{secret, base64.StdEncoding.EncodeToString([]byte(secret))} {
-				assert.NotContains(e.t, text, form, "an error or log line holds a secret")
+				assert.NotContains(e.t, text, form, "an error or log line contains a secret")
 			}
 		}
 	}
 }
 
-// lockedBuffer is a log output for several goroutines.
+// lockedBuffer is a log output that is safe for concurrent use.
 type lockedBuffer struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
@@ -210,15 +209,15 @@ func (b *lockedBuffer) Write(content []byte) (int, error) {
 	return b.buffer.Write(content)
 }
 
-// String returns what was written.
+// String returns the written text.
 func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buffer.String()
 }
 
-// cancelled returns a context that has ended.
-func cancelled(t *testing.T) context.Context {
+// canceled returns a canceled context.
+func canceled(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx

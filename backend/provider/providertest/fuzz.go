@@ -17,17 +17,17 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// Fuzzing is what [Suite.Fuzz] needs to know beside the suite.
+// Fuzzing are the parameters of [Suite.Fuzz] in addition to the suite.
 type Fuzzing struct {
-	// Seeds are bodies of answers, good and bad ones, to begin with. A § in a body stands for a secret of the
-	// root credential: servers echo what they are sent.
+	// Seeds are the first bodies of answers, valid and invalid ones. The fuzzer replaces a § in a body by a secret of
+	// the root credential, because a server may echo a request.
 	Seeds []string
-	// Gone tells whether such an answer to such an operation is the vendor's word that a credential is gone, so
-	// that a revocation may count as done. Nil means that no answer is.
+	// Gone reports whether an answer to the operation confirms that a credential has ended, so that a revocation
+	// may succeed. Nil means that no answer does.
 	Gone func(operation string, status int, body string) bool
 }
 
-// steps are the operations on a connection that a fuzzed answer befalls.
+// steps are the operations on a connection that get fuzzed answers.
 var steps = []func(f *fuzzed) error{
 	func(f *fuzzed) error {
 		result, err := f.connection.Check(f.ctx)
@@ -73,13 +73,13 @@ var steps = []func(f *fuzzed) error{
 		return err
 	},
 	func(f *fuzzed) error {
-		finder, ok := f.connection.(provider.Lister)
+		lister, ok := f.connection.(provider.Lister)
 		if !ok {
 			return nil
 		}
-		found, err := finder.List(f.ctx, ours)
+		found, err := lister.List(f.ctx, markerPrefix)
 		for _, each := range found {
-			require.True(f.t, strings.HasPrefix(each.Marker, ours), "%q", each.Marker)
+			require.True(f.t, strings.HasPrefix(each.Marker, markerPrefix), "%q", each.Marker)
 		}
 		return err
 	},
@@ -89,20 +89,20 @@ var steps = []func(f *fuzzed) error{
 		}
 		attempt := f.rotate(f.ctx, f.connection)
 		if attempt.err == nil {
-			assert.True(f.t, attempt.rotated.Previous == nil || json.Valid(attempt.rotated.Previous), "it can be stored")
+			assert.True(f.t, attempt.rotated.Previous == nil || json.Valid(attempt.rotated.Previous), "it can be written as JSON")
 			f.checkError(errors.Join(errorTexts(attempt.rotated.Warnings)...))
 			return nil
 		}
 		if provider.ClassOf(attempt.err).Definite() {
 			f.EndFaults()
-			require.NoError(f.t, f.logsIn(nil), "the present one is in force, as after: %v", attempt.err)
+			require.NoError(f.t, f.logsIn(nil), "after a definite error the present root credential is active: %v", attempt.err)
 		}
 		return attempt.err
 	},
 	func(f *fuzzed) error { return f.connection.Logout(f.ctx) },
 }
 
-// fuzzed is one operation on a connection of which some answers are not the vendor's.
+// fuzzed is one operation on a connection with some fuzzed answers.
 type fuzzed struct {
 	*env
 	ctx        context.Context
@@ -114,9 +114,9 @@ type fuzzed struct {
 	fuzzing    Fuzzing
 }
 
-// Fuzz replaces answers of the vendor by whatever the fuzzer makes up, and demands what holds for any answer:
-// nothing panics or hangs; errors are of the contract, printable, bounded and without secrets; a credential can
-// be used and stored; and nothing is taken for revoked that lives, unless the answer itself said so.
+// Fuzz replaces answers of the vendor by random ones, and requires what must hold with any answer: no operation panics
+// or hangs; each error is a [*provider.Error], printable, limited in length and without secrets; a credential can be
+// used and stored; and no revocation of a live credential succeeds, unless the answer itself confirmed it.
 func (s Suite) Fuzz(f *testing.F, fuzzing Fuzzing) {
 	clock := NewClock()
 	start := clock.Now()
@@ -151,17 +151,17 @@ func (s Suite) Fuzz(f *testing.F, fuzzing Fuzzing) {
 		run.issued, err = e.tryIssue(run.connection, request)
 		require.NoError(t, err)
 		if server.AddFault(fault) != nil {
-			return // not a header
+			return // the header is invalid
 		}
 		run.began = clock.Now()
-		// For the answers of the step alone: the first credential's are the vendor's own.
+		// Only the answers of the step are fuzzed. Those of the first credential are the emulator's.
 		before := len(server.Requests(e.vendor()))
 		run.checkError(steps[int(step)%len(steps)](run))
-		require.Less(t, len(server.Requests(e.vendor()))-before, 100, "the operation comes to an end")
+		require.Less(t, len(server.Requests(e.vendor()))-before, 100, "the operation stops")
 	})
 }
 
-// checkError demands what holds for any error.
+// checkError requires what must hold for any error.
 func (f *fuzzed) checkError(err error) {
 	if f.checkErr(err) == nil {
 		return
@@ -177,10 +177,10 @@ func (f *fuzzed) checkError(err error) {
 		return
 	}
 	_, warning := err.(interface{ Unwrap() []error })
-	assert.True(f.t, warning, "an *Error, not: %v", err)
+	assert.True(f.t, warning, "not an *Error: %v", err)
 }
 
-// errorTexts makes errors of warnings, which have to be as clean.
+// errorTexts converts warnings into errors. The same must hold for their texts.
 func errorTexts(warnings []string) []error {
 	var texts []error
 	for _, warning := range warnings {
@@ -189,7 +189,7 @@ func errorTexts(warnings []string) []error {
 	return texts
 }
 
-// validCredential demands what holds for any credential.
+// validCredential requires what must hold for any credential.
 func (f *fuzzed) validCredential(credential *provider.Credential) {
 	assert.NotEmpty(f.t, credential.Token)
 	assert.NotEmpty(f.t, credential.TokenType)
@@ -197,20 +197,20 @@ func (f *fuzzed) validCredential(credential *provider.Credential) {
 	assert.True(f.t, credential.ExpiresAt.After(f.began), "it has not ended yet")
 	f.validExpiry(credential.ExpiresAt)
 	_, err := json.Marshal(credential)
-	assert.NoError(f.t, err, "it can be stored")
+	assert.NoError(f.t, err, "it can be written as JSON")
 	f.checkError(errors.Join(errorTexts(credential.Warnings)...))
 }
 
-// validExpiry demands that an end is no later than a vendor's longest, and can be stored.
+// validExpiry requires that an expiry is within the vendor's longest lifetime and can be stored.
 func (f *fuzzed) validExpiry(end time.Time) {
 	if longest := f.connection.MaxLifetime(); longest > 0 {
-		assert.False(f.t, end.After(f.Clock.Now().Add(longest)), "%s is later than any life", end)
+		assert.False(f.t, end.After(f.Clock.Now().Add(longest)), "%s is later than the longest lifetime allows", end)
 	}
 	_, err := end.MarshalJSON()
-	assert.NoError(f.t, err, "it can be stored")
+	assert.NoError(f.t, err, "it can be written as JSON")
 }
 
-// checkNothingLeft demands that a revocation that counts as done is done, by the vendor's book or by its word.
+// checkNothingLeft requires that after a successful revocation the credential has ended, or that an answer confirmed it.
 func (f *fuzzed) checkNothingLeft(err error) {
 	if err != nil || !f.LastIssued(emulator.KindLeased).Live {
 		return
@@ -220,5 +220,5 @@ func (f *fuzzed) checkNothingLeft(err error) {
 			return
 		}
 	}
-	f.t.Errorf("the credential lives, and no answer said otherwise: status %d, body %q", f.fault.Status, *f.fault.Body)
+	f.t.Errorf("the credential is still live, and no answer confirmed its end: status %d, body %q", f.fault.Status, *f.fault.Body)
 }

@@ -12,33 +12,33 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// Instance is an emulated vendor for the tests of its driver, on a clock that drives both sides.
+// Instance is a running emulator for the tests of its driver, with a clock for both.
 type Instance struct {
 	*emulatortest.Server
 	Clock *Clock
 }
 
-// StartInstance serves a vendor over TLS until the test ends, with switches given as name and value in turn.
+// StartInstance serves an emulator over TLS until the test ends. switches are alternating names and values.
 func StartInstance(t testing.TB, vendor emulator.Vendor, switches ...string) *Instance {
 	t.Helper()
 	clock := NewClock()
-	twin := &Instance{emulatortest.StartWith(t, emulator.Config{Seed: 1, Now: clock.Now}, vendor), clock}
-	twin.Set(switches...)
-	return twin
+	instance := &Instance{emulatortest.StartWith(t, emulator.Config{Seed: 1, Now: clock.Now}, vendor), clock}
+	instance.Set(switches...)
+	return instance
 }
 
-// Config returns a configuration named "edge" that works with the driver, with changes to the vendor's own fields.
-func (w *Instance) Config(driver provider.Provider, changes map[string]any) provider.Config {
+// Config returns a valid configuration with the name "edge", and with changes to the vendor's own fields.
+func (i *Instance) Config(driver provider.Provider, changes map[string]any) provider.Config {
 	fields := map[string]any{}
-	for name, value := range w.Root() {
+	for name, value := range i.Root() {
 		fields[name] = value
 	}
-	if address := w.AuthAddress(); address != "" {
+	if address := i.AuthAddress(); address != "" {
 		fields["auth_address"] = address
 	}
 	maps.Copy(fields, changes)
 	return provider.Config{
-		Name: "edge", Address: w.Address(), CACert: string(w.CACertPEM()), RequestTimeout: 10 * time.Second, Clock: w.Clock,
+		Name: "edge", Address: i.Address(), CACert: string(i.CACertPEM()), RequestTimeout: 10 * time.Second, Clock: i.Clock,
 		Fields: &framework.FieldData{Raw: fields, Schema: driver.ConfigFields()},
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// closedPort is an address where nothing listens.
+// closedPort returns an address without a listener.
 func closedPort(t *testing.T) string {
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -26,9 +26,9 @@ func closedPort(t *testing.T) string {
 	return "https://" + listener.Addr().String()
 }
 
-// issueTests are the sentences about Issue.
+// issueTests prove the statements about Issue.
 var issueTests = []test{
-	{name: "Issue_CredentialIsComplete", run: func(t *testing.T, e *env) {
+	{name: "Issue_Credential_IsComplete", run: func(t *testing.T, e *env) {
 		connection := e.open()
 		request := e.request()
 		credential, err := e.tryIssue(connection, request)
@@ -40,25 +40,25 @@ var issueTests = []test{
 			Version int `json:"v"`
 		}
 		require.NoError(t, json.Unmarshal(credential.Handle, &handle))
-		assert.Positive(t, handle.Version, "handles carry a version")
+		assert.Positive(t, handle.Version, "the handle has a version")
 		for name, schema := range e.provider.ConfigFields() {
-			secret := e.Root()[name] // empty for a secret that the suite's config does without
+			secret := e.Root()[name] // empty if the suite's config does not have that secret
 			if schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive && secret != "" {
-				assert.NotContains(t, string(credential.Handle), secret, "handles never hold the root credential")
+				assert.NotContains(t, string(credential.Handle), secret, "the handle does not hold the root credential")
 			}
 		}
 		for name, value := range credential.Data {
 			for field, secret := range e.Root() {
 				if schema := e.provider.ConfigFields()[field]; schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive && secret != "" {
-					assert.NotEqual(t, secret, value, "Data %s; it may repeat the token, by the vendor's name for it, and no other secret", name)
+					assert.NotEqual(t, secret, value, "Data %s may hold the token, and no other secret", name)
 				}
 			}
 		}
 		if e.provider.Capabilities().Marker != "" {
-			assert.Equal(t, request.Marker, e.LastIssued(emulator.KindLeased).Marker, "the marker travels")
+			assert.Equal(t, request.Marker, e.LastIssued(emulator.KindLeased).Marker, "the credential carries the marker")
 		}
 	}},
-	{name: "Issue_EndIsNeverLate", run: func(t *testing.T, e *env) {
+	{name: "Issue_Expiry_IsNeverLate", run: func(t *testing.T, e *env) {
 		for _, skew := range []string{"0s", "1h", "-1h", "9000h"} {
 			t.Run("skew "+skew, func(t *testing.T) {
 				e.Set(emulator.SwitchClockSkew, skew)
@@ -70,15 +70,15 @@ var issueTests = []test{
 					require.NoError(t, err)
 					require.NotNil(t, e.LastIssued(emulator.KindLeased).ExpiresAt)
 					assert.False(t, credential.ExpiresAt.After(*e.LastIssued(emulator.KindLeased).ExpiresAt),
-						"ours %s is not after the vendor's %s", credential.ExpiresAt, e.LastIssued(emulator.KindLeased).ExpiresAt)
-					assert.False(t, credential.ExpiresAt.After(before.Add(lifetime)), "no longer than asked for")
-					assert.Greater(t, credential.ExpiresAt.Sub(before), lifetime-2*time.Second, "and hardly shorter")
+						"the driver's %s is not after the vendor's %s", credential.ExpiresAt, e.LastIssued(emulator.KindLeased).ExpiresAt)
+					assert.False(t, credential.ExpiresAt.After(before.Add(lifetime)), "not longer than requested")
+					assert.Greater(t, credential.ExpiresAt.Sub(before), lifetime-2*time.Second, "at most two seconds shorter than requested")
 					e.cleanup(connection, credential)
 				}
 			})
 		}
 	}},
-	{name: "Issue_LifetimeOutOfRangeIsRefusedHere", once: true, run: func(t *testing.T, e *env) {
+	{name: "Issue_LifetimeOutOfRange_IsInvalidWithoutCall", once: true, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		lives := []time.Duration{0, -time.Second}
 		if limit := connection.MaxLifetime(); limit > 0 {
@@ -92,7 +92,7 @@ var issueTests = []test{
 		}
 		assert.Zero(t, e.Requested(e.suite.Create))
 	}},
-	{name: "Issue_LongestLifetimeIsGranted", run: func(t *testing.T, e *env) {
+	{name: "Issue_LongestLifetime_IsGranted", run: func(t *testing.T, e *env) {
 		connection := e.open()
 		if connection.MaxLifetime() == 0 {
 			t.Skip("no limit is known")
@@ -103,13 +103,13 @@ var issueTests = []test{
 		require.NoError(t, err)
 		assert.False(t, credential.ExpiresAt.After(*e.LastIssued(emulator.KindLeased).ExpiresAt))
 	}},
-	{name: "Issue_CancelledBefore", run: func(t *testing.T, e *env) {
-		_, err := e.open().Issue(cancelled(t), e.request())
+	{name: "Issue_CanceledBefore_IsDefinite", run: func(t *testing.T, e *env) {
+		_, err := e.open().Issue(canceled(t), e.request())
 		require.ErrorIs(t, e.checkErr(err), context.Canceled)
-		assert.True(t, provider.ClassOf(err).Definite(), "nothing was made: %v", err)
+		assert.True(t, provider.ClassOf(err).Definite(), "no credential was created: %v", err)
 		assert.Zero(t, e.Requested(e.suite.Create))
 	}},
-	{name: "Issue_CancelledWhileWaiting", run: func(t *testing.T, e *env) {
+	{name: "Issue_CanceledWhileWaiting_IsAmbiguous", run: func(t *testing.T, e *env) {
 		connection := e.open()
 		e.InjectFault(emulator.Fault{Route: e.suite.Create, Delay: time.Hour})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -125,26 +125,26 @@ var issueTests = []test{
 			require.ErrorIs(t, e.checkErr(err), context.Canceled)
 			assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
 		case <-time.After(5 * time.Second):
-			t.Fatal("Issue does not honour its context")
+			t.Fatal("Issue does not obey its context")
 		}
 	}},
-	{name: "Issue_NothingSentIsDefinite", once: true, run: func(t *testing.T, e *env) {
+	{name: "Issue_Unreachable_IsUnavailable", once: true, run: func(t *testing.T, e *env) {
 		_, err := e.tryIssue(e.open(func(config *provider.Config) { config.Address = closedPort(t) }), e.request())
 		assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
 	}},
-	{name: "Issue_UntrustedCertificateIsDefinite", once: true, run: func(t *testing.T, e *env) {
+	{name: "Issue_UntrustedCertificate_IsInvalid", once: true, run: func(t *testing.T, e *env) {
 		_, err := e.tryIssue(e.open(func(config *provider.Config) { config.CACert = "" }), e.request())
 		assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
 		assert.ErrorContains(t, err, "ca_cert")
 	}},
-	{name: "Issue_WrongRootIsTriedOnce", run: func(t *testing.T, e *env) {
+	{name: "Issue_WrongRoot_IsSentOnce", run: func(t *testing.T, e *env) {
 		connection := e.openWrong()
 		_, err := e.tryIssue(connection, e.request())
 		assert.Equal(t, e.refusedRoot(), provider.ClassOf(err), "%v", err)
 		assert.Equal(t, 1, e.rootRequests())
 		assert.Zero(t, e.Live(emulator.KindLeased))
 	}},
-	{name: "Issue_ManyAtOnce", run: func(t *testing.T, e *env) {
+	{name: "Issue_Concurrently_ReturnsDistinctTokens", run: func(t *testing.T, e *env) {
 		for name, value := range e.suite.Unlimited {
 			e.Set(name, value)
 		}
@@ -176,14 +176,14 @@ var issueTests = []test{
 		assert.Len(t, distinct, callers-int(refused.Load()))
 		assert.NotEmpty(t, distinct)
 		if e.suite.Login != "" {
-			assert.Equal(t, 1, e.Requested(e.suite.Login), "they share one login")
+			assert.Equal(t, 1, e.Requested(e.suite.Login), "the callers share one login")
 		}
 	}},
 }
 
-// answerTests are about answers to a create that are no good.
+// answerTests prove the statements about bad answers to a create.
 var answerTests = []test{
-	{name: "Issue_LostAnswerIsAmbiguous", run: func(t *testing.T, e *env) {
+	{name: "Issue_LostAnswer_IsAmbiguous", run: func(t *testing.T, e *env) {
 		for name, fault := range map[string]emulator.Fault{
 			"dropped after acting":  {DropAfter: true},
 			"dropped before acting": {DropBefore: true},
@@ -191,16 +191,16 @@ var answerTests = []test{
 			"endless":               {BodyBytes: 1 << 40},
 			"HTML":                  {Body: new("<html><body>Log in here</body></html>"), Header: map[string]string{"Content-Type": "text/html"}},
 			"empty":                 {Body: new("")},
-			"no JSON":               {Body: new("OK")},
+			"not JSON":              {Body: new("OK")},
 			"null":                  {Body: new("null")},
 			"no token":              {Body: new("{}")},
 			"wrong type":            {Body: new("[]")},
 			"token of wrong type":   {Body: new(`{"access_token":{},"token":{},"secretKey":{}}`)},
-			"nested for ever":       {Body: new(repeat("[", 100_000))},
+			"deeply nested":         {Body: new(repeat("[", 100_000))},
 			"empty 204":             {Status: http.StatusNoContent, Body: new("")},
 		} {
 			t.Run(name, func(t *testing.T) {
-				// Retries are allowed, and must not happen.
+				// The config allows retries, but a create must not be retried.
 				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
 				before := e.Requested(e.suite.Create)
 				fault.Route = e.suite.Create
@@ -210,20 +210,20 @@ var answerTests = []test{
 				e.EndFaults()
 				assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
 				assert.Equal(t, before+1, e.Requested(e.suite.Create), "a create is sent once")
-				if finder, ok := connection.(provider.MarkerRevoker); ok {
-					require.NoError(t, e.checkErr(finder.RevokeMarker(t.Context(), request.Marker)))
-					assert.Zero(t, e.Live(emulator.KindLeased), "what was made is found by its marker and ended")
+				if revoker, ok := connection.(provider.MarkerRevoker); ok {
+					require.NoError(t, e.checkErr(revoker.RevokeMarker(t.Context(), request.Marker)))
+					assert.Zero(t, e.Live(emulator.KindLeased), "the created credential was revoked by its marker")
 				}
 			})
 		}
 	}},
-	{name: "Issue_StalledAnswerIsAmbiguous", once: true, run: func(t *testing.T, e *env) {
+	{name: "Issue_StalledAnswer_IsAmbiguous", once: true, run: func(t *testing.T, e *env) {
 		connection := e.open(func(config *provider.Config) { config.RequestTimeout = 2 * time.Second })
 		e.InjectFault(emulator.Fault{Route: e.suite.Create, Stall: true})
 		_, err := e.tryIssue(connection, e.request())
 		assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
 	}},
-	{name: "Issue_ErrorAnswers", once: true, run: func(t *testing.T, e *env) {
+	{name: "Issue_ErrorStatus_HasItsClass", once: true, run: func(t *testing.T, e *env) {
 		for status, want := range map[int]provider.Class{
 			302: provider.ClassInvalid,
 			403: provider.ClassForbidden,
@@ -241,11 +241,11 @@ var answerTests = []test{
 				_, err := e.tryIssue(connection, e.request())
 				e.EndFaults()
 				assert.Equal(t, want, provider.ClassOf(err), "%v", err)
-				assert.Equal(t, before+1, e.Requested(e.suite.Create), "a create is sent once, whatever is answered")
+				assert.Equal(t, before+1, e.Requested(e.suite.Create), "a create is sent once, whatever the answer is")
 			})
 		}
 	}},
-	{name: "Issue_RateLimitTellsWhenToComeBack", once: true, run: func(t *testing.T, e *env) {
+	{name: "Issue_RateLimited_HasRetryAfter", once: true, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		e.InjectFault(emulator.Fault{Route: e.suite.Create, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "7"}, Times: 1})
 		_, err := e.tryIssue(connection, e.request())
@@ -256,12 +256,12 @@ var answerTests = []test{
 		assert.Equal(t, provider.ClassRateLimited, provider.ClassOf(err), "%v", err)
 		assert.Equal(t, e.suite.RateLimitPause, provider.RetryAfterOf(err))
 	}},
-	{name: "Issue_WrongContentTypeIsForgiven", once: true, run: func(t *testing.T, e *env) {
+	{name: "Issue_WrongContentType_IsAccepted", once: true, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		e.InjectFault(emulator.Fault{Route: e.suite.Create, Header: map[string]string{"Content-Type": "text/html"}})
 		e.issue(connection)
 	}},
-	{name: "Errors_EchoedSecretsAreRedacted", once: true, run: func(t *testing.T, e *env) {
+	{name: "Errors_EchoedSecret_IsRedacted", once: true, run: func(t *testing.T, e *env) {
 		for _, status := range []int{400, 401, 403, 404, 409, 422, 500, 503} {
 			for name, value := range e.Root() {
 				schema := e.provider.ConfigFields()[name]
@@ -273,13 +273,14 @@ var answerTests = []test{
 				_, err := e.tryIssue(connection, e.request())
 				require.Error(t, err)
 				_, err = connection.Check(t.Context())
-				require.Error(t, e.checkErr(err)) // the test's end looks for the secret
+				require.Error(t, e.checkErr(err)) // the end of the test searches for the secret
 				e.EndFaults()
 			}
 		}
 	}},
 }
 
+// repeat returns count copies of text.
 func repeat(text string, count int) string {
 	content := make([]byte, 0, len(text)*count)
 	for range count {

@@ -6,9 +6,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Main runs a package's tests and fails when a goroutine outlives them. Call it from TestMain.
+// Main runs a package's tests and fails if a goroutine is still running afterwards. Call it from TestMain.
 func Main(m *testing.M) {
 	goleak.VerifyTestMain(m,
-		// Started by an init function below Vault's SDK; it lives as long as the process.
+		// A dependency of Vault's SDK starts it in an init function, and it runs until the process ends.
 		goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
 }

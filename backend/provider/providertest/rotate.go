@@ -16,13 +16,13 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// rotator makes the test of a sentence about RootRotator.
+// rotator returns a test of a statement about RootRotator.
 func rotator(name string, once bool, run func(t *testing.T, e *env)) test {
 	return test{name: name, once: once, run: run, needs: func(_ *Suite, c provider.Capabilities) bool { return c.RotatesRoot }}
 }
 
-// password makes passwords for proposals, as the engine does without a policy: long, of four kinds of characters,
-// and another each time.
+// password returns a password for a proposal. Like a password of the engine without a policy, it is long, has four kinds
+// of characters, and is different each time.
 func (e *env) password(string) (string, error) {
 	e.mu.Lock()
 	e.markers++
@@ -32,7 +32,7 @@ func (e *env) password(string) (string, error) {
 	return made, nil
 }
 
-// changes counts the requests that replace the root credential.
+// changes returns the number of requests that replace the root credential.
 func (e *env) changes() int {
 	route := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(e.suite.RotateRoute), `\*`, ".*") + "$")
 	count := 0
@@ -49,11 +49,11 @@ type rotation struct {
 	marker   string
 	proposed map[string]any
 	rotated  *provider.RotatedRoot
-	changes  int // how often the change was sent
+	changes  int // number of requests that replace the root credential
 	err      error
 }
 
-// rotate proposes a root credential and has the vendor change to it, and watches over what comes back.
+// rotate calls ProposeRoot and RotateRoot, and records their secrets and errors.
 func (e *env) rotate(ctx context.Context, connection provider.Connection) rotation {
 	e.t.Helper()
 	driver := connection.(provider.RootRotator)
@@ -71,7 +71,7 @@ func (e *env) rotate(ctx context.Context, connection provider.Connection) rotati
 	return attempt
 }
 
-// rotated replaces the root credential, and demands what holds for every one that has been replaced.
+// rotated replaces the root credential, and requires what must hold for every rotation.
 func (e *env) rotated(connection provider.Connection) *provider.RotatedRoot {
 	e.t.Helper()
 	attempt := e.rotate(e.t.Context(), connection)
@@ -82,14 +82,14 @@ func (e *env) rotated(connection provider.Connection) *provider.RotatedRoot {
 		require.Contains(e.t, e.provider.ConfigFields(), name)
 	}
 	for name, value := range attempt.proposed {
-		require.Equal(e.t, value, attempt.rotated.Fields[name], "%s is as proposed", name)
+		require.Equal(e.t, value, attempt.rotated.Fields[name], "field %s has its proposed value", name)
 	}
-	require.Equal(e.t, attempt.rotated.Previous == nil, attempt.rotated.Undo == nil, "either there are two now, or one has taken the other's place")
+	require.Equal(e.t, attempt.rotated.Previous == nil, attempt.rotated.Undo == nil, "either both root credentials exist now and Undo ends the new one, or the new one has replaced the previous one")
 	return attempt.rotated
 }
 
-// openWith returns a connection with other vendor fields on top of the present root credential. It has a session
-// store of its own: a login that works proves nothing about another connection's root credential.
+// openWith returns a connection with changes to the config fields. It has its own session store, because a stored login
+// would work without the root credential.
 func (e *env) openWith(fields map[string]any) provider.Connection {
 	e.t.Helper()
 	e.secretFields(fields)
@@ -99,8 +99,8 @@ func (e *env) openWith(fields map[string]any) provider.Connection {
 	})
 }
 
-// logsIn checks that a root credential is in force, by the fields that it has on top of the present one's. Its login
-// is ended.
+// logsIn checks that a root credential is active: that of the first config with the changes in fields. It ends the login
+// of the check.
 func (e *env) logsIn(fields map[string]any) error {
 	e.t.Helper()
 	connection := e.openWith(fields)
@@ -111,22 +111,22 @@ func (e *env) logsIn(fields map[string]any) error {
 	return err
 }
 
-// requireRefused demands that a root credential is not in force any more.
+// requireRefused requires that a root credential is not active any more. For fields see [env.logsIn].
 func (e *env) requireRefused(fields map[string]any) {
 	e.t.Helper()
 	err := e.logsIn(fields)
 	require.Equal(e.t, e.refusedRoot(), provider.ClassOf(err), "%v", err)
 }
 
-// requireNothingLeft demands that no live credential carries the marker.
+// requireNothingLeft requires that no live credential carries the marker.
 func (e *env) requireNothingLeft(marker string) {
 	e.t.Helper()
 	for _, credential := range e.Issued() {
-		require.False(e.t, credential.Marker == marker && credential.Live, "%+v is left", credential)
+		require.False(e.t, credential.Marker == marker && credential.Live, "%+v is still live", credential)
 	}
 }
 
-// secretFields adds the sensitive ones of config fields to what must not appear.
+// secretFields adds the sensitive fields to the secrets that no error or log line may contain.
 func (e *env) secretFields(fields map[string]any) {
 	for name, value := range fields {
 		schema := e.provider.ConfigFields()[name]
@@ -136,13 +136,13 @@ func (e *env) secretFields(fields map[string]any) {
 	}
 }
 
-// again forgets what was done at the twin and returns an env for a subtest.
+// again resets the emulator and returns an environment for a subtest.
 func (e *env) again(t *testing.T) *env {
 	e.Reset()
 	return newEnv(t, e.suite, e.variant, e.Server.Server, e.Clock)
 }
 
-// lostChanges are answers to the change of a root credential from which nobody knows what the vendor did.
+// lostChanges are faults of the change of a root credential after which the result is unknown.
 var lostChanges = map[string]emulator.Fault{
 	"dropped after acting":  {DropAfter: true},
 	"dropped before acting": {DropBefore: true},
@@ -151,7 +151,7 @@ var lostChanges = map[string]emulator.Fault{
 	"502":                   {Status: 502},
 }
 
-// rotateTests are the sentences about RootRotator.
+// rotateTests prove the statements about RootRotator.
 var rotateTests = []test{
 	rotator("ProposeRoot_MakesNoCall", true, func(t *testing.T, e *env) {
 		connection := e.open()
@@ -164,8 +164,8 @@ var rotateTests = []test{
 		}
 		assert.Zero(t, e.Requested())
 	}),
-	rotator("ProposeRoot_NoPassword_IsAnError", true, func(t *testing.T, e *env) {
-		asked, refusal := false, provider.InvalidField("password_policy", "there is none of that name")
+	rotator("ProposeRoot_PasswordFails_IsReturned", true, func(t *testing.T, e *env) {
+		asked, refusal := false, provider.InvalidField("password_policy", "no policy of that name exists")
 		_, err := e.open().(provider.RootRotator).ProposeRoot(func(string) (string, error) {
 			asked = true
 			return "", refusal
@@ -174,28 +174,28 @@ var rotateTests = []test{
 			require.ErrorIs(t, e.checkErr(err), refusal)
 		}
 	}),
-	rotator("RotateRoot_NewRootWorksAndFormerIsEnded", false, func(t *testing.T, e *env) {
+	rotator("RotateRoot_NewRootWorks_PreviousCanBeRevoked", false, func(t *testing.T, e *env) {
 		connection := e.open()
 		rotated := e.rotated(connection)
 		connection.Close()
 		require.NoError(t, e.logsIn(rotated.Fields))
 		successor := e.openWith(rotated.Fields)
 		if rotated.Previous != nil {
-			require.NoError(t, e.logsIn(nil), "the former works until it is ended")
+			require.NoError(t, e.logsIn(nil), "the previous root credential works until it is revoked")
 			require.NoError(t, e.revoke(successor, rotated.Previous))
-			require.NoError(t, e.revoke(successor, rotated.Previous), "and again")
+			require.NoError(t, e.revoke(successor, rotated.Previous), "a repeated call succeeds")
 		}
 		e.requireRefused(nil)
 		require.NoError(t, e.logsIn(rotated.Fields))
 		credential := e.issue(successor)
 		e.cleanup(successor, credential)
 	}),
-	rotator("RotateRoot_CanBeRepeated", true, func(t *testing.T, e *env) {
+	rotator("RotateRoot_Repeated_Succeeds", true, func(t *testing.T, e *env) {
 		fields := map[string]any(nil)
 		for range 3 {
-			former := e.openWith(fields)
-			rotated := e.rotated(former)
-			former.Close()
+			connection := e.openWith(fields)
+			rotated := e.rotated(connection)
+			connection.Close()
 			before := fields
 			fields = merged(fields, rotated.Fields)
 			if rotated.Previous != nil {
@@ -205,9 +205,9 @@ var rotateTests = []test{
 			require.NoError(t, e.logsIn(fields))
 		}
 	}),
-	rotator("RotateRoot_LeavesCredentialsAlone", false, func(t *testing.T, e *env) {
+	rotator("RotateRoot_LiveCredential_StaysValidAndRevocable", false, func(t *testing.T, e *env) {
 		if e.variant.LoginOwnsCredentials {
-			t.Skip("the vendor ends credentials with their login")
+			t.Skip("the vendor ends credentials together with their login")
 		}
 		connection := e.open()
 		credential := e.issue(connection)
@@ -221,15 +221,15 @@ var rotateTests = []test{
 			assert.True(t, e.works(credential))
 		}
 		if e.provider.Capabilities().Revokes {
-			require.NoError(t, e.revoke(successor, credential.Handle), "what the former has issued can be ended with the new one")
+			require.NoError(t, e.revoke(successor, credential.Handle), "the new root credential revokes credentials of the previous one")
 			assert.False(t, e.works(credential))
 		}
 	}),
-	rotator("RotateRoot_Undo_EndsTheNewOne", false, func(t *testing.T, e *env) {
+	rotator("RotateRoot_Undo_EndsNewRoot", false, func(t *testing.T, e *env) {
 		connection := e.open()
 		rotated := e.rotated(connection)
 		if rotated.Undo == nil {
-			t.Skip("the new one has taken the place of the former")
+			t.Skip("the new root credential has replaced the previous one")
 		}
 		e.InjectFault(emulator.Fault{Route: emulator.AnyRoute, DropBefore: true})
 		require.Error(t, e.checkErr(rotated.Undo(t.Context())))
@@ -240,11 +240,11 @@ var rotateTests = []test{
 			require.NoError(t, e.logsIn(nil))
 		}
 	}),
-	rotator("RotateRoot_AnswerLost_IsAmbiguousAndOneOfBothWorks", false, func(t *testing.T, e *env) {
+	rotator("RotateRoot_LostAnswer_IsAmbiguousAndOneOfBothWorks", false, func(t *testing.T, e *env) {
 		for name, fault := range lostChanges {
 			t.Run(name, func(t *testing.T) {
 				e := e.again(t)
-				// Retries are allowed, and must not happen.
+				// The config allows retries, but the change must not be retried.
 				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
 				fault.Route = e.suite.RotateRoute
 				e.InjectFault(fault)
@@ -254,18 +254,18 @@ var rotateTests = []test{
 				assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(attempt.err), "%v", attempt.err)
 				assert.Equal(t, 1, attempt.changes, "the change is sent once")
 				if attempt.proposed == nil {
-					require.NoError(t, e.logsIn(nil), "the present one was left alone")
+					require.NoError(t, e.logsIn(nil), "the present root credential is unchanged")
 					require.NoError(t, e.revokeMarker(e.openWith(nil), attempt.marker))
 					e.requireNothingLeft(attempt.marker)
 					return
 				}
 				if err := e.logsIn(nil); err != nil {
-					require.NoError(t, e.logsIn(attempt.proposed), "the present one was refused: %v", err)
+					require.NoError(t, e.logsIn(attempt.proposed), "the present root credential was refused: %v", err)
 				}
 			})
 		}
 	}),
-	rotator("RotateRoot_Refused_PresentStaysInForce", false, func(t *testing.T, e *env) {
+	rotator("RotateRoot_Refused_PresentRootStaysActive", false, func(t *testing.T, e *env) {
 		for _, status := range []int{302, 400, 401, 403, 404, 409, 422, 429, 503} {
 			t.Run(fmt.Sprint(status), func(t *testing.T) {
 				e := e.again(t)
@@ -276,26 +276,26 @@ var rotateTests = []test{
 				connection.Close()
 				require.Error(t, attempt.err)
 				assert.True(t, provider.ClassOf(attempt.err).Definite(), "%v", attempt.err)
-				assert.Equal(t, 1, attempt.changes, "the change is sent once, whatever is answered")
+				assert.Equal(t, 1, attempt.changes, "the change is sent once, whatever the answer is")
 				require.NoError(t, e.logsIn(nil))
 				e.requireNothingLeft(attempt.marker)
 			})
 		}
 	}),
-	rotator("RotateRoot_WrongRootIsTriedOnce", false, func(t *testing.T, e *env) {
+	rotator("RotateRoot_WrongRoot_IsSentOnce", false, func(t *testing.T, e *env) {
 		attempt := e.rotate(t.Context(), e.openWrong())
 		assert.Equal(t, e.refusedRoot(), provider.ClassOf(attempt.err), "%v", attempt.err)
 		assert.Equal(t, 1, e.rootRequests())
 		assert.Zero(t, attempt.changes)
 	}),
-	rotator("RotateRoot_Unreachable_IsDefinite", true, func(t *testing.T, e *env) {
+	rotator("RotateRoot_Unreachable_IsUnavailable", true, func(t *testing.T, e *env) {
 		attempt := e.rotate(t.Context(), e.open(func(config *provider.Config) { config.Address = closedPort(t) }))
 		assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(attempt.err), "%v", attempt.err)
 	}),
-	rotator("RotateRoot_HonoursItsContext", true, func(t *testing.T, e *env) {
-		attempt := e.rotate(cancelled(t), e.open())
+	rotator("RotateRoot_CanceledContext_IsDefinite", true, func(t *testing.T, e *env) {
+		attempt := e.rotate(canceled(t), e.open())
 		require.ErrorIs(t, attempt.err, context.Canceled)
-		assert.True(t, provider.ClassOf(attempt.err).Definite(), "nothing was changed: %v", attempt.err)
+		assert.True(t, provider.ClassOf(attempt.err).Definite(), "the root credential was not changed: %v", attempt.err)
 		assert.Zero(t, attempt.changes)
 	}),
 }

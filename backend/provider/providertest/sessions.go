@@ -10,8 +10,8 @@ import (
 
 var _ provider.SessionStore = (*Sessions)(nil)
 
-// Sessions is a [provider.SessionStore] in memory. The zero value is empty and ready to use. Safe for
-// concurrent use.
+// Sessions is a [provider.SessionStore] in memory. The zero value is empty and ready to use. It is safe for concurrent
+// use.
 type Sessions struct {
 	mu    sync.Mutex
 	saved []byte
@@ -49,28 +49,28 @@ func (s *Sessions) Save(ctx context.Context, session []byte) error {
 	return nil
 }
 
-// Saved returns what is stored, or nil.
+// Saved returns the stored content, or nil.
 func (s *Sessions) Saved() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return bytes.Clone(s.saved)
 }
 
-// Put replaces what is stored, as an earlier connection would have left it.
+// Put replaces the stored content, as an earlier connection does.
 func (s *Sessions) Put(session []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.saved = bytes.Clone(session)
 }
 
-// Calls returns how often the store was read and written.
+// Calls returns how many times the store was read and written.
 func (s *Sessions) Calls() (loads, saves int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.loads, s.saves
 }
 
-// Fail makes every later call fail with err, or work again when it is nil.
+// Fail makes every later call fail with err. If err is nil, later calls succeed again.
 func (s *Sessions) Fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,10 +1,10 @@
-// Package providertest proves that a vendor package keeps the contract in package provider.
+// Package providertest proves that a vendor package fulfills the contract in package provider.
 //
-// [Suite] describes a vendor and its emulated twin, and [Suite.Run] turns each sentence of the contract into
-// a subtest: first with the twin as it is by default, which is the reading that is hardest on a client, then
-// again for every choice that the vendor's documents leave open. [Acceptance] does the same in short at the real
-// product. [Instance] is for a driver's own tests; [Clock] and [Sessions] are the stand-ins for the time and for the
-// engine's storage.
+// [Suite] describes a vendor and its emulator. [Suite.Run] proves each statement of the contract with a subtest. It runs
+// all of them first with the emulator's default behavior, which is the most difficult one for a client, and then
+// with each behavior that the vendor's documents leave open. [Acceptance] does a short version of this with the real
+// product. [Instance] is for a driver's own tests. [Clock] and [Sessions] are fakes of the time and of the engine's
+// storage.
 package providertest
 
 import (
@@ -24,61 +24,60 @@ import (
 
 // Suite describes a vendor to the tests.
 type Suite struct {
-	// New makes the provider.
+	// New returns the provider.
 	New func() provider.Provider
-	// Instance is the emulated vendor, of the same name.
+	// Twin is the vendor's emulator. Its name is the provider's.
 	Twin emulator.Vendor
-	// Create is the operation, in the twin's request log, that makes a credential.
+	// Create is the operation in the emulator's request log that creates a credential.
 	Create string
-	// Login is the operation by which the connection logs in for itself. Empty when the vendor's credentials
-	// are made with the root credential directly.
+	// Login is the operation with which the connection logs in. Empty if the driver creates credentials with the
+	// root credential directly.
 	Login string
-	// RotateRoute is the route, as in [emulator.Fault], of the request that replaces the root credential or makes
-	// another in its place. Empty when the vendor's API has none.
+	// RotateRoute is the route, as in [emulator.Fault], of the request that replaces the root credential or creates
+	// its successor. Empty if the vendor's API has none.
 	RotateRoute string
-	// Required names the config fields that must not be missing or empty.
+	// Required are the names of the config fields that must not be missing or empty.
 	Required []string
 	// WrongRoot are config fields with which the vendor refuses the root credential.
 	WrongRoot map[string]any
 	// Role holds role fields for all credentials of the suite. Optional.
 	Role map[string]any
-	// InvalidRoles are roles that are refused, by the field that the refusal names. Optional.
+	// InvalidRoles are invalid roles by the field that the error names. Optional.
 	InvalidRoles map[string]map[string]any
-	// Use presents a credential as an application would, and tells whether the vendor accepts it.
+	// Use sends a credential as an application does, and reports whether the vendor accepts it.
 	Use func(ctx context.Context, client *http.Client, credential *provider.Credential) (bool, error)
-	// RateLimitPause is how long the driver stays away after a 429 that does not say how long. Optional.
+	// RateLimitPause is the RetryAfter of an error about a 429 without a Retry-After header. Optional.
 	RateLimitPause time.Duration
-	// Gone lists the statuses by which the vendor documents that a credential does not exist, so that they
-	// need no further proof. Optional.
+	// Gone are the statuses that prove by the vendor's documents that a credential does not exist. Optional.
 	Gone []int
-	// Unlimited are switches that lift the vendor's limit on live credentials. Optional.
+	// Unlimited are switches that remove the vendor's limit of live credentials. Optional.
 	Unlimited map[string]string
-	// ListsAll says that the vendor lists every credential to a Finder.
+	// ListsAll is true if List returns every credential.
 	ListsAll bool
-	// Variants are the undocumented choices under which everything must hold too.
+	// Variants are the undocumented behaviors with which the contract must hold too.
 	Variants []Variant
 }
 
-// Variant is one answer to a question that the vendor's documents leave open.
+// Variant is a behavior of the vendor that its documents leave open.
 type Variant struct {
-	// Name names the subtest.
+	// Name is the name of the subtest.
 	Name string
-	// Switches are set at the twin.
+	// Switches are the emulator's switches to set, by name.
 	Switches map[string]string
-	// RefusedRoot is the class of a refused root credential, when it is not ClassUnauthenticated because the
-	// vendor's answer does not tell as much.
+	// RefusedRoot is the class of a refused root credential if it is not ClassUnauthenticated, because the vendor's
+	// answer does not contain the reason.
 	RefusedRoot provider.Class
-	// LoginOwnsCredentials says that the vendor ends the credentials together with the login they were made
-	// by, so that what is promised about them does not hold.
+	// LoginOwnsCredentials is true if the vendor ends credentials together with the login that created them. Then
+	// the statements about their independence do not hold.
 	LoginOwnsCredentials bool
-	// ListsAll says that the vendor lists every credential to a Finder, although it need not.
+	// ListsAll is true if List returns every credential with this behavior, although it need not.
 	ListsAll bool
-	// SeesLimit says that the connection can tell when the vendor's limit on live credentials is reached, and
-	// keeps it even where Suite.Unlimited lifts it.
+	// SeesLimit is true if the connection can detect that the vendor's limit of live credentials is reached. It
+	// then refuses to issue more, even if Suite.Unlimited removes the limit.
 	SeesLimit bool
 }
 
-// Switched is a variant of switches, given as name and value in turn, and is named after them.
+// Switched returns a variant with the given switches, as alternating names and values. Its name consists of them.
 func Switched(nameAndValue ...string) Variant {
 	variant := Variant{Switches: map[string]string{}}
 	var names []string
@@ -90,17 +89,17 @@ func Switched(nameAndValue ...string) Variant {
 	return variant
 }
 
-// test is one sentence of the contract.
+// test proves one statement of the contract.
 type test struct {
 	name string
 	run  func(t *testing.T, e *env)
-	// once says that no variant can make a difference.
+	// once is true if the result does not depend on the variant.
 	once bool
-	// needs tells whether the sentence is about this vendor. Nil means that it is.
+	// needs reports whether the statement applies to this vendor. Nil means that it does.
 	needs func(s *Suite, capabilities provider.Capabilities) bool
 }
 
-// Run proves the contract. With -short it leaves out the variants.
+// Run proves the contract. With -short it skips the variants.
 func (s Suite) Run(t *testing.T) {
 	t.Run("description", s.testDescription)
 	t.Run("defaults", func(t *testing.T) { s.runVariant(t, Variant{}) })
@@ -112,7 +111,7 @@ func (s Suite) Run(t *testing.T) {
 	}
 }
 
-// runVariant runs all tests against one server, which forgets everything between them.
+// runVariant runs all tests with one server, which is reset before each of them.
 func (s Suite) runVariant(t *testing.T, variant Variant) {
 	clock := NewClock()
 	start := clock.Now()
@@ -121,7 +120,7 @@ func (s Suite) runVariant(t *testing.T, variant Variant) {
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	capabilities := s.New().Capabilities()
 	for _, group := range [][]test{
-		openTests, checkTests, issueTests, answerTests, renewTests, revokeTests, markerTests, findTests, loginTests, rotateTests,
+		openTests, checkTests, issueTests, answerTests, renewTests, revokeTests, markerTests, listTests, loginTests, rotateTests,
 	} {
 		for _, each := range group {
 			if each.needs != nil && !each.needs(&s, capabilities) || each.once && variant.Name != "" {
@@ -136,7 +135,7 @@ func (s Suite) runVariant(t *testing.T, variant Variant) {
 	}
 }
 
-// The usual needs.
+// Values of test.needs.
 var (
 	needsRevoker = func(_ *Suite, c provider.Capabilities) bool { return c.Revokes }
 	needsMarker  = func(_ *Suite, c provider.Capabilities) bool { return c.Marker != "" }
@@ -144,7 +143,7 @@ var (
 	needsLogin   = func(s *Suite, _ provider.Capabilities) bool { return s.Login != "" }
 )
 
-// merged returns base with changes on top.
+// merged returns a copy of base with the changes.
 func merged[V any](base, changes map[string]V) map[string]V {
 	result := maps.Clone(base)
 	if result == nil {

@@ -11,20 +11,20 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// message is a 400 of the token endpoint.
+// message returns the body of a 400 of the token endpoint.
 func message(text string) *string {
 	body := `{"error":"BAD_REQUEST","message":"` + text + `"}`
 	return &body
 }
 
-func TestExchange_RefusalsAreToldApart(t *testing.T) {
+func TestIssue_Refusal_HasClassAndRemedyOfMessage(t *testing.T) {
 	for name, c := range map[string]struct {
 		provoke func(a *appliance)
 		class   provider.Class
 		after   time.Duration
 		remedy  string
 	}{
-		"wrong pair": {
+		"wrong credentials": {
 			func(a *appliance) { a.Act("reset_secret") },
 			provider.ClassUnauthenticated, 0, "check client_id and client_secret in config/edge",
 		},
@@ -38,7 +38,7 @@ func TestExchange_RefusalsAreToldApart(t *testing.T) {
 		},
 		"revoked client": {
 			func(a *appliance) { a.Act("revoke_client") },
-			provider.ClassUnauthenticated, 0, "make a new API token",
+			provider.ClassUnauthenticated, 0, "create a new API token",
 		},
 		"blocked": {
 			func(a *appliance) {
@@ -64,7 +64,7 @@ func TestExchange_RefusalsAreToldApart(t *testing.T) {
 			func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 429}) },
 			provider.ClassRateLimited, 0, "",
 		},
-		"a 429 with its own wish": {
+		"a 429 with Retry-After": {
 			func(a *appliance) {
 				a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 429, Header: map[string]string{"Retry-After": "60"}})
 			},
@@ -89,8 +89,8 @@ func TestExchange_RefusalsAreToldApart(t *testing.T) {
 	}
 }
 
-func TestIssue_ManyReadersOfAWrongPair_SendOneRequest(t *testing.T) {
-	for name, action := range map[string]string{"wrong pair": "reset_secret", "owner without the right": "deny_owner"} {
+func TestIssue_RefusedCredentials_AreSentOnceInThePause(t *testing.T) {
+	for name, action := range map[string]string{"wrong credentials": "reset_secret", "owner without the right": "deny_owner"} {
 		t.Run(name, func(t *testing.T) {
 			a := newAppliance(t)
 			a.Act(action)
@@ -110,7 +110,7 @@ func TestIssue_ManyReadersOfAWrongPair_SendOneRequest(t *testing.T) {
 	}
 }
 
-func TestIssue_Blocked_NothingIsSentUntilItHasPassed(t *testing.T) {
+func TestIssue_Blocked_SendsNothingUntilBlockEnds(t *testing.T) {
 	a := newAppliance(t, "failure_threshold", "1")
 	a.Act("deny_owner")
 	require.Equal(t, provider.ClassForbidden, a.refused(a.open(nil)).Class)
@@ -131,7 +131,7 @@ func TestIssue_Blocked_NothingIsSentUntilItHasPassed(t *testing.T) {
 	a.issue(connection)
 }
 
-func TestIssue_OtherFailuresAreNotRemembered(t *testing.T) {
+func TestIssue_OtherFailure_IsNotRemembered(t *testing.T) {
 	for _, status := range []int{http.StatusServiceUnavailable, http.StatusInternalServerError, http.StatusNotFound} {
 		a := newAppliance(t)
 		a.InjectFault(emulator.Fault{Route: "oauth_token", Status: status, Times: 1})
@@ -141,7 +141,7 @@ func TestIssue_OtherFailuresAreNotRemembered(t *testing.T) {
 	}
 }
 
-func TestIssue_WaitsForItsTurn(t *testing.T) {
+func TestIssue_SeveralRequests_KeepTheInterval(t *testing.T) {
 	a := newAppliance(t)
 	connection := a.open(nil)
 	for range 4 {
@@ -153,10 +153,10 @@ func TestIssue_WaitsForItsTurn(t *testing.T) {
 	a.Clock.Advance(time.Hour)
 	before := a.Clock.Now()
 	a.issue(connection)
-	require.Equal(t, before, a.Clock.Now(), "nobody waits after a pause")
+	require.Equal(t, before, a.Clock.Now(), "no wait after a pause")
 }
 
-func TestIssue_TooEarlyAfterSomebodyElse_WaitsAndAsksOnceMore(t *testing.T) {
+func TestIssue_TooEarlyOnce_WaitsAndTriesAgain(t *testing.T) {
 	for _, from := range []string{"any_request", "admitted_request"} {
 		a := newAppliance(t, "token_interval_from", from)
 		a.issue(a.open(nil))
@@ -167,7 +167,7 @@ func TestIssue_TooEarlyAfterSomebodyElse_WaitsAndAsksOnceMore(t *testing.T) {
 	}
 }
 
-func TestIssue_TooEarlyTwice_IsRateLimitedAndNotRemembered(t *testing.T) {
+func TestIssue_TooEarlyTwice_IsRateLimitedNotRemembered(t *testing.T) {
 	a := newAppliance(t)
 	a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("Rate limit exceeded."), Times: 2})
 	connection := a.open(nil)

@@ -15,13 +15,13 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// revoke revokes a credential.
+// revoke calls Revoke.
 func revoke(t *testing.T, connection provider.Connection, credential *provider.Credential) error {
 	t.Helper()
 	return connection.(provider.Revoker).Revoke(t.Context(), credential.Handle)
 }
 
-func TestRevoke_ByTheOperatorsCall(t *testing.T) {
+func TestRevoke_RevokeURL_IsCalledAsConfigured(t *testing.T) {
 	for name, fields := range map[string]map[string]any{
 		"no body":           {},
 		"form":              {"revoke_body": "token={{token}}&client={{client_id}}"},
@@ -58,8 +58,8 @@ func TestRevoke_TokenAlreadyGone_Succeeds(t *testing.T) {
 	}
 }
 
-// A 404 can be the answer of a wrong path. Taking it for success would leave every token alive in silence.
-func TestRevoke_NotFoundButAlive_Fails(t *testing.T) {
+// A wrong path is answered with 404 too. If that counted as success, no token would ever be revoked.
+func TestRevoke_NotFoundButTokenWorks_Fails(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
 		class  provider.Class
@@ -82,7 +82,7 @@ func TestRevoke_NotFoundButAlive_Fails(t *testing.T) {
 	}
 }
 
-func TestRevoke_WhatIsNoSuccess(t *testing.T) {
+func TestRevoke_NoConfirmation_Fails(t *testing.T) {
 	for name, c := range map[string]struct {
 		faults []emulator.Fault
 		class  provider.Class
@@ -91,7 +91,7 @@ func TestRevoke_WhatIsNoSuccess(t *testing.T) {
 		"forbidden": {[]emulator.Fault{{Route: "oauth_revoke", Status: 403}}, provider.ClassForbidden},
 		"redirect":  {[]emulator.Fault{{Route: "oauth_revoke", Status: 302}}, provider.ClassInvalid},
 		"lost":      {[]emulator.Fault{{Route: "oauth_revoke", DropAfter: true}}, provider.ClassUnavailable},
-		"not found, and nobody can tell": {[]emulator.Fault{
+		"not found, and verify_path fails": {[]emulator.Fault{
 			{Route: "oauth_revoke", Status: 404}, {Route: "health_summary", Status: 503},
 		}, provider.ClassUnavailable},
 	} {
@@ -109,7 +109,7 @@ func TestRevoke_WhatIsNoSuccess(t *testing.T) {
 	}
 }
 
-func TestRevoke_WithoutURL_FailsWithoutARequest(t *testing.T) {
+func TestRevoke_WithoutRevokeURL_FailsWithoutRequest(t *testing.T) {
 	a := newAppliance(t, "revoke_route", "yes")
 	connection := a.open(nil)
 	credential := a.issue(connection)
@@ -118,10 +118,10 @@ func TestRevoke_WithoutURL_FailsWithoutARequest(t *testing.T) {
 	require.Equal(t, provider.ClassInvalid, failure.Class)
 	require.Equal(t, "revoke_url", failure.Field)
 	require.Equal(t, before, a.Requested())
-	require.NoError(t, revoke(t, a.hooked(nil), credential), "a revoke_url that is set later serves what is out")
+	require.NoError(t, revoke(t, a.hooked(nil), credential), "a revoke_url that is set later applies to existing credentials")
 }
 
-func TestRevoke_HandleOfAnotherLayout_IsRefused(t *testing.T) {
+func TestRevoke_InvalidHandle_IsInvalid(t *testing.T) {
 	connection := newAppliance(t).hooked(nil)
 	for _, handle := range []string{``, `{}`, `[]`, `{"v":2,"token":"hunter2"}`, `{"v":1}`} {
 		failure := refusal(t, connection.(provider.Revoker).Revoke(t.Context(), json.RawMessage(handle)))
@@ -130,31 +130,31 @@ func TestRevoke_HandleOfAnotherLayout_IsRefused(t *testing.T) {
 	}
 }
 
-func TestHandle_HoldsTheTokenAndNotTheRootCredential(t *testing.T) {
+func TestIssue_Handle_HoldsTheTokenOnly(t *testing.T) {
 	a := newAppliance(t)
 	credential := a.issue(a.open(nil))
 	require.JSONEq(t, `{"v":1,"token":"`+credential.Token+`"}`, string(credential.Handle))
 	require.NotContains(t, string(credential.Handle), a.Root()["client_secret"])
 }
 
-// A broker of the operator's, on another host, gets the token where the template says, escaped for its
-// place, and nothing of the root credential.
-func TestRevoke_OnAnotherHost_FillsTheTemplate(t *testing.T) {
+// A service of the operator on another host gets the token in the places of the template, escaped for each place, and no
+// part of the root credential.
+func TestRevoke_OtherHost_GetsTheFilledTemplate(t *testing.T) {
 	type seen struct {
 		method, path, authorization, contentType, body string
 	}
 	var requests []seen
-	broker := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	service := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		assert.NoError(t, err)
 		requests = append(requests, seen{
 			r.Method, r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("Content-Type"), string(body),
 		})
 	}))
-	t.Cleanup(broker.Close)
+	t.Cleanup(service.Close)
 	a := newAppliance(t)
-	odd := `{"access_token":"a\"b&c=d +{{client_id}}","expires_in":3600}`
-	a.InjectFault(emulator.Fault{Route: "oauth_token", Body: &odd})
+	answer := `{"access_token":"a\"b&c=d +{{client_id}}","expires_in":3600}`
+	a.InjectFault(emulator.Fault{Route: "oauth_token", Body: &answer})
 	const token = `a"b&c=d +{{client_id}}`
 	id := a.Root()["client_id"]
 
@@ -179,7 +179,7 @@ func TestRevoke_OnAnotherHost_FillsTheTemplate(t *testing.T) {
 	} {
 		t.Run(template, func(t *testing.T) {
 			requests = nil
-			connection := a.open(map[string]any{"revoke_url": broker.URL + "/tokens/revoke/", "revoke_body": template})
+			connection := a.open(map[string]any{"revoke_url": service.URL + "/tokens/revoke/", "revoke_body": template})
 			require.NoError(t, revoke(t, connection, a.issue(connection)))
 			require.Len(t, requests, 1)
 			require.Equal(t, "POST", requests[0].method)

@@ -49,6 +49,7 @@ var (
 	revokeMethods = []string{"POST", "PUT", "PATCH", "DELETE"}
 )
 
+// configFields returns the schema of the vendor's own config fields.
 func configFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		fieldClientID: {
@@ -68,14 +69,13 @@ func configFields() map[string]*framework.FieldSchema {
 		},
 		fieldVerifyPath: {
 			Type: framework.TypeString, Default: defaultVerifyPath,
-			Description: "Path of a read that the owner of the API token may make. It proves that a token works, or that it " +
-				"does not work any more.",
+			Description:  "Path that the owner of the API token may read. The engine reads it to find out whether a token works.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Verify path"},
 		},
 		fieldGrant: {
 			Type: framework.TypeString, Default: grantClientCredentials, AllowedValues: anyOf(grants),
 			Description: "OAuth grant: client_credentials, or refresh_token for release 7.5.0, whose request is not documented and " +
-				"was never tried.",
+				"not tested with the product.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Grant"},
 		},
 		fieldRefreshToken: {
@@ -85,30 +85,31 @@ func configFields() map[string]*framework.FieldSchema {
 		},
 		fieldUnit: {
 			Type: framework.TypeString, Default: unitAuto, AllowedValues: anyOf(units),
-			Description: "How expires_in counts, about which the product's documents disagree: seconds, minutes, or auto, which goes by " +
-				"the token's own expiry and takes seconds, the shorter reading, for a token that does not tell.",
+			Description: "Unit of expires_in, about which the product's documents disagree: seconds, minutes, or auto. auto uses the " +
+				"token's own expiry, and seconds, the shorter lifetime, for a token that does not contain its expiry.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Unit of expires_in"},
 		},
 		fieldRevokeURL: {
 			Type: framework.TypeString,
-			Description: "An https:// URL that ends an access token, if you know or run one: the product documents none. It is " +
-				"called when a lease ends, with the token as its bearer. 2xx means done.",
+			Description: "An https:// URL that ends an access token, if you know or operate one: the product documents none. The engine " +
+				"calls it when a lease ends, with the token as bearer. A 2xx answer confirms that the token has ended.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Revocation URL"},
 		},
 		fieldRevokeMethod: {
 			Type: framework.TypeString, Default: "POST", AllowedValues: anyOf(revokeMethods),
-			Description:  "Method of that call: POST, PUT, PATCH or DELETE.",
+			Description:  "Method of the call of revoke_url: POST, PUT, PATCH or DELETE.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Revocation method"},
 		},
 		fieldRevokeBody: {
 			Type: framework.TypeString,
-			Description: "Body of that call: a JSON object or array, or else a form. In its values, {{token}} and {{client_id}} are " +
-				"replaced. By default it has none.",
+			Description: "Body of the call of revoke_url: a JSON object or array, or a form. {{token}} and {{client_id}} in its values " +
+				"are replaced. The default is no body.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Revocation body"},
 		},
 	}
 }
 
+// anyOf converts values for FieldSchema.AllowedValues.
 func anyOf(values []string) []any {
 	list := make([]any, 0, len(values))
 	for _, value := range values {
@@ -127,8 +128,7 @@ type settings struct {
 	revokeURL, revokeMethod, revokeBody string
 }
 
-// parseSettings reads and checks the fields. A refusal is ClassInvalid, names the field, and quotes no
-// secret.
+// parseSettings reads and checks the fields. The error is ClassInvalid and names the field. It quotes no secret.
 func parseSettings(fields *framework.FieldData) (*settings, error) {
 	s := &settings{}
 	for _, step := range []struct {
@@ -136,8 +136,8 @@ func parseSettings(fields *framework.FieldData) (*settings, error) {
 		target *string
 		parse  func(fields *framework.FieldData, field string) (string, error)
 	}{
-		{fieldClientID, &s.clientID, pasted},
-		{fieldClientSecret, &s.clientSecret, pasted},
+		{fieldClientID, &s.clientID, trimmed},
+		{fieldClientSecret, &s.clientSecret, trimmed},
 		{fieldTokenPath, &s.tokenPath, absolutePath},
 		{fieldVerifyPath, &s.verifyPath, absolutePath},
 		{fieldGrant, &s.grant, choice(grants)},
@@ -164,9 +164,9 @@ func parseSettings(fields *framework.FieldData) (*settings, error) {
 	return s, nil
 }
 
-// pasted returns a required field, and refuses the line break that comes along from a file: the product
-// would only say that the pair is wrong, and counts such answers.
-func pasted(fields *framework.FieldData, name string) (string, error) {
+// trimmed returns a required field that must not begin or end with white space, such as the line break at the end of a
+// file. The product would only answer that the credentials are wrong, and count the failure.
+func trimmed(fields *framework.FieldData, name string) (string, error) {
 	value, err := provider.RequiredField(fields, name)
 	if err == nil && strings.TrimSpace(value) != value {
 		err = provider.InvalidField(name, "must not begin or end with white space")
@@ -174,7 +174,7 @@ func pasted(fields *framework.FieldData, name string) (string, error) {
 	return value, err
 }
 
-// absolutePath returns a field that holds a path, or its default when it is empty.
+// absolutePath returns a field with a path, or its default if it is empty.
 func absolutePath(fields *framework.FieldData, name string) (string, error) {
 	value, err := provider.StringField(fields, name)
 	if err != nil {
@@ -183,16 +183,16 @@ func absolutePath(fields *framework.FieldData, name string) (string, error) {
 	if value == "" {
 		value, _ = configFields()[name].Default.(string)
 	}
-	odd := func(r rune) bool {
+	forbidden := func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune(`?#%\`, r)
 	}
-	if !strings.HasPrefix(value, "/") || path.Clean(value) != value || strings.ContainsFunc(value, odd) {
-		return "", provider.InvalidField(name, "must be a plain path that begins with a slash, without a query")
+	if !strings.HasPrefix(value, "/") || path.Clean(value) != value || strings.ContainsFunc(value, forbidden) {
+		return "", provider.InvalidField(name, "must be a path that begins with a slash, without a query or escaped characters")
 	}
 	return value, nil
 }
 
-// choice returns a reader of a field that holds one of a few values, or its default when it is empty.
+// choice returns a function that reads a field with one of the values. An empty field means the first one.
 func choice(values []string) func(*framework.FieldData, string) (string, error) {
 	return func(fields *framework.FieldData, name string) (string, error) {
 		value, err := provider.StringField(fields, name)

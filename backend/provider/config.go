@@ -1,0 +1,65 @@
+package provider
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/framework"
+)
+
+// Config holds the settings of a connection.
+type Config struct {
+	// Name is the config's name in the mount. Messages contain it.
+	Name string
+	// Address is the vendor's host or URL, as the operator wrote it.
+	Address string
+	// CACert is a PEM bundle of certificates to trust instead of the system's. Optional.
+	CACert string
+	// TLSServerName is the name that the server's certificate must carry instead of the address's host.
+	// Optional.
+	TLSServerName string
+	// TLSSkipVerify accepts any certificate.
+	TLSSkipVerify bool
+	// RequestTimeout limits one HTTP exchange.
+	RequestTimeout time.Duration
+	// MaxRetries is how many times an idempotent request is sent again.
+	MaxRetries int
+	// Fields holds the vendor's own fields, by the schema of ConfigFields.
+	Fields *framework.FieldData
+	// Sessions stores the engine's own login at the vendor, if there is one, across restarts.
+	Sessions SessionStore
+	// Logger is for this connection. A driver never logs a secret, sent or received.
+	Logger hclog.Logger
+	// Clock is the source of time.
+	Clock Clock
+	// UserAgent is the value of the User-Agent header of all requests.
+	UserAgent string
+}
+
+// SessionStore stores a few hundred bytes for a connection across restarts and failovers: the engine's own login
+// at a vendor that limits sessions. The content is as secret as the root credential and is stored like it.
+// Implementations are safe for concurrent use.
+type SessionStore interface {
+	// Load returns the last saved content, or nil.
+	Load(ctx context.Context) ([]byte, error)
+	// Save replaces the stored content. Nil deletes it.
+	Save(ctx context.Context, session []byte) error
+}
+
+// Clock is a source of time that a test can control.
+type Clock interface {
+	// Now returns the current time.
+	Now() time.Time
+	// After returns a channel that receives a value after the duration d, as time.After does.
+	After(d time.Duration) <-chan time.Time
+}
+
+// SystemClock is the Clock of the machine.
+type SystemClock struct{}
+
+// Now returns time.Now in UTC.
+func (SystemClock) Now() time.Time { return time.Now().UTC() }
+
+// After returns time.After(d).
+func (SystemClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
