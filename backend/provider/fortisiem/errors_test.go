@@ -17,64 +17,67 @@ func message(text string) *string {
 	return &body
 }
 
+// refusalCases are the refusals of the token endpoint, and what the driver makes of them.
+var refusalCases = map[string]struct {
+	provoke func(a *appliance)
+	class   provider.Class
+	after   time.Duration
+	remedy  string
+}{
+	"wrong credentials": {
+		func(a *appliance) { a.Act("reset_secret") },
+		provider.ClassUnauthenticated, 0, "check client_id and client_secret in config/edge",
+	},
+	"owner without the right": {
+		func(a *appliance) { a.Act("deny_owner") },
+		provider.ClassForbidden, 0, "the right to ask for tokens",
+	},
+	"expired secret": {
+		func(a *appliance) { a.Act("expire_secret") },
+		provider.ClassUnauthenticated, 0, "reset the secret",
+	},
+	"revoked client": {
+		func(a *appliance) { a.Act("revoke_client") },
+		provider.ClassUnauthenticated, 0, "create a new API token",
+	},
+	"blocked": {
+		func(a *appliance) {
+			a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("FAILURE threshold exceeded.")})
+		},
+		provider.ClassRateLimited, 5 * time.Minute, "nothing is sent",
+	},
+	"one token only": {
+		func(a *appliance) { a.Set("single_issue", "yes"); a.issue(a.open(nil)) },
+		provider.ClassInvalid, 0, "sharing=shared",
+	},
+	"an unknown 400": {
+		func(a *appliance) {
+			a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("Teapot")})
+		},
+		provider.ClassInvalid, 0, "",
+	},
+	"an undocumented 401": {
+		func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 401}) },
+		provider.ClassUnauthenticated, 0, "check client_id and client_secret in config/edge",
+	},
+	"an undocumented 429": {
+		func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 429}) },
+		provider.ClassRateLimited, 0, "",
+	},
+	"a 429 with Retry-After": {
+		func(a *appliance) {
+			a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 429, Header: map[string]string{"Retry-After": "60"}})
+		},
+		provider.ClassRateLimited, time.Minute, "",
+	},
+	"unavailable": {
+		func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 503}) },
+		provider.ClassUnavailable, 0, "",
+	},
+}
+
 func TestIssue_Refusal_HasClassAndRemedyOfMessage(t *testing.T) {
-	for name, c := range map[string]struct {
-		provoke func(a *appliance)
-		class   provider.Class
-		after   time.Duration
-		remedy  string
-	}{
-		"wrong credentials": {
-			func(a *appliance) { a.Act("reset_secret") },
-			provider.ClassUnauthenticated, 0, "check client_id and client_secret in config/edge",
-		},
-		"owner without the right": {
-			func(a *appliance) { a.Act("deny_owner") },
-			provider.ClassForbidden, 0, "the right to ask for tokens",
-		},
-		"expired secret": {
-			func(a *appliance) { a.Act("expire_secret") },
-			provider.ClassUnauthenticated, 0, "reset the secret",
-		},
-		"revoked client": {
-			func(a *appliance) { a.Act("revoke_client") },
-			provider.ClassUnauthenticated, 0, "create a new API token",
-		},
-		"blocked": {
-			func(a *appliance) {
-				a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("FAILURE threshold exceeded.")})
-			},
-			provider.ClassRateLimited, 5 * time.Minute, "nothing is sent",
-		},
-		"one token only": {
-			func(a *appliance) { a.Set("single_issue", "yes"); a.issue(a.open(nil)) },
-			provider.ClassInvalid, 0, "sharing=shared",
-		},
-		"an unknown 400": {
-			func(a *appliance) {
-				a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("Teapot")})
-			},
-			provider.ClassInvalid, 0, "",
-		},
-		"an undocumented 401": {
-			func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 401}) },
-			provider.ClassUnauthenticated, 0, "check client_id and client_secret in config/edge",
-		},
-		"an undocumented 429": {
-			func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 429}) },
-			provider.ClassRateLimited, 0, "",
-		},
-		"a 429 with Retry-After": {
-			func(a *appliance) {
-				a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 429, Header: map[string]string{"Retry-After": "60"}})
-			},
-			provider.ClassRateLimited, time.Minute, "",
-		},
-		"unavailable": {
-			func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 503}) },
-			provider.ClassUnavailable, 0, "",
-		},
-	} {
+	for name, c := range refusalCases {
 		for _, shape := range []string{"json", "plain_as_json"} {
 			t.Run(name+", "+shape, func(t *testing.T) {
 				a := newAppliance(t, "error_shape", shape)
