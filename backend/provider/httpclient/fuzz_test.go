@@ -94,14 +94,14 @@ func FuzzResponse(f *testing.F) {
 	}
 	const secret = "hunter2hunter2"
 	now := time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)
-	f.Fuzz(func(t *testing.T, status int, retryAfter, date, location, body string, repeatable bool) {
+	f.Fuzz(func(t *testing.T, status int, retryAfter, date, location, body string, idempotent bool) {
 		for _, text := range []*string{&location, &body} {
 			*text = strings.ReplaceAll(*text, "§", secret)
 		}
 		response := &Response{
 			Status: status, Body: []byte(body), SentAt: now, now: now,
 			Header:  http.Header{"Retry-After": {retryAfter}, "Date": {date}, "Location": {location}},
-			request: Request{Op: "vendor: step", Idempotent: repeatable, Secrets: []string{secret}},
+			request: Request{Op: "vendor: step", Idempotent: idempotent, Secrets: []string{secret}},
 		}
 		var target struct {
 			Token   string `json:"token"`
@@ -115,11 +115,11 @@ func FuzzResponse(f *testing.F) {
 			failure, ok := errors.AsType[*provider.Error](err)
 			require.True(t, ok)
 			assert.NotEqual(t, provider.ClassUnknown, failure.Class)
-			if repeatable {
+			if idempotent {
 				assert.NotEqual(t, provider.ClassAmbiguous, failure.Class, "an idempotent request is never ambiguous")
 			}
 			if i > 1 {
-				assert.False(t, !repeatable && failure.Class.Definite(), "it is not known what the server did")
+				assert.False(t, !idempotent && failure.Class.Definite(), "it is not known what the server did")
 			}
 			assert.NotContains(t, err.Error(), secret)
 			assert.Less(t, utf8.RuneCountInString(err.Error()), 2*maxTextRunes)

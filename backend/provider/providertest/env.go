@@ -98,7 +98,7 @@ func (e *env) request() provider.IssueRequest {
 // tryIssue issues one credential, and records its token and the error for the search for secrets.
 func (e *env) tryIssue(connection provider.Connection, request provider.IssueRequest) (*provider.Credential, error) {
 	credential, err := connection.Issue(e.t.Context(), request)
-	e.checkErr(err)
+	_ = e.checkErr(err)
 	if err == nil {
 		e.addSecret(credential.Token)
 	}

@@ -66,7 +66,7 @@ func (e *env) rotate(ctx context.Context, connection provider.Connection) rotati
 	attempt.changes = e.changes() - before
 	if e.checkErr(attempt.err) == nil {
 		e.secretFields(attempt.rotated.Fields)
-		e.checkErr(errors.Join(errorTexts(attempt.rotated.Warnings)...))
+		_ = e.checkErr(errors.Join(errorTexts(attempt.rotated.Warnings)...))
 	}
 	return attempt
 }
