@@ -30,6 +30,7 @@ func (b *backend) mergeConfig(old *store.Config, data *framework.FieldData) (*st
 		entry.Version, entry.Vendor, entry.UID = store.ConfigVersion, vendor.Name(), rand.Text()
 		entry.RequestTimeout, entry.MaxRetries = defaultRequestTimeout, defaultMaxRetries
 		entry.MaxCredentials = vendor.Capabilities().DefaultMaxCredentials
+		entry.RequestsPerMinute = vendor.Capabilities().DefaultRequestsPerMinute
 	} else if entry.Retired {
 		return nil, &provider.Error{
 			Class: provider.ClassInvalid, Message: "the config is retired",
@@ -103,6 +104,7 @@ func mergeCommon(c *store.Config, data *framework.FieldData, vendor provider.Pro
 	applySeconds(data, "request_timeout", &c.RequestTimeout)
 	applyField(data, "max_retries", &c.MaxRetries)
 	applyField(data, "max_credentials", &c.MaxCredentials)
+	applyField(data, "requests_per_minute", &c.RequestsPerMinute)
 	applyField(data, "custom_metadata", &c.CustomMetadata)
 	if err := mergeRotation(c, data, vendor); err != nil {
 		return err
@@ -115,6 +117,12 @@ func mergeCommon(c *store.Config, data *framework.FieldData, vendor provider.Pro
 	}
 	if raw, given := data.Raw["max_credentials"]; given && raw == nil {
 		c.MaxCredentials = vendor.Capabilities().DefaultMaxCredentials
+	}
+	if raw, given := data.Raw["requests_per_minute"]; given && raw == nil {
+		c.RequestsPerMinute = vendor.Capabilities().DefaultRequestsPerMinute
+	}
+	if c.RequestsPerMinute < 0 || c.RequestsPerMinute > maxRequestsPerMinute {
+		return provider.InvalidField("requests_per_minute", "must be between 0 and %d; 0 is unlimited", maxRequestsPerMinute)
 	}
 	if c.MaxCredentials < 0 {
 		return provider.InvalidField("max_credentials", "must not be negative; 0 is unlimited")

@@ -98,7 +98,7 @@ func (u *configUpdate) verifyRoot(ctx context.Context) error {
 	if !u.connectionChanged() || !u.verify {
 		return nil
 	}
-	checked, err := pool.VerifyRoot(ctx, u.entry.Vendor, u.conn)
+	checked, err := u.pool.VerifyNewRoot(ctx, u.entry, u.conn)
 	if err != nil {
 		u.discard(ctx, err)
 		return err

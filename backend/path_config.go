@@ -22,6 +22,8 @@ const (
 	minRotationPeriod = time.Hour
 	defaultMaxRetries = 2
 	maxMaxRetries     = 10
+	// maxRequestsPerMinute is more than any vendor accepts.
+	maxRequestsPerMinute = 1_000_000
 )
 
 func (b *backend) pathConfig() []*framework.Path {
@@ -100,6 +102,10 @@ func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema
 		"max_credentials": {
 			Type: framework.TypeInt, Description: "How many credentials may be live at the same time. 0 is unlimited. Default: by vendor.",
 		},
+		"requests_per_minute": {
+			Type: framework.TypeInt, Description: "How many requests a minute the engine sends with this root credential; the others wait for their turn. " +
+				"0 is unlimited. Default: by vendor, below its known limit.",
+		},
 		"verify_connection": {
 			Type: framework.TypeBool, Default: true,
 			Description: "Log in to the vendor before storing, and store nothing if that fails.",
@@ -143,19 +149,20 @@ func (b *backend) describeConfig(entry *store.Config) map[string]any {
 		metadata = map[string]string{}
 	}
 	described := map[string]any{
-		"vendor":          entry.Vendor,
-		"address":         entry.Address,
-		"ca_cert":         entry.CACert,
-		"tls_server_name": entry.TLSServerName,
-		"tls_skip_verify": entry.TLSSkipVerify,
-		"request_timeout": int64(entry.RequestTimeout.Seconds()),
-		"max_retries":     entry.MaxRetries,
-		"max_credentials": entry.MaxCredentials,
-		"rotation_period": int64(entry.RotationPeriod.Seconds()),
-		"root_updated_at": formatTime(entry.Root.UpdatedAt),
-		"root_state":      entry.Root.String(),
-		"custom_metadata": metadata,
-		"retired":         entry.Retired,
+		"vendor":              entry.Vendor,
+		"address":             entry.Address,
+		"ca_cert":             entry.CACert,
+		"tls_server_name":     entry.TLSServerName,
+		"tls_skip_verify":     entry.TLSSkipVerify,
+		"request_timeout":     int64(entry.RequestTimeout.Seconds()),
+		"max_retries":         entry.MaxRetries,
+		"max_credentials":     entry.MaxCredentials,
+		"requests_per_minute": entry.RequestsPerMinute,
+		"rotation_period":     int64(entry.RotationPeriod.Seconds()),
+		"root_updated_at":     formatTime(entry.Root.UpdatedAt),
+		"root_state":          entry.Root.String(),
+		"custom_metadata":     metadata,
+		"retired":             entry.Retired,
 	}
 	var secrets []string
 	if vendor, ok := b.providers[entry.Vendor]; ok {

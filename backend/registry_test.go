@@ -71,7 +71,7 @@ func TestRecords_StoredLayoutIsPinned(t *testing.T) {
 			Version: 1, Vendor: "ftd", UID: "I", ConnectionID: "G", SharingEpoch: "S", Revision: "R", Retired: true,
 			RootMarker: "vault-abcdefgh-config-edge-id",
 			Address:    "https://firewall.example", CACert: "PEM", TLSServerName: "firewall.example", TLSSkipVerify: true,
-			RequestTimeout: 30 * time.Second, MaxRetries: 2, MaxCredentials: 3, CustomMetadata: map[string]string{"owner": "netsec"},
+			RequestTimeout: 30 * time.Second, MaxRetries: 2, MaxCredentials: 3, RequestsPerMinute: 450, CustomMetadata: map[string]string{"owner": "netsec"},
 			Fields: map[string]any{"username": "admin", "password": "secret"}, RotationPeriod: 24 * time.Hour,
 			Root: store.RootState{
 				UpdatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), RecheckCredentials: true, Previous: json.RawMessage(`{"v":1}`),

@@ -23,7 +23,7 @@ type issueResult struct {
 // issue creates a credential: intent, vendor call, ledger entry. It makes two storage writes and one vendor
 // call.
 func (c *Credentials) issue(ctx context.Context, storage logical.Storage, p issueParams) (*issueResult, error) {
-	if err := p.conn.BackoffErr(c.Clock.Now()); err != nil {
+	if err := c.Pool.Refusal(p.conn, pool.OperationIssue); err != nil {
 		// Pool.Call asks again. Asking here saves the two storage writes of an intent.
 		c.Pool.Metrics.CountRejection(p.config.Vendor, pool.OperationIssue, provider.ClassOf(err))
 		return nil, err
@@ -127,7 +127,7 @@ func (c *Credentials) callIssue(ctx context.Context, storage logical.Storage, p 
 		request.ActiveCount = used - 1 // without this one
 	}
 	var credential *provider.Credential
-	err := c.Pool.Call(p.conn, p.config.Vendor, pool.OperationIssue, func() (err error) {
+	err := c.Pool.Call(ctx, p.conn, p.config.Vendor, pool.OperationIssue, func(ctx context.Context) (err error) {
 		credential, err = p.conn.Issue(ctx, request)
 		return err
 	})

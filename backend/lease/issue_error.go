@@ -49,7 +49,7 @@ func (c *Credentials) revokeUnrecorded(ctx context.Context, storage logical.Stor
 	if !canRevoke(p.conn.Connection, p.vendor.Capabilities()) {
 		return cause
 	}
-	err := c.Pool.Call(p.conn, p.config.Vendor, pool.OperationRevoke, func() error { return revokeAtVendor(ctx, p.conn, entry) })
+	err := c.Pool.Call(ctx, p.conn, p.config.Vendor, pool.OperationRevoke, func(ctx context.Context) error { return revokeAtVendor(ctx, p.conn, entry) })
 	if err != nil {
 		// The intent stays in storage and becomes due by its age.
 		c.Logger().Warn("an unrecorded credential could not be revoked yet", "config", entry.Config, "marker", entry.Marker, "error", err)

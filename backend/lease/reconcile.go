@@ -55,7 +55,7 @@ func (c *Credentials) Reconcile(ctx context.Context, storage logical.Storage, co
 		return result, err
 	}
 	var listed []provider.Listed
-	err = c.Pool.Call(conn, config.Vendor, pool.OperationList, func() (err error) {
+	err = c.Pool.Call(ctx, conn, config.Vendor, pool.OperationList, func(ctx context.Context) (err error) {
 		listed, err = lister.List(ctx, prefix)
 		return err
 	})
@@ -78,7 +78,7 @@ func (c *Credentials) Reconcile(ctx context.Context, storage logical.Storage, co
 		if dryRun {
 			continue
 		}
-		err := c.Pool.Call(conn, config.Vendor, pool.OperationRevoke, func() error { return revoker.RevokeMarker(ctx, name) })
+		err := c.Pool.Call(ctx, conn, config.Vendor, pool.OperationRevoke, func(ctx context.Context) error { return revoker.RevokeMarker(ctx, name) })
 		if err != nil {
 			return result, fmt.Errorf("revoking %s: %w", name, err)
 		}

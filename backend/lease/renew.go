@@ -87,7 +87,7 @@ type renewFunc func(ctx context.Context, handle json.RawMessage, lifetime time.D
 // renewFuncOf sends a driver's renewals through the pool, as every vendor call.
 func (c *Credentials) renewFuncOf(conn *pool.Conn, vendor string, driver provider.Renewer) renewFunc {
 	return func(ctx context.Context, handle json.RawMessage, lifetime time.Duration) (expiresAt time.Time, err error) {
-		err = c.Pool.Call(conn, vendor, pool.OperationRenew, func() (err error) {
+		err = c.Pool.Call(ctx, conn, vendor, pool.OperationRenew, func(ctx context.Context) (err error) {
 			expiresAt, err = driver.Renew(ctx, handle, lifetime)
 			return err
 		})

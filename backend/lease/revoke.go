@@ -58,7 +58,7 @@ func (c *Credentials) revoke(ctx context.Context, storage logical.Storage, entry
 		return c.keepUntilExpiry(ctx, storage, entry, config)
 	}
 	failpoint.Hit("revoke.begun")
-	err = c.Pool.Call(conn, config.Vendor, pool.OperationRevoke, func() error { return revokeAtVendor(ctx, conn, entry) })
+	err = c.Pool.Call(ctx, conn, config.Vendor, pool.OperationRevoke, func(ctx context.Context) error { return revokeAtVendor(ctx, conn, entry) })
 	if err != nil {
 		c.scheduleRetry(ctx, storage, entry, err)
 		return false, err
@@ -133,7 +133,7 @@ func (c *Credentials) scheduleRetry(ctx context.Context, storage logical.Storage
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	pause := min(MinRetryPause<<min(entry.Attempts, 10), MaxRetryPause)
-	if errors.Is(cause, pool.ErrNotSent) {
+	if errors.Is(cause, provider.ErrNotSent) {
 		pause = MinRetryPause // the vendor said nothing, so this does not count as an attempt
 	} else {
 		entry.Attempts++

@@ -3,20 +3,10 @@ package pool
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/sony/gobreaker/v2"
-
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
-)
-
-const (
-	// breakerThreshold is how many calls in a row may fail without an answer before the breaker opens.
-	breakerThreshold = 3
-
-	// DefaultBreakerPause is how long an open breaker waits before it lets one call through.
-	DefaultBreakerPause = 15 * time.Second
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 // Names of operations at a vendor, as they appear in metrics.
@@ -29,64 +19,111 @@ const (
 	OperationRotate = "rotate"
 )
 
-// ErrNotSent is in the chain of an error for a call that was not made.
-var ErrNotSent = errors.New("no request was sent to the vendor")
+const (
+	// maxIssueBackoff bounds the Retry-After of an issue, and maxBackoff that of all other operations. A vendor
+	// that asks for more is asked once after that time.
+	maxIssueBackoff = 10 * time.Minute
+	maxBackoff      = time.Minute
+)
 
-// newBreaker makes the circuit breaker of one connection: a vendor that does not answer costs a few timeouts,
-// and not one for every lease that ends during the outage. A refusal is an answer.
-func newBreaker(pause time.Duration) *gobreaker.CircuitBreaker[struct{}] {
-	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Timeout:     pause,
-		ReadyToTrip: func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= breakerThreshold },
-		IsSuccessful: func(err error) bool {
-			switch provider.ClassOf(err) {
-			case provider.ClassUnavailable, provider.ClassAmbiguous:
-				return false
-			default:
-				return true
-			}
-		},
-		// A caller that gave up says nothing about the vendor.
-		IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) },
-	})
-}
-
-// Call makes a call on behalf of a credential. Every such call goes through it. It refuses with ErrNotSent in
-// the chain while the vendor's Retry-After lasts or the circuit breaker is open, turns a panic of the driver
-// into an error, and counts the call.
-func (p *Pool) Call(conn *Conn, vendor, operation string, call func() error) error {
-	if err := conn.BackoffErr(p.options.Clock.Now()); err != nil {
+// Call makes a call on behalf of a credential. Every such call goes through it. It refuses with
+// provider.ErrNotSent in the chain while the vendor's Retry-After for the operation lasts, or its breaker is open,
+// turns a panic of the driver into an error, and counts the call. The breakers of hosts and the rate limit apply
+// to each request within the call.
+func (p *Pool) Call(ctx context.Context, conn *Conn, vendor, operation string, call func(context.Context) error) error {
+	if err := conn.backoffErr(operation, p.options.Clock.Now()); err != nil && !isProbe(ctx) {
 		p.Metrics.CountRejection(vendor, operation, provider.ClassOf(err))
 		return err
 	}
-	_, err := conn.breaker.Execute(func() (struct{}, error) {
-		began := p.options.Clock.Now()
-		_, err := provider.CatchPanic(vendor+": "+operation, func() (struct{}, error) { return struct{}{}, call() })
-		p.Metrics.ObserveCall(vendor, operation, p.options.Clock.Now().Sub(began), err)
-		return struct{}{}, err
-	})
-	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		err = &provider.Error{
-			Class: provider.ClassUnavailable, Op: vendor + ": " + operation,
-			Message: fmt.Sprintf("circuit breaker open: the vendor did not answer the last %d calls; retrying after %s", breakerThreshold, p.options.BreakerPause),
-			Remedy:  "see what config/<name>/check returns", Err: ErrNotSent,
-		}
-		p.Metrics.CountRejection(vendor, operation, provider.ClassUnavailable)
+	done, err := conn.operations.admit(ctx, operation)
+	if err != nil {
+		p.Metrics.CountRejection(vendor, operation, provider.ClassOf(err))
 		return err
+	}
+	began := p.options.Clock.Now()
+	_, err = provider.CatchPanic(vendor+": "+operation, func() (struct{}, error) {
+		return struct{}{}, call(withOperation(ctx, operation))
+	})
+	done(err)
+	now := p.options.Clock.Now()
+	if errors.Is(err, provider.ErrNotSent) {
+		p.Metrics.CountRejection(vendor, operation, provider.ClassOf(err))
+	} else {
+		p.Metrics.ObserveCall(vendor, operation, now.Sub(began), err)
 	}
 	if panicked, ok := errors.AsType[*provider.PanicError](err); ok {
 		p.options.Logger().Error("a driver panicked", "vendor", vendor, "operation", operation, "reason", panicked.Reason, "stack", string(panicked.Stack))
 	}
-	conn.Observe(err, p.options.Clock.Now())
+	conn.observe(operation, err, now)
 	return err
 }
 
-// Check makes a real login with a config's root credential. The circuit breaker does not apply: the caller
-// wants to know how the vendor is at this moment.
+// Refusal returns the error that Call would return now without sending a request, as far as that is known
+// from the last call of the operation: the vendor's Retry-After lasts, the root credential is rejected, or the
+// breaker of the host is open. It saves the storage writes of a call that cannot succeed.
+func (p *Pool) Refusal(conn *Conn, operation string) error {
+	now := p.options.Clock.Now()
+	if err := conn.backoffErr(operation, now); err != nil {
+		return err
+	}
+	if conn.operations.open(operation) {
+		return errOpen(operation, p.options.BreakerPause)
+	}
+	return conn.blockedErr(operation, p.breakers, now)
+}
+
+// Check makes a real login with a config's root credential. Breakers and Retry-After do not apply: the operator
+// wants to know how the vendor is at this moment, and a success lifts them. A root credential that the vendor
+// has rejected is not sent again before its pause ends.
 func (p *Pool) Check(ctx context.Context, conn *Conn, vendor string) (*provider.CheckResult, error) {
 	began := p.options.Clock.Now()
-	checked, err := VerifyRoot(ctx, vendor, conn)
-	p.Metrics.ObserveCall(vendor, OperationCheck, p.options.Clock.Now().Sub(began), err)
-	conn.Observe(err, p.options.Clock.Now())
+	checked, err := p.verifyRoot(ctx, conn.root, vendor, conn)
+	now := p.options.Clock.Now()
+	if errors.Is(err, provider.ErrNotSent) {
+		p.Metrics.CountRejection(vendor, OperationCheck, provider.ClassOf(err))
+	} else {
+		p.Metrics.ObserveCall(vendor, OperationCheck, now.Sub(began), err)
+	}
+	if err == nil {
+		conn.lift()
+	}
+	conn.observe(OperationCheck, err, now)
+	return checked, err
+}
+
+// VerifyNewRoot makes a real login with a root credential that is not stored yet. After several rejected root
+// credentials of the same account it refuses, since one more may lock the account.
+func (p *Pool) VerifyNewRoot(ctx context.Context, entry *store.Config, conn provider.Connection) (*provider.CheckResult, error) {
+	account := p.auth.accountOf(entry, p.options.Providers[entry.Vendor].ConfigFields())
+	if err := p.auth.checkAccount(account); err != nil {
+		return nil, err
+	}
+	checked, err := p.verifyRoot(ctx, p.auth.rootOf(entry), entry.Vendor, conn)
+	if provider.ClassOf(err) == provider.ClassUnauthenticated && !errors.Is(err, provider.ErrNotSent) {
+		p.auth.recordRejection(account)
+	}
+	return checked, err
+}
+
+// VerifyCandidate makes a real login with a root credential that the vendor may have changed to. That it was
+// rejected before says nothing: the change may have arrived late. Rotation bounds the number of attempts.
+func (p *Pool) VerifyCandidate(ctx context.Context, entry *store.Config, conn provider.Connection) (*provider.CheckResult, error) {
+	root := p.auth.rootOf(entry)
+	p.auth.backoff(root, 0, 0).Reset()
+	return p.verifyRoot(ctx, root, entry.Vendor, conn)
+}
+
+// verifyRoot makes a real login, unless the root credential was rejected a short time ago.
+func (p *Pool) verifyRoot(ctx context.Context, root rootKey, vendor string, conn provider.Connection) (*provider.CheckResult, error) {
+	rejected := p.auth.backoff(root, 0, 0)
+	if err := rejected.Err(p.options.Clock.Now()); err != nil {
+		return nil, err
+	}
+	checked, err := VerifyRoot(WithProbe(ctx), vendor, conn)
+	if err == nil {
+		rejected.Reset()
+	} else if failure, ok := errors.AsType[*provider.Error](err); ok && failure.Class == provider.ClassUnauthenticated && !errors.Is(err, provider.ErrNotSent) {
+		rejected.Observe(failure, p.options.Clock.Now())
+	}
 	return checked, err
 }

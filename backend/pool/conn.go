@@ -5,16 +5,24 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sony/gobreaker/v2"
-
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
+
+// maxBlocked bounds how long an error is repeated without asking again: for a rejected root credential the
+// driver's own back-off decides.
+const maxBlocked = time.Minute
+
+// backoff is an error that is repeated until a time.
+type backoff struct {
+	refusal *provider.Error
+	until   time.Time
+}
 
 // Conn is an open connection with a count of the callers that use it. It is safe for concurrent use.
 type Conn struct {
 	provider.Connection
 	connectionID string
-	breaker      *gobreaker.CircuitBreaker[struct{}]
+	root         rootKey
 
 	mu      sync.Mutex
 	users   int
@@ -22,9 +30,11 @@ type Conn struct {
 	// end closes the connection, or logs out, when the last user of a retired connection leaves.
 	end func(provider.Connection)
 
-	// retryError is the vendor's last refusal with a Retry-After, and retryAt is when that ends.
-	retryError *provider.Error
-	retryAt    time.Time
+	// backoffs holds the vendor's last refusal of each operation with a Retry-After, and blocked the last error
+	// of each operation for which no request was sent.
+	backoffs, blocked map[string]backoff
+	// operations are the breakers of the operations: an API may answer some requests and not others.
+	operations *breakers
 
 	// idle is closed when the next user leaves, if a caller waits for that.
 	idle chan struct{}
@@ -83,30 +93,71 @@ func (c *Conn) retire(end func(provider.Connection)) {
 	}
 }
 
-// BackoffErr returns the vendor's last refusal while its Retry-After lasts, and nil otherwise.
-func (c *Conn) BackoffErr(now time.Time) error {
+// backoffErr returns the vendor's last refusal of an operation while its Retry-After lasts, and nil otherwise.
+func (c *Conn) backoffErr(operation string, now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.retryError == nil || !now.Before(c.retryAt) {
+	backoff, ok := c.backoffs[operation]
+	remaining := backoff.until.Sub(now)
+	// A pause that is longer than the longest began by a clock that was ahead.
+	if !ok || remaining <= 0 || remaining > maxIssueBackoff {
+		delete(c.backoffs, operation)
 		return nil
 	}
-	refusal := *c.retryError
-	refusal.RetryAfter = c.retryAt.Sub(now)
-	refusal.Err = ErrNotSent
+	refusal := *backoff.refusal
+	refusal.RetryAfter = remaining
+	refusal.Err = provider.ErrNotSent
 	return &refusal
 }
 
-// Observe records what the error of a call means for the next calls: that the vendor has rejected the root
-// credential, or has asked to back off (Retry-After). A nil error changes nothing.
-func (c *Conn) Observe(err error, now time.Time) {
-	c.RecordAuthFailure(err)
-	refusal, ok := errors.AsType[*provider.Error](err)
-	if !ok || refusal.RetryAfter <= 0 || !refusal.Class.Definite() {
-		return
-	}
+// blockedErr returns the last error of an operation for which no request was sent, while its reason lasts.
+func (c *Conn) blockedErr(operation string, breakers *breakers, now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.retryError, c.retryAt = refusal, now.Add(refusal.RetryAfter)
+	blocked, ok := c.blocked[operation]
+	if !ok {
+		return nil
+	}
+	remaining := blocked.until.Sub(now)
+	waits := blocked.refusal.RetryAfter > 0 && remaining > 0 && remaining <= maxBlocked
+	if waits || blocked.refusal.Host != "" && breakers.open(blocked.refusal.Host) {
+		return blocked.refusal
+	}
+	delete(c.blocked, operation)
+	return nil
+}
+
+// observe records what the outcome of an operation means for its next calls: that the vendor has rejected the
+// root credential, has asked to back off (Retry-After), or that no request was sent.
+func (c *Conn) observe(operation string, err error, now time.Time) {
+	c.RecordAuthFailure(err)
+	refusal, ok := errors.AsType[*provider.Error](err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.blocked, operation)
+	switch {
+	case !ok:
+	case errors.Is(err, provider.ErrNotSent):
+		// A turn that did not come says nothing about the next caller. The rest lasts for a while.
+		if refusal.Class == provider.ClassUnauthenticated || refusal.Host != "" {
+			c.blocked[operation] = backoff{refusal, now.Add(min(refusal.RetryAfter, maxBlocked))}
+		}
+	case refusal.RetryAfter > 0 && (refusal.Class == provider.ClassRateLimited || refusal.Class == provider.ClassUnavailable):
+		longest := maxBackoff
+		if operation == OperationIssue {
+			longest = maxIssueBackoff
+		}
+		c.backoffs[operation] = backoff{refusal, now.Add(min(refusal.RetryAfter, longest))}
+	}
+}
+
+// lift ends all pauses, after the vendor has accepted a login.
+func (c *Conn) lift() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.backoffs)
+	clear(c.blocked)
+	c.operations.resetAll()
 }
 
 // RecordAuthFailure records that the vendor has rejected the root credential, if err says so.

@@ -39,6 +39,7 @@ func (p *Pool) Open(storage logical.Storage, name string, entry *store.Config) (
 			Message: fmt.Sprintf("this version of the plugin does not support the vendor %q", entry.Vendor),
 		}
 	}
+	root := p.auth.rootOf(entry)
 	return vendor.Open(provider.Config{
 		Name:           name,
 		Address:        entry.Address,
@@ -52,6 +53,8 @@ func (p *Pool) Open(storage logical.Storage, name string, entry *store.Config) (
 		Logger:         p.options.Logger().Named(entry.Vendor).With("config", name),
 		Clock:          p.options.Clock,
 		UserAgent:      p.options.UserAgent,
+		Guard:          &guard{breakers: p.breakers, pacer: p.auth.pacer(root, entry.RequestsPerMinute)},
+		Auth:           rootMemory{memory: p.auth, key: root},
 	})
 }
 

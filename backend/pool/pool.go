@@ -23,7 +23,9 @@ type Pool struct {
 	// Metrics counts the calls to vendors.
 	Metrics *Metrics
 
-	options Options
+	options  Options
+	breakers *breakers
+	auth     *authMemory
 	// openFunc is Open, unless a test replaces it.
 	openFunc func(storage logical.Storage, name string, entry *store.Config) (provider.Connection, error)
 
@@ -38,6 +40,7 @@ type Pool struct {
 func New(options Options) *Pool {
 	p := &Pool{
 		Metrics: newMetrics(), options: options,
+		breakers: newBreakers(options.BreakerPause), auth: newAuthMemory(options.Clock),
 		open: make(map[string]*Conn), exclusive: make(map[string]chan struct{}),
 	}
 	p.openFunc = p.Open
@@ -75,8 +78,8 @@ func (p *Pool) acquireLocked(storage logical.Storage, name string, entry *store.
 
 func (p *Pool) wrap(opened provider.Connection, entry *store.Config, users int) *Conn {
 	return &Conn{
-		Connection: opened, connectionID: entry.ConnectionID, users: users,
-		breaker: newBreaker(p.options.BreakerPause), yield: make(chan struct{}),
+		Connection: opened, connectionID: entry.ConnectionID, root: p.auth.rootOf(entry), users: users,
+		backoffs: make(map[string]backoff), blocked: make(map[string]backoff), operations: newBreakers(p.options.BreakerPause), yield: make(chan struct{}),
 	}
 }
 

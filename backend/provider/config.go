@@ -35,6 +35,11 @@ type Config struct {
 	Clock Clock
 	// UserAgent is the value of the User-Agent header of all requests.
 	UserAgent string
+	// Guard is asked before each request. Optional.
+	Guard RequestGuard
+	// Auth keeps what is known of rejected root credentials across connections. Optional; see
+	// [Config.AuthBackoff].
+	Auth AuthMemory
 }
 
 // SessionStore stores a few hundred bytes for a connection across restarts and failovers: the engine's own login
@@ -58,8 +63,9 @@ type Clock interface {
 // SystemClock is the Clock of the machine.
 type SystemClock struct{}
 
-// Now returns time.Now in UTC.
-func (SystemClock) Now() time.Time { return time.Now().UTC() }
+// Now returns the wall clock's time in UTC, without a monotonic reading: after the machine was suspended, the
+// monotonic clock lags behind the clocks of the vendors, by which credentials expire.
+func (SystemClock) Now() time.Time { return time.Now().UTC().Round(0) }
 
 // After returns time.After(d).
 func (SystemClock) After(d time.Duration) <-chan time.Time { return time.After(d) }

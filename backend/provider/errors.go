@@ -88,6 +88,8 @@ type Error struct {
 	// RetryAfter is how long to wait before the next request, as the vendor asked or the driver decided. Zero if
 	// neither did.
 	RetryAfter time.Duration
+	// Host is the "name:port" that did not answer or that no request was sent to. Optional.
+	Host string
 	// Err is the cause, for errors.Is and errors.As. Its text is not shown. Optional.
 	Err error
 }

@@ -61,6 +61,9 @@ type Capabilities struct {
 	LifetimeByVendor bool
 	// DefaultMaxCredentials is the default of the config field max_credentials. Zero means unlimited.
 	DefaultMaxCredentials int
+	// DefaultRequestsPerMinute is the default of the config field requests_per_minute: below the vendor's known
+	// limit. Zero means unlimited.
+	DefaultRequestsPerMinute int
 	// AddressFields are the config fields in addition to "address" that determine where a secret is sent, such
 	// as the URL of a separate authorization server. If one of them changes, the engine requires the secrets
 	// again.

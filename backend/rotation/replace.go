@@ -97,7 +97,7 @@ func (r *replacement) prepare(ctx context.Context, entry *store.Config) error {
 // change asks the vendor for the change. After a definite refusal, the rotation is aborted.
 func (r *replacement) change(ctx context.Context, entry *store.Config) (*provider.RotatedRoot, error) {
 	var rotated *provider.RotatedRoot
-	err := r.Pool.Call(r.conn, entry.Vendor, pool.OperationRotate, func() (err error) {
+	err := r.Pool.Call(ctx, r.conn, entry.Vendor, pool.OperationRotate, func(ctx context.Context) (err error) {
 		rotated, err = r.rotator.RotateRoot(ctx, r.marker, r.proposed.Fields)
 		return err
 	})
@@ -107,8 +107,7 @@ func (r *replacement) change(ctx context.Context, entry *store.Config) (*provide
 	}
 	if r.inPlace && class == provider.ClassInvalid {
 		// The vendor may have refused the new root credential, or the present one, which another may have replaced.
-		if _, checkErr := pool.VerifyRoot(ctx, entry.Vendor, r.conn); checkErr != nil {
-			r.conn.RecordAuthFailure(checkErr)
+		if _, checkErr := r.Pool.Check(ctx, r.conn, entry.Vendor); checkErr != nil {
 			class = provider.ClassUnavailable
 		}
 	}
@@ -176,7 +175,7 @@ func (r *Rotator) activateRoot(ctx context.Context, storage logical.Storage, nam
 	if err != nil {
 		return err
 	}
-	_, err = pool.VerifyRoot(ctx, next.Vendor, conn)
+	_, err = r.Pool.VerifyCandidate(ctx, next, conn)
 	if err == nil {
 		err = r.Store.CompareAndSwapConfig(ctx, storage, name, present, next)
 	}

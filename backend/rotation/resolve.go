@@ -9,7 +9,6 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 	"golang.org/x/sync/singleflight"
 
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
@@ -98,7 +97,7 @@ func (r *Rotator) probeCandidates(ctx context.Context, storage logical.Storage, 
 		return err
 	}
 	defer conn.Release()
-	_, err = pool.VerifyRoot(ctx, entry.Vendor, conn)
+	_, err = r.Pool.Check(ctx, conn, entry.Vendor)
 	switch {
 	case provider.ClassOf(err) == provider.ClassUnauthenticated:
 		if done, err := r.probeEach(ctx, storage, name, entry, last); done {

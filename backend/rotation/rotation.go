@@ -180,7 +180,7 @@ func (r *Rotator) RevokePrevious(ctx context.Context, storage logical.Storage, n
 		if !ok {
 			return fmt.Errorf("the vendor's connection %T has left a previous root credential and cannot revoke it", conn.Connection)
 		}
-		err := r.Pool.Call(conn, entry.Vendor, pool.OperationRevoke, func() error { return revoker.Revoke(ctx, entry.Root.Previous) })
+		err := r.Pool.Call(ctx, conn, entry.Vendor, pool.OperationRevoke, func(ctx context.Context) error { return revoker.Revoke(ctx, entry.Root.Previous) })
 		if err != nil {
 			return fmt.Errorf("revoking the previous root credential: %w", err)
 		}

@@ -44,6 +44,8 @@ type Config struct {
 	MaxRetries int `json:"max_retries"`
 	// MaxCredentials is how many credentials may be live at the same time; 0 is unlimited.
 	MaxCredentials int `json:"max_credentials"`
+	// RequestsPerMinute limits the requests of the root credential; 0 is unlimited.
+	RequestsPerMinute int `json:"requests_per_minute"`
 	// RotationPeriod is how often the root credential is rotated; 0 is never.
 	RotationPeriod time.Duration `json:"rotation_period_ns,omitempty"`
 	// CustomMetadata is the operator's own.

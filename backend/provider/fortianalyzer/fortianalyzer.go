@@ -50,8 +50,10 @@ func (vendor) Capabilities() provider.Capabilities {
 		Revokes:               true,
 		MaxLifetime:           maxIdleTimeout,
 		DefaultMaxCredentials: defaultMaxCredentials,
-		AddressFields:         []string{fieldAuthAddress},
-		RevocationNote:        "Revoking the lease logs the session out at the instance.",
+		// One source names 100 requests a minute for each API user; see the vendor page.
+		DefaultRequestsPerMinute: 90,
+		AddressFields:            []string{fieldAuthAddress},
+		RevocationNote:           "Revoking the lease logs the session out at the instance.",
 		RotationNote: "Only the FortiCloud IAM portal can change the password of an API user: download the API user's credential file again, " +
 			"which invalidates the old password at once, and write the new password to config/<name>.",
 	}

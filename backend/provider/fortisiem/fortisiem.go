@@ -82,7 +82,7 @@ func (vendor) Open(config provider.Config) (provider.Connection, error) {
 		revocation: revocation,
 		limiter:    tokenLimiter{clock: config.Clock},
 		// A revocation does not need the client credentials, so it must not wait for them.
-		refusals: provider.AuthBackoff{Initial: refusalPause, KeepRetryAfter: true},
+		refusals: config.AuthBackoff(refusalPause, refusalPause),
 	}, nil
 }
 
@@ -94,7 +94,7 @@ type connection struct {
 	revocation *hook // nil without revoke_url
 
 	limiter  tokenLimiter
-	refusals provider.AuthBackoff // of the client credentials
+	refusals *provider.AuthBackoff // of the client credentials
 }
 
 // MaxLifetime is unknown: the lifetime is set in the GUI, and no call of the API returns it.

@@ -110,7 +110,7 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 				store: config.Sessions, address: web.BaseURL(), username: fields.username,
 				timeout: web.RequestTimeout(), logger: logger,
 			},
-			refusedLogins: provider.AuthBackoff{Initial: refusedBackoff},
+			refusedLogins: config.AuthBackoff(refusedBackoff, refusedBackoff),
 			lostLogins:    provider.AuthBackoff{Initial: refusedBackoff, Max: maxLostBackoff},
 		},
 	}, nil

@@ -31,8 +31,8 @@ type sessionCache struct {
 	current *session
 	closed  bool
 
-	refusedLogins provider.AuthBackoff // logins that the device refused
-	lostLogins    provider.AuthBackoff // logins whose answer was lost
+	refusedLogins *provider.AuthBackoff // logins that the device refused
+	lostLogins    provider.AuthBackoff  // logins whose answer was lost
 }
 
 // flightResult is the result of a flight.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -63,6 +64,8 @@ type Options struct {
 	Logger hclog.Logger
 	// Clock is the source of [Response.SentAt]. Nil means the system's clock.
 	Clock provider.Clock
+	// Guard decides whether and when requests are sent. Nil means always and at once.
+	Guard provider.RequestGuard
 }
 
 // FromConfig returns the options that a connection's configuration contains.
@@ -78,6 +81,7 @@ func FromConfig(config provider.Config) Options {
 		UserAgent:      config.UserAgent,
 		Logger:         config.Logger,
 		Clock:          config.Clock,
+		Guard:          config.Guard,
 	}
 }
 
@@ -187,15 +191,21 @@ func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 		return nil, err
 	}
 
+	done, err := c.admit(ctx, request)
+	if err != nil {
+		return nil, err
+	}
 	started := time.Now()
 	answer, err := c.send(wire, request)
 	sentAt, sent := state.result()
 	if err != nil {
 		failure := c.transportError(ctx, request, sent, err)
+		done(failure)
 		c.options.Logger.Debug("vendor request failed", "op", request.Op, "method", wire.Method,
 			"class", failure.Class.String(), "duration", time.Since(started).Round(time.Millisecond))
 		return nil, failure
 	}
+	done(nil)
 	defer answer.Body.Close()
 	// boundedTransport has read the body already, so this cannot fail.
 	content, err := io.ReadAll(answer.Body)
@@ -238,6 +248,7 @@ func (c *Client) send(wire *http.Request, request Request) (*http.Response, erro
 		CheckRetry:   c.checkRetry,
 		Backoff:      c.backoff,
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+		PrepareRetry: c.pace,
 	}
 	return retrying.Do(repeatable)
 }
@@ -245,7 +256,7 @@ func (c *Client) send(wire *http.Request, request Request) (*http.Response, erro
 // checkRetry reports whether to send the request again. Its error is always nil, so that the caller gets the
 // attempt's own error or answer.
 func (c *Client) checkRetry(ctx context.Context, answer *http.Response, err error) (bool, error) {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || errors.Is(err, provider.ErrNotSent) {
 		return false, nil
 	}
 	if err != nil {

@@ -19,7 +19,7 @@ func (c *Client) transportError(ctx context.Context, request Request, sent bool,
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // the URL adds nothing to the step
 	}
-	failure := &provider.Error{Op: request.Op, Class: provider.ClassUnavailable, Err: err}
+	failure := &provider.Error{Op: request.Op, Class: provider.ClassUnavailable, Host: c.base.Host, Err: err}
 	if !sent {
 		if c.trustError(failure, err) {
 			return failure

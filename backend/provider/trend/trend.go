@@ -51,11 +51,13 @@ func (vendor) Description() string {
 
 func (vendor) Capabilities() provider.Capabilities {
 	return provider.Capabilities{
-		Renewal:        provider.RenewalExtends,
-		Revokes:        true,
-		Marker:         "keyName",
-		RevocationNote: "Revoking the lease deletes the API key at the manager.",
-		RotatesRoot:    true,
+		Renewal: provider.RenewalExtends,
+		// By default the manager allows 500 requests a minute for each key.
+		DefaultRequestsPerMinute: 450,
+		Revokes:                  true,
+		Marker:                   "keyName",
+		RevocationNote:           "Revoking the lease deletes the API key at the manager.",
+		RotatesRoot:              true,
 		RotationNote: "Writing to config/<name>/rotate-root creates a new API key with the same role and expiry, " +
 			"then deletes the previous one.",
 	}
@@ -90,7 +92,7 @@ func (vendor) Open(config provider.Config) (provider.Connection, error) {
 	}
 	return &connection{
 		root: root, api: api, clock: clock,
-		backoff: provider.AuthBackoff{Initial: rejectedKeyBackoff},
+		backoff: config.AuthBackoff(rejectedKeyBackoff, rejectedKeyBackoff),
 	}, nil
 }
 
@@ -101,8 +103,8 @@ type connection struct {
 	api   *client
 	clock provider.Clock
 
-	backoff    provider.AuthBackoff // of the management key
-	handshakes singleflight.Group   // see handshake
+	backoff    *provider.AuthBackoff // of the management key
+	handshakes singleflight.Group    // see handshake
 }
 
 // MaxLifetime returns zero: the vendor documents no limit of expiryDate.

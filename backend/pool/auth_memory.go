@@ -1,0 +1,151 @@
+package pool
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
+)
+
+const (
+	// maxRoots bounds how many root credentials the memory holds. A config write with a wrong password adds
+	// one.
+	maxRoots = 10_000
+
+	// accountWindow and maxRejections bound how often config writes may try another root credential of one
+	// account: vendors lock an account after a few wrong passwords.
+	accountWindow = time.Hour
+	maxRejections = 3
+
+	// minRejectedPause and maxRejectedPause bound the pause after a rejected root credential, which doubles with
+	// each further rejection: at most five attempts in the first hour, and one an hour after that.
+	minRejectedPause = 2 * time.Minute
+	maxRejectedPause = time.Hour
+)
+
+// rootKey identifies a root credential at an address without holding it: a keyed digest.
+type rootKey [sha256.Size]byte
+
+// authMemory keeps the rejected root credentials of a mount, and the pacer of each root credential. It is
+// shared by all connections, so that a check, a config write and a read do not send the same rejected password
+// one after the other. It is safe for concurrent use.
+type authMemory struct {
+	clock  provider.Clock
+	secret []byte
+
+	mu       sync.Mutex
+	backoffs map[rootKey]*provider.AuthBackoff
+	pacers   map[rootKey]*pacer
+	// rejections are the times at which config writes were rejected, by account.
+	rejections map[rootKey][]time.Time
+}
+
+func newAuthMemory(clock provider.Clock) *authMemory {
+	return &authMemory{
+		clock: clock, secret: []byte(rand.Text()),
+		backoffs: make(map[rootKey]*provider.AuthBackoff), pacers: make(map[rootKey]*pacer),
+		rejections: make(map[rootKey][]time.Time),
+	}
+}
+
+// rootOf returns the key of a config's root credential: vendor, address and all of the vendor's fields.
+func (m *authMemory) rootOf(entry *store.Config) rootKey {
+	return m.digest(entry, func(*framework.FieldSchema) bool { return true }, nil)
+}
+
+// accountOf returns the key of the account that a config's root credential belongs to: rootOf without secrets.
+func (m *authMemory) accountOf(entry *store.Config, schema map[string]*framework.FieldSchema) rootKey {
+	return m.digest(entry, func(field *framework.FieldSchema) bool { return field == nil || !store.IsSensitive(field) }, schema)
+}
+
+func (m *authMemory) digest(entry *store.Config, include func(*framework.FieldSchema) bool, schema map[string]*framework.FieldSchema) rootKey {
+	digest := hmac.New(sha256.New, m.secret)
+	fmt.Fprintf(digest, "%q %q", entry.Vendor, entry.Address)
+	for _, name := range slices.Sorted(maps.Keys(entry.Fields)) {
+		if include(schema[name]) {
+			fmt.Fprintf(digest, " %q %q", name, fmt.Sprint(entry.Fields[name]))
+		}
+	}
+	return rootKey(digest.Sum(nil))
+}
+
+// backoff returns the back-off of a root credential.
+func (m *authMemory) backoff(key rootKey, initial, limit time.Duration) *provider.AuthBackoff {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	backoff, ok := m.backoffs[key]
+	if !ok {
+		if len(m.backoffs) >= maxRoots {
+			m.forgetIdle()
+		}
+		backoff = &provider.AuthBackoff{
+			Initial: max(initial, minRejectedPause), Max: max(limit, maxRejectedPause), KeepRetryAfter: true,
+		}
+		m.backoffs[key] = backoff
+	}
+	return backoff
+}
+
+// forgetIdle drops the root credentials that have no rejection at the moment. The lock is held.
+func (m *authMemory) forgetIdle() {
+	now := m.clock.Now()
+	maps.DeleteFunc(m.backoffs, func(_ rootKey, backoff *provider.AuthBackoff) bool { return backoff.Err(now) == nil })
+}
+
+// pacer returns the pacer of a root credential, with the limit that was set last.
+func (m *authMemory) pacer(key rootKey, perMinute int) *pacer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p, ok := m.pacers[key]
+	if !ok {
+		p = newPacer(m.clock, perMinute)
+		m.pacers[key] = p
+		return p
+	}
+	p.setLimit(perMinute)
+	return p
+}
+
+// checkAccount refuses to try one more root credential of an account after several were rejected.
+func (m *authMemory) checkAccount(account rootKey) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	recent := m.recent(account)
+	if len(recent) < maxRejections {
+		return nil
+	}
+	return &provider.Error{
+		Class: provider.ClassInvalid, RetryAfter: recent[0].Add(accountWindow).Sub(m.clock.Now()),
+		Message: fmt.Sprintf("the vendor has rejected %d root credentials of this account within an hour, and one more may lock it", len(recent)),
+		Remedy:  "check the root credential at the vendor and write it again later, or write it with verify_connection=false",
+		Err:     provider.ErrNotSent,
+	}
+}
+
+// recordRejection records that a config write was rejected.
+func (m *authMemory) recordRejection(account rootKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.rejections) >= maxRoots {
+		maps.DeleteFunc(m.rejections, func(key rootKey, _ []time.Time) bool { return len(m.recent(key)) == 0 })
+	}
+	m.rejections[account] = append(m.recent(account), m.clock.Now())
+}
+
+// recent returns the rejections of an account within the window. One in the future is that of a clock that was
+// wrong, and does not count. The lock is held.
+func (m *authMemory) recent(account rootKey) []time.Time {
+	now := m.clock.Now()
+	return slices.DeleteFunc(slices.Clone(m.rejections[account]), func(at time.Time) bool {
+		return at.After(now) || now.Sub(at) >= accountWindow
+	})
+}

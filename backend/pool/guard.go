@@ -1,0 +1,71 @@
+package pool
+
+import (
+	"context"
+	"time"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// guard is what one connection's requests pass: the breaker of the host, and the rate limit of the root
+// credential.
+type guard struct {
+	breakers *breakers
+	pacer    *pacer
+}
+
+// Admit implements provider.RequestGuard.
+func (g *guard) Admit(ctx context.Context, host string) (done func(error), err error) {
+	return g.breakers.admit(ctx, host)
+}
+
+// Pace implements provider.RequestGuard.
+func (g *guard) Pace(ctx context.Context) error { return g.pacer.wait(ctx, priorityOf(ctx)) }
+
+// rootMemory implements provider.AuthMemory for one root credential.
+type rootMemory struct {
+	memory *authMemory
+	key    rootKey
+}
+
+// Backoff implements provider.AuthMemory.
+func (r rootMemory) Backoff(initial, limit time.Duration) *provider.AuthBackoff {
+	return r.memory.backoff(r.key, initial, limit)
+}
+
+type contextKey int
+
+const (
+	contextPriority contextKey = iota
+	contextProbe
+)
+
+// withOperation marks the requests of an operation with its priority.
+func withOperation(ctx context.Context, operation string) context.Context {
+	order := priorityIssue
+	switch operation {
+	case OperationRevoke:
+		order = priorityRevoke
+	case OperationRenew:
+		order = priorityRenew
+	}
+	return context.WithValue(ctx, contextPriority, order)
+}
+
+func priorityOf(ctx context.Context) priority {
+	if order, ok := ctx.Value(contextPriority).(priority); ok {
+		return order
+	}
+	return priorityIssue
+}
+
+// WithProbe returns a context for calls that an operator asks for: they ask the vendor although a breaker is
+// open or a Retry-After lasts, and their success lifts both. A rejected root credential is not sent again.
+func WithProbe(ctx context.Context) context.Context {
+	return context.WithValue(ctx, contextProbe, true)
+}
+
+func isProbe(ctx context.Context) bool {
+	probe, _ := ctx.Value(contextProbe).(bool)
+	return probe
+}

@@ -1,0 +1,45 @@
+package httpclient
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// admit asks the guard whether the request may be sent, and waits for its turn. If the error is nil, the caller
+// must call done with the outcome.
+func (c *Client) admit(ctx context.Context, request Request) (done func(error), err error) {
+	if c.options.Guard == nil {
+		return func(error) {}, nil
+	}
+	done, err = c.options.Guard.Admit(ctx, c.base.Host)
+	if err != nil {
+		return nil, notSent(request, err)
+	}
+	if err := c.options.Guard.Pace(ctx); err != nil {
+		done(err)
+		return nil, notSent(request, err)
+	}
+	return done, nil
+}
+
+// pace waits for the turn of a repeated attempt.
+func (c *Client) pace(attempt *http.Request) error {
+	if c.options.Guard == nil {
+		return nil
+	}
+	return c.options.Guard.Pace(attempt.Context())
+}
+
+// notSent returns the guard's error with the operation of the request.
+func notSent(request Request, err error) error {
+	failure, ok := errors.AsType[*provider.Error](err)
+	if !ok {
+		return &provider.Error{Class: provider.ClassUnavailable, Op: request.Op, Message: "no request was sent: " + err.Error(), Err: err}
+	}
+	named := *failure
+	named.Op = request.Op
+	return &named
+}
