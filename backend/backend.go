@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -24,6 +25,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/worker"
 )
 
 // Version is the plugin's semantic version, reported to Vault as the running version. The release
@@ -64,10 +66,16 @@ type backend struct {
 	pool        *pool.Pool
 	rotator     *rotation.Rotator
 	credentials *lease.Credentials
-	background  background
+	background  *background
 
-	// stop ends the work that goes on beyond a request.
-	stop context.CancelFunc
+	// lifetime ends with the process's hold on the mount; stop ends it. Work that goes on beyond a request runs
+	// under it.
+	lifetime context.Context //nolint:containedctx // the mount's own, not a request's
+	stop     context.CancelFunc
+
+	// worker does the background work. It runs from the first initialize or periodic until clean.
+	workerMutex sync.Mutex
+	worker      *worker.Worker
 
 	// sensitive holds the names of all secret fields of all vendors.
 	sensitive map[string]bool
@@ -113,15 +121,14 @@ func newBackend(opts options) *backend {
 
 // wire makes the packages of the engine and hands each what it needs of the others.
 func (b *backend) wire(opts options) {
-	lifetime, stop := context.WithCancel(context.Background())
-	b.stop = stop
+	b.lifetime, b.stop = context.WithCancel(context.Background())
 	logger := func() hclog.Logger { return b.Logger() }
 	b.pool = pool.New(pool.Options{
 		Providers: b.providers, Clock: b.clock, Logger: logger,
 		UserAgent: "vault-plugin-secrets-vendorauth/" + Version, BreakerPause: opts.breakerPause,
 	})
 	b.rotator = rotation.New(rotation.Options{
-		Lifetime: lifetime, Store: b.store, Pool: b.pool, Markers: b.markers, Providers: b.providers,
+		Lifetime: b.lifetime, Store: b.store, Pool: b.pool, Markers: b.markers, Providers: b.providers,
 		Clock: b.clock, Random: opts.random, Logger: logger, SendEvent: b.sendEvent,
 		Passwords: func() rotation.PasswordGenerator { return b.System() },
 		Recheck: func(ctx context.Context, storage logical.Storage, name string, config *store.Config) (int, error) {
@@ -129,7 +136,7 @@ func (b *backend) wire(opts options) {
 		},
 	})
 	b.credentials = lease.New(lease.Options{
-		Lifetime: lifetime, Ledger: b.ledger, Store: b.store, Pool: b.pool, Markers: b.markers,
+		Lifetime: b.lifetime, Ledger: b.ledger, Store: b.store, Pool: b.pool, Markers: b.markers,
 		Acquire: b.rotator.Acquire, Providers: b.providers, Clock: b.clock, Random: opts.random, Logger: logger,
 		System: func() logical.SystemView { return b.System() }, SendEvent: b.sendEvent,
 	})
@@ -157,9 +164,10 @@ func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request
 	return b.Backend.HandleExistenceCheck(ctx, req)
 }
 
-// initialize runs after an unseal, a mount or a plugin's restart. The ledger is read by the first
-// periodic run and not here: Vault holds back all requests of the mount until this returns.
-func (b *backend) initialize(context.Context, *logical.InitializationRequest) error {
+// initialize runs after an unseal, a mount or a plugin's restart. Vault holds back all requests of the mount
+// until it returns, so it only starts the worker.
+func (b *backend) initialize(_ context.Context, req *logical.InitializationRequest) error {
+	b.startWorker(req.Storage)
 	b.Logger().Debug("initialized", "version", Version)
 	return nil
 }
@@ -190,6 +198,7 @@ func (b *backend) invalidate(_ context.Context, key string) {
 // session store. After an unmount they end by themselves within the vendor's session life.
 func (b *backend) clean(context.Context) {
 	b.stop()
+	b.stopWorker()
 	b.pool.DetachAll()
 }
 

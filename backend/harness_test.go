@@ -332,6 +332,7 @@ func (m *mount) runPeriodic() {
 	if err != nil && !errors.Is(err, logical.ErrUnsupportedOperation) {
 		require.NoError(m.t, err)
 	}
+	m.backend.runningWorker().Flush(m.t.Context())
 }
 
 // leased are the leased credentials that the emulator holds alive.

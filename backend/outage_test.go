@@ -64,11 +64,11 @@ func TestPeriodic_RootCredentialRefused_RestsTheConfig(t *testing.T) {
 	require.NoError(t, m.vendors.SetSwitch("ftd", "password_change_ends", "logins"))
 	m.clock.advance(15*time.Minute + lease.LostLeaseGrace + time.Minute)
 	before := m.operations("ftd")["password"]
-	for range 9 {
+	for range 60 {
 		m.runPeriodic()
 		m.clock.advance(time.Minute)
 	}
-	require.LessOrEqual(t, m.operations("ftd")["password"]-before, 1)
+	require.LessOrEqual(t, m.operations("ftd")["password"]-before, 5, "within an hour")
 }
 
 // A leader that has stalled finds its leases long over, and does not know yet that its successor has renewed them.
@@ -167,12 +167,18 @@ func TestPeriodic_LooksForOwnerlessEveryHourAndEndsNone(t *testing.T) {
 	require.NoError(t, m.backend.ledger.Remove(t.Context(), m.storage, "trend", lost.secret.InternalData["id"].(string)))
 	sent := m.watchEvents()
 	m.runPeriodic()
-	m.clock.advance(reconcileInterval / 2)
+	m.clock.advance(firstReconcile / 2)
 	m.runPeriodic()
-	require.Empty(t, sent.kinds, "not at each tick")
-	m.clock.advance(reconcileInterval / 2)
+	require.Empty(t, sent.kinds, "other work is more urgent after a start")
+	m.clock.advance(firstReconcile / 2)
 	m.runPeriodic()
 	require.Equal(t, []string{lease.EventOrphansFound}, sent.kinds)
+	m.clock.advance(reconcileInterval / 2)
+	m.runPeriodic()
+	require.Len(t, sent.kinds, 1, "not at each run")
+	m.clock.advance(reconcileInterval / 2)
+	m.runPeriodic()
+	require.Len(t, sent.kinds, 2)
 	require.Len(t, m.leased("trend"), 1, "this Vault may be a copy whose original has issued it")
 }
 

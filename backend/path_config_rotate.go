@@ -3,13 +3,17 @@ package backend
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
 )
+
+// completionTimeout bounds the revocation of the previous root credential after a rotation. It does not depend
+// on the caller, who may have given up.
+const completionTimeout = 30 * time.Second
 
 func (b *backend) pathConfigRotateRoot(name *framework.FieldSchema) *framework.Path {
 	return &framework.Path{
@@ -43,8 +47,8 @@ func (b *backend) configRotateRoot(ctx context.Context, req *logical.Request, da
 	return warningsResponse(warnings), nil
 }
 
-// rotateRoot rotates a config's root credential and completes the rotation. It returns warnings for the
-// operator.
+// rotateRoot rotates a config's root credential and revokes the previous one. It returns warnings for the
+// operator. The worker deletes the ledger entries of the credentials that the rotation has ended.
 func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name string) ([]string, error) {
 	warnings, err := b.rotator.Rotate(ctx, storage, name)
 	if err != nil {
@@ -52,18 +56,10 @@ func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name 
 	}
 	b.Logger().Info("root credential rotated", "config", name)
 	b.sendEvent(ctx, rotation.EventRotate, "config", name)
-	if err := b.completeRotation(context.WithoutCancel(ctx), storage, name); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completionTimeout)
+	defer cancel()
+	if err := b.rotator.RevokePrevious(ctx, storage, name); err != nil {
 		warnings = append(warnings, "the root credential is rotated; the remaining work will be retried: "+err.Error())
 	}
 	return warnings, nil
-}
-
-// completeRotation revokes the previous root credential and deletes the entries of the credentials that the
-// rotation has ended.
-func (b *backend) completeRotation(ctx context.Context, storage logical.Storage, name string) error {
-	if err := b.rotator.RevokePrevious(ctx, storage, name); err != nil {
-		return err
-	}
-	_, err := b.sweep(ctx, storage, name, lease.SweepOptions{})
-	return err
 }

@@ -211,6 +211,7 @@ func TestRotateRoot_VendorEndsCredentialsWithIt_TheyAreGivenToNobodyAndTakeNoSlo
 	shared, own := m.read("ftd"), m.read("own")
 	response := m.rotate("ftd")
 	require.Contains(t, strings.Join(response.Warnings, "\n"), "2 live credentials")
+	m.runPeriodic()
 	require.Empty(t, m.ledgerOf("ftd"))
 	again := m.read("ftd")
 	require.NotEqual(t, shared.data["token"], again.data["token"])

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
@@ -64,19 +65,28 @@ func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name s
 		}
 		drained, err := c.sweepOne(ctx, storage, entry, config, act)
 		result.Drained = result.Drained || drained
-		switch provider.ClassOf(err) {
-		case provider.ClassInvalid, provider.ClassForbidden, provider.ClassNotFound, provider.ClassCapacity:
+		switch {
+		case err == nil:
+			result.Revoked++
+		case concernsVendor(err):
+			return result, errors.Join(append(failed, err)...)
+		default:
 			// The failure concerns this credential. The entries behind it may succeed.
 			failed = append(failed, err)
-			continue
-		default:
-			if err != nil {
-				return result, err
-			}
 		}
-		result.Revoked++
 	}
 	return result, errors.Join(failed...)
+}
+
+// concernsVendor reports whether a failure concerns the vendor as a whole, and not one credential: it did not
+// answer, it rejected the root credential, or no request may be sent to it now.
+func concernsVendor(err error) bool {
+	switch provider.ClassOf(err) {
+	case provider.ClassUnauthenticated, provider.ClassRateLimited:
+		return true
+	default:
+		return errors.Is(err, provider.ErrNotSent) || pool.Unanswered(err)
+	}
 }
 
 // decide returns what a sweep does about an entry. For a shared credential, it looks for holders.

@@ -46,7 +46,7 @@ func (b *breakers) get(name string) *breaker {
 		found = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 			Timeout:      b.pause,
 			ReadyToTrip:  func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= breakerThreshold },
-			IsSuccessful: func(err error) bool { return !unanswered(err) },
+			IsSuccessful: func(err error) bool { return !Unanswered(err) },
 			// A caller that gave up, and a request that was not sent, say nothing about the vendor.
 			IsExcluded: func(err error) bool {
 				return errors.Is(err, context.Canceled) || errors.Is(err, provider.ErrNotSent)
@@ -57,9 +57,9 @@ func (b *breakers) get(name string) *breaker {
 	return found
 }
 
-// unanswered reports whether err means that a host did not answer. An answer with a server error is an answer:
+// Unanswered reports whether err means that a host did not answer. An answer with a server error is an answer:
 // it may concern one credential only.
-func unanswered(err error) bool {
+func Unanswered(err error) bool {
 	failure, ok := errors.AsType[*provider.Error](err)
 	return ok && failure.Host != "" && (failure.Class == provider.ClassUnavailable || failure.Class == provider.ClassAmbiguous)
 }

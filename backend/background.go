@@ -1,0 +1,259 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/helper/consts"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/worker"
+)
+
+const (
+	// reconcileInterval is how often a config is compared with what its vendor lists.
+	reconcileInterval = time.Hour
+
+	// firstReconcile is when that happens for the first time after a start: other work is more urgent, but a
+	// process may live for less than the interval.
+	firstReconcile = 5 * time.Minute
+
+	// rotationBudget bounds a rotation that the background work begins. It does not count against the budget of
+	// the turn: an interrupted rotation leaves its outcome in doubt.
+	rotationBudget = time.Minute
+)
+
+// background is what the background work knows of each config. It is safe for concurrent use.
+type background struct {
+	mu      sync.Mutex
+	configs map[string]configWork
+}
+
+// configWork is what the background work knows of one config.
+type configWork struct {
+	// reconcileAt is when the config is compared with its vendor.
+	reconcileAt time.Time
+	// rootRetryAt is until when the root credential is not maintained, after a failure.
+	rootRetryAt time.Time
+}
+
+func newBackground() *background { return &background{configs: make(map[string]configWork)} }
+
+func (b *background) get(name string) configWork {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.configs[name]
+}
+
+func (b *background) change(name string, change func(*configWork)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	work := b.configs[name]
+	change(&work)
+	b.configs[name] = work
+}
+
+// forget drops the configs that do not exist any more.
+func (b *background) forget(existing []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name := range b.configs {
+		if !slices.Contains(existing, name) {
+			delete(b.configs, name)
+		}
+	}
+}
+
+// startWorker starts the mount's background work on its storage.
+func (b *backend) startWorker(storage logical.Storage) {
+	b.workerMutex.Lock()
+	defer b.workerMutex.Unlock()
+	if b.worker != nil {
+		return
+	}
+	b.worker = worker.Start(worker.Options{
+		Names:  func(ctx context.Context) ([]string, error) { return b.backgroundNames(ctx, storage) },
+		Turn:   func(ctx context.Context, name string) (bool, error) { return b.backgroundTurn(ctx, storage, name) },
+		Logger: b.Logger,
+	})
+}
+
+// stopWorker ends the background work. It returns within a second.
+func (b *backend) stopWorker() {
+	b.workerMutex.Lock()
+	stopped := b.worker
+	b.worker = nil
+	b.workerMutex.Unlock()
+	if stopped != nil {
+		stopped.Stop()
+	}
+}
+
+// runningWorker returns the mount's worker, or nil before the start and after the end.
+func (b *backend) runningWorker() *worker.Worker {
+	b.workerMutex.Lock()
+	defer b.workerMutex.Unlock()
+	return b.worker
+}
+
+// wakeWorker makes the worker look for work.
+func (b *backend) wakeWorker() {
+	if running := b.runningWorker(); running != nil {
+		running.Wake()
+	}
+}
+
+// periodic is called by Vault about once a minute, under Vault's state lock. It only wakes the worker.
+func (b *backend) periodic(_ context.Context, req *logical.Request) error {
+	b.startWorker(req.Storage)
+	b.wakeWorker()
+	return nil
+}
+
+// backgroundNames lists the configs that may have work: those that exist and those that have ledger entries.
+// Standbys have none.
+func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) ([]string, error) {
+	state := b.System().ReplicationState()
+	if state.HasState(consts.ReplicationPerformanceStandby | consts.ReplicationDRSecondary) {
+		return nil, nil
+	}
+	configs, err := b.store.ConfigNames(ctx, storage)
+	if err != nil {
+		return nil, err
+	}
+	inLedger, err := b.ledger.Configs(ctx, storage)
+	if err != nil {
+		return nil, err
+	}
+	names := append(configs, inLedger...)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	b.background.forget(names)
+	return names, nil
+}
+
+// backgroundTurn does what is due for one config: its root credential, its ledger, and the comparison with its
+// vendor. more is true when the time was too short for the ledger.
+func (b *backend) backgroundTurn(ctx context.Context, storage logical.Storage, name string) (more bool, err error) {
+	rootErr := b.maintainRoot(ctx, storage, name)
+	_, sweepErr := b.sweep(ctx, storage, name, lease.SweepOptions{})
+	if ctx.Err() != nil {
+		return sweepErr == nil, errors.Join(rootErr, sweepErr)
+	}
+	return false, errors.Join(rootErr, sweepErr, b.reconcile(ctx, storage, name))
+}
+
+// sweep revokes what should not live any more under a config, and deletes the config if it is retired and
+// that was its last credential.
+func (b *backend) sweep(ctx context.Context, storage logical.Storage, name string, options lease.SweepOptions) (lease.SweepResult, error) {
+	result, err := b.credentials.Sweep(ctx, storage, name, options)
+	if result.Drained {
+		b.deleteRetired(context.WithoutCancel(ctx), storage, name)
+	}
+	return result, err
+}
+
+// reconcile compares a config with its vendor once in a while, and reports the orphans.
+func (b *backend) reconcile(ctx context.Context, storage logical.Storage, name string) error {
+	now, due := b.clock.Now(), b.background.get(name).reconcileAt
+	if due.IsZero() {
+		b.background.change(name, func(work *configWork) { work.reconcileAt = now.Add(firstReconcile) })
+		return nil
+	}
+	// A time further away than the interval was set by a clock that was ahead.
+	if now.Before(due) && due.Sub(now) <= reconcileInterval {
+		return nil
+	}
+	b.background.change(name, func(work *configWork) { work.reconcileAt = now.Add(reconcileInterval) })
+	if entry, err := b.store.Config(ctx, storage, name); err != nil || entry == nil {
+		return err
+	}
+	config, conn, err := b.rotator.Acquire(ctx, storage, name)
+	if err != nil {
+		return err
+	}
+	if config.Retired {
+		// In case the process died after the last credential ended and before the config was deleted.
+		conn.Release()
+		b.deleteRetired(ctx, storage, name)
+		return nil
+	}
+	defer conn.Release()
+	return b.credentials.ReportOrphans(ctx, storage, name, config, conn)
+}
+
+// maintainRoot completes a rotation that was interrupted, revokes root credentials that were created and never
+// stored, and begins a rotation that is due by rotation_period.
+func (b *backend) maintainRoot(ctx context.Context, storage logical.Storage, name string) error {
+	if b.System().ReplicationState().HasState(consts.ReplicationPerformanceSecondary) && !b.System().LocalMount() {
+		return nil // only the primary changes configs
+	}
+	now, retryAt := b.clock.Now(), b.background.get(name).rootRetryAt
+	if now.Before(retryAt) && retryAt.Sub(now) <= rotation.RejectedBackoff {
+		return nil
+	}
+	err := b.completeRoot(ctx, storage, name)
+	if err == nil {
+		err = b.rotateIfDue(ctx, storage, name)
+	}
+	if err != nil {
+		b.background.change(name, func(work *configWork) { work.rootRetryAt = now.Add(rotation.RejectedBackoff) })
+		if config, readErr := b.store.Config(ctx, storage, name); readErr == nil && config != nil && config.RotationDue(now) {
+			b.sendEvent(ctx, rotation.EventRotateFail, "config", name)
+		}
+	}
+	return err
+}
+
+// completeRoot completes what an interrupted rotation or bootstrap has left.
+func (b *backend) completeRoot(ctx context.Context, storage logical.Storage, name string) error {
+	entry, err := b.store.Config(ctx, storage, name)
+	if err != nil || entry == nil {
+		return err
+	}
+	intents, err := b.store.RootIntents(ctx, storage, name)
+	if err != nil {
+		return err
+	}
+	if !entry.Root.InDoubt() && len(intents) == 0 && entry.Root.Previous == nil && !entry.Root.RecheckCredentials {
+		return nil
+	}
+	config, conn, err := b.rotator.Acquire(ctx, storage, name) // finds out which root credential the vendor accepts
+	if err != nil {
+		return err
+	}
+	if len(intents) > 0 {
+		for _, warning := range b.rotator.RevokeOrphanedRoots(ctx, storage, name, config.RootMarker, conn.Connection) {
+			b.Logger().Warn(warning, "config", name)
+		}
+	}
+	conn.Release()
+	if err := b.rotator.RevokePrevious(ctx, storage, name); err != nil {
+		return err
+	}
+	if config.Retired {
+		b.deleteRetired(ctx, storage, name)
+	}
+	return nil
+}
+
+// rotateIfDue rotates a config's root credential if its rotation_period has passed.
+func (b *backend) rotateIfDue(ctx context.Context, storage logical.Storage, name string) error {
+	entry, err := b.store.Config(ctx, storage, name)
+	if err != nil || entry == nil || !entry.RotationDue(b.clock.Now()) {
+		return err
+	}
+	// The worker's end ends the rotation, the budget of this turn does not.
+	rotating, cancel := context.WithTimeout(b.lifetime, rotationBudget)
+	defer cancel()
+	warnings, err := b.rotateRoot(rotating, storage, name)
+	for _, warning := range warnings {
+		b.Logger().Warn(warning, "config", name)
+	}
+	return err
+}

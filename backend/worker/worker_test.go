@@ -1,0 +1,156 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/worker"
+)
+
+func TestMain(m *testing.M) { providertest.Main(m) }
+
+// start starts a worker for these configs.
+func start(t *testing.T, turn func(context.Context, string) (bool, error), names ...string) *worker.Worker {
+	t.Helper()
+	w := worker.Start(worker.Options{
+		Names:  func(context.Context) ([]string, error) { return names, nil },
+		Turn:   turn,
+		Logger: hclog.NewNullLogger,
+	})
+	t.Cleanup(w.Stop)
+	return w
+}
+
+func TestWorker_Backlog_OthersHaveTheirTurnFirst(t *testing.T) {
+	var mu sync.Mutex
+	var order []string
+	left := 5
+	w := start(t, func(_ context.Context, name string) (bool, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, name)
+		if name != "backlog" {
+			return false, nil
+		}
+		left--
+		return left > 0, nil
+	}, "backlog", "b", "c", "d", "e", "f")
+	w.Flush(t.Context())
+	require.Zero(t, left)
+	require.Len(t, order, 10)
+	require.Len(t, slices.Compact(slices.Sorted(slices.Values(order))), 6)
+	require.Equal(t, "backlog", order[len(order)-1])
+}
+
+// Any number of vendors that never answer leaves places for those that do.
+func TestWorker_SilentVendors_DelayNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		names := []string{"a", "b", "c", "d", "e", "f", "g", "h", "working"}
+		var served atomic.Int64
+		var at atomic.Int64
+		w := worker.Start(worker.Options{
+			Names: func(context.Context) ([]string, error) { return names, nil },
+			Turn: func(ctx context.Context, name string) (bool, error) {
+				if name == "working" {
+					served.Add(1)
+					at.Store(time.Now().UnixNano())
+					return false, nil
+				}
+				<-ctx.Done() // the vendor does not answer
+				return false, ctx.Err()
+			},
+			Logger: hclog.NewNullLogger,
+		})
+		defer w.Stop()
+		for minute := range 5 {
+			woken := time.Now()
+			w.Wake()
+			time.Sleep(time.Minute)
+			require.Equal(t, int64(minute+1), served.Load())
+			require.LessOrEqual(t, time.Unix(0, at.Load()).Sub(woken), time.Minute)
+			if minute > 0 {
+				require.Zero(t, time.Unix(0, at.Load()).Sub(woken), "configs that fail do not take all places")
+			}
+		}
+	})
+}
+
+func TestWorker_OneConfig_IsNeverServedTwiceAtOnce(t *testing.T) {
+	var running, most atomic.Int64
+	w := start(t, func(context.Context, string) (bool, error) {
+		most.Store(max(most.Load(), running.Add(1)))
+		defer running.Add(-1)
+		return false, nil
+	}, "only")
+	for range 200 {
+		w.Wake()
+	}
+	w.Flush(t.Context())
+	require.Equal(t, int64(1), most.Load())
+}
+
+func TestWorker_TurnPanicsOrFails_OthersAreServed(t *testing.T) {
+	var served atomic.Int64
+	w := start(t, func(_ context.Context, name string) (bool, error) {
+		switch name {
+		case "panics":
+			panic("driver")
+		case "fails":
+			return false, errors.New("no")
+		}
+		served.Add(1)
+		return false, nil
+	}, "panics", "fails", "works")
+	w.Flush(t.Context())
+	w.Flush(t.Context())
+	require.Equal(t, int64(2), served.Load())
+}
+
+func TestStop_TurnHangs_ReturnsWithinASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		begun := make(chan struct{})
+		w := worker.Start(worker.Options{
+			Names: func(context.Context) ([]string, error) { return []string{"a"}, nil },
+			Turn: func(context.Context, string) (bool, error) {
+				close(begun)
+				<-hang // a driver that ignores its context
+				return false, nil
+			},
+			Logger: hclog.NewNullLogger,
+		})
+		w.Wake()
+		<-begun
+		before := time.Now()
+		w.Stop()
+		require.LessOrEqual(t, time.Since(before), time.Second)
+		close(hang)
+	})
+}
+
+func TestStop_TurnHonoursItsContext_LeavesNothingRunning(t *testing.T) {
+	var ended atomic.Bool
+	begun := make(chan struct{})
+	w := start(t, func(ctx context.Context, _ string) (bool, error) {
+		close(begun)
+		<-ctx.Done()
+		ended.Store(true)
+		return false, ctx.Err()
+	}, "a")
+	w.Wake()
+	<-begun
+	w.Stop()
+	require.True(t, ended.Load())
+	w.Wake()
+	w.Flush(t.Context()) // after the end, nothing happens
+}
