@@ -9,6 +9,9 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
+// Writes are the kinds that change storage.
+var Writes = []Kind{Put, Delete}
+
 // Kind is a kind of storage operation.
 type Kind string
 

@@ -37,7 +37,7 @@ func TestWrap_NoHooks_PassesAndCountsOperations(t *testing.T) {
 		storagetest.Get: 2, storagetest.Put: 2, storagetest.List: 2, storagetest.Delete: 1,
 	}, storage.Counts())
 	require.Equal(t, 7, storage.Count())
-	require.Equal(t, 3, storage.Count(storagetest.Put, storagetest.Delete))
+	require.Equal(t, 3, storage.Count(storagetest.Writes...))
 }
 
 func TestHooks_Errors_ReplaceTheResult(t *testing.T) {
@@ -76,13 +76,13 @@ func TestFaults_NthOperation_FailsAsNamed(t *testing.T) {
 		},
 		"all from the nth": {
 			func(s logical.Storage) *storagetest.Storage {
-				return storagetest.FailFrom(s, 1, storagetest.Put, storagetest.Delete)
+				return storagetest.FailFrom(s, 1, storagetest.Writes...)
 			},
 			[]error{nil, nil, failed, failed}, []string{},
 		},
 		"acts and fails": {
 			func(s logical.Storage) *storagetest.Storage {
-				return storagetest.FailAfterNth(s, 2, storagetest.Put, storagetest.Delete)
+				return storagetest.FailAfterNth(s, 2, storagetest.Writes...)
 			},
 			[]error{nil, nil, nil, failed}, []string{},
 		},
