@@ -14,7 +14,7 @@ import (
 func benchmarkMount(b *testing.B, sharing string) *mount {
 	b.Helper()
 	m := newMountOn(b, emulator.Config{Seed: 1, PlainHTTP: true})
-	m.must(logical.UpdateOperation, "config/ftd", m.configData("ftd", map[string]any{"ca_cert": nil, "max_credentials": 0}))
+	m.writeConfig("ftd", map[string]any{"ca_cert": nil, "max_credentials": 0})
 	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"config": "ftd", "ttl": "15m", "max_ttl": "2h", "sharing": sharing})
 	return m
 }

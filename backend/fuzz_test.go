@@ -2,20 +2,13 @@ package backend
 
 import (
 	"bytes"
-	"context"
-	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/framework"
-	"github.com/hashicorp/vault/sdk/helper/errutil"
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -36,55 +29,8 @@ var fuzzedConfigs = []map[string]any{
 	{"vendor": "ftd", "address": "https://127.0.0.1:1", "username": "u", "password": storedSecret},
 }
 
-// fuzzMount is a mount without vendors: what is written is never verified.
-type fuzzMount struct {
-	t       *testing.T
-	backend *backend
-	storage *logical.InmemStorage
-	log     bytes.Buffer
-}
-
-func newFuzzMount(t *testing.T) *fuzzMount {
-	t.Helper()
-	m := &fuzzMount{t: t, storage: &logical.InmemStorage{}}
-	m.backend = newBackend(options{providers: registry(), clock: &clock{}, random: rand.Reader})
-	require.NoError(t, m.backend.Setup(t.Context(), &logical.BackendConfig{
-		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: &m.log}),
-		System:      &logical.StaticSystemView{DefaultLeaseTTLVal: time.Hour, MaxLeaseTTLVal: 48 * time.Hour},
-		StorageView: m.storage,
-	}))
-	t.Cleanup(func() { m.backend.Clean(context.Background()) })
-	return m
-}
-
-// send sends a request and returns its status as Vault's HTTP layer would, and everything that it tells.
-func (m *fuzzMount) send(operation logical.Operation, path string, data map[string]any) (status int, told string) {
-	m.t.Helper()
-	req := &logical.Request{Operation: operation, Path: path, Data: data, Storage: m.storage, MountPoint: "vendorauth/", ID: "fuzz"}
-	if operation == logical.UpdateOperation {
-		found, exists, err := m.backend.HandleExistenceCheck(m.t.Context(), req)
-		if err != nil && !errors.Is(err, logical.ErrUnsupportedPath) { // Vault goes on, and is told again
-			require.ErrorAs(m.t, err, &errutil.UserError{})
-			return http.StatusBadRequest, err.Error()
-		}
-		if found && !exists {
-			req.Operation = logical.CreateOperation
-		}
-	}
-	response, err := m.backend.HandleRequest(m.t.Context(), req)
-	encoded, encodeErr := json.Marshal(response)
-	require.NoError(m.t, encodeErr)
-	told = string(encoded)
-	if err != nil {
-		told += err.Error()
-	}
-	status, _ = logical.RespondErrorCommon(req, response, err)
-	logical.AdjustErrorStatusCode(&status, err)
-	if status == 0 {
-		status = http.StatusOK
-	}
-	return status, told
-}
+// fuzzMount is a mount without vendors: the writes are never verified.
+type fuzzMount struct{ *mount }
 
 // stored is everything in storage.
 func (m *fuzzMount) stored() map[string]string {
@@ -100,26 +46,22 @@ func (m *fuzzMount) stored() map[string]string {
 	return all
 }
 
-// write sends a fuzzed write and demands what holds for any: it is accepted or refused, a refusal stores
-// nothing, and nothing tells a secret.
+// write sends a fuzzed write and requires what holds for every write: it is accepted or rejected, a rejected write stores
+// nothing, and neither a response nor the log has a secret.
 func (m *fuzzMount) write(operation uint8, path string, data map[string]any) {
 	m.t.Helper()
 	before := m.stored()
 	kind := []logical.Operation{logical.UpdateOperation, logical.PatchOperation}[operation%2]
-	status, told := m.send(kind, path, data)
-	assert.True(m.t, status >= 200 && status < 300 || status >= 400 && status < 500, "status %d: %s", status, told)
+	_, status, err := m.request(kind, path, data)
+	assert.True(m.t, status >= 200 && status < 300 || status >= 400 && status < 500, "status %d: %v", status, err)
 	if status >= 400 {
-		assert.Equal(m.t, before, m.stored(), "a refused write stores nothing: %s", told)
+		assert.Equal(m.t, before, m.stored(), "a rejected write stores nothing: %v", err)
 	}
 	for _, read := range []string{path, "config/there", "roles/there"} {
-		again, shown := m.send(logical.ReadOperation, read, nil)
-		assert.Less(m.t, again, 500, "%s: %s", read, shown)
-		told += shown
+		_, status, err := m.request(logical.ReadOperation, read, nil)
+		assert.Less(m.t, status, 500, "%s: %v", read, err)
 	}
-	told += m.log.String()
-	for _, secret := range []string{fuzzSecret, storedSecret} {
-		assert.NotContains(m.t, told, secret)
-	}
+	m.requireNoSecretLogged()
 }
 
 // fuzzedData reads the fields of a request as Vault does. A § becomes a secret in the fields of that kind.
@@ -182,17 +124,16 @@ var roleFieldNames = []string{
 // there is a mount with a config and a role of that vendor, both of the name "there".
 func there(t *testing.T, base map[string]any) *fuzzMount {
 	t.Helper()
-	m := newFuzzMount(t)
+	m := &fuzzMount{newMountWithoutVendors(t)}
+	m.rotatedSecrets = []string{fuzzSecret, storedSecret}
 	config := maps.Clone(base)
 	config["verify_connection"] = false
-	status, told := m.send(logical.UpdateOperation, "config/there", config)
-	require.Less(t, status, 300, told)
+	m.must(logical.UpdateOperation, "config/there", config)
 	role := map[string]any{"config": "there", "ttl": "15m", "max_ttl": "1h"}
 	if base["vendor"] == "trend" {
 		role["role_id"] = 4
 	}
-	status, told = m.send(logical.UpdateOperation, "roles/there", role)
-	require.Less(t, status, 300, told)
+	m.must(logical.UpdateOperation, "roles/there", role)
 	return m
 }
 

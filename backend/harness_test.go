@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
-	"errors"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -15,7 +12,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/vault/sdk/helper/errutil"
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
 
@@ -27,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { providertest.Main(m) }
 
-// clock is the machine's clock, moved ahead by a test. Mount and emulators share it.
+// clock is the real time plus an offset that a test increases. The mount and the emulators share it.
 type clock struct {
 	mu     sync.Mutex
 	offset time.Duration
@@ -41,42 +37,41 @@ func (c *clock) Now() time.Time {
 
 func (c *clock) After(d time.Duration) <-chan time.Time { return time.After(d) }
 
-func (c *clock) advance(d time.Duration) {
+func (c *clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.offset += d
 }
 
-// mount is a backend on storage in memory, with the emulators of all vendors. Real drivers talk to
-// them over loopback.
+// mount is a backend on storage in memory, with the emulators of all vendors. The real drivers send their
+// requests to them over loopback.
 type mount struct {
 	t       testing.TB
 	backend *backend
-	storage *logical.InmemStorage
-	vendors *emulator.Server
+	storage logical.Storage
+	vendors *emulator.Server // nil for a mount without vendors
 	clock   *clock
-	log     *bytes.Buffer
-	// made are root secrets that were made by rotations.
-	made   []string
-	madeMu sync.Mutex
-	logMu  sync.Mutex
-	// breakerPause is in real time. Short, it is over when a test has ended an outage.
+	// breakerPause is in real time. It is short by default: the breaker has closed when a test ends an outage.
 	breakerPause time.Duration
+
+	mu  sync.Mutex
+	log bytes.Buffer
+	// rotatedSecrets are the root secrets that rotations created.
+	rotatedSecrets []string
 }
 
-func newMount(t *testing.T) *mount {
+func newMount(t testing.TB) *mount {
 	t.Helper()
 	return newMountOn(t, emulator.Config{Seed: 1})
 }
 
 func newMountOn(t testing.TB, served emulator.Config) *mount {
 	t.Helper()
-	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, log: &bytes.Buffer{}, breakerPause: time.Nanosecond}
+	m := newMountWithoutVendors(t)
 	served.Now = m.clock.Now
 	vendors, err := emulator.Start(served, all.Vendors()...)
 	require.NoError(t, err)
 	m.vendors = vendors
-	m.start()
 	t.Cleanup(func() {
 		m.backend.Clean(context.Background())
 		require.NoError(t, vendors.Close())
@@ -85,30 +80,45 @@ func newMountOn(t testing.TB, served emulator.Config) *mount {
 	return m
 }
 
-// start begins a plugin process on the mount's storage.
+// newMountWithoutVendors returns a mount for requests that reach no vendor.
+func newMountWithoutVendors(t testing.TB) *mount {
+	t.Helper()
+	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, breakerPause: time.Nanosecond}
+	m.start()
+	t.Cleanup(func() { m.backend.Clean(context.Background()) })
+	return m
+}
+
+// start starts a plugin process on the mount's storage.
 func (m *mount) start() {
 	m.t.Helper()
 	b := newBackend(options{providers: registry(), clock: m.clock, random: rand.Reader, breakerPause: m.breakerPause})
 	err := b.Setup(m.t.Context(), &logical.BackendConfig{
-		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: &lockedWriter{m}}),
+		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: m}),
 		System:      &logical.StaticSystemView{DefaultLeaseTTLVal: time.Hour, MaxLeaseTTLVal: 48 * time.Hour},
 		StorageView: m.storage,
 	})
 	require.NoError(m.t, err)
 	require.NoError(m.t, b.Initialize(m.t.Context(), &logical.InitializationRequest{Storage: m.storage}))
-	_, err = b.markers.Prefix(m.t.Context(), m.storage)
-	require.NoError(m.t, err)
 	m.backend = b
+	m.markerPrefix() // reads or stores the mount's id
 }
 
-// restart ends the process as a kill would, with nothing cleaned up at vendors, and begins another.
+// restart kills the process, without cleaning up at the vendors, and starts another.
 func (m *mount) restart() {
 	m.t.Helper()
 	m.backend.Clean(m.t.Context())
 	m.start()
 }
 
-// markerPrefix begins the markers of the mount.
+// keepBreakersOpen restarts the mount with breakers that stay open once they have opened.
+func (m *mount) keepBreakersOpen() {
+	m.t.Helper()
+	m.breakerPause = time.Hour
+	m.restart()
+}
+
+// markerPrefix is the start of the mount's markers.
 func (m *mount) markerPrefix() string {
 	m.t.Helper()
 	prefix, err := m.backend.markers.Prefix(m.t.Context(), m.storage)
@@ -116,142 +126,106 @@ func (m *mount) markerPrefix() string {
 	return prefix
 }
 
-// putConfig stores a config as it is.
-func (m *mount) putConfig(name string, entry *store.Config) {
-	m.t.Helper()
-	_, err := m.backend.store.ChangeConfig(m.t.Context(), m.storage, name, func(config *store.Config) { *config = *entry })
-	require.NoError(m.t, err)
-}
-
-type lockedWriter struct{ *mount }
-
-func (w *lockedWriter) Write(p []byte) (int, error) {
-	w.logMu.Lock()
-	defer w.logMu.Unlock()
-	return w.log.Write(p)
+// Write appends to the log of the backend.
+func (m *mount) Write(p []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.log.Write(p)
 }
 
 func (m *mount) requireNoSecretLogged() {
 	m.t.Helper()
-	m.logMu.Lock()
-	defer m.logMu.Unlock()
-	for _, secret := range m.secrets() {
+	secrets := m.secrets()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, secret := range secrets {
 		if strings.Contains(m.log.String(), secret) {
 			m.t.Errorf("a root secret was logged")
 		}
 	}
 }
 
-// publicFields are members of the emulators' root credentials that are no secrets.
+// publicFields are fields of the emulators' root credentials that are not secret.
 var publicFields = []string{"username", "key_id", "client_id"}
 
 // secrets are the root secrets of all vendors.
 func (m *mount) secrets() []string {
 	var secrets []string
-	for _, vendor := range m.vendors.State().Vendors {
-		for field, value := range vendor.Credentials {
-			if !slices.Contains(publicFields, field) {
-				secrets = append(secrets, value)
+	if m.vendors != nil {
+		for _, vendor := range m.vendors.State().Vendors {
+			for field, value := range vendor.Credentials {
+				if !slices.Contains(publicFields, field) {
+					secrets = append(secrets, value)
+				}
 			}
 		}
 	}
-	m.madeMu.Lock()
-	defer m.madeMu.Unlock()
-	return append(secrets, m.made...)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append(secrets, m.rotatedSecrets...)
 }
 
-// resetRotatedSecrets forgets them, and the log that was searched for them.
+// resetRotatedSecrets forgets the rotated secrets, and the log that was searched for them.
 func (m *mount) resetRotatedSecrets() {
-	m.madeMu.Lock()
-	defer m.madeMu.Unlock()
-	m.made = nil
-	m.logMu.Lock()
-	defer m.logMu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rotatedSecrets = nil
 	m.log.Reset()
 }
 
-// rememberRotatedSecrets adds the root secrets that were made and stored since.
-func (m *mount) rememberRotatedSecrets(config string) {
+// rememberRotatedSecrets adds the root secrets that a config has now.
+func (m *mount) rememberRotatedSecrets(name string) {
 	m.t.Helper()
-	entry, err := store.ReadConfig(m.t.Context(), m.storage, config)
-	require.NoError(m.t, err)
-	sets := []map[string]any{entry.Fields}
-	for _, other := range entry.Root.Candidates {
-		sets = append(sets, other.Fields)
+	config := m.config(name)
+	sets := []map[string]any{config.Fields}
+	for _, candidate := range config.Root.Candidates {
+		sets = append(sets, candidate.Fields)
 	}
-	m.madeMu.Lock()
-	defer m.madeMu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, fields := range sets {
 		for field, value := range fields {
 			if m.backend.sensitive[field] {
-				m.made = append(m.made, value.(string))
+				m.rotatedSecrets = append(m.rotatedSecrets, value.(string))
 			}
 		}
 	}
 }
 
-// request sends a request and returns the answer as Vault's HTTP layer would: with its status.
-func (m *mount) request(operation logical.Operation, path string, data map[string]any) (*logical.Response, int, error) {
+// config returns the stored config, or nil.
+func (m *mount) config(name string) *store.Config {
 	m.t.Helper()
-	req := &logical.Request{
-		Operation: operation, Path: path, Data: data, Storage: m.storage, MountPoint: "vendorauth/",
-		ID: "test-request", ClientToken: "test",
-	}
-	if operation == logical.UpdateOperation {
-		found, exists, err := m.backend.HandleExistenceCheck(m.t.Context(), req)
-		if err != nil {
-			// Vault answers so to what the fields' schema refuses.
-			require.ErrorAs(m.t, err, &errutil.UserError{})
-			return nil, http.StatusBadRequest, err
-		}
-		if found && !exists {
-			req.Operation = logical.CreateOperation
-		}
-	}
-	return m.send(m.t.Context(), req)
+	config, err := store.ReadConfig(m.t.Context(), m.storage, name)
+	require.NoError(m.t, err)
+	return config
 }
 
-func (m *mount) send(ctx context.Context, req *logical.Request) (*logical.Response, int, error) {
+// putConfig stores a config without a request.
+func (m *mount) putConfig(name string, changed *store.Config) {
 	m.t.Helper()
-	response, err := m.backend.HandleRequest(ctx, req)
-	encoded, encodeErr := json.Marshal(response)
-	require.NoError(m.t, encodeErr)
-	for _, secret := range m.secrets() {
-		require.NotContains(m.t, string(encoded), secret, "a root secret in a response")
-		if err != nil {
-			require.NotContains(m.t, err.Error(), secret, "a root secret in an error")
-		}
-	}
-	status, respErr := logical.RespondErrorCommon(req, response, err)
-	logical.AdjustErrorStatusCode(&status, err)
-	if status == 0 {
-		status = http.StatusOK
-	}
-	if err == nil && respErr != nil {
-		err = respErr
-	}
-	return response, status, err
+	_, err := m.backend.store.ChangeConfig(m.t.Context(), m.storage, name, func(config *store.Config) { *config = *changed })
+	require.NoError(m.t, err)
 }
 
-// must sends a request that has to succeed.
-func (m *mount) must(operation logical.Operation, path string, data map[string]any) *logical.Response {
+// requireNoKeys requires that storage has no keys below the prefixes.
+func (m *mount) requireNoKeys(prefixes ...string) {
 	m.t.Helper()
-	response, status, err := m.request(operation, path, data)
-	require.NoError(m.t, err, "%s %s", operation, path)
-	require.Less(m.t, status, 300, "%s %s", operation, path)
-	return response
+	for _, prefix := range prefixes {
+		keys, err := m.storage.List(m.t.Context(), prefix)
+		require.NoError(m.t, err)
+		require.Empty(m.t, keys, "keys below %s", prefix)
+	}
 }
 
-// authFailed sends a request that has to fail, and returns its status and text.
-func (m *mount) refused(operation logical.Operation, path string, data map[string]any) (int, string) {
+// requireNow requires a timestamp of the API that is at most a few seconds old: the mount's clock never stands still.
+func (m *mount) requireNow(timestamp any) {
 	m.t.Helper()
-	_, status, err := m.request(operation, path, data)
-	require.Error(m.t, err, "%s %s", operation, path)
-	return status, err.Error()
+	at, err := time.Parse(time.RFC3339, timestamp.(string))
+	require.NoError(m.t, err)
+	require.WithinDuration(m.t, m.clock.Now(), at, 5*time.Second)
 }
 
-// configData is what is written to the config of a vendor, with changes laid over it. A nil takes a
-// field away.
+// configData is a config of a vendor as it is written, with changes applied. A nil removes a field.
 func (m *mount) configData(vendor string, changes map[string]any) map[string]any {
 	state := m.vendors.State().Vendors[vendor]
 	data := map[string]any{"vendor": vendor, "address": state.URL, "ca_cert": string(m.vendors.CACertPEM())}
@@ -262,96 +236,37 @@ func (m *mount) configData(vendor string, changes map[string]any) map[string]any
 		data[field] = value
 	}
 	data["requests_per_minute"] = 0 // tests of the rate limit set their own
-	for field, value := range changes {
-		if value == nil {
-			delete(data, field)
-			continue
-		}
-		data[field] = value
-	}
+	maps.Copy(data, changes)
+	maps.DeleteFunc(data, func(_ string, value any) bool { return value == nil })
 	return data
 }
 
-// configure writes a config and a role of the vendor's name, the role with the given fields.
+// writeConfig writes the config of a vendor, with the vendor's name.
+func (m *mount) writeConfig(vendor string, changes map[string]any) *logical.Response {
+	m.t.Helper()
+	return m.must(logical.UpdateOperation, "config/"+vendor, m.configData(vendor, changes))
+}
+
+// configure writes a config and a role, both with the vendor's name, and the role with the given fields.
 func (m *mount) configure(vendor string, role map[string]any) {
 	m.t.Helper()
-	m.must(logical.UpdateOperation, "config/"+vendor, m.configData(vendor, nil))
+	m.writeConfig(vendor, nil)
 	data := map[string]any{"config": vendor, "ttl": "15m", "max_ttl": "2h"}
 	maps.Copy(data, role)
 	m.must(logical.UpdateOperation, "roles/"+vendor, data)
 }
 
-// lease is a credential as Vault holds it.
-type testLease struct {
-	secret *logical.Secret
-	data   map[string]any
-}
-
-// read reads creds/<role>, which has to succeed.
-func (m *mount) read(role string) *testLease {
-	m.t.Helper()
-	response := m.must(logical.ReadOperation, "creds/"+role, nil)
-	return m.leaseOf(response)
-}
-
-// leaseOf keeps a lease as Vault does: through JSON, issued now.
-func (m *mount) leaseOf(response *logical.Response) *testLease {
-	m.t.Helper()
-	require.NotNil(m.t, response.Secret)
-	encoded, err := json.Marshal(response.Secret.InternalData)
-	require.NoError(m.t, err)
-	secret := *response.Secret
-	secret.InternalData = nil
-	require.NoError(m.t, json.Unmarshal(encoded, &secret.InternalData))
-	secret.IssueTime = time.Now()
-	return &testLease{secret: &secret, data: response.Data}
-}
-
-func (m *mount) renew(l *testLease, increment time.Duration) (*logical.Response, error) {
-	m.t.Helper()
-	secret := *l.secret
-	secret.Increment = increment
-	response, _, err := m.send(m.t.Context(), &logical.Request{
-		Operation: logical.RenewOperation, Secret: &secret, Storage: m.storage,
-	})
-	return response, err
-}
-
-func (m *mount) revoke(l *testLease) error {
-	m.t.Helper()
-	_, _, err := m.send(m.t.Context(), &logical.Request{
-		Operation: logical.RevokeOperation, Secret: l.secret, Storage: m.storage,
-	})
-	return err
-}
-
-// runPeriodic is Vault's periodic call.
-func (m *mount) runPeriodic() {
-	m.t.Helper()
-	_, err := m.backend.HandleRequest(m.t.Context(), &logical.Request{Operation: logical.RollbackOperation, Storage: m.storage})
-	if err != nil && !errors.Is(err, logical.ErrUnsupportedOperation) {
-		require.NoError(m.t, err)
-	}
-	m.backend.runningWorker().Flush(m.t.Context())
-}
-
-// leased are the leased credentials that the emulator holds alive.
+// leased are the leased credentials that live at the emulator.
 func (m *mount) leased(vendor string) []emulator.Credential { return m.alive(vendor, "leased") }
 
-// logins are the engine's own logins that the emulator holds alive.
+// logins are the engine's own logins that live at the emulator.
 func (m *mount) logins(vendor string) []emulator.Credential { return m.alive(vendor, "login") }
 
 func (m *mount) alive(vendor, kind string) []emulator.Credential {
-	var live []emulator.Credential
-	for _, credential := range m.vendors.Credentials(vendor) {
-		if credential.Live && credential.Kind == kind {
-			live = append(live, credential)
-		}
-	}
-	return live
+	return slices.DeleteFunc(m.vendors.Credentials(vendor), func(c emulator.Credential) bool { return !c.Live || c.Kind != kind })
 }
 
-// operations counts the requests that the emulator saw, by operation.
+// operations counts the requests that the emulator received, by operation.
 func (m *mount) operations(vendor string) map[string]int {
 	counts := make(map[string]int)
 	for _, request := range m.vendors.Requests(vendor) {
@@ -360,7 +275,7 @@ func (m *mount) operations(vendor string) map[string]int {
 	return counts
 }
 
-// ledgerOf lists the account of a config.
+// ledgerOf lists the ledger entries of a config.
 func (m *mount) ledgerOf(config string) []string {
 	m.t.Helper()
 	ids, err := m.storage.List(m.t.Context(), "ledger/"+config+"/")
@@ -371,4 +286,10 @@ func (m *mount) ledgerOf(config string) []string {
 func (m *mount) fault(fault emulator.Fault) {
 	m.t.Helper()
 	require.NoError(m.t, m.vendors.AddFault(fault))
+}
+
+// setSwitch makes an emulator behave in another of the documented ways.
+func (m *mount) setSwitch(vendor, name, value string) {
+	m.t.Helper()
+	require.NoError(m.t, m.vendors.SetSwitch(vendor, name, value))
 }

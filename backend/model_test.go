@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/storagetest"
 )
 
 var (
@@ -23,14 +25,15 @@ var (
 	modelSequences = flag.Int("model.sequences", 1000, "how many random sequences to run; a tenth with -short")
 )
 
-// modelSteps is how many random steps a sequence has before everything is ended.
+// modelSteps is how many random steps a sequence has before everything ends.
 const modelSteps = 25
 
-// TestModel plays random sequences of everything that can happen to a config with three slots (reads, renewals,
-// revocations, expiry, lost leases, lost answers, outages, failing storage, kills, rotations of the root credential) against the emulator, with a
-// simple model of the leases beside. After each step, whatever is alive at the vendor is in the books, nobody
-// was evicted, and each lease's credential works; in the end nothing is left.
-func TestModel(t *testing.T) {
+// TestModel_RandomSequences_LeaveNothing runs random sequences of everything that can happen to a config with three slots
+// against the emulator: reads, renewals, revocations, expiry, lost leases, lost responses, outages, failing storage, kills
+// and rotations of the root credential. It compares them with a simple model of the leases. After each step, every
+// credential that lives at the vendor has a ledger entry, none was evicted, and the credential of each lease works. After
+// the last step, everything ends and nothing remains.
+func TestModel_RandomSequences_LeaveNothing(t *testing.T) {
 	seed, sequences := *modelSeed, *modelSequences
 	if seed == 0 {
 		seed = rand.Uint64()
@@ -42,9 +45,9 @@ func TestModel(t *testing.T) {
 	m := newMountOn(t, emulator.Config{Seed: seed, PlainHTTP: true})
 	steps := 0
 	for i := range sequences {
-		play := &play{mount: m, random: rand.New(rand.NewPCG(seed+uint64(i), 0)), seed: seed + uint64(i)}
-		play.run()
-		steps += play.steps
+		played := &sequence{mount: m, random: rand.New(rand.NewPCG(seed+uint64(i), 0)), seed: seed + uint64(i)}
+		played.run()
+		steps += played.steps
 		if t.Failed() {
 			t.FailNow()
 		}
@@ -52,301 +55,292 @@ func TestModel(t *testing.T) {
 	t.Logf("%d sequences, %d steps", sequences, steps)
 }
 
-// held is a lease as the model knows it.
-type held struct {
-	*testLease
+// modelLease is a lease as the model knows it.
+type modelLease struct {
+	*vaultLease
 	marker string
 	role   string
 	endsAt time.Time
-	// tries counts failed revocations: Vault gives up after a while.
+	// tries counts the revocations: Vault gives up after a while.
 	tries int
 }
 
-// play is one sequence.
-type play struct {
+// sequence is one random sequence of steps.
+type sequence struct {
 	*mount
 	random *rand.Rand
 	seed   uint64
-	leases []*held
+	leases []*modelLease
 	steps  int
 	trace  []string
 }
 
-func (p *play) run() {
-	p.backend.Clean(p.t.Context())
-	p.vendors.Reset()
-	p.clock.advance(48 * time.Hour) // beyond everything of the sequence before
-	p.storage = &logical.InmemStorage{}
-	p.start()
-	p.must(logical.UpdateOperation, "config/ftd", p.configData("ftd", map[string]any{"ca_cert": nil, "max_retries": 0}))
-	p.must(logical.UpdateOperation, "roles/own", map[string]any{"config": "ftd", "ttl": "10m", "max_ttl": "1h"})
-	p.must(logical.UpdateOperation, "roles/shared", map[string]any{"config": "ftd", "ttl": "10m", "max_ttl": "1h", "sharing": "shared"})
+func (s *sequence) run() {
+	s.backend.Clean(s.t.Context())
+	s.vendors.Reset()
+	s.clock.Advance(48 * time.Hour) // everything of the previous sequence has expired
+	s.storage = &logical.InmemStorage{}
+	s.start()
+	s.must(logical.UpdateOperation, "config/ftd", s.configData("ftd", map[string]any{"ca_cert": nil, "max_retries": 0}))
+	s.must(logical.UpdateOperation, "roles/own", map[string]any{"config": "ftd", "ttl": "10m", "max_ttl": "1h"})
+	s.must(logical.UpdateOperation, "roles/shared", map[string]any{"config": "ftd", "ttl": "10m", "max_ttl": "1h", "sharing": "shared"})
 	steps := []func(){
-		p.readOwn, p.readOwn, p.readShared, p.readShared, p.revokeOne, p.revokeOne, p.renewOne, p.loseLease,
-		p.answerLost, p.createRefused, p.outageWhileRevoking, p.killWhileIssuing, p.killAndRestart, p.tickOnce,
-		p.passTime, p.passTime, p.rotateRoot,
+		s.readOwn, s.readOwn, s.readShared, s.readShared, s.revokeOne, s.revokeOne, s.renewOne, s.loseLease,
+		s.loseResponse, s.rejectIssue, s.outageWhileRevoking, s.killWhileIssuing, s.killAndRestart, s.runPeriodicOnce,
+		s.passTime, s.passTime, s.rotateRoot,
 	}
 	for range modelSteps {
-		steps[p.random.IntN(len(steps))]()
-		p.expire()
-		p.check()
-		p.steps++
-		if p.t.Failed() {
+		steps[s.random.IntN(len(steps))]()
+		s.expire()
+		s.check()
+		s.steps++
+		if s.t.Failed() {
 			return
 		}
 	}
-	p.endAll()
-	p.requireNoSecretLogged()
-	p.resetRotatedSecrets()
+	s.endAll()
+	s.requireNoSecretLogged()
+	s.resetRotatedSecrets()
 }
 
-func (p *play) note(format string, args ...any) {
-	p.trace = append(p.trace, fmt.Sprintf(format, args...))
+func (s *sequence) note(format string, args ...any) {
+	s.trace = append(s.trace, fmt.Sprintf(format, args...))
 }
 
-func (p *play) failf(format string, args ...any) {
-	p.t.Helper()
-	p.t.Errorf("seed %d: %s\nafter: %s", p.seed, fmt.Sprintf(format, args...), strings.Join(p.trace, "; "))
+func (s *sequence) failf(format string, args ...any) {
+	s.t.Helper()
+	s.t.Errorf("seed %d: %s\nafter: %s", s.seed, fmt.Sprintf(format, args...), strings.Join(s.trace, "; "))
 }
 
-func (p *play) readOwn()    { p.readRole("own") }
-func (p *play) readShared() { p.readRole("shared") }
+func (s *sequence) readOwn()    { s.readRole("own") }
+func (s *sequence) readShared() { s.readRole("shared") }
 
-func (p *play) readRole(role string) {
-	response, status, err := p.request(logical.ReadOperation, "creds/"+role, nil)
-	p.note("read %s: %d", role, status)
+func (s *sequence) readRole(role string) {
+	response, status, err := s.request(logical.ReadOperation, "creds/"+role, nil)
+	s.note("read %s: %d", role, status)
 	if err != nil {
-		// After a login whose answer was lost in an outage, the driver leaves the device alone for a while.
+		// After a login whose response was lost in an outage, the driver backs off for a while.
 		if status != http.StatusConflict && status != http.StatusServiceUnavailable {
-			p.failf("reading %s: %v", role, err)
+			s.failf("reading %s: %v", role, err)
 		}
 		return
 	}
-	l := p.leaseOf(response)
-	p.leases = append(p.leases, &held{
-		testLease: l, role: role, marker: l.data["subject"].(string), endsAt: p.clock.Now().Add(l.secret.TTL),
+	l := s.leaseOf(response)
+	s.leases = append(s.leases, &modelLease{
+		vaultLease: l, role: role, marker: l.data["subject"].(string), endsAt: s.clock.Now().Add(l.secret.TTL),
 	})
 }
 
-func (p *play) pick() *held {
-	if len(p.leases) == 0 {
+func (s *sequence) pick() *modelLease {
+	if len(s.leases) == 0 {
 		return nil
 	}
-	return p.leases[p.random.IntN(len(p.leases))]
+	return s.leases[s.random.IntN(len(s.leases))]
 }
 
-func (p *play) drop(l *held) {
-	for i := range p.leases {
-		if p.leases[i] == l {
-			p.leases = append(p.leases[:i], p.leases[i+1:]...)
-			return
-		}
-	}
+func (s *sequence) drop(l *modelLease) {
+	s.leases = slices.DeleteFunc(s.leases, func(other *modelLease) bool { return other == l })
 }
 
-// endLease revokes as Vault does: until it succeeds, or up to six times.
-func (p *play) endLease(l *held) {
-	err := p.revoke(l.testLease)
-	p.note("revoke %s: %v", l.marker, err)
+// endLease revokes as Vault does: until it succeeds, or six times at most.
+func (s *sequence) endLease(l *modelLease) {
+	err := s.revoke(l.vaultLease)
+	s.note("revoke %s: %v", l.marker, err)
 	l.tries++
 	if err == nil || l.tries >= 6 {
-		p.drop(l)
+		s.drop(l)
 	}
 }
 
-func (p *play) revokeOne() {
-	if l := p.pick(); l != nil {
-		p.endLease(l)
+func (s *sequence) revokeOne() {
+	if l := s.pick(); l != nil {
+		s.endLease(l)
 	}
 }
 
-func (p *play) renewOne() {
-	l := p.pick()
+func (s *sequence) renewOne() {
+	l := s.pick()
 	if l == nil || l.tries > 0 {
 		return
 	}
-	response, err := p.renew(l.testLease, 0)
-	p.note("renew %s: %v", l.marker, err)
+	response, err := s.renew(l.vaultLease, 0)
+	s.note("renew %s: %v", l.marker, err)
 	if err != nil {
 		if provider.ClassOf(err) != provider.ClassUnavailable && !strings.Contains(err.Error(), "retry in") {
-			p.failf("renewing a live lease: %v", err)
+			s.failf("renewing a live lease: %v", err)
 		}
 		return
 	}
-	l.endsAt = p.clock.Now().Add(response.Secret.TTL)
+	l.endsAt = s.clock.Now().Add(response.Secret.TTL)
 }
 
-// loseLease is a crash of Vault before it stored the lease.
-func (p *play) loseLease() {
-	if l := p.pick(); l != nil {
-		p.note("lose %s", l.marker)
-		p.drop(l)
+// loseLease is a crash of Vault before it stores a lease.
+func (s *sequence) loseLease() {
+	if l := s.pick(); l != nil {
+		s.note("lose %s", l.marker)
+		s.drop(l)
 	}
 }
 
-func (p *play) answerLost() {
-	p.fault(emulator.Fault{Vendor: "ftd", Route: "custom_token", DropAfter: true, Times: 1})
-	_, status, err := p.request(logical.ReadOperation, "creds/own", nil)
-	p.note("answer lost: %d", status)
+func (s *sequence) loseResponse() {
+	s.fault(emulator.Fault{Vendor: "ftd", Route: "custom_token", DropAfter: true, Times: 1})
+	_, status, err := s.request(logical.ReadOperation, "creds/own", nil)
+	s.note("response lost: %d", status)
 	if err == nil {
-		p.failf("a read whose answer was lost succeeded")
+		s.failf("a read whose response was lost succeeded")
 	}
-	p.vendors.ClearFaults("ftd")
+	s.vendors.ClearFaults("ftd")
 }
 
-func (p *play) createRefused() {
-	p.fault(emulator.Fault{Vendor: "ftd", Route: "custom_token", Status: http.StatusServiceUnavailable, Times: 1})
-	_, status, _ := p.request(logical.ReadOperation, "creds/own", nil)
-	p.note("create refused: %d", status)
-	p.vendors.ClearFaults("ftd")
+func (s *sequence) rejectIssue() {
+	s.fault(emulator.Fault{Vendor: "ftd", Route: "custom_token", Status: http.StatusServiceUnavailable, Times: 1})
+	_, status, _ := s.request(logical.ReadOperation, "creds/own", nil)
+	s.note("issue rejected: %d", status)
+	s.vendors.ClearFaults("ftd")
 }
 
-func (p *play) outageWhileRevoking() {
-	l := p.pick()
+func (s *sequence) outageWhileRevoking() {
+	l := s.pick()
 	if l == nil {
 		return
 	}
 	fault := emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true}
-	if p.random.IntN(2) == 0 {
+	if s.random.IntN(2) == 0 {
 		fault = emulator.Fault{Vendor: "ftd", Route: "revoke_token", DropAfter: true}
 	}
-	p.fault(fault)
-	p.endLease(l)
-	p.runPeriodic()
-	p.vendors.ClearFaults("ftd")
+	s.fault(fault)
+	s.endLease(l)
+	s.runPeriodic()
+	s.vendors.ClearFaults("ftd")
 }
 
-// killWhileIssuing is a kill of the process after so many storage writes of a read.
-func (p *play) killWhileIssuing() {
-	p.fault(emulator.Fault{Vendor: "ftd", Route: "revoke_token", DropBefore: true})
-	role := []string{"own", "shared"}[p.random.IntN(2)]
-	failing := &failingStorage{Storage: p.storage, failPut: 1 + p.random.IntN(3)}
-	_, status, err := p.send(p.t.Context(), &logical.Request{
-		Operation: logical.ReadOperation, Path: "creds/" + role, Storage: failing, MountPoint: "vendorauth/",
-	})
-	p.note("kill at write %d of reading %s: %d", failing.failPut, role, status)
-	_ = err // a read that was done before that write is a lease that was lost
-	p.vendors.ClearFaults("ftd")
-	p.restart()
+// killWhileIssuing kills the process at the n-th storage write of a read.
+func (s *sequence) killWhileIssuing() {
+	s.fault(emulator.Fault{Vendor: "ftd", Route: "revoke_token", DropBefore: true})
+	role := []string{"own", "shared"}[s.random.IntN(2)]
+	n := 1 + s.random.IntN(3)
+	// A read that succeeds before that write is a lost lease.
+	_, status, _ := s.requestOn(storagetest.FailFrom(s.storage, n, storagetest.Writes...), logical.ReadOperation, "creds/"+role, nil)
+	s.note("kill at write %d of reading %s: %d", n, role, status)
+	s.vendors.ClearFaults("ftd")
+	s.restart()
 }
 
-// rotateRoot changes the password, whose answer may be lost, and the process may be killed after so many writes.
-func (p *play) rotateRoot() {
-	storage := logical.Storage(p.storage)
-	disturbance := p.random.IntN(5)
-	switch disturbance {
+// rotateRoot changes the password. The response may be lost, or the process may be killed at the n-th storage write.
+func (s *sequence) rotateRoot() {
+	storage := logical.Storage(s.storage)
+	fault := s.random.IntN(5)
+	switch fault {
 	case 0:
-		p.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true, Times: 1})
+		s.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true, Times: 1})
 	case 1:
-		p.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true, Times: 1})
+		s.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true, Times: 1})
 	case 2:
-		storage = &failingStorage{Storage: p.storage, failPut: 1 + p.random.IntN(5)}
+		storage = storagetest.FailFrom(s.storage, 1+s.random.IntN(5), storagetest.Writes...)
 	}
-	_, status, _ := p.send(p.t.Context(), &logical.Request{
-		Operation: logical.UpdateOperation, Path: "config/ftd/rotate-root", Storage: storage, MountPoint: "vendorauth/",
-	})
-	p.note("rotate, disturbance %d: %d", disturbance, status)
-	p.vendors.ClearFaults("ftd")
-	if disturbance == 2 {
-		p.restart()
+	_, status, _ := s.requestOn(storage, logical.UpdateOperation, "config/ftd/rotate-root", nil)
+	s.note("rotate, fault %d: %d", fault, status)
+	s.vendors.ClearFaults("ftd")
+	if fault == 2 {
+		s.restart()
 	}
-	p.rememberRotatedSecrets("ftd")
-	p.runPeriodic() // which finds out what an interrupted one has done
-	// What the device ends with the password is lost to its holders, who are told so when they renew.
+	s.rememberRotatedSecrets("ftd")
+	s.runPeriodic() // resolves a rotation that was interrupted
+	// The device ends credentials with the password. Their holders learn this when they renew.
 	alive := map[string]bool{}
-	for _, credential := range p.leased("ftd") {
+	for _, credential := range s.leased("ftd") {
 		alive[credential.Marker] = true
 	}
-	for _, l := range append([]*held(nil), p.leases...) {
+	for _, l := range slices.Clone(s.leases) {
 		if !alive[l.marker] {
-			p.endLease(l)
+			s.endLease(l)
 		}
 	}
 }
 
-func (p *play) killAndRestart() {
-	p.note("kill")
-	p.restart()
+func (s *sequence) killAndRestart() {
+	s.note("kill")
+	s.restart()
 }
 
-func (p *play) tickOnce() {
-	p.note("tick")
-	p.runPeriodic()
+func (s *sequence) runPeriodicOnce() {
+	s.note("periodic run")
+	s.runPeriodic()
 }
 
-func (p *play) passTime() {
-	d := time.Duration(p.random.IntN(12)+1) * time.Minute
-	p.note("%s pass", d)
-	p.clock.advance(d)
+func (s *sequence) passTime() {
+	d := time.Duration(s.random.IntN(12)+1) * time.Minute
+	s.note("%s pass", d)
+	s.clock.Advance(d)
 }
 
-// expire revokes the leases whose time has come, as Vault does, and forgets what has expired at the vendor.
-func (p *play) expire() {
-	for _, l := range append([]*held(nil), p.leases...) {
-		if l.tries > 0 || !p.clock.Now().Before(l.endsAt) {
-			p.endLease(l)
+// expire revokes the leases that have expired, and retries failed revocations, as Vault does.
+func (s *sequence) expire() {
+	for _, l := range slices.Clone(s.leases) {
+		if l.tries > 0 || !s.clock.Now().Before(l.endsAt) {
+			s.endLease(l)
 		}
 	}
 }
 
-func (p *play) check() {
-	p.t.Helper()
-	entries, err := p.backend.ledger.List(p.t.Context(), p.storage, "ftd")
-	require.NoError(p.t, err)
-	booked, settled := map[string]bool{}, true
+func (s *sequence) check() {
+	s.t.Helper()
+	entries, err := s.backend.ledger.List(s.t.Context(), s.storage, "ftd")
+	require.NoError(s.t, err)
+	inLedger, steady := map[string]bool{}, true
 	counted := 0
 	for i := range entries {
-		booked[entries[i].Marker] = true
-		settled = settled && entries[i].State == ledger.StateLive
-		if p.clock.Now().Before(entries[i].ExpiresAt.Add(-time.Minute)) {
+		inLedger[entries[i].Marker] = true
+		steady = steady && entries[i].State == ledger.StateLive
+		if s.clock.Now().Before(entries[i].ExpiresAt.Add(-time.Minute)) {
 			counted++
 		} else {
-			settled = false // at its end the two clocks' margins differ
+			steady = false // near the expiry, the margins of engine and emulator differ
 		}
 	}
 	alive := map[string]bool{}
-	for _, credential := range p.vendors.Credentials("ftd") {
+	for _, credential := range s.vendors.Credentials("ftd") {
 		if credential.EndedBy == "evicted" {
-			p.failf("%s %s was evicted", credential.Kind, credential.Marker)
+			s.failf("%s %s was evicted", credential.Kind, credential.Marker)
 		}
 		if credential.Live && credential.Kind == "leased" {
 			alive[credential.Marker] = true
-			if !booked[credential.Marker] {
-				p.failf("%s is alive and nobody knows of it", credential.Marker)
+			if !inLedger[credential.Marker] {
+				s.failf("%s lives and has no ledger entry", credential.Marker)
 			}
 		}
 	}
-	if settled && counted != len(alive) {
-		p.failf("the ledger counts %d and the vendor %d", counted, len(alive))
+	if steady && counted != len(alive) {
+		s.failf("the ledger counts %d and the vendor %d", counted, len(alive))
 	}
 	if len(alive) > 3 {
-		p.failf("%d alive in three slots", len(alive))
+		s.failf("%d credentials live in three slots", len(alive))
 	}
-	for _, l := range p.leases {
+	for _, l := range s.leases {
 		if l.tries == 0 && !alive[l.marker] {
-			p.failf("the lease of %s outlives its credential", l.marker)
+			s.failf("the lease of %s outlives its credential", l.marker)
 		}
 	}
 }
 
-// endAll ends every lease and lets time pass: nothing may be left.
-func (p *play) endAll() {
+// endAll ends every lease and advances the clock. Nothing may remain.
+func (s *sequence) endAll() {
 	for range 6 {
-		for _, l := range append([]*held(nil), p.leases...) {
-			p.endLease(l)
+		for _, l := range slices.Clone(s.leases) {
+			s.endLease(l)
 		}
 	}
 	for range 8 {
-		p.clock.advance(lease.LostLeaseGrace)
-		p.runPeriodic()
+		s.clock.Advance(lease.LostLeaseGrace)
+		s.runPeriodic()
 	}
-	if left := p.leased("ftd"); len(left) > 0 {
-		p.failf("in the end %d credentials are left", len(left))
+	if left := s.leased("ftd"); len(left) > 0 {
+		s.failf("at the end %d credentials remain", len(left))
 	}
-	if left := p.ledgerOf("ftd"); len(left) > 0 {
-		p.failf("in the end %d ledger entries are left", len(left))
+	if left := s.ledgerOf("ftd"); len(left) > 0 {
+		s.failf("at the end %d ledger entries remain", len(left))
 	}
-	if left, err := p.storage.List(p.t.Context(), "holder/"); err != nil || len(left) > 0 {
-		p.failf("in the end the holders of %d credentials are left, %v", len(left), err)
+	if left, err := s.storage.List(s.t.Context(), "holder/"); err != nil || len(left) > 0 {
+		s.failf("at the end %d credentials have holders, %v", len(left), err)
 	}
 }

@@ -1,8 +1,10 @@
 package backend
 
 import (
-	"context"
+	"maps"
 	"net/http"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -10,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/storagetest"
 )
 
 func TestCreds_EveryVendor_LeaseEndsBeforeTheCredential(t *testing.T) {
@@ -41,44 +43,17 @@ func TestCreds_EveryVendor_LeaseEndsBeforeTheCredential(t *testing.T) {
 	}
 }
 
-func TestCreds_CostsTwoWritesAndNoRead(t *testing.T) {
+func TestCreds_Exclusive_CostsTwoWritesAndNoRead(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
 	require.NoError(t, m.revoke(m.read("ftd")))
-	counted := &countingStorage{Storage: m.storage}
-	_, _, err := m.send(t.Context(), &logical.Request{
-		Operation: logical.ReadOperation, Path: "creds/ftd", Storage: counted, MountPoint: "vendorauth/",
-	})
+	counted := storagetest.Wrap(m.storage)
+	_, _, err := m.requestOn(counted, logical.ReadOperation, "creds/ftd", nil)
 	require.NoError(t, err)
-	require.Equal(t, countingStorage{Storage: m.storage, puts: 2}, *counted)
+	require.Equal(t, map[storagetest.Kind]int{storagetest.Put: 2}, counted.Counts())
 }
 
-type countingStorage struct {
-	logical.Storage
-	gets, puts, lists, deletes int
-}
-
-func (s *countingStorage) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
-	s.gets++
-	return s.Storage.Get(ctx, key)
-}
-
-func (s *countingStorage) Put(ctx context.Context, entry *logical.StorageEntry) error {
-	s.puts++
-	return s.Storage.Put(ctx, entry)
-}
-
-func (s *countingStorage) List(ctx context.Context, prefix string) ([]string, error) {
-	s.lists++
-	return s.Storage.List(ctx, prefix)
-}
-
-func (s *countingStorage) Delete(ctx context.Context, key string) error {
-	s.deletes++
-	return s.Storage.Delete(ctx, key)
-}
-
-func TestCreds_VendorThatCannotRevoke_SaysSoInEachAnswer(t *testing.T) {
+func TestCreds_VendorCannotRevoke_WarnsInEveryResponse(t *testing.T) {
 	m := newMount(t)
 	m.configure("lacework", nil)
 	response := m.must(logical.ReadOperation, "creds/lacework", nil)
@@ -86,150 +61,33 @@ func TestCreds_VendorThatCannotRevoke_SaysSoInEachAnswer(t *testing.T) {
 	require.Contains(t, response.Warnings[len(response.Warnings)-1], response.Data["expires_at"].(string))
 }
 
-func TestCreds_LeaseHoldsNoSecret(t *testing.T) {
+func TestCreds_InternalData_HoldsNoSecret(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
 	leased := m.read("ftd")
-	require.ElementsMatch(t, []string{"config", "role", "id", "version", "secret_type"}, keysOf(leased.secret.InternalData))
+	require.ElementsMatch(t, []string{"config", "role", "id", "version", "secret_type"}, slices.Collect(maps.Keys(leased.secret.InternalData)))
 }
 
-func keysOf(values map[string]any) []string {
-	var keys []string
-	for key := range values {
-		keys = append(keys, key)
-	}
-	return keys
-}
-
-func TestCreds_AtTheLimit_RefusesWithUsedLimitAndNextExpiry(t *testing.T) {
+func TestCreds_AtTheLimit_NamesUsedAndLimit(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
 	for range 3 {
 		m.read("ftd")
 	}
-	status, text := m.refused(logical.ReadOperation, "creds/ftd", nil)
-	require.Equal(t, http.StatusConflict, status)
-	require.Contains(t, text, "3 of 3")
-	require.Contains(t, text, "max_credentials")
+	m.rejected(http.StatusConflict, logical.ReadOperation, "creds/ftd", nil, "3 of 3", "max_credentials")
 	require.Len(t, m.leased("ftd"), 3, "nobody was evicted")
 	require.Len(t, m.logins("ftd"), 1)
 }
 
-func TestCreds_DefiniteRefusal_LeavesNothingBehind(t *testing.T) {
+func TestCreds_DefiniteFailure_LeavesNoEntry(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", nil)
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "custom_token", Status: http.StatusServiceUnavailable, Times: 1})
-	status, _ := m.refused(logical.ReadOperation, "creds/ftd", nil)
-	require.Equal(t, http.StatusServiceUnavailable, status)
+	m.rejected(http.StatusServiceUnavailable, logical.ReadOperation, "creds/ftd", nil)
 	require.Empty(t, m.ledgerOf("ftd"))
 }
 
-// The vendor acted and its answer was lost: the credential exists and nobody holds it.
-func TestCreds_AnswerLost_IsFoundByItsMarkerAndEnded(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	m.fault(emulator.Fault{Vendor: "ftd", Route: "custom_token", DropAfter: true, Times: 1})
-	status, text := m.refused(logical.ReadOperation, "creds/ftd", nil)
-	require.Equal(t, http.StatusFailedDependency, status, "a status that Vault's client does not repeat")
-	require.Contains(t, text, "desired_subject")
-	require.Len(t, m.leased("ftd"), 1, "the orphan")
-	require.Equal(t, 1, m.operations("ftd")["custom_token"], "the create was not sent again")
-
-	m.runPeriodic()
-	require.Empty(t, m.leased("ftd"))
-	require.Empty(t, m.ledgerOf("ftd"))
-}
-
-func TestCreds_AnswerLostAtAVendorWithoutMarkers_IsKeptInTheBooksUntilItExpires(t *testing.T) {
-	m := newMount(t)
-	m.configure("lacework", nil)
-	m.fault(emulator.Fault{Vendor: "lacework", Route: "POST /api/v2/access/tokens", DropAfter: true, Times: 1})
-	status, _ := m.refused(logical.ReadOperation, "creds/lacework", nil)
-	require.Equal(t, http.StatusFailedDependency, status)
-	m.runPeriodic()
-	require.Len(t, m.ledgerOf("lacework"), 1)
-	m.clock.advance(time.Hour)
-	m.runPeriodic()
-	require.Empty(t, m.ledgerOf("lacework"))
-}
-
-// The process died between the vendor's create and the completion of its account.
-func TestCreds_CrashAfterTheCreate_IsFoundByItsMarkerAndEnded(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	// From the second write on, storage fails and the vendor revokes nothing: as if the process were gone.
-	m.fault(emulator.Fault{Vendor: "ftd", Route: "revoke_token", DropBefore: true})
-	failing := &failingStorage{Storage: m.storage, failPut: 2}
-	_, _, err := m.send(t.Context(), &logical.Request{
-		Operation: logical.ReadOperation, Path: "creds/ftd", Storage: failing, MountPoint: "vendorauth/",
-	})
-	require.Error(t, err)
-	m.vendors.ClearFaults("ftd")
-	m.restart()
-	m.runPeriodic()
-	require.Len(t, m.leased("ftd"), 1, "too young to be surely abandoned")
-	m.clock.advance(lease.IssueDeadline + time.Second)
-	m.runPeriodic()
-	require.Empty(t, m.leased("ftd"))
-	require.Empty(t, m.ledgerOf("ftd"))
-}
-
-// failingStorage fails every write from the n-th on, and everything else with it.
-type failingStorage struct {
-	logical.Storage
-	failPut, puts int
-}
-
-var errStorage = &storageError{}
-
-type storageError struct{}
-
-func (*storageError) Error() string { return "storage is gone" }
-
-func (s *failingStorage) Put(ctx context.Context, entry *logical.StorageEntry) error {
-	s.puts++
-	if s.puts >= s.failPut {
-		return errStorage
-	}
-	return s.Storage.Put(ctx, entry)
-}
-
-func (s *failingStorage) Delete(context.Context, string) error { return errStorage }
-
-func TestCreds_AccountCannotBeCompleted_EndsTheCredentialAtOnce(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	failing := &failingStorage{Storage: m.storage, failPut: 2}
-	_, status, err := m.send(t.Context(), &logical.Request{
-		Operation: logical.ReadOperation, Path: "creds/ftd", Storage: failing, MountPoint: "vendorauth/",
-	})
-	require.ErrorContains(t, err, "storage is gone")
-	require.Equal(t, http.StatusInternalServerError, status)
-	require.Empty(t, m.leased("ftd"))
-}
-
-func TestCreds_ClientHangsUp_LosesNothing(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	m.fault(emulator.Fault{Vendor: "ftd", Route: "custom_token", Delay: time.Minute, Times: 1})
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		for m.operations("ftd")["custom_token"] == 0 {
-			time.Sleep(time.Millisecond)
-		}
-		cancel()
-	}()
-	_, status, err := m.send(ctx, &logical.Request{
-		Operation: logical.ReadOperation, Path: "creds/ftd", Storage: m.storage, MountPoint: "vendorauth/",
-	})
-	require.Error(t, err)
-	require.Equal(t, http.StatusFailedDependency, status)
-	m.runPeriodic()
-	require.Empty(t, m.leased("ftd"))
-	require.Empty(t, m.ledgerOf("ftd"))
-}
-
-func TestCreds_RateLimited_IsNotAskedAgainBeforeItsTime(t *testing.T) {
+func TestCreds_RateLimited_WaitsForRetryAfter(t *testing.T) {
 	m := newMount(t)
 	m.configure("lacework", nil)
 	m.fault(emulator.Fault{
@@ -238,24 +96,66 @@ func TestCreds_RateLimited_IsNotAskedAgainBeforeItsTime(t *testing.T) {
 	})
 	before := len(m.vendors.Requests("lacework"))
 	for range 3 {
-		status, text := m.refused(logical.ReadOperation, "creds/lacework", nil)
-		require.Equal(t, http.StatusTooManyRequests, status)
-		require.Contains(t, text, "retry in")
+		m.rejected(http.StatusTooManyRequests, logical.ReadOperation, "creds/lacework", nil, "retry in")
 	}
 	require.Len(t, m.vendors.Requests("lacework"), before+1)
-	m.clock.advance(2 * time.Minute)
+	m.clock.Advance(2 * time.Minute)
 	m.read("lacework")
 }
 
-func TestCreds_PasswordChangedAtTheVendor_IsRefusedWithoutHammering(t *testing.T) {
+func TestCreds_RootRejected_LogsInOnce(t *testing.T) {
 	m := newMount(t)
-	m.must(logical.UpdateOperation, "config/ftd", m.configData("ftd", map[string]any{"password": "wrong", "verify_connection": false}))
+	m.writeConfig("ftd", map[string]any{"password": "wrong", "verify_connection": false})
 	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"config": "ftd"})
 	for range 5 {
-		status, text := m.refused(logical.ReadOperation, "creds/ftd", nil)
-		require.Equal(t, http.StatusBadRequest, status)
-		require.Contains(t, text, "password")
+		m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/ftd", nil, "password")
 	}
 	require.Equal(t, 1, m.operations("ftd")["password"])
 	require.Empty(t, m.ledgerOf("ftd"))
+}
+
+func TestCreds_FiftyReadersForThreeSlots_ThreeSucceed(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	var mu sync.Mutex
+	statuses := map[int]int{}
+	var group sync.WaitGroup
+	for range 50 {
+		group.Go(func() {
+			_, status, _ := m.request(logical.ReadOperation, "creds/ftd", nil)
+			mu.Lock()
+			defer mu.Unlock()
+			statuses[status]++
+		})
+	}
+	group.Wait()
+	require.Equal(t, map[int]int{http.StatusOK: 3, http.StatusConflict: 47}, statuses)
+	require.Len(t, m.leased("ftd"), 3)
+}
+
+func TestMaxWait_SlotIsFreed_WaitingReaderGetsIt(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", map[string]any{"max_wait": "60s"})
+	held := make([]*vaultLease, 3)
+	for i := range held {
+		held[i] = m.read("ftd")
+	}
+	done := make(chan error)
+	go func() {
+		_, _, err := m.request(logical.ReadOperation, "creds/ftd", nil)
+		done <- err
+	}()
+	require.NoError(t, m.revoke(held[0]))
+	require.NoError(t, <-done)
+	require.Len(t, m.leased("ftd"), 3)
+}
+
+func TestMaxWait_NoSlotIsFreed_IsBounded(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", map[string]any{"max_wait": "1s"})
+	for range 3 {
+		m.read("ftd")
+	}
+	m.rejected(http.StatusConflict, logical.ReadOperation, "creds/ftd", nil, "sharing=shared")
+	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "roles/ftd", map[string]any{"max_wait": "2m"}, "max_wait")
 }

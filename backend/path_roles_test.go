@@ -10,9 +10,9 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-func TestRoleWrite_BadInput_IsA400ThatNamesTheFieldAndStoresNothing(t *testing.T) {
+func TestRoleWrite_BadInput_NamesFieldAndStoresNothing(t *testing.T) {
 	m := newMount(t)
-	m.must(logical.UpdateOperation, "config/ftd", m.configData("ftd", nil))
+	m.writeConfig("ftd", nil)
 	for name, test := range map[string]struct {
 		data map[string]any
 		says string
@@ -25,19 +25,15 @@ func TestRoleWrite_BadInput_IsA400ThatNamesTheFieldAndStoresNothing(t *testing.T
 		"another vendor's field": {map[string]any{"config": "ftd", "subaccount": "x"}, `"subaccount"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			status, text := m.refused(logical.UpdateOperation, "roles/reader", test.data)
-			require.Equal(t, http.StatusBadRequest, status, text)
-			require.Contains(t, text, test.says)
-			stored, err := m.storage.List(t.Context(), store.RolePrefix)
-			require.NoError(t, err)
-			require.Empty(t, stored)
+			m.rejected(http.StatusBadRequest, logical.UpdateOperation, "roles/reader", test.data, test.says)
+			m.requireNoKeys(store.RolePrefix)
 		})
 	}
 }
 
-func TestRoleWrite_TTLOverAMaximum_IsCappedWithAWarningThatNamesIt(t *testing.T) {
+func TestRoleWrite_TTLOverMaximum_IsCappedWithAWarning(t *testing.T) {
 	m := newMount(t)
-	m.must(logical.UpdateOperation, "config/lacework", m.configData("lacework", nil))
+	m.writeConfig("lacework", nil)
 	for name, test := range map[string]struct {
 		ttl, says string
 	}{
@@ -52,9 +48,9 @@ func TestRoleWrite_TTLOverAMaximum_IsCappedWithAWarningThatNamesIt(t *testing.T)
 	require.LessOrEqual(t, leased.secret.TTL.Hours(), 24.0)
 }
 
-func TestRoleUpdate_AbsentFieldsStay(t *testing.T) {
+func TestRoleUpdate_AbsentFields_Stay(t *testing.T) {
 	m := newMount(t)
-	m.must(logical.UpdateOperation, "config/lacework", m.configData("lacework", nil))
+	m.writeConfig("lacework", nil)
 	m.must(logical.UpdateOperation, "roles/reader", map[string]any{"config": "lacework", "ttl": "1h", "subaccount": "emea"})
 	m.must(logical.UpdateOperation, "roles/reader", map[string]any{"ttl": "2h"})
 	read := m.must(logical.ReadOperation, "roles/reader", nil).Data
@@ -66,27 +62,23 @@ func TestRoleUpdate_AbsentFieldsStay(t *testing.T) {
 	require.Equal(t, int64(0), read["ttl"])
 }
 
-func TestRoleDelete_EndsReading(t *testing.T) {
+func TestRoleDelete_RoleIsUsed_EndsReading(t *testing.T) {
 	m := newMount(t)
 	m.configure("lacework", nil)
 	m.read("lacework")
 	require.Equal(t, []string{"lacework"}, m.must(logical.ListOperation, "roles/", nil).Data["keys"])
 	m.must(logical.DeleteOperation, "roles/lacework", nil)
-	status, text := m.refused(logical.ReadOperation, "creds/lacework", nil)
-	require.Equal(t, http.StatusBadRequest, status)
-	require.Contains(t, text, "does not exist")
+	m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/lacework", nil, "does not exist")
 }
 
-// A config that was deleted and made anew for another vendor does not understand the role's fields.
-func TestRole_ConfigOfAnotherVendorNow_IsRefusedUntilWrittenAgain(t *testing.T) {
+// A config that was deleted and created again for another vendor does not know the fields of the role.
+func TestRole_ConfigHasAnotherVendor_MustBeWrittenAgain(t *testing.T) {
 	m := newMount(t)
 	m.must(logical.UpdateOperation, "config/edge", m.configData("ftd", nil))
 	m.must(logical.UpdateOperation, "roles/reader", map[string]any{"config": "edge"})
 	m.must(logical.DeleteOperation, "config/edge", nil)
 	m.must(logical.UpdateOperation, "config/edge", m.configData("lacework", nil))
-	status, text := m.refused(logical.ReadOperation, "creds/reader", nil)
-	require.Equal(t, http.StatusBadRequest, status)
-	require.Contains(t, text, "write the role again")
+	m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/reader", nil, "write the role again")
 	m.must(logical.UpdateOperation, "roles/reader", map[string]any{"config": "edge"})
 	m.read("reader")
 }

@@ -14,29 +14,18 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/storagetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { providertest.Main(m) }
 
-var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+// start is the time that a new clock shows.
+var start = providertest.NewClock().Now()
 
-// testClock is a settable time.
-type testClock struct{ now atomic.Pointer[time.Time] }
-
-func newTestClock() *testClock {
-	c := &testClock{}
-	now := start
-	c.now.Store(&now)
-	return c
-}
-
-func (c *testClock) Now() time.Time { return *c.now.Load() }
-
-func (c *testClock) Advance(d time.Duration) {
-	now := c.Now().Add(d)
-	c.now.Store(&now)
-}
+// newLedger returns a ledger whose clock stands still at start.
+func newLedger() *Ledger { return New(providertest.NewClock().Now) }
 
 func intent(id string, limit int) Intent {
 	return Intent{
@@ -45,12 +34,12 @@ func intent(id string, limit int) Intent {
 	}
 }
 
-func TestReserve_IntentIsStoredBeforeItReturns(t *testing.T) {
+func TestReserve_NewIntent_IsStoredBeforeItReturns(t *testing.T) {
 	storage := &logical.InmemStorage{}
-	entry, err := New(newTestClock().Now).Reserve(t.Context(), storage, intent("a", 0))
+	entry, err := newLedger().Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
 
-	stored, err := New(newTestClock().Now).Get(t.Context(), storage, "edge", "a")
+	stored, err := newLedger().Get(t.Context(), storage, "edge", "a")
 	require.NoError(t, err)
 	require.Equal(t, entry, stored)
 	require.Equal(t, StateIssuing, stored.State)
@@ -58,16 +47,16 @@ func TestReserve_IntentIsStoredBeforeItReturns(t *testing.T) {
 
 func TestReserve_ConcurrentReaders_NeverExceedTheLimit(t *testing.T) {
 	const limit, readers = 3, 50
-	storage, l := &logical.InmemStorage{}, New(newTestClock().Now)
-	var granted, refused atomic.Int32
+	storage, l := &logical.InmemStorage{}, newLedger()
+	var granted, rejected atomic.Int32
 	var group sync.WaitGroup
 	for i := range readers {
 		group.Go(func() {
 			_, err := l.Reserve(t.Context(), storage, intent(fmt.Sprint(i), limit))
 			if full, ok := errors.AsType[*LimitError](err); ok {
-				refused.Add(1)
+				rejected.Add(1)
 				if full.Limit != limit || full.Used != limit {
-					t.Errorf("refusal names %d of %d", full.Used, full.Limit)
+					t.Errorf("the error names %d of %d", full.Used, full.Limit)
 				}
 				return
 			}
@@ -79,14 +68,14 @@ func TestReserve_ConcurrentReaders_NeverExceedTheLimit(t *testing.T) {
 	}
 	group.Wait()
 	require.EqualValues(t, limit, granted.Load())
-	require.EqualValues(t, readers-limit, refused.Load())
+	require.EqualValues(t, readers-limit, rejected.Load())
 	ids, err := storage.List(t.Context(), StoragePrefix+"edge/")
 	require.NoError(t, err)
 	require.Len(t, ids, limit)
 }
 
 func TestReserve_AfterRestart_CountsWhatStorageHolds(t *testing.T) {
-	storage, clock := &logical.InmemStorage{}, newTestClock()
+	storage, clock := &logical.InmemStorage{}, providertest.NewClock()
 	before := New(clock.Now)
 	for _, id := range []string{"a", "b"} {
 		_, err := before.Reserve(t.Context(), storage, intent(id, 2))
@@ -99,7 +88,7 @@ func TestReserve_AfterRestart_CountsWhatStorageHolds(t *testing.T) {
 }
 
 func TestReserve_ExpiredCredential_FreesItsSlot(t *testing.T) {
-	storage, clock := &logical.InmemStorage{}, newTestClock()
+	storage, clock := &logical.InmemStorage{}, providertest.NewClock()
 	l := New(clock.Now)
 	_, err := l.Reserve(t.Context(), storage, intent("a", 1))
 	require.NoError(t, err)
@@ -109,17 +98,15 @@ func TestReserve_ExpiredCredential_FreesItsSlot(t *testing.T) {
 }
 
 func TestReserve_StorageFails_ReservesNothing(t *testing.T) {
-	storage, l := &logical.InmemStorage{}, New(newTestClock().Now)
-	storage.Underlying().FailPut(true)
-	_, err := l.Reserve(t.Context(), storage, intent("a", 1))
+	storage, l := &logical.InmemStorage{}, newLedger()
+	_, err := l.Reserve(t.Context(), storagetest.FailNth(storage, 1, storagetest.Put), intent("a", 1))
 	require.ErrorContains(t, err, "storing the intent")
-	storage.Underlying().FailPut(false)
 	_, err = l.Reserve(t.Context(), storage, intent("b", 1))
 	require.NoError(t, err, "the slot was given back")
 }
 
-func TestClose_RefusesWhileInUse_ThenShutsOutLateReservations(t *testing.T) {
-	storage, l := &logical.InmemStorage{}, New(newTestClock().Now)
+func TestFreeze_CredentialLives_IsRejectedUntilRemoved(t *testing.T) {
+	storage, l := &logical.InmemStorage{}, newLedger()
 	_, err := l.Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
 
@@ -135,27 +122,27 @@ func TestClose_RefusesWhileInUse_ThenShutsOutLateReservations(t *testing.T) {
 	next := intent("c", 0)
 	next.UID = "second"
 	_, err = l.Reserve(t.Context(), storage, next)
-	require.NoError(t, err, "a later config of the same name is not shut out")
+	require.NoError(t, err, "a later config of the same name is not frozen")
 }
 
-func TestReopen_AfterAFailedDeletion_ReservesAgain(t *testing.T) {
-	storage, l := &logical.InmemStorage{}, New(newTestClock().Now)
+func TestUnfreeze_AfterAFailedDeletion_ReservesAgain(t *testing.T) {
+	storage, l := &logical.InmemStorage{}, newLedger()
 	require.NoError(t, l.Freeze(t.Context(), storage, "edge", "first"))
 	l.Unfreeze("edge")
 	_, err := l.Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
 }
 
-func TestList_HoldsNoHandles(t *testing.T) {
-	storage, clock := &logical.InmemStorage{}, newTestClock()
+func TestList_LiveEntry_HasNoHandle(t *testing.T) {
+	storage, clock := &logical.InmemStorage{}, providertest.NewClock()
 	l := New(clock.Now)
 	entry, err := l.Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
 	entry.State, entry.Handle = StateLive, json.RawMessage(`{"v":1,"token":"secret"}`)
 	require.NoError(t, l.Update(t.Context(), storage, entry))
 
-	for name, ledger := range map[string]*Ledger{"the one that wrote": l, "one after a restart": New(clock.Now)} {
-		entries, err := ledger.List(t.Context(), storage, "edge")
+	for name, reader := range map[string]*Ledger{"the ledger that wrote": l, "a ledger after a restart": New(clock.Now)} {
+		entries, err := reader.List(t.Context(), storage, "edge")
 		require.NoError(t, err, name)
 		require.Len(t, entries, 1, name)
 		require.Nil(t, entries[0].Handle, name)
@@ -164,15 +151,19 @@ func TestList_HoldsNoHandles(t *testing.T) {
 }
 
 // A load that has listed an entry which is removed before it is read must not bring it back.
-func TestLoad_EntryRemovedMeanwhile_StaysRemoved(t *testing.T) {
-	storage, clock := &logical.InmemStorage{}, newTestClock()
+func TestLoad_EntryRemovedConcurrently_StaysRemoved(t *testing.T) {
+	storage, clock := &logical.InmemStorage{}, providertest.NewClock()
 	_, err := New(clock.Now).Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
 
 	l := New(clock.Now)
-	interrupted := &interruptedStorage{Storage: storage, onGet: func() {
-		require.NoError(t, l.Remove(context.Background(), storage, "edge", "a"))
-	}}
+	interrupted := storagetest.Wrap(storage)
+	interrupted.After = func(ctx context.Context, operation storagetest.Operation) error {
+		if operation.Kind != storagetest.Get {
+			return nil
+		}
+		return l.Remove(ctx, storage, "edge", "a")
+	}
 	entries, err := l.List(t.Context(), interrupted, "edge")
 	require.NoError(t, err)
 	require.Empty(t, entries)
@@ -181,22 +172,10 @@ func TestLoad_EntryRemovedMeanwhile_StaysRemoved(t *testing.T) {
 	require.Empty(t, entries)
 }
 
-// interruptedStorage lets something happen just after an entry was read.
-type interruptedStorage struct {
-	logical.Storage
-	onGet func()
-}
-
-func (s *interruptedStorage) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
-	entry, err := s.Storage.Get(ctx, key)
-	s.onGet()
-	return entry, err
-}
-
-func TestUpdate_RemovedOrChangedMeanwhile_StoresNothing(t *testing.T) {
+func TestUpdate_EntryRemovedOrChanged_StoresNothing(t *testing.T) {
 	for name, reload := range map[string]bool{"from memory": false, "after a restart": true} {
 		t.Run(name, func(t *testing.T) {
-			storage, clock := &logical.InmemStorage{}, newTestClock()
+			storage, clock := &logical.InmemStorage{}, providertest.NewClock()
 			l := New(clock.Now)
 			entry, err := l.Reserve(t.Context(), storage, intent("a", 0))
 			require.NoError(t, err)
@@ -217,37 +196,37 @@ func TestUpdate_RemovedOrChangedMeanwhile_StoresNothing(t *testing.T) {
 	}
 }
 
-func held(t *testing.T, l *Ledger, storage logical.Storage) bool {
+func hasHolders(t *testing.T, l *Ledger, storage logical.Storage) bool {
 	t.Helper()
-	held, err := l.HasHolders(t.Context(), storage, "a")
+	has, err := l.HasHolders(t.Context(), storage, "a")
 	require.NoError(t, err)
-	return held
+	return has
 }
 
-func TestAttach_CredentialIsGone_IsRefused(t *testing.T) {
-	storage, l := &logical.InmemStorage{}, New(newTestClock().Now)
+func TestAttach_CredentialIsNotLive_IsRejected(t *testing.T) {
+	storage, l := &logical.InmemStorage{}, newLedger()
 	entry, err := l.Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
 	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", "h", start), ErrDraining, "not live yet")
 	entry.State, entry.Shared = StateLive, json.RawMessage(`{}`)
 	require.NoError(t, l.Update(t.Context(), storage, entry))
-	require.False(t, held(t, l, storage))
+	require.False(t, hasHolders(t, l, storage))
 	require.NoError(t, l.Attach(t.Context(), storage, "edge", "a", "h", start))
-	require.True(t, held(t, l, storage))
-	require.True(t, held(t, New(newTestClock().Now), storage), "as another process reads it")
+	require.True(t, hasHolders(t, l, storage))
+	require.True(t, hasHolders(t, newLedger(), storage), "as another process reads it")
 
 	last, err := l.Detach(t.Context(), storage, "a", "h")
 	require.NoError(t, err)
 	require.True(t, last)
-	require.False(t, held(t, l, storage))
-	require.False(t, held(t, New(newTestClock().Now), storage), "as another process reads it")
+	require.False(t, hasHolders(t, l, storage))
+	require.False(t, hasHolders(t, newLedger(), storage), "as another process reads it")
 	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", "i", start), ErrDraining)
 	require.NoError(t, l.Remove(t.Context(), storage, "edge", "a"))
-	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", "i", start), ErrDraining, "nor once it is struck out")
+	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", "i", start), ErrDraining, "nor after its entry was deleted")
 }
 
 func TestInvalidate_AnotherNodeWrote_ReadsAgain(t *testing.T) {
-	storage, clock := &logical.InmemStorage{}, newTestClock()
+	storage, clock := &logical.InmemStorage{}, providertest.NewClock()
 	l, other := New(clock.Now), New(clock.Now)
 	used, err := l.Used(t.Context(), storage, "edge")
 	require.NoError(t, err)
@@ -262,12 +241,12 @@ func TestInvalidate_AnotherNodeWrote_ReadsAgain(t *testing.T) {
 	require.Equal(t, 1, used)
 }
 
-func TestGet_RecordOfALaterVersion_IsRefused(t *testing.T) {
+func TestGet_RecordOfALaterVersion_IsRejected(t *testing.T) {
 	storage := &logical.InmemStorage{}
 	require.NoError(t, storage.Put(t.Context(), &logical.StorageEntry{
 		Key: "ledger/edge/a", Value: []byte(`{"version":99,"id":"a"}`),
 	}))
-	_, err := New(newTestClock().Now).Get(t.Context(), storage, "edge", "a")
+	_, err := newLedger().Get(t.Context(), storage, "edge", "a")
 	require.ErrorContains(t, err, "later version")
 }
 
@@ -288,6 +267,6 @@ func TestEntry_StoredLayout_IsPinned(t *testing.T) {
 
 	var decoded Entry
 	require.NoError(t, json.Unmarshal(golden, &decoded))
-	decoded.Handle, decoded.Shared = entry.Handle, entry.Shared // as they are, but for white space
+	decoded.Handle, decoded.Shared = entry.Handle, entry.Shared // equal except for white space
 	require.Equal(t, entry, decoded)
 }

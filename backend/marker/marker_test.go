@@ -1,8 +1,6 @@
 package marker_test
 
 import (
-	"context"
-	"errors"
 	"strings"
 	"testing"
 
@@ -11,11 +9,12 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/marker"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/storagetest"
 )
 
 func TestMain(m *testing.M) { providertest.Main(m) }
 
-func TestNewID_RandomBytes_BecomeSixteenCharacters(t *testing.T) {
+func TestNewID_TenRandomBytes_GiveSixteenCharacters(t *testing.T) {
 	id, err := marker.NewID(strings.NewReader("0123456789"))
 	require.NoError(t, err)
 	require.Equal(t, "gaytemzugu3doobz", id)
@@ -52,14 +51,10 @@ func TestMount_Restart_KeepsItsID(t *testing.T) {
 	require.NotEqual(t, first, foreign)
 }
 
-type failingStorage struct{ logical.Storage }
-
-func (failingStorage) Put(context.Context, *logical.StorageEntry) error { return errors.New("sealed") }
-
 func TestMount_StorageFails_NoIDIsUsed(t *testing.T) {
 	storage := &logical.InmemStorage{}
 	var mount marker.Mount
-	_, err := mount.Prefix(t.Context(), failingStorage{storage})
+	_, err := mount.Prefix(t.Context(), storagetest.FailNth(storage, 1, storagetest.Put))
 	require.ErrorContains(t, err, "storing the mount's id")
 	kept, err := mount.Prefix(t.Context(), storage)
 	require.NoError(t, err)
@@ -68,7 +63,7 @@ func TestMount_StorageFails_NoIDIsUsed(t *testing.T) {
 	require.Contains(t, string(stored.Value), strings.TrimSuffix(strings.TrimPrefix(kept, "vault-"), "-"))
 }
 
-func TestID_NamesThatAreNotWholeMarkers_AreRefused(t *testing.T) {
+func TestID_NameIsNotAWholeMarker_IsRejected(t *testing.T) {
 	for name, want := range map[string]string{
 		"vault-abcdefgh-reader-abcdefgh234567ab": "abcdefgh234567ab",
 		"vault-abcdefgh-a-role-abcdefgh234567ab": "abcdefgh234567ab",

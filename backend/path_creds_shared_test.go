@@ -12,20 +12,19 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/storagetest"
 )
 
-func TestShared_ManyReadersAtOnce_CostOneLoginAndOneCredential(t *testing.T) {
+func TestShared_ManyReaders_CostOneLoginAndOneCredential(t *testing.T) {
 	const readers = 200
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"})
 	m.restart()
-	leases := make([]*testLease, readers)
+	leases := make([]*vaultLease, readers)
 	var group sync.WaitGroup
 	for i := range readers {
 		group.Go(func() {
-			response, _, err := m.send(t.Context(), &logical.Request{
-				Operation: logical.ReadOperation, Path: "creds/ftd", Storage: m.storage, MountPoint: "vendorauth/",
-			})
+			response, _, err := m.request(logical.ReadOperation, "creds/ftd", nil)
 			if err != nil {
 				t.Error(err)
 				return
@@ -46,9 +45,7 @@ func TestShared_ManyReadersAtOnce_CostOneLoginAndOneCredential(t *testing.T) {
 	}
 	require.Empty(t, m.leased("ftd"), "the last to go revoked it")
 	require.Empty(t, m.ledgerOf("ftd"))
-	holders, err := m.storage.List(t.Context(), "holder/")
-	require.NoError(t, err)
-	require.Empty(t, holders)
+	m.requireNoKeys("holder/")
 }
 
 func TestShared_WarmRead_CostsOneWriteAndNoCall(t *testing.T) {
@@ -56,16 +53,14 @@ func TestShared_WarmRead_CostsOneWriteAndNoCall(t *testing.T) {
 	m.configure("ftd", map[string]any{"sharing": "shared"})
 	m.read("ftd")
 	calls := len(m.vendors.Requests("ftd"))
-	counted := &countingStorage{Storage: m.storage}
-	_, _, err := m.send(t.Context(), &logical.Request{
-		Operation: logical.ReadOperation, Path: "creds/ftd", Storage: counted, MountPoint: "vendorauth/",
-	})
+	counted := storagetest.Wrap(m.storage)
+	_, _, err := m.requestOn(counted, logical.ReadOperation, "creds/ftd", nil)
 	require.NoError(t, err)
-	require.Equal(t, countingStorage{Storage: m.storage, puts: 1}, *counted)
+	require.Equal(t, map[storagetest.Kind]int{storagetest.Put: 1}, counted.Counts())
 	require.Len(t, m.vendors.Requests("ftd"), calls)
 }
 
-func TestShared_AfterRestart_GoesOnWithTheSameCredential(t *testing.T) {
+func TestShared_AfterRestart_ReturnsTheSameCredential(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"})
 	first := m.read("ftd")
@@ -79,9 +74,9 @@ func TestShared_AfterRestart_GoesOnWithTheSameCredential(t *testing.T) {
 	require.Empty(t, m.leased("ftd"))
 }
 
-// A leader that stalls between a last holder's end and the revocation revokes when it goes on, and its successor
-// cannot know.
-func TestShared_LastHolderGoneBeforeRestart_IsGivenToNobody(t *testing.T) {
+// A leader that stalls between the end of the last holder and the revocation revokes when it continues, and its
+// successor cannot know.
+func TestShared_NoHolderAtRestart_IsNotLeasedAgain(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"})
 	first := m.read("ftd")
@@ -90,27 +85,27 @@ func TestShared_LastHolderGoneBeforeRestart_IsGivenToNobody(t *testing.T) {
 	m.restart()
 	second := m.read("ftd")
 	require.NotEqual(t, first.data["token"], second.data["token"])
-	m.clock.advance(lease.IssueDeadline + time.Second)
+	m.clock.Advance(lease.IssueDeadline + time.Second)
 	m.runPeriodic()
 	require.Len(t, m.leased("ftd"), 1, "what nobody holds is ended")
 	require.NoError(t, m.revoke(second))
 	require.Empty(t, m.leased("ftd"))
 }
 
-func TestShared_LifeGetsShorterThanTTL_IsReplacedAndDrains(t *testing.T) {
+func TestShared_RemainingLifeBelowTTL_IsReplacedAndDrains(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"}) // ttl 15m, max_ttl 2h
 	first := m.read("ftd")
-	m.clock.advance(time.Hour + 40*time.Minute)
+	m.clock.Advance(time.Hour + 40*time.Minute)
 	require.Equal(t, first.data["token"], m.read("ftd").data["token"])
-	m.clock.advance(10 * time.Minute)
+	m.clock.Advance(10 * time.Minute)
 	fresh := m.read("ftd")
 	require.NotEqual(t, first.data["token"], fresh.data["token"])
 	require.Equal(t, 15*time.Minute, fresh.secret.TTL)
 	require.Len(t, m.leased("ftd"), 2, "the old one serves its holders")
 }
 
-func TestShared_RoleChangedOrDeleted_DrainsTheOldCredential(t *testing.T) {
+func TestShared_RoleChangedOrDeleted_Drains(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"})
 	first := m.read("ftd")
@@ -124,16 +119,14 @@ func TestShared_RoleChangedOrDeleted_DrainsTheOldCredential(t *testing.T) {
 	require.Empty(t, m.leased("ftd"))
 }
 
-func TestShared_VendorDown_AllReadersShareOneRefusal(t *testing.T) {
+func TestShared_VendorDown_ReadersShareOneFailure(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"})
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "custom_token", Status: http.StatusServiceUnavailable, Delay: 300 * time.Millisecond})
 	var group sync.WaitGroup
 	for range 20 {
 		group.Go(func() {
-			_, status, err := m.send(t.Context(), &logical.Request{
-				Operation: logical.ReadOperation, Path: "creds/ftd", Storage: m.storage, MountPoint: "vendorauth/",
-			})
+			_, status, err := m.request(logical.ReadOperation, "creds/ftd", nil)
 			if err == nil || status != http.StatusServiceUnavailable {
 				t.Errorf("status %d, %v", status, err)
 			}
@@ -144,8 +137,8 @@ func TestShared_VendorDown_AllReadersShareOneRefusal(t *testing.T) {
 	require.Empty(t, m.ledgerOf("ftd"))
 }
 
-// A person logged in at the device, or revoked the token there: it must not be handed out for ever.
-func TestShared_DiedAtTheVendor_IsReplacedOnceAHolderHasNoticed(t *testing.T) {
+// The device was restarted, or an operator revoked the token there: readers must not get it any more.
+func TestShared_EndedAtTheVendor_IsReplacedAfterARenewal(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"})
 	first := m.read("ftd")
@@ -159,24 +152,24 @@ func TestShared_DiedAtTheVendor_IsReplacedOnceAHolderHasNoticed(t *testing.T) {
 	require.Len(t, m.leased("ftd"), 1)
 }
 
-// Vault crashed before it stored a lease: a holder that will never let go.
-func TestShared_HoldersLeaseWasLost_EndsWithTheOthers(t *testing.T) {
+// Vault crashed before it stored a lease: this holder never leaves.
+func TestShared_HoldersLeaseLost_EndsWithTheOthers(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"})
 	m.read("ftd")
 	kept := m.read("ftd")
 	require.NoError(t, m.revoke(kept))
-	m.clock.advance(15*time.Minute + lease.LostLeaseGrace + time.Minute)
+	m.clock.Advance(15*time.Minute + lease.LostLeaseGrace + time.Minute)
 	m.runPeriodic()
 	require.Empty(t, m.leased("ftd"))
 	require.Empty(t, m.ledgerOf("ftd"))
 }
 
-func TestShared_RenewStaysInsideTheCredentialsLife(t *testing.T) {
+func TestShared_Renew_StaysWithinTheCredentialsLife(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"})
 	m.read("ftd")
-	m.clock.advance(time.Hour)
+	m.clock.Advance(time.Hour)
 	late := m.read("ftd")
 	response, err := m.renew(late, 2*time.Hour)
 	require.NoError(t, err)
@@ -184,7 +177,7 @@ func TestShared_RenewStaysInsideTheCredentialsLife(t *testing.T) {
 	require.False(t, late.secret.IssueTime.Add(response.Secret.MaxTTL).After(*m.leased("ftd")[0].ExpiresAt))
 }
 
-func TestShared_LastRevokeFails_IsTriedAgain(t *testing.T) {
+func TestShared_LastRevokeFails_IsRetried(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"})
 	leased := m.read("ftd")
@@ -195,80 +188,49 @@ func TestShared_LastRevokeFails_IsTriedAgain(t *testing.T) {
 	require.Empty(t, m.leased("ftd"))
 }
 
-func TestExclusive_FiftyReadersForThreeSlots_GetThreeAndClearRefusals(t *testing.T) {
+func TestShared_LateRenew_StaysWithinTheLedgersExpiry(t *testing.T) {
 	m := newMount(t)
-	m.configure("ftd", nil)
-	var mu sync.Mutex
-	statuses := map[int]int{}
-	var group sync.WaitGroup
-	for range 50 {
-		group.Go(func() {
-			_, status, _ := m.send(t.Context(), &logical.Request{
-				Operation: logical.ReadOperation, Path: "creds/ftd", Storage: m.storage, MountPoint: "vendorauth/",
-			})
-			mu.Lock()
-			defer mu.Unlock()
-			statuses[status]++
-		})
-	}
-	group.Wait()
-	require.Equal(t, map[int]int{http.StatusOK: 3, http.StatusConflict: 47}, statuses)
-	require.Len(t, m.leased("ftd"), 3)
+	m.setSwitch("fortianalyzer", "idle_timeout", "8h")
+	m.writeConfig("fortianalyzer", map[string]any{"idle_timeout": "8h"})
+	m.must(logical.UpdateOperation, "roles/app", map[string]any{
+		"config": "fortianalyzer", "ttl": "10m", "max_ttl": "2h", "sharing": "shared",
+	})
+	m.read("app")
+	m.clock.Advance(100 * time.Minute)
+	late := m.read("app")
+	response, err := m.renew(late, 2*time.Hour)
+	require.NoError(t, err)
+	end := late.secret.IssueTime.Add(response.Secret.MaxTTL)
+	require.False(t, end.After(m.clock.Now().Add(20*time.Minute+time.Second)), "the life of a shared credential is the role's max_ttl")
 }
 
-func TestMaxWait_SlotIsFreed_WaitingReaderGetsIt(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"max_wait": "60s"})
-	held := make([]*testLease, 3)
-	for i := range held {
-		held[i] = m.read("ftd")
-	}
-	done := make(chan error)
-	go func() {
-		_, _, err := m.send(t.Context(), &logical.Request{
-			Operation: logical.ReadOperation, Path: "creds/ftd", Storage: m.storage, MountPoint: "vendorauth/",
-		})
-		done <- err
-	}()
-	require.NoError(t, m.revoke(held[0]))
-	require.NoError(t, <-done)
-	require.Len(t, m.leased("ftd"), 3)
-}
-
-func TestMaxWait_IsBounded(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"max_wait": "1s"})
-	for range 3 {
-		m.read("ftd")
-	}
-	status, text := m.refused(logical.ReadOperation, "creds/ftd", nil)
-	require.Equal(t, http.StatusConflict, status)
-	require.Contains(t, text, "sharing=shared")
-	status, text = m.refused(logical.UpdateOperation, "roles/ftd", map[string]any{"max_wait": "2m"})
-	require.Equal(t, http.StatusBadRequest, status)
-	require.Contains(t, text, "max_wait")
-}
-
-func TestConfigCredentials_ListsWhatIsAliveWithoutSecrets(t *testing.T) {
+func TestShared_LastRevokeRunning_ReaderGetsANewCredential(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"})
-	m.must(logical.UpdateOperation, "roles/own", map[string]any{"config": "ftd"})
-	leased := m.read("ftd")
-	m.read("ftd")
-	m.read("own")
-	listed := m.must(logical.ListOperation, "config/ftd/credentials", nil).Data
-	require.Len(t, listed["keys"], 2)
-	byRole := map[string]map[string]any{}
-	for _, info := range listed["key_info"].(map[string]any) {
-		details := info.(map[string]any)
-		byRole[details["role"].(string)] = details
-	}
-	require.Equal(t, 2, byRole["ftd"]["holders"])
-	require.Equal(t, true, byRole["ftd"]["shared"])
-	require.Equal(t, 1, byRole["own"]["holders"])
-	require.Equal(t, "live", byRole["own"]["state"])
-	require.NotContains(t, fmt.Sprint(listed), leased.data["token"])
+	last := m.read("ftd")
+	m.fault(emulator.Fault{Vendor: "ftd", Route: "revoke_token", Delay: 300 * time.Millisecond, Times: 1})
+	done := make(chan error)
+	go func() { done <- m.revoke(last) }()
+	require.Eventually(t, func() bool { return m.operations("ftd")["revoke_token"] > 0 }, 5*time.Second, time.Millisecond)
+	fresh := m.read("ftd")
+	require.NotEqual(t, last.data["token"], fresh.data["token"])
+	require.NoError(t, <-done)
+	require.Len(t, m.leased("ftd"), 1)
+}
 
-	status, _ := m.refused(logical.ListOperation, "config/nobody/credentials", nil)
-	require.Equal(t, http.StatusBadRequest, status)
+func TestShared_RoleWrittenAgainUnchanged_KeepsTheCredential(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", map[string]any{"sharing": "shared"})
+	first := m.read("ftd")
+	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"sharing": "shared", "ttl": "15m"})
+	require.Equal(t, first.data["token"], m.read("ftd").data["token"])
+}
+
+func TestShared_ConnectionChanged_ReaderGetsANewCredential(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", map[string]any{"sharing": "shared"})
+	first := m.read("ftd")
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"max_retries": 1})
+	require.NotEqual(t, first.data["token"], m.read("ftd").data["token"])
+	require.NoError(t, m.revoke(first))
 }

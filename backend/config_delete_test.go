@@ -1,0 +1,142 @@
+package backend
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
+)
+
+func TestConfigDelete_Unused_EndsTheLogin(t *testing.T) {
+	m := newMount(t)
+	m.writeConfig("ftd", nil)
+	m.restart()
+	m.must(logical.DeleteOperation, "config/ftd", nil)
+	require.Empty(t, m.logins("ftd"))
+	m.requireNoKeys("config/", "session/")
+}
+
+func TestConfigDelete_LiveCredentials_RequiresForce(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	leased := m.read("ftd")
+
+	m.rejected(http.StatusConflict, logical.DeleteOperation, "config/ftd", nil, "force=true")
+	m.read("ftd")
+	require.NoError(t, m.revoke(m.read("ftd")))
+
+	response := m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
+	require.Contains(t, response.Warnings[0], "retired")
+	m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/ftd", nil, "retired")
+	require.Equal(t, true, m.must(logical.ReadOperation, "config/ftd", nil).Data["retired"])
+
+	require.NoError(t, m.revoke(leased))
+	require.Len(t, m.leased("ftd"), 1, "the second credential is still leased")
+	m.clock.Advance(3 * 60 * 60 * 1e9)
+	m.runPeriodic()
+	m.requireNoKeys("config/")
+	require.Empty(t, m.leased("ftd"))
+}
+
+func TestConfigDelete_AbandonRetired_NamesWhatRemains(t *testing.T) {
+	m := newMount(t)
+	m.configure("fortianalyzer", map[string]any{"ttl": "10m"})
+	leased := m.read("fortianalyzer")
+	m.rejected(http.StatusBadRequest, logical.DeleteOperation, "config/fortianalyzer", map[string]any{"abandon": true}, `"abandon"`)
+	m.must(logical.DeleteOperation, "config/fortianalyzer", map[string]any{"force": true})
+	m.fault(emulator.Fault{Vendor: "fortianalyzer", Route: "*", DropBefore: true})
+	require.Error(t, m.revoke(leased))
+	response := m.must(logical.DeleteOperation, "config/fortianalyzer", map[string]any{"abandon": true})
+	require.Contains(t, response.Warnings[0], "vault-")
+	require.Empty(t, m.ledgerOf("fortianalyzer"))
+	require.NoError(t, m.revoke(leased), "Vault can forget the lease")
+}
+
+// The process died after the last ledger entry of a retired config was deleted, and before the config was.
+func TestConfigDelete_CrashWhenDrained_IsCompletedLater(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	leased := m.read("ftd")
+	m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
+	require.NoError(t, m.backend.ledger.Remove(t.Context(), m.storage, "ftd", leased.secret.InternalData["id"].(string)))
+	m.runPeriodic()
+	m.clock.Advance(reconcileInterval)
+	m.runPeriodic()
+	m.requireNoKeys(store.ConfigPrefix)
+}
+
+func TestConfigDelete_RetiredVaultManagedRoot_Warns(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	m.rotate("ftd")
+	held := m.read("ftd")
+	response := m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
+	require.Contains(t, strings.Join(response.Warnings, "\n"), "only Vault knows")
+	require.NoError(t, m.revoke(held))
+}
+
+func TestConfigDelete_VaultManagedRoot_RequiresForce(t *testing.T) {
+	for name, prepare := range map[string]func(*mount){
+		"rotated": func(m *mount) { m.rotate("ftd") },
+		"in doubt": func(m *mount) {
+			m.failRotation(http.StatusFailedDependency, emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMount(t)
+			m.configure("ftd", nil)
+			prepare(m)
+			m.rejected(http.StatusConflict, logical.DeleteOperation, "config/ftd", nil, "only Vault knows")
+			m.rememberRotatedSecrets("ftd")
+			response := m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
+			require.Contains(t, strings.Join(response.Warnings, "\n"), "only Vault knows")
+		})
+	}
+}
+
+func TestConfigDelete_RotatedConcurrently_IsRejected(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	before := m.config("ftd")
+	m.rotate("ftd")
+	require.ErrorContains(t, m.backend.deleteConfig(t.Context(), m.storage, "ftd", before), "changed by another request")
+	require.NoError(t, m.revoke(m.read("ftd")))
+}
+
+func TestConfigDelete_CreatedRootInDoubt_WaitsForRevocation(t *testing.T) {
+	m := newMount(t)
+	r := trendRotation
+	m.configure(r.vendor, r.role)
+	m.fault(emulator.Fault{Vendor: "trend", Route: "searchApiKeys", Status: http.StatusServiceUnavailable})
+	m.failRotation(http.StatusFailedDependency, emulator.Fault{Vendor: "trend", Route: "createApiKey", DropAfter: true})
+	m.vendors.ClearFaults("trend")
+	require.Len(t, m.logins("trend"), 2)
+	m.rejected(http.StatusConflict, logical.DeleteOperation, "config/trend", nil)
+	m.clock.Advance(lease.IssueDeadline + time.Second)
+	m.must(logical.DeleteOperation, "config/trend", nil)
+	require.Len(t, m.logins("trend"), 1)
+}
+
+func TestConfigDelete_PreviousRootNotRevoked_IsKept(t *testing.T) {
+	m := newMount(t)
+	r := trendRotation
+	m.configure(r.vendor, r.role)
+	held := m.read(r.vendor)
+	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
+	m.rotate("trend")
+	m.must(logical.DeleteOperation, "config/trend", map[string]any{"force": true})
+	require.Error(t, m.revoke(held))
+	m.vendors.ClearFaults("trend")
+	require.NoError(t, m.revoke(held))
+	require.NotNil(t, m.config("trend"), "the previous root credential is not revoked yet")
+	m.runPeriodic()
+	require.Nil(t, m.config("trend"))
+	require.Len(t, m.logins("trend"), 1)
+}

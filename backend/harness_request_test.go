@@ -1,0 +1,157 @@
+package backend
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/helper/errutil"
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+)
+
+// request sends a request and returns the response and status of Vault's HTTP layer.
+func (m *mount) request(operation logical.Operation, path string, data map[string]any) (*logical.Response, int, error) {
+	m.t.Helper()
+	return m.requestOn(m.storage, operation, path, data)
+}
+
+// requestOn is request on another storage.
+func (m *mount) requestOn(storage logical.Storage, operation logical.Operation, path string, data map[string]any) (*logical.Response, int, error) {
+	m.t.Helper()
+	return m.handle(m.t.Context(), &logical.Request{Operation: operation, Path: path, Data: data, Storage: storage})
+}
+
+// handle sends a request as Vault's router does, and requires that the answer holds no root secret.
+func (m *mount) handle(ctx context.Context, req *logical.Request) (*logical.Response, int, error) {
+	m.t.Helper()
+	req.MountPoint, req.ID, req.ClientToken = "vendorauth/", "test-request", "test"
+	if req.Operation == logical.UpdateOperation {
+		found, exists, err := m.backend.HandleExistenceCheck(ctx, req)
+		if err != nil && !errors.Is(err, logical.ErrUnsupportedPath) { // Vault ignores it: the request returns it again
+			// Vault responds so to what the schema of the fields rejects.
+			require.ErrorAs(m.t, err, &errutil.UserError{})
+			return nil, http.StatusBadRequest, err
+		}
+		if found && !exists {
+			req.Operation = logical.CreateOperation
+		}
+	}
+	response, err := m.backend.HandleRequest(ctx, req)
+	encoded, encodeErr := json.Marshal(response)
+	require.NoError(m.t, encodeErr)
+	for _, secret := range m.secrets() {
+		require.NotContains(m.t, string(encoded), secret, "a root secret in a response")
+		if err != nil {
+			require.NotContains(m.t, err.Error(), secret, "a root secret in an error")
+		}
+	}
+	status, respErr := logical.RespondErrorCommon(req, response, err)
+	logical.AdjustErrorStatusCode(&status, err)
+	if status == 0 {
+		status = http.StatusOK
+	}
+	if err == nil && respErr != nil {
+		err = respErr
+	}
+	return response, status, err
+}
+
+// must sends a request that has to succeed.
+func (m *mount) must(operation logical.Operation, path string, data map[string]any) *logical.Response {
+	m.t.Helper()
+	response, status, err := m.request(operation, path, data)
+	require.NoError(m.t, err, "%s %s", operation, path)
+	require.Less(m.t, status, 300, "%s %s", operation, path)
+	return response
+}
+
+// rejected sends a request that has to fail with this status and with an error that contains the texts. It returns the
+// error's text.
+func (m *mount) rejected(status int, operation logical.Operation, path string, data map[string]any, texts ...string) string {
+	m.t.Helper()
+	_, got, err := m.request(operation, path, data)
+	require.Error(m.t, err, "%s %s", operation, path)
+	require.Equal(m.t, status, got, "%s %s: %v", operation, path, err)
+	for _, text := range texts {
+		require.ErrorContains(m.t, err, text, "%s %s", operation, path)
+	}
+	return err.Error()
+}
+
+// vaultLease is a lease as Vault stores it.
+type vaultLease struct {
+	secret *logical.Secret
+	data   map[string]any
+}
+
+// read reads creds/<role>, which has to succeed.
+func (m *mount) read(role string) *vaultLease {
+	m.t.Helper()
+	return m.leaseOf(m.must(logical.ReadOperation, "creds/"+role, nil))
+}
+
+// tryRead is read for a request that may fail, for use in a goroutine.
+func (m *mount) tryRead(role string) (*vaultLease, error) {
+	m.t.Helper()
+	response, _, err := m.request(logical.ReadOperation, "creds/"+role, nil)
+	if err != nil {
+		return nil, err
+	}
+	return m.leaseOf(response), nil
+}
+
+// leaseOf stores a lease as Vault does: encoded as JSON, with the real time as its issue time.
+func (m *mount) leaseOf(response *logical.Response) *vaultLease {
+	m.t.Helper()
+	require.NotNil(m.t, response.Secret)
+	encoded, err := json.Marshal(response.Secret.InternalData)
+	require.NoError(m.t, err)
+	secret := *response.Secret
+	secret.InternalData = nil
+	require.NoError(m.t, json.Unmarshal(encoded, &secret.InternalData))
+	secret.IssueTime = time.Now()
+	return &vaultLease{secret: &secret, data: response.Data}
+}
+
+func (m *mount) renew(l *vaultLease, increment time.Duration) (*logical.Response, error) {
+	m.t.Helper()
+	secret := *l.secret
+	secret.Increment = increment
+	response, _, err := m.handle(m.t.Context(), &logical.Request{
+		Operation: logical.RenewOperation, Secret: &secret, Storage: m.storage,
+	})
+	return response, err
+}
+
+func (m *mount) revoke(l *vaultLease) error {
+	m.t.Helper()
+	return m.revokeOn(m.storage, l)
+}
+
+// revokeOn is revoke on another storage.
+func (m *mount) revokeOn(storage logical.Storage, l *vaultLease) error {
+	m.t.Helper()
+	_, _, err := m.handle(m.t.Context(), &logical.Request{Operation: logical.RevokeOperation, Secret: l.secret, Storage: storage})
+	return err
+}
+
+// runPeriodic sends Vault's periodic request.
+func (m *mount) runPeriodic() {
+	m.t.Helper()
+	m.runPeriodicOn(m.storage)
+}
+
+// runPeriodicOn is runPeriodic with a worker on another storage. It returns when the worker has done its work.
+func (m *mount) runPeriodicOn(storage logical.Storage) {
+	m.t.Helper()
+	m.backend.stopWorker() // a worker keeps the storage that it was started on
+	defer m.backend.stopWorker()
+	_, err := m.backend.HandleRequest(m.t.Context(), &logical.Request{Operation: logical.RollbackOperation, Storage: storage})
+	if err != nil && !errors.Is(err, logical.ErrUnsupportedOperation) {
+		require.NoError(m.t, err)
+	}
+	m.backend.runningWorker().Flush(m.t.Context())
+}
