@@ -7,7 +7,7 @@ SHELL := bash
 MODULE := github.com/vendorauth/vault-plugin-secrets-vendorauth
 BIN := bin
 
-# Vault wants a plugin's version to be a semantic one, which a tag or `git describe` after a tag is.
+# Vault requires a semantic version of a plugin. A tag is one, and so is the output of `git describe` after a tag.
 VERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null),v0.1.0-dev)
 LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION)
 
@@ -28,12 +28,12 @@ build: ## Build the plugin and the vendor emulator into bin/
 	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/ \
 		./cmd/vault-plugin-secrets-vendorauth ./cmd/vendor-emulator
 
-# Not a file target: the builder itself knows whether what is there will do.
+# Phony: the builder checks whether the present file is of the right version.
 .PHONY: bin/vault
 bin/vault: ## Put a Vault server at bin/vault: from the PATH, or else built (minutes, the first time)
 	@go run ./scripts/buildvault -out $(BIN)/vault
 
-# Under the same name as the plugin, since Vault's catalogue knows it by that.
+# The program has the plugin's name, since Vault's catalogue knows the plugin by that name.
 .PHONY: bin/faults
 bin/faults: ## Build the plugin that the fault tests kill at each step of its work
 	@mkdir -p $(BIN)/faults
@@ -70,8 +70,8 @@ test-faults: build bin/vault bin/faults ## Kill, cut off and mislead everything,
 test-short: ## Run the tests that need no server
 	@go test -short -timeout 5m $(UNIT)
 
-# Go fuzzes one target a run. What breaks a target is kept below its testdata/fuzz, and is a test from then on.
-# Now and then Go takes the end of the time itself for a failure, which is none.
+# Go fuzzes one target in each run. It stores an input that fails below testdata/fuzz, where it is a test from then on.
+# Sometimes Go reports the end of the fuzzing time as a failure; the recipe ignores that.
 FUZZTIME ?= 1m
 .PHONY: fuzz
 fuzz: ## Feed made-up answers and requests to every parser, a minute each (FUZZTIME=10s for less)
@@ -85,12 +85,16 @@ fuzz: ## Feed made-up answers and requests to every parser, a minute each (FUZZT
 	done
 
 .PHONY: lint
-lint: $(GOLANGCI) ## Check formatting, go.mod and the linters' rules
+lint: $(GOLANGCI) ## Check formatting, go.mod, imports, lengths, words and the linter's rules
 	@echo "==> gofmt"
 	@unformatted="$$(gofmt -l backend cmd scripts)"; \
 		if [[ -n "$$unformatted" ]]; then echo "not formatted (run \`make fmt\`):" $$unformatted >&2; exit 1; fi
 	@echo "==> go mod tidy"
 	@go mod tidy -diff || { echo "go.mod or go.sum is not tidy: run \`go mod tidy\`" >&2; exit 1; }
+	@echo "==> imports between packages"
+	@go test ./scripts/lint
+	@echo "==> length of files, names of tests, vocabulary"
+	@go run ./scripts/lint
 	@echo "==> golangci-lint"
 	@$(GOLANGCI) run ./...
 
@@ -98,7 +102,7 @@ lint: $(GOLANGCI) ## Check formatting, go.mod and the linters' rules
 fmt: $(GOLANGCI) ## Format all Go code
 	@$(GOLANGCI) fmt ./...
 
-# Installed beside the other programs, and at one version, so that everybody gets the same findings.
+# One version, so that the findings are the same on every machine.
 $(GOLANGCI):
 	@echo "==> installing golangci-lint $(GOLANGCI_VERSION) into $(BIN)/ (a minute or two)"
 	@mkdir -p $(BIN)/install

@@ -5,71 +5,69 @@ import (
 	"time"
 )
 
-// State is how far a vendor credential has come.
+// State is the stage of a credential's life.
 type State string
 
 const (
-	// StateIssuing: the intent is stored and the vendor may or may not have made the credential.
+	// StateIssuing: the intent is stored, and the vendor may have created the credential.
 	StateIssuing State = "issuing"
-	// StateLive: the vendor made the credential and a lease holds it.
+	// StateLive: the vendor has created the credential, and a lease holds it.
 	StateLive State = "live"
-	// StateRevoking: the credential shall end, and the vendor has not agreed yet.
+	// StateRevoking: the credential must end, and the vendor has not confirmed it yet.
 	StateRevoking State = "revoking"
-	// StateExpiring: the lease is gone and the vendor has no way to end the credential before its
-	// expiry.
+	// StateExpiring: no lease holds the credential, and the vendor cannot revoke it before its expiry.
 	StateExpiring State = "expiring"
 )
 
-// entryVersion is the schema version of the stored record. A record of a later version is refused
-// and not touched, so that a downgrade loses nothing.
+// entryVersion is the schema version of the stored record. A record of a later version is refused and not
+// changed, so that a downgrade loses nothing.
 const entryVersion = 1
 
-// Entry is the account of one vendor credential, from before it exists until the vendor agreed that
-// it is gone. It is stored at ledger/<config>/<id>. All times are UTC.
+// Entry records one vendor credential, from before it exists until the vendor has confirmed that it no longer
+// exists. It is stored at ledger/<config>/<id>. All times are UTC.
 type Entry struct {
 	// Version is the schema version.
 	Version int `json:"version"`
 	// ID is unique in the mount: 16 characters of [a-z2-7].
 	ID string `json:"id"`
-	// Revision counts the writes, so that two that were made from the same reading do not undo each other.
+	// Revision counts the writes. An update that started from an older revision is refused.
 	Revision int `json:"revision,omitempty"`
-	// Origin tells where the credential was issued, so that nothing is sent elsewhere on its behalf.
+	// Origin identifies where the credential was issued, so that nothing is sent to another address on its behalf.
 	Origin string `json:"origin,omitempty"`
-	// Config and Role are the names of what it was issued under.
+	// Config and Role are the names under which it was issued.
 	Config string `json:"config"`
 	Role   string `json:"role"`
-	// Marker is what the vendor-side name carries, and how a credential whose answer was lost is
-	// found.
+	// Marker is part of the vendor-side name. A credential whose answer was lost is found by it.
 	Marker string `json:"marker"`
-	// State is how far it has come.
+	// State is the stage of the credential's life.
 	State State `json:"state"`
-	// Handle is the vendor package's own, to renew and revoke with. Absent while issuing.
+	// Handle is what the driver needs to renew and revoke the credential. Absent while issuing.
 	Handle json.RawMessage `json:"handle,omitempty"`
-	// CreatedAt is when the intent was written.
+	// CreatedAt is when the intent was stored.
 	CreatedAt time.Time `json:"created_at"`
-	// ExpiresAt is when the vendor ends the credential; while issuing, the latest that this can be.
+	// ExpiresAt is when the credential expires at the vendor; while issuing, the latest possible time.
 	ExpiresAt time.Time `json:"expires_at"`
-	// ExpiryNotEnforced is true when the vendor may not end the credential at ExpiresAt by itself.
+	// ExpiryNotEnforced is true when the vendor may keep the credential alive after ExpiresAt.
 	ExpiryNotEnforced bool `json:"expiry_not_enforced,omitempty"`
-	// LeaseExpiresAt is when the lease ends unless it is renewed. A credential whose lease has ended
-	// without a revocation belongs to a lease that was lost. Holders of a shared one have their own.
+	// LeaseExpiresAt is when the lease ends unless it is renewed. If a lease ends without a revocation, Vault has
+	// lost it. Each holder of a shared credential has a lease end of its own.
 	LeaseExpiresAt time.Time `json:"lease_expires_at"`
-	// ShareKey names the role, at one revision, whose readers share the credential; empty when each has one
-	// of its own, or when a shared one is given to no more readers.
+	// ShareKey names the role, at one revision, whose readers share the credential. It is empty for an exclusive
+	// credential, and for a shared one that gets no more readers.
 	ShareKey string `json:"share_key,omitempty"`
-	// Shared is what further readers get. It holds the leased secret, and is absent from the index.
+	// Shared is what further readers get. It contains the leased secret, and is not kept in the index.
 	Shared json.RawMessage `json:"shared,omitempty"`
 	// MaxExpiresAt is the last moment to which renewals may move ExpiresAt of a shared credential.
 	MaxExpiresAt time.Time `json:"max_expires_at,omitzero"`
 	// Attempts counts failed revocations.
 	Attempts int `json:"attempts,omitempty"`
-	// NextAttemptAt is when the next one is due.
+	// NextAttemptAt is when the next revocation is due.
 	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
-	// LastError is why the last one failed, redacted.
+	// LastError is why the last revocation failed, redacted.
 	LastError string `json:"last_error,omitempty"`
 }
 
-// summary returns a copy for the index in memory and for lists: the handle can hold the leased
+// summary returns a copy without secrets, for the index in memory and for lists: the handle can contain the leased
 // secret, and the index outlives every request.
 func (e *Entry) summary() Entry {
 	summary := *e
@@ -80,10 +78,10 @@ func (e *Entry) summary() Entry {
 	return summary
 }
 
-// IsShared reports whether several leases may hold the credential. It goes with the last of them.
+// IsShared reports whether several leases may hold the credential. It is revoked when the last one ends.
 func (e *Entry) IsShared() bool { return e.Shared != nil }
 
-// occupiesSlot reports whether the credential can still be alive at the vendor.
+// occupiesSlot reports whether the credential may still be alive at the vendor.
 func (e *Entry) occupiesSlot(now time.Time) bool {
 	return now.Before(e.ExpiresAt) || e.ExpiryNotEnforced && e.State != StateIssuing
 }

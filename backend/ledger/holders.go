@@ -11,10 +11,11 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// HolderPrefix is where the holders of shared credentials are stored, local like the entries.
+// HolderPrefix is where the holders of shared credentials are stored. The mount declares it local, like the entries.
 const HolderPrefix = "holder/"
 
-// ErrDraining is returned by Attach for a credential whose last holder has gone.
+// ErrDraining is returned by Attach for a credential whose last holder has left, and by Extend for a holder that
+// has left.
 var ErrDraining = errors.New("the credential is being ended")
 
 // holderVersion is the schema version of the stored record.
@@ -26,20 +27,19 @@ type Holder struct {
 	Version int `json:"version"`
 	// ID is unique in the mount.
 	ID string `json:"id"`
-	// LeaseExpiresAt is when its lease ends unless renewed.
+	// LeaseExpiresAt is when the holder's lease ends unless it is renewed.
 	LeaseExpiresAt time.Time `json:"lease_expires_at"`
 }
 
-// holderSet is what is known in memory of one shared credential's holders. Storage is read once, before the
-// first use.
+// holderSet holds in memory the holders of one shared credential. Storage is read once, before the first use.
 type holderSet struct {
 	mu       sync.Mutex
 	loaded   bool
-	holders  map[string]time.Time // id to the end of its lease
+	holders  map[string]time.Time // ID of the holder to the end of its lease
 	draining bool
 }
 
-// load is called with the lock held. Only a listing and one read a holder happen under it, once a process.
+// load reads the holders from storage. It is called with the lock held; each process does it once for a credential.
 func (s *holderSet) load(ctx context.Context, storage logical.Storage, entry string) error {
 	if s.loaded {
 		return nil
@@ -67,24 +67,25 @@ func (s *holderSet) load(ctx context.Context, storage logical.Storage, entry str
 	return nil
 }
 
-// Attach adds a holder to a shared credential that the index knows. It fails with [ErrDraining] when the last one
-// has gone in the meantime, and with a storage error, in both cases with nothing added. One storage write.
-func (l *Ledger) Attach(ctx context.Context, storage logical.Storage, config, entry, id string, leaseEndsAt time.Time) error {
+// Attach adds a holder to a shared credential that the index knows. It fails with [ErrDraining] when the last
+// holder has left in the meantime, and with a storage error. In both cases nothing is added. One storage write.
+func (l *Ledger) Attach(ctx context.Context, storage logical.Storage, config, entry, id string, leaseExpiresAt time.Time) error {
 	s := l.holderSet(entry)
 	s.mu.Lock()
 	if err := s.load(ctx, storage, entry); err != nil {
 		s.mu.Unlock()
 		return err
 	}
-	// An entry is removed from the index before its share is, so a fresh share of a removed entry is seen here.
+	// An entry is removed from the index before its holder set is, so a new holder set of a removed entry is
+	// detected here.
 	if known, ok := l.index(config).get(entry); s.draining || !ok || known.State != StateLive {
 		s.mu.Unlock()
 		return ErrDraining
 	}
-	// Counted before it is stored: from here on, nobody else is the last.
-	s.holders[id] = leaseEndsAt
+	// Counted before it is stored: from here on, no other holder is the last one.
+	s.holders[id] = leaseExpiresAt
 	s.mu.Unlock()
-	if err := putHolder(ctx, storage, entry, id, leaseEndsAt); err != nil {
+	if err := putHolder(ctx, storage, entry, id, leaseExpiresAt); err != nil {
 		_ = storage.Delete(context.WithoutCancel(ctx), holderKey(entry, id))
 		s.mu.Lock()
 		delete(s.holders, id)
@@ -94,9 +95,9 @@ func (l *Ledger) Attach(ctx context.Context, storage logical.Storage, config, en
 	return nil
 }
 
-// Extend moves the end of a holder's lease. It fails with [ErrDraining] when the holder has gone. One
-// storage write.
-func (l *Ledger) Extend(ctx context.Context, storage logical.Storage, entry, id string, leaseEndsAt time.Time) error {
+// Extend moves the end of a holder's lease. It fails with [ErrDraining] when the holder has left. One storage
+// write.
+func (l *Ledger) Extend(ctx context.Context, storage logical.Storage, entry, id string, leaseExpiresAt time.Time) error {
 	s := l.holderSet(entry)
 	s.mu.Lock()
 	if err := s.load(ctx, storage, entry); err != nil {
@@ -107,13 +108,13 @@ func (l *Ledger) Extend(ctx context.Context, storage logical.Storage, entry, id 
 		s.mu.Unlock()
 		return ErrDraining
 	}
-	s.holders[id] = leaseEndsAt
+	s.holders[id] = leaseExpiresAt
 	s.mu.Unlock()
-	return putHolder(ctx, storage, entry, id, leaseEndsAt)
+	return putHolder(ctx, storage, entry, id, leaseExpiresAt)
 }
 
-// Detach takes a holder away and reports whether the credential has none left, in which case it takes no
-// more and the caller has to end it. Detaching twice is harmless, and reports the same.
+// Detach removes a holder. last is true when the credential has no holder left: then it accepts no more, and the
+// caller must revoke it. Detaching twice is harmless, and returns the same.
 func (l *Ledger) Detach(ctx context.Context, storage logical.Storage, entry, id string) (last bool, err error) {
 	if err := storage.Delete(ctx, holderKey(entry, id)); err != nil {
 		return false, fmt.Errorf("deleting a holder of credential %s: %w", entry, err)
@@ -124,19 +125,19 @@ func (l *Ledger) Detach(ctx context.Context, storage logical.Storage, entry, id 
 	})
 }
 
-// DetachAll takes all holders of a credential away, and it takes no more.
+// DetachAll removes all holders of a credential, which then accepts no more.
 func (l *Ledger) DetachAll(ctx context.Context, storage logical.Storage, entry string) error {
 	_, err := l.detachWhere(ctx, storage, entry, func(time.Time) bool { return true })
 	return err
 }
 
-// DetachExpired takes away the holders whose leases ended before a time, and reports whether the credential has
-// none left, as Detach does.
+// DetachExpired removes the holders whose leases ended before a time. last is true when the credential has no holder
+// left, as for Detach.
 func (l *Ledger) DetachExpired(ctx context.Context, storage logical.Storage, entry string, endedBefore time.Time) (last bool, err error) {
 	return l.detachWhere(ctx, storage, entry, func(ends time.Time) bool { return ends.Before(endedBefore) })
 }
 
-// detachWhere takes away the holders whose leases end at a time that matches.
+// detachWhere removes the holders whose leases end at a time that matches.
 func (l *Ledger) detachWhere(ctx context.Context, storage logical.Storage, entry string, matches func(time.Time) bool) (last bool, err error) {
 	var gone []string
 	last, err = l.drainIf(ctx, storage, entry, func(s *holderSet) bool {
@@ -156,8 +157,9 @@ func (l *Ledger) detachWhere(ctx context.Context, storage logical.Storage, entry
 	return last, err
 }
 
-// HasHolders reports whether a credential has holders, and so may be given to more. One without may be on its way to the
-// vendor for revocation, by this process or by one that was the leader before and does not know yet that it is not.
+// HasHolders reports whether a credential has holders, so that more readers may get it. The revocation of a credential
+// without holders may already be at the vendor. It was sent by this process, or by a deposed leader that does not know
+// yet that it was deposed.
 func (l *Ledger) HasHolders(ctx context.Context, storage logical.Storage, entry string) (bool, error) {
 	s := l.holderSet(entry)
 	s.mu.Lock()
@@ -179,7 +181,7 @@ func (l *Ledger) Holders(ctx context.Context, storage logical.Storage, entry str
 	return len(s.holders), nil
 }
 
-// drainIf changes the holders and, when decide says that none is left, lets no more in.
+// drainIf calls decide, which may change the holders. When decide returns true, the credential accepts no more.
 func (l *Ledger) drainIf(ctx context.Context, storage logical.Storage, entry string, decide func(*holderSet) bool) (bool, error) {
 	s := l.holderSet(entry)
 	s.mu.Lock()
@@ -204,8 +206,8 @@ func (l *Ledger) holderSet(entry string) *holderSet {
 	return s
 }
 
-func putHolder(ctx context.Context, storage logical.Storage, entry, id string, leaseEndsAt time.Time) error {
-	stored, err := logical.StorageEntryJSON(holderKey(entry, id), Holder{Version: holderVersion, ID: id, LeaseExpiresAt: leaseEndsAt})
+func putHolder(ctx context.Context, storage logical.Storage, entry, id string, leaseExpiresAt time.Time) error {
+	stored, err := logical.StorageEntryJSON(holderKey(entry, id), Holder{Version: holderVersion, ID: id, LeaseExpiresAt: leaseExpiresAt})
 	if err == nil {
 		err = storage.Put(ctx, stored)
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// index is what is known in memory of one config's entries. Until it is loaded it holds only what
-// this process has written itself, which is why removals are remembered until then: a load that
-// listed an entry before it was removed must not bring it back.
+// index holds in memory the entries of one config, without secrets. Until it is loaded, it holds only what this
+// process has written itself. Removals are remembered until then, so that a load that listed an entry before
+// its removal does not add it again.
 type index struct {
 	config string
 
@@ -38,8 +38,8 @@ func (x *index) slotFreed() <-chan struct{} {
 	return x.freed
 }
 
-// load reads the entries of storage that are not known yet. Concurrent loads each read; the first to
-// finish wins, and the others find nothing to add.
+// load reads the entries in storage that are not known yet. Concurrent loads all read; the first one to finish fills the
+// index, and the others add nothing.
 func (x *index) load(ctx context.Context, storage logical.Storage) error {
 	x.mu.Lock()
 	loaded := x.loaded
@@ -86,7 +86,7 @@ func (x *index) used(now time.Time) int {
 	return used
 }
 
-// occupied counts the entries that occupy a slot, and tells when the first of them expires. It is called with the
+// occupied counts the entries that occupy a slot, and returns when the first of them expires. It is called with the
 // lock held.
 func (x *index) occupied(now time.Time) (used int, nextExpiry time.Time) {
 	for _, entry := range x.entries {
@@ -101,11 +101,11 @@ func (x *index) occupied(now time.Time) (used int, nextExpiry time.Time) {
 	return used, nextExpiry
 }
 
-// reserve takes a slot for entry, or says why there is none.
-func (x *index) reserve(entry *Entry, incarnation string, limit int, now time.Time) error {
+// reserve takes a slot for entry. It fails with ErrFrozen or a LimitError.
+func (x *index) reserve(entry *Entry, uid string, limit int, now time.Time) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.frozen != "" && x.frozen == incarnation {
+	if x.frozen != "" && x.frozen == uid {
 		return ErrFrozen
 	}
 	if limit > 0 {
@@ -117,8 +117,8 @@ func (x *index) reserve(entry *Entry, incarnation string, limit int, now time.Ti
 	return nil
 }
 
-// get returns what is known of an entry. An entry that is not known may still be stored while the index is not
-// loaded.
+// get returns an entry without its secrets, and whether the index knows it. While the index is not loaded, storage may
+// contain entries that it does not know.
 func (x *index) get(id string) (Entry, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -157,13 +157,13 @@ func (x *index) list() []Entry {
 	return entries
 }
 
-func (x *index) freeze(incarnation string) error {
+func (x *index) freeze(uid string) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if len(x.entries) > 0 {
 		return &InUseError{Used: len(x.entries)}
 	}
-	x.frozen = incarnation
+	x.frozen = uid
 	return nil
 }
 

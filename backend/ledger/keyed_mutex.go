@@ -2,7 +2,7 @@ package ledger
 
 import "sync"
 
-// keyedMutex is a mutex for each key in use. Locks of it are never nested.
+// keyedMutex is a mutex for each key in use. A caller never holds the locks of two keys at once.
 type keyedMutex struct {
 	mu    sync.Mutex
 	locks map[string]*countedMutex
@@ -13,7 +13,7 @@ type countedMutex struct {
 	users int
 }
 
-// lock locks the key and returns what unlocks it.
+// lock locks the key and returns the function that unlocks it.
 func (k *keyedMutex) lock(key string) (unlock func()) {
 	k.mu.Lock()
 	if k.locks == nil {

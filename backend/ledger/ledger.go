@@ -1,8 +1,9 @@
-// Package ledger keeps account of every vendor credential of a mount: written down before it exists,
-// struck out once the vendor agreed that it is gone. It knows Vault's storage and no vendor.
+// Package ledger records every vendor credential of a mount. The entry is stored before the credential exists,
+// and deleted when the vendor has confirmed that it no longer exists. The package knows Vault's storage and no
+// vendor.
 //
-// Storage is the truth. An index in memory (without secrets) makes counting free of reads; it is
-// filled per config when it is first needed and thrown away when another node has written.
+// Storage is authoritative. An index in memory, without secrets, counts entries without reading storage. It is
+// loaded for each config when it is first needed, and dropped when another node has written.
 package ledger
 
 import (
@@ -18,21 +19,21 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// StoragePrefix is where entries are stored. The mount declares it local: each cluster keeps account
-// of the credentials that it has leased itself.
+// StoragePrefix is where entries are stored. The mount declares it local: each cluster records the credentials
+// that it has leased itself.
 const StoragePrefix = "ledger/"
 
 // ErrChanged is returned by Update for an entry that was removed or changed since it was read.
-var ErrChanged = errors.New("the credential's account was changed by another request")
+var ErrChanged = errors.New("the credential's ledger entry was changed by another request")
 
 // ErrFrozen is returned by Reserve for a config that is being deleted.
 var ErrFrozen = errors.New("the config is being deleted")
 
-// LimitError is returned by Reserve when a config has as many live credentials as it may.
+// LimitError is returned by Reserve when a config has as many live credentials as its limit allows.
 type LimitError struct {
 	// Used and Limit count credentials.
 	Used, Limit int
-	// NextExpiry is when the first of them ends at the vendor unless it is renewed.
+	// NextExpiry is when the first of them expires at the vendor unless it is renewed.
 	NextExpiry time.Time
 }
 
@@ -42,17 +43,17 @@ func (e *LimitError) Error() string {
 		e.Used, e.Limit, e.NextExpiry.UTC().Format(time.RFC3339))
 }
 
-// InUseError is returned by Close for a config that still has credentials.
+// InUseError is returned by Freeze for a config that still has credentials.
 type InUseError struct {
-	// Used counts them.
+	// Used counts the credentials.
 	Used int
 }
 
 // Error names the count.
 func (e *InUseError) Error() string { return fmt.Sprintf("credentials still live: %d", e.Used) }
 
-// Ledger is the account of one mount. It is safe for concurrent use. Across a storage call it holds no lock but
-// that of the one entry that is changed.
+// Ledger holds the entries of one mount. It is safe for concurrent use. During a storage call it holds only the
+// lock of the entry or of the holders that the call concerns.
 type Ledger struct {
 	now     func() time.Time
 	changes keyedMutex
@@ -62,7 +63,7 @@ type Ledger struct {
 	holderSets map[string]*holderSet
 }
 
-// New returns a ledger that tells the time by now.
+// New returns a ledger that reads the time from now.
 func New(now func() time.Time) *Ledger {
 	return &Ledger{now: now, configs: make(map[string]*index), holderSets: make(map[string]*holderSet)}
 }
@@ -75,19 +76,19 @@ type Intent struct {
 	Config, Role string
 	// Origin is that of the [Entry].
 	Origin string
-	// UID tells apart a config from a later one of the same name.
+	// UID distinguishes the config from a later one of the same name.
 	UID string
-	// ExpiresAt is the latest time at which the vendor will end the credential.
+	// ExpiresAt is the latest time at which the credential can expire at the vendor.
 	ExpiresAt time.Time
-	// LeaseExpiresAt is when its lease will end unless renewed.
+	// LeaseExpiresAt is when the credential's lease ends unless it is renewed.
 	LeaseExpiresAt time.Time
 	// ShareKey is that of the [Entry].
 	ShareKey string
-	// Limit is how many credentials the config may have alive. Zero means any number.
+	// Limit is how many live credentials the config may have. Zero means no limit.
 	Limit int
 }
 
-// Reserve writes the intent down and takes its slot. It fails with [*LimitError] when the config has
+// Reserve stores the intent and takes its slot. It fails with [*LimitError] when the config has
 // Limit live credentials, with [ErrFrozen] when it is being deleted, and with a storage error, in
 // each case with nothing reserved. One storage write.
 func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent Intent) (*Entry, error) {
@@ -115,9 +116,9 @@ func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent In
 		return nil, err
 	}
 	if err := l.put(ctx, storage, entry); err != nil {
-		// The write may have happened although it reported a failure, so the record is taken away
-		// before the slot is given back. A record that stays is an intent without a credential: the
-		// periodic run finds nothing under its marker and strikes it out.
+		// The write may have taken effect although it reported a failure, so the record is deleted before the
+		// slot is released. If the deletion fails too, an intent without a credential remains: the sweep finds
+		// nothing under its marker and deletes it.
 		_ = storage.Delete(context.WithoutCancel(ctx), key(entry.Config, entry.ID))
 		idx.remove(entry.ID)
 		return nil, fmt.Errorf("storing the intent: %w", err)
@@ -125,7 +126,7 @@ func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent In
 	return entry, nil
 }
 
-// Update stores a changed entry: a credential that has become live, whose lease was renewed, or that is to be
+// Update stores a changed entry: of a credential that has become live, whose lease was renewed, or that must be
 // revoked. It fails with [ErrChanged], and stores nothing, when the entry was removed or changed since it was
 // read. One storage write, and a read if the entry is not in memory.
 func (l *Ledger) Update(ctx context.Context, storage logical.Storage, entry *Entry) error {
@@ -155,13 +156,13 @@ func (l *Ledger) Update(ctx context.Context, storage logical.Storage, entry *Ent
 	return nil
 }
 
-// Get reads an entry, handle included. It returns nil without error when there is none.
+// Get reads an entry from storage, with its handle. It returns nil without error when there is none.
 func (l *Ledger) Get(ctx context.Context, storage logical.Storage, config, id string) (*Entry, error) {
 	return get(ctx, storage, config, id)
 }
 
-// Remove strikes an entry out. Only for a credential that the vendor said is gone, that it never
-// made, or whose expiry has passed. Removing what is not there succeeds.
+// Remove deletes an entry. The caller must know that the credential has ended: the vendor has confirmed that it
+// is gone or was never created, or its expiry has passed. Removing an entry that does not exist succeeds.
 func (l *Ledger) Remove(ctx context.Context, storage logical.Storage, config, id string) error {
 	defer l.changes.lock(id)()
 	if err := storage.Delete(ctx, key(config, id)); err != nil {
@@ -174,8 +175,8 @@ func (l *Ledger) Remove(ctx context.Context, storage logical.Storage, config, id
 	return nil
 }
 
-// SlotFreed returns a channel that is closed the next time that a slot of a config is given back. Taken before a
-// Reserve that fails, it misses nothing.
+// SlotFreed returns a channel that is closed the next time that a slot of a config is released. A caller that
+// gets the channel before a Reserve that fails misses no release.
 func (l *Ledger) SlotFreed(config string) <-chan struct{} { return l.index(config).slotFreed() }
 
 // List returns the entries of a config without their handles, oldest first.
@@ -187,7 +188,7 @@ func (l *Ledger) List(ctx context.Context, storage logical.Storage, config strin
 	return idx.list(), nil
 }
 
-// Used counts the credentials of a config that can still be alive at the vendor.
+// Used counts the credentials of a config that may still be alive at the vendor.
 func (l *Ledger) Used(ctx context.Context, storage logical.Storage, config string) (int, error) {
 	idx := l.index(config)
 	if err := idx.load(ctx, storage); err != nil {
@@ -196,8 +197,7 @@ func (l *Ledger) Used(ctx context.Context, storage logical.Storage, config strin
 	return idx.used(l.now()), nil
 }
 
-// Configs lists the names of the configs that have entries in storage, including those whose config
-// is gone.
+// Configs lists the names of the configs that have entries in storage, including configs that no longer exist.
 func (l *Ledger) Configs(ctx context.Context, storage logical.Storage) ([]string, error) {
 	keys, err := storage.List(ctx, StoragePrefix)
 	if err != nil {
@@ -210,21 +210,20 @@ func (l *Ledger) Configs(ctx context.Context, storage logical.Storage) ([]string
 	return names, nil
 }
 
-// Freeze refuses every later Reserve for this incarnation of a config, so that it can be deleted. It
-// fails with [*InUseError], and closes nothing, while there are entries.
-func (l *Ledger) Freeze(ctx context.Context, storage logical.Storage, config, incarnation string) error {
+// Freeze refuses every later Reserve for the config with this UID, so that it can be deleted. It fails with
+// [*InUseError], and freezes nothing, while the config has entries.
+func (l *Ledger) Freeze(ctx context.Context, storage logical.Storage, config, uid string) error {
 	idx := l.index(config)
 	if err := idx.load(ctx, storage); err != nil {
 		return err
 	}
-	return idx.freeze(incarnation)
+	return idx.freeze(uid)
 }
 
-// Unfreeze undoes Close, for a deletion that failed.
+// Unfreeze reverts Freeze after a deletion that failed.
 func (l *Ledger) Unfreeze(config string) { l.index(config).unfreeze() }
 
-// Invalidate throws away what is in memory about the stored key, or reports that the key is none of
-// the ledger's.
+// Invalidate drops what is in memory about the stored key. It reports whether the key belongs to the ledger.
 func (l *Ledger) Invalidate(storageKey string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

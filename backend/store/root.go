@@ -79,7 +79,8 @@ func (r *RootState) Put(candidate RootCandidate) {
 	candidates := slices.DeleteFunc(slices.Clone(r.Candidates), func(other RootCandidate) bool {
 		return other.State == candidate.State || reflect.DeepEqual(other.Fields, candidate.Fields)
 	})
-	r.Candidates = append(candidates, candidate)
+	candidates = append(candidates, candidate)
+	r.Candidates = candidates
 }
 
 // ResolveInDoubt gives the pending candidate another state.
