@@ -130,7 +130,7 @@ func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) 
 	if err != nil {
 		return nil, err
 	}
-	names := append(configs, inLedger...)
+	names := slices.Concat(configs, inLedger)
 	slices.Sort(names)
 	names = slices.Compact(names)
 	b.background.forget(names)

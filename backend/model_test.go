@@ -228,7 +228,7 @@ func (s *sequence) killWhileIssuing() {
 
 // rotateRoot changes the password. The response may be lost, or the process may be killed at the n-th storage write.
 func (s *sequence) rotateRoot() {
-	storage := logical.Storage(s.storage)
+	storage := s.storage
 	fault := s.random.IntN(5)
 	switch fault {
 	case 0:

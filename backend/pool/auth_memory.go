@@ -68,13 +68,14 @@ func (m *authMemory) accountOf(entry *store.Config, schema map[string]*framework
 }
 
 func (m *authMemory) digest(entry *store.Config, include func(*framework.FieldSchema) bool, schema map[string]*framework.FieldSchema) rootKey {
-	digest := hmac.New(sha256.New, m.secret)
-	fmt.Fprintf(digest, "%q %q", entry.Vendor, entry.Address)
+	parts := fmt.Appendf(nil, "%q %q", entry.Vendor, entry.Address)
 	for _, name := range slices.Sorted(maps.Keys(entry.Fields)) {
 		if include(schema[name]) {
-			fmt.Fprintf(digest, " %q %q", name, fmt.Sprint(entry.Fields[name]))
+			parts = fmt.Appendf(parts, " %q %q", name, fmt.Sprint(entry.Fields[name]))
 		}
 	}
+	digest := hmac.New(sha256.New, m.secret)
+	digest.Write(parts)
 	return rootKey(digest.Sum(nil))
 }
 

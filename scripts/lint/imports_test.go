@@ -52,12 +52,13 @@ var packageRules = []packageRule{
 	{pkg: "cmd/vendor-emulator", may: []string{"emulator", "emulator/all"}, names: server},
 
 	{
-		pkg: "backend", may: []string{"lease", "rotation", "pool", "store", "ledger", "marker", "provider"},
+		pkg: "backend", may: []string{"lease", "rotation", "worker", "pool", "store", "ledger", "marker", "provider"},
 		tests: []string{"provider/providertest", "emulator", "emulator/all", "storagetest"},
 		names: []string{"logical.*", "framework.*", "consts.*", "errutil.*", "http.Status*"},
 	},
 	{pkg: "lease", may: []string{"pool", "store", "ledger", "marker", "failpoint", "provider"}, tests: testKit, names: engineNames},
 	{pkg: "rotation", may: []string{"pool", "store", "marker", "failpoint", "provider"}, tests: testKit, names: engineNames},
+	{pkg: "worker", may: []string{"provider"}, tests: testKit, names: engineNames},
 	{pkg: "pool", may: []string{"store", "provider"}, tests: testKit, names: engineNames},
 	{pkg: "store", may: []string{"failpoint", "provider"}, tests: testKit, names: engineNames},
 	{pkg: "ledger", tests: testKit, names: []string{"logical.*"}},
