@@ -10,9 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheEmulatorIsUnderControl holds the control client against the real emulator, from whose code it
-// takes nothing.
-func TestTheEmulatorIsUnderControl(t *testing.T) {
+// The control client shares no code with the emulator, so the test runs it against the real one.
+func TestControl_RealEmulator_UnderstandsEveryCall(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the vendor emulator; run without -short")
 	}
