@@ -43,7 +43,7 @@ func explain(ctx context.Context, step string, err error, output string) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: interrupted; no incomplete file remains", step)
 	case errors.Is(err, exec.ErrNotFound):
-		return fmt.Errorf("%s: there is no go command on the PATH: install the Go version in go.mod", step)
+		return fmt.Errorf("%s: there is no go command on the PATH: install Go (go.mod names the version)", step)
 	}
 	end := lastLines(output, 15)
 	for _, r := range remedies {
