@@ -24,7 +24,7 @@ func TestConfig_InvalidInput_Is400AndStoresNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		vendor  string
 		changes map[string]any
-		says    string
+		message string
 	}{
 		"unknown vendor":         {"ftd", map[string]any{"vendor": "acme"}, `"vendor"`},
 		"another vendor's field": {"lacework", map[string]any{"password": "x"}, `"password"`},
@@ -43,7 +43,7 @@ func TestConfig_InvalidInput_Is400AndStoresNothing(t *testing.T) {
 			_, err := client.Logical().WriteWithContext(t.Context(), mountPath+"/config/bad", fields)
 			status, text := statusOf(t, err)
 			require.Equal(t, http.StatusBadRequest, status, text)
-			require.Contains(t, text, test.says)
+			require.Contains(t, text, test.message)
 			stored, err := client.Logical().ReadWithContext(t.Context(), mountPath+"/config/bad")
 			require.NoError(t, err)
 			require.Nil(t, stored)
