@@ -37,6 +37,7 @@ func unexpectedAnswers() map[string]devserver.Fault {
 		"slow":                        {Delay: 300 * time.Millisecond},
 		"one byte at a time":          {Drip: 100 * time.Millisecond},
 		"slower than the timeout":     {Delay: 1500 * time.Millisecond},
+		"none in time, served later":  {Delay: 1500 * time.Millisecond, FinishAfterHangup: true},
 		"none, request not served":    {DropBefore: true},
 		"none, although it is served": {DropAfter: true},
 	}
