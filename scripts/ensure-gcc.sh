@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that there is a C compiler, which Go's race detector needs. Installs one where that is
-# possible without asking, and otherwise says what to do.
+# Checks that there is a C compiler, which Go's race detector needs. As root on a system with apt-get, it installs gcc.
+# Otherwise it prints the remedy and fails.
 set -euo pipefail
 
 compiler="$(go env CC)"
@@ -15,5 +15,5 @@ if [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null; then
   exit 0
 fi
 echo "There is no C compiler (${compiler}), which Go's race detector needs." >&2
-echo "Install gcc with your system's package manager, or run \`make test-short\`, which does without." >&2
+echo "Install gcc with your system's package manager, or run \`make test-short\`, which needs no compiler." >&2
 exit 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that curl is there, by which the documentation's commands use credentials at the vendors. Installs
-# it where that is possible without asking, and otherwise says what to do.
+# Checks that there is curl, with which the documentation's commands use credentials at the vendors. As root on a system with
+# apt-get, it installs curl. Otherwise it prints the remedy and fails.
 set -euo pipefail
 
 if command -v curl >/dev/null; then

@@ -1,11 +1,10 @@
 // Command buildvault puts a Vault server at bin/vault for the demo and the end-to-end tests.
 //
-// A Vault on the PATH is used when it is recent enough (a symbolic link is made to it). Otherwise
-// the server is built from its Go module, at the version that scripts/vault/go.mod pins. That
-// takes some minutes the first time, so the command shows how far it is. Nothing is done when
-// bin/vault is right already.
+// When the PATH has a recent Vault, the command makes a symbolic link to it. Otherwise it builds the server from its Go
+// module, at the version that scripts/vault/go.mod pins. The first build takes several minutes, so the command prints its
+// progress. When bin/vault has that version, the command does nothing.
 //
-// Run it by `make bin/vault`, from the root of the repository.
+// `make bin/vault` runs it from the root of the repository.
 package main
 
 import (
@@ -22,14 +21,13 @@ import (
 	"syscall"
 )
 
-// oldestUsable is the oldest Vault release that the engine is meant to run in. An older one on the
-// PATH is passed over, so that a test failure is never the server's age.
+// oldestUsable is the oldest Vault release that the engine supports. The command ignores older ones on the PATH.
 var oldestUsable = version{1, 16, 0}
 
 func main() {
-	out := flag.String("out", "bin/vault", "where the Vault binary, or the link to it, is put")
-	module := flag.String("module", "scripts/vault", "directory of the Go module that pins the server's version")
-	fromSource := flag.Bool("from-source", false, "build even when a recent enough vault is on the PATH")
+	out := flag.String("out", "bin/vault", "path of the Vault binary, or of the link to it")
+	module := flag.String("module", "scripts/vault", "directory of the Go module that pins the server version")
+	fromSource := flag.Bool("from-source", false, "build the server even when the PATH has a recent vault")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -41,7 +39,7 @@ func main() {
 	}
 }
 
-// run leaves a usable Vault at out, or returns an error that says what to do about it.
+// run puts a usable Vault at out, or returns an error with the remedy.
 func run(ctx context.Context, out, module string, fromSource bool) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o750); err != nil {
 		return fmt.Errorf("make the directory for %s: %w", out, err)
@@ -57,14 +55,14 @@ func run(ctx context.Context, out, module string, fromSource bool) error {
 		return err
 	}
 	if have, err := versionOf(ctx, out); err == nil && isRegular(out) && have.String() == want.Version {
-		fmt.Printf("%s is Vault %s already\n", out, want.Version)
+		fmt.Printf("%s is up to date: Vault %s\n", out, want.Version)
 		return nil
 	}
 	return buildFromSource(ctx, want, module, out)
 }
 
-// linkFromPath makes out a symbolic link to the first usable vault on the PATH, and tells whether
-// there was one. One that is too old, or needs a licence, is mentioned and passed over.
+// linkFromPath makes out a symbolic link to the first usable vault on the PATH, and reports whether there is one. It prints
+// why it ignores a vault that is too old or needs a licence.
 func linkFromPath(ctx context.Context, out string) (bool, error) {
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
 		candidate, err := exec.LookPath(filepath.Join(dir, "vault"))
@@ -92,8 +90,7 @@ func linkFromPath(ctx context.Context, out string) (bool, error) {
 	return false, nil
 }
 
-// versionOf runs `binary version`. It refuses Vault Enterprise, which does not start without a
-// licence file.
+// versionOf runs `binary version`. It fails for Vault Enterprise, which does not start without a licence file.
 func versionOf(ctx context.Context, binary string) (version, error) {
 	abs, err := filepath.Abs(binary)
 	if err != nil {
@@ -106,8 +103,8 @@ func versionOf(ctx context.Context, binary string) (version, error) {
 	return parseVersion(string(text))
 }
 
-// replaceBySymlink points out at target in one step, so that an interruption leaves either the old
-// file or the new link.
+// replaceBySymlink replaces out by a link to target in one step: after an interruption, out is the old file or the new
+// link.
 func replaceBySymlink(target, out string) error {
 	if current, err := os.Readlink(out); err == nil && current == target {
 		return nil
@@ -122,8 +119,8 @@ func replaceBySymlink(target, out string) error {
 	return nil
 }
 
-// isOurs tells whether candidate is out itself, or a link to it: bin/ may well be on the PATH, and a
-// link to itself would be the end of it.
+// isOurs reports whether candidate is out itself, or a link to it. bin/ may be on the PATH, and out must not become a link to
+// itself.
 func isOurs(candidate, out string) bool {
 	where, err := filepath.Abs(out)
 	if err != nil {
@@ -150,7 +147,7 @@ func isOurs(candidate, out string) bool {
 	}
 }
 
-// isRegular tells whether path is a plain file, not a link that linkFromPath once made.
+// isRegular reports whether path is a regular file, and not a link that linkFromPath has made.
 func isRegular(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode()&fs.ModeType == 0

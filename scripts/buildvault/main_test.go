@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestParseVersion(t *testing.T) {
+func TestParseVersion_ReleasedVault_ReturnsItsNumber(t *testing.T) {
 	for output, want := range map[string]version{
 		"Vault v1.21.1, built 2025-11-18T21:04:32Z\n":                  {1, 21, 1},
 		"Vault v1.16.0 (abcdef1234), built 2024-03-25T12:01:32Z (cgo)": {1, 16, 0},
@@ -27,7 +27,7 @@ func TestParseVersion(t *testing.T) {
 	}
 }
 
-func TestParseVersionRefusesWhatIsNoUsableVault(t *testing.T) {
+func TestParseVersion_UnusableProgram_IsRefused(t *testing.T) {
 	_, err := parseVersion("Vault v1.18.0+ent (abcdef), built 2024-10-08T09:12:52Z")
 	require.ErrorIs(t, err, errEnterprise)
 	for _, output := range []string{"", "OpenBao v2.0.0", "Vault (version unknown)", "v1.21.1"} {
@@ -36,22 +36,22 @@ func TestParseVersionRefusesWhatIsNoUsableVault(t *testing.T) {
 	}
 }
 
-func TestVersionsCompareByNumber(t *testing.T) {
+func TestVersionLess_EachPart_ComparesByNumber(t *testing.T) {
 	assert.True(t, version{1, 9, 9}.less(version{1, 16, 0}))
 	assert.True(t, version{1, 16, 0}.less(version{1, 16, 1}))
 	assert.False(t, version{1, 16, 0}.less(version{1, 16, 0}))
 	assert.False(t, version{2, 0, 0}.less(version{1, 16, 0}))
 }
 
-// installVault puts a program into dir that says it is Vault of some version.
-func installVault(t *testing.T, dir, says string) string {
+// installVault writes a program to dir that prints a version, and returns its path.
+func installVault(t *testing.T, dir, prints string) string {
 	t.Helper()
 	path := filepath.Join(dir, "vault")
-	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\necho '"+says+"'\n"), 0o755)) // #nosec G306 -- a program
+	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\necho '"+prints+"'\n"), 0o755)) // #nosec G306 -- a program
 	return path
 }
 
-func TestARecentVaultOnThePathIsLinked(t *testing.T) {
+func TestLinkFromPath_RecentVault_IsLinked(t *testing.T) {
 	old, enterprise, recent, bin := t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()
 	installVault(t, old, "Vault v1.15.6")
 	installVault(t, enterprise, "Vault v1.21.1+ent")
@@ -70,7 +70,7 @@ func TestARecentVaultOnThePathIsLinked(t *testing.T) {
 	}
 }
 
-func TestAnOldVaultOnThePathIsPassedOver(t *testing.T) {
+func TestLinkFromPath_OldVault_IsIgnored(t *testing.T) {
 	old, out := t.TempDir(), filepath.Join(t.TempDir(), "vault")
 	installVault(t, old, "Vault v1.15.6")
 	t.Setenv("PATH", old)
@@ -80,7 +80,7 @@ func TestAnOldVaultOnThePathIsPassedOver(t *testing.T) {
 	assert.NoFileExists(t, out)
 }
 
-func TestTheServerIsPinned(t *testing.T) {
+func TestPinnedServer_Module_NamesAUsableVersion(t *testing.T) {
 	pinned, err := pinnedServer(t.Context(), "../vault")
 	require.NoError(t, err)
 	v, err := parseVersion("Vault " + pinned.Version)
@@ -88,14 +88,14 @@ func TestTheServerIsPinned(t *testing.T) {
 	assert.False(t, v.less(oldestUsable))
 }
 
-func TestFailuresNameTheRemedy(t *testing.T) {
+func TestExplain_KnownFailure_NamesTheRemedy(t *testing.T) {
 	failed := errors.New("exit status 1")
 	for output, want := range map[string]string{
 		"go: x@v1: Get \"https://p/\": dial tcp: lookup p: no such host": "module proxy did not answer",
 		"write /tmp/x.a: no space left on device":                        "the disk is full",
 		"compile: signal: killed":                                        "out of memory",
 		"go: go.mod requires go >= 1.99 (running go 1.26)":               "this Go is too old",
-		"verifying module: checksum mismatch":                            "checksums do not fit",
+		"verifying module: checksum mismatch":                            "checksums do not match",
 		"x.go:1:1: syntax error":                                         "syntax error",
 	} {
 		err := explain(t.Context(), "build Vault", failed, output)
@@ -110,7 +110,7 @@ func TestFailuresNameTheRemedy(t *testing.T) {
 	assert.ErrorContains(t, explain(interrupted, "build Vault", failed, "signal: interrupt"), "interrupted")
 }
 
-// steppingClock moves on by a second at each look.
+// steppingClock returns a clock that advances by a second at each call.
 func steppingClock() func() time.Time {
 	now := time.Unix(0, 0)
 	return func() time.Time {
@@ -119,7 +119,7 @@ func steppingClock() func() time.Time {
 	}
 }
 
-func TestProgressOverwritesOneLineOnATerminal(t *testing.T) {
+func TestProgress_Terminal_OverwritesOneLine(t *testing.T) {
 	var out bytes.Buffer
 	p := &progress{out: &out, terminal: true, now: steppingClock()}
 	p.started = p.now()
@@ -129,7 +129,7 @@ func TestProgressOverwritesOneLineOnATerminal(t *testing.T) {
 	assert.Equal(t, "\r  1 of 2 (2s)\x1b[K\r  2 of 2 (4s)\x1b[K\n", out.String())
 }
 
-func TestProgressPrintsALineNowAndThenElsewhere(t *testing.T) {
+func TestProgress_NoTerminal_PrintsALineAtIntervals(t *testing.T) {
 	var out bytes.Buffer
 	p := &progress{out: &out, interval: 5 * time.Second, now: steppingClock()}
 	p.started = p.now()
@@ -141,7 +141,7 @@ func TestProgressPrintsALineNowAndThenElsewhere(t *testing.T) {
 	assert.Equal(t, "  5 (6s)\n  7 (9s)\n", out.String())
 }
 
-func TestAFinishedBuildIsNotRepeated(t *testing.T) {
+func TestRun_UpToDateBinary_IsNotBuiltAgain(t *testing.T) {
 	module, out := t.TempDir(), filepath.Join(t.TempDir(), "vault")
 	require.NoError(t, os.WriteFile(filepath.Join(module, "go.mod"), []byte("module x\n"), 0o600))
 	t.Setenv("PATH", filepath.Dir(mustLookPath(t, "go")))

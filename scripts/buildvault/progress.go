@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// plainInterval is how often a line is printed where lines can't be overwritten: often enough to
-// show life, rarely enough not to drown a CI log.
+// plainInterval is the time between two lines of progress where the output is not a terminal: a CI log must show that the
+// build runs, but stay short.
 const plainInterval = 15 * time.Second
 
-// progress shows how far one step is: on a terminal by one line that is overwritten, elsewhere by
-// a line now and then. It is for one goroutine.
+// progress prints the progress of one step: on a terminal in one line, which it overwrites, and elsewhere in a line at
+// intervals. It is for one goroutine.
 type progress struct {
 	out      io.Writer
 	terminal bool
@@ -25,7 +25,7 @@ type progress struct {
 	shown   string
 }
 
-// newProgress starts the clock of a step whose progress goes to out.
+// newProgress returns the progress of a step that starts now.
 func newProgress(out *os.File) *progress {
 	info, err := out.Stat()
 	p := &progress{out: out, interval: plainInterval, now: time.Now}
@@ -35,12 +35,12 @@ func newProgress(out *os.File) *progress {
 	return p
 }
 
-// update reports how far the step is.
+// update prints the state of the step, unless a line was printed too recently.
 func (p *progress) update(text string) {
 	p.latest = text
 	switch now := p.now(); {
 	case p.terminal:
-		// The escape sequence clears what a longer line may have left behind.
+		// The escape sequence clears the end of a longer previous line.
 		p.print("\r" + p.line() + "\x1b[K")
 	case now.Sub(p.printed) >= p.interval:
 		p.printed = now
@@ -48,7 +48,7 @@ func (p *progress) update(text string) {
 	}
 }
 
-// finish prints the last state of the step, unless there is none or it was printed already.
+// finish prints the last state of the step, unless there is none or it was printed.
 func (p *progress) finish() {
 	switch {
 	case p.latest == "":
@@ -63,7 +63,7 @@ func (p *progress) line() string {
 	return fmt.Sprintf("  %s (%s)", p.latest, p.now().Sub(p.started).Round(time.Second))
 }
 
-// print drops write errors: a closed terminal is no reason to stop a build.
+// print ignores write errors: the build continues when the terminal is closed.
 func (p *progress) print(text string) {
 	p.shown = p.latest
 	_, _ = io.WriteString(p.out, text)

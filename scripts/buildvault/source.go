@@ -18,13 +18,13 @@ import (
 // serverPackage is the main package of the Vault server.
 const serverPackage = "github.com/hashicorp/vault"
 
-// server is what scripts/vault/go.mod pins, in the words of `go list -m -json`.
+// server is the release that scripts/vault/go.mod pins, as `go list -m -json` prints it.
 type server struct {
 	Version string    // "v1.21.1"
-	Time    time.Time // of the release's commit; zero when the module proxy did not say
+	Time    time.Time // of the release's commit; zero when the module proxy does not report it
 }
 
-// pinnedServer reads which release the module in dir asks for.
+// pinnedServer returns the release that the module in dir pins.
 func pinnedServer(ctx context.Context, dir string) (server, error) {
 	text, err := goCommand(ctx, dir, "list", "-m", "-json", serverPackage).Output()
 	if err != nil {
@@ -37,24 +37,23 @@ func pinnedServer(ctx context.Context, dir string) (server, error) {
 	return pinned, nil
 }
 
-// buildFlags are shared by the listing and the build: with other flags, the listing would count
-// packages as stale that the build has ready.
+// buildFlags returns the flags of both the listing and the build: with other flags, the listing would report packages as
+// stale that the build does not compile.
 func buildFlags(pinned server) []string {
-	// BuildDate is what Vault tells plugins that ask for their environment, and it fails that call
-	// when the date is missing. The release's own date keeps the build reproducible.
+	// Vault returns BuildDate to plugins that request their environment, and fails that request without it. The date of the
+	// release keeps the build reproducible.
 	ldflags := "-s -w"
 	if !pinned.Time.IsZero() {
 		ldflags += " -X github.com/hashicorp/vault/version.BuildDate=" + pinned.Time.UTC().Format(time.RFC3339)
 	}
-	// "minimal" leaves out the built-in cloud secrets engines and storage backends, none of which
-	// is used here; it halves the build.
+	// "minimal" leaves out the built-in cloud secrets engines and storage backends, which nothing here uses. It halves the
+	// build time.
 	return []string{"-tags", "minimal", "-trimpath", "-buildvcs=false", "-ldflags", ldflags}
 }
 
-// buildFromSource builds the server into out. The binary appears there only once it is whole and
-// says the right version.
+// buildFromSource builds the server and moves it to out once it is complete and reports the right version.
 func buildFromSource(ctx context.Context, pinned server, module, out string) (err error) {
-	fmt.Printf("building Vault %s into %s: some minutes the first time, and about 5 GB in Go's caches\n", pinned.Version, out)
+	fmt.Printf("building Vault %s into %s: several minutes for the first build, and about 5 GB in Go's caches\n", pinned.Version, out)
 	scratch, err := os.MkdirTemp(filepath.Dir(out), ".vault-build-")
 	if err != nil {
 		return fmt.Errorf("make a directory to build in: %w", err)
@@ -74,20 +73,19 @@ func buildFromSource(ctx context.Context, pinned server, module, out string) (er
 	}
 	have, err := versionOf(ctx, binary)
 	if err != nil {
-		return fmt.Errorf("try the new binary: %w", err)
+		return fmt.Errorf("run the new binary: %w", err)
 	}
 	if have.String() != pinned.Version {
-		return fmt.Errorf("the new binary says it is Vault %s, but %s/go.mod pins %s: check the replace lines there", have, module, pinned.Version)
+		return fmt.Errorf("the new binary reports Vault %s, but %s/go.mod pins %s: check the replace lines there", have, module, pinned.Version)
 	}
 	if err := os.Rename(binary, out); err != nil {
-		return fmt.Errorf("move the new binary to its place: %w", err)
+		return fmt.Errorf("move the new binary: %w", err)
 	}
 	fmt.Printf("%s is Vault %s\n", out, have)
 	return nil
 }
 
-// stalePackages returns the packages that the build will have to compile, after downloading the
-// modules that are missing.
+// stalePackages downloads the missing modules and returns the packages that the build must compile.
 func stalePackages(ctx context.Context, pinned server, module string) (map[string]bool, error) {
 	show := newProgress(os.Stdout)
 	defer show.finish()
@@ -96,7 +94,7 @@ func stalePackages(ctx context.Context, pinned server, module string) (map[strin
 	var names strings.Builder
 	cmd.Stdout = &names
 	downloads := 0
-	show.update("looking for what is to be compiled")
+	show.update("listing the packages to compile")
 	rest, err := eachErrorLine(cmd, func(line string) bool {
 		if !strings.HasPrefix(line, "go: downloading ") {
 			return false
@@ -106,7 +104,7 @@ func stalePackages(ctx context.Context, pinned server, module string) (map[strin
 		return true
 	})
 	if err != nil {
-		return nil, explain(ctx, "list what Vault is made of", err, rest)
+		return nil, explain(ctx, "list the packages of Vault", err, rest)
 	}
 	stale := make(map[string]bool)
 	for _, name := range strings.Fields(names.String()) {
@@ -115,7 +113,7 @@ func stalePackages(ctx context.Context, pinned server, module string) (map[strin
 	return stale, nil
 }
 
-// compile runs the build and counts the packages that `go build -v` names as it gets to them.
+// compile runs the build and counts the packages that `go build -v` prints.
 func compile(ctx context.Context, pinned server, module, binary string, stale map[string]bool) error {
 	show := newProgress(os.Stdout)
 	defer show.finish()
@@ -143,21 +141,21 @@ func compile(ctx context.Context, pinned server, module, binary string, stale ma
 	return nil
 }
 
-// goCommand prepares a go command in the server's module. Interrupting ctx interrupts it, so that
-// it can stop its compilers.
+// goCommand returns a go command in the server's module. When ctx is done, the command receives SIGINT and stops its
+// compilers.
 func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
-	// The released servers are built without cgo: no C compiler is needed, and the result does not
-	// depend on the machine's libraries. A workspace file further up would hide the module.
+	// Like the released servers, without cgo: the build needs no C compiler, and the result does not depend on the machine's
+	// libraries. A workspace file in a parent directory would hide the module.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }
 
-// eachErrorLine runs cmd and hands each line of its standard error to use. It returns the lines
-// that use did not want: what the command had to complain of.
+// eachErrorLine runs cmd and calls use for each line of its standard error. It returns the lines for which use returned
+// false, which are the command's error messages.
 func eachErrorLine(cmd *exec.Cmd, use func(line string) bool) (string, error) {
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -174,7 +172,7 @@ func eachErrorLine(cmd *exec.Cmd, use func(line string) bool) (string, error) {
 			rest.WriteString(text + "\n")
 		}
 		if err != nil {
-			// The end of the stream, however it came, is judged by the command's exit status.
+			// The command's exit status decides whether it has failed.
 			break
 		}
 	}

@@ -11,25 +11,26 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
 )
 
-// TestTheDemoHolds runs the demo as a user would. It fails when a verification of the demo's does.
-func TestTheDemoHolds(t *testing.T) {
+// The demo fails when one of its statements is not true.
+func TestDemo_EveryVendor_VerifiesItsStatements(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a real Vault server; run without -short")
 	}
 	var out bytes.Buffer
 	err := run(t.Context(), &out, false, "")
 	require.NoError(t, err, out.String())
-	for _, v := range vendors {
+	for _, v := range vendors() {
 		assert.Contains(t, out.String(), "$ vault read vendorauth/creds/"+v.roleName())
 	}
-	assert.Contains(t, out.String(), "Everything held.")
+	assert.Contains(t, out.String(), "Every statement was verified")
 }
 
-// TestDevPrintsLinesThatWork starts what `make dev` starts, checks the lines to paste, and presses Ctrl-C.
-func TestDevPrintsLinesThatWork(t *testing.T) {
+// The test starts the servers of `make dev`, tries the printed commands, and then interrupts it as Ctrl-C does.
+func TestServe_PrintedCommands_Work(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a real Vault server; run without -short")
 	}
@@ -37,39 +38,39 @@ func TestDevPrintsLinesThatWork(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, server.Close()) })
 
-	// Ctrl-C comes when the last of the lines has been printed.
+	// The interrupt comes after the last line was printed.
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	out := &watched{until: "Ctrl-C", found: interrupt}
-	require.NoError(t, serve(ctx, &shell{server: server, out: out}, vendors))
+	require.NoError(t, serve(ctx, &shell{server: server, out: out}, vendors()))
 
 	text := out.String()
 	assert.Contains(t, text, "export VAULT_ADDR="+server.Nodes()[0].Address())
-	for _, v := range vendors {
+	for _, v := range vendors() {
 		path, found := strings.CutPrefix(lineWith(text, "creds/"+v.roleName()), "vault read ")
 		require.True(t, found)
 		secret, err := server.Client().Logical().ReadWithContext(t.Context(), path)
 		require.NoError(t, err)
 		assert.NotEmpty(t, secret.Data["token"])
-		for key, value := range server.Emulator().Vendors[v.name].Credentials {
-			assert.False(t, secretField(key) && strings.Contains(text, value), "%s of %s is printed", key, v.name)
+		for key, value := range server.Emulator().Vendors[v.Name].Credentials {
+			assert.False(t, vendorfacts.SecretField(key) && strings.Contains(text, value), "%s of %s is printed", key, v.Name)
 		}
 	}
 }
 
-func TestAnUnknownVendorIsRefused(t *testing.T) {
+func TestRun_UnknownVendor_IsRefusedWithTheNames(t *testing.T) {
 	err := run(t.Context(), &bytes.Buffer{}, false, "acme")
 	require.Error(t, err)
 	assert.ErrorContains(t, err, "choose one of ftd, ")
 }
 
-func TestBinDirIsAbsolute(t *testing.T) {
+func TestBinDir_RelativeProgram_IsAbsolute(t *testing.T) {
 	here, err := os.Getwd()
 	require.NoError(t, err)
 	assert.Equal(t, filepath.Join(here, "bin"), binDir("bin/vault"))
 }
 
-// watched calls found once until has been written.
+// watched calls found when the text until has been written.
 type watched struct {
 	bytes.Buffer
 	until string
@@ -84,7 +85,7 @@ func (w *watched) Write(text []byte) (int, error) {
 	return n, err
 }
 
-// lineWith returns the line of text that holds part, without the space around it.
+// lineWith returns the line of text that contains part, without surrounding space.
 func lineWith(text, part string) string {
 	for line := range strings.Lines(text) {
 		if strings.Contains(line, part) {

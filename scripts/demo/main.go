@@ -1,13 +1,13 @@
-// Command demo shows the engine at work, on a real Vault server and against the vendor emulator: for
-// every vendor it stores a root credential, issues a leased credential, uses it, renews it, revokes it,
-// and asks the vendor what became of it. Each step is a `vault` command that a user would type.
+// Command demo shows the engine on a real Vault server, with emulated vendors. For every vendor it stores a root
+// credential, issues a leased credential, uses, renews and revokes it, and prints the vendor's own record of it. Each
+// step is a `vault` command that a user would type.
 //
-// Everything runs on loopback, in a temporary directory, and is gone afterwards. The exit status is 1
-// when a step fails, or when the vendor's account of it is not what it should be.
+// Everything runs on loopback and in a temporary directory, which is deleted at the end. The exit status is 1 when a step
+// fails, or when the vendor's record differs from what Vault reported.
 //
-// With -dev it sets up the same things and leaves them running, to be tried by hand until Ctrl-C.
+// With -dev it configures the same vendors and leaves the servers running until Ctrl-C, for commands by hand.
 //
-// Run it by `make demo` or `make dev`, which build what it needs.
+// `make demo` and `make dev` build the programs and run it.
 package main
 
 import (
@@ -26,8 +26,8 @@ import (
 )
 
 func main() {
-	dev := flag.Bool("dev", false, "set everything up, and leave it running until Ctrl-C")
-	only := flag.String("vendor", "", "show this vendor only")
+	dev := flag.Bool("dev", false, "configure all vendors, and leave the servers running until Ctrl-C")
+	only := flag.String("vendor", "", "show this `vendor` only")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -35,7 +35,7 @@ func main() {
 	stop()
 	switch {
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "\ndemo: interrupted; everything was stopped and removed")
+		fmt.Fprintln(os.Stderr, "\ndemo: interrupted; all servers were stopped and their files deleted")
 		os.Exit(130)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "\ndemo:", err)
@@ -43,9 +43,9 @@ func main() {
 	}
 }
 
-// run starts the servers, does what was asked for, and stops them again.
+// run starts the servers, runs the demo or serves until ctx is done, and stops the servers.
 func run(ctx context.Context, out io.Writer, dev bool, only string) error {
-	vendors, err := chosen(only)
+	chosen, err := chooseVendors(only)
 	if err != nil {
 		return err
 	}
@@ -56,62 +56,62 @@ func run(ctx context.Context, out io.Writer, dev bool, only string) error {
 		return err
 	}
 	sh := &shell{server: server, out: out}
-	var accounts []account
+	var scenarios []*scenario
 	if dev {
-		err = serve(ctx, sh, vendors)
+		err = serve(ctx, sh, chosen)
 	} else {
-		accounts, err = showAll(ctx, sh, vendors)
+		scenarios, err = runScenarios(ctx, sh, chosen)
 	}
 	if err := errors.Join(err, server.Close()); err != nil {
 		return err
 	}
 	if !dev {
-		summarise(out, accounts, time.Since(began))
+		summarise(out, scenarios, time.Since(began))
 	}
 	return nil
 }
 
-// showAll goes through the vendors one by one, and stops at the first that fails.
-func showAll(ctx context.Context, sh *shell, vendors []vendor) ([]account, error) {
-	printf(sh.out, "Vault runs at %s, unsealed, and the engine is enabled at %s/.\n", sh.server.Nodes()[0].Address(), sh.server.MountPath())
-	var accounts []account
+// runScenarios runs the scenario of each vendor, and stops at the first failure.
+func runScenarios(ctx context.Context, sh *shell, vendors []vendor) ([]*scenario, error) {
+	printf(sh.out, "Vault runs at %s, unsealed. The engine is enabled at %s/.\n", sh.server.Nodes()[0].Address(), sh.server.MountPath())
+	var scenarios []*scenario
 	for _, v := range vendors {
-		a, err := show(ctx, sh, v)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", v.name, err)
+		s := &scenario{shell: sh, vendor: v}
+		if err := s.run(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", v.Name, err)
 		}
-		accounts = append(accounts, a)
+		scenarios = append(scenarios, s)
 	}
-	return accounts, nil
+	return scenarios, nil
 }
 
-// chosen returns the vendors to show: one by name, or all.
-func chosen(only string) ([]vendor, error) {
+// chooseVendors returns the vendor with that name, or all vendors when the name is empty.
+func chooseVendors(only string) ([]vendor, error) {
+	all := vendors()
 	if only == "" {
-		return vendors, nil
+		return all, nil
 	}
 	var names []string
-	for _, v := range vendors {
-		if v.name == only {
+	for _, v := range all {
+		if v.Name == only {
 			return []vendor{v}, nil
 		}
-		names = append(names, v.name)
+		names = append(names, v.Name)
 	}
-	return nil, fmt.Errorf("there is no vendor %q: choose one of %s", only, strings.Join(names, ", "))
+	return nil, fmt.Errorf("unknown vendor %q: choose one of %s", only, strings.Join(names, ", "))
 }
 
-// serve configures all vendors and waits for Ctrl-C.
+// serve configures all vendors and waits until ctx is done.
 func serve(ctx context.Context, sh *shell, vendors []vendor) error {
 	server := sh.server
 	quiet := &shell{server: server, out: io.Discard}
 	for _, v := range vendors {
-		if err := configure(ctx, quiet, v); err != nil {
-			return fmt.Errorf("%s: %w", v.name, err)
+		if err := (&scenario{shell: quiet, vendor: v}).configure(ctx); err != nil {
+			return fmt.Errorf("%s: %w", v.Name, err)
 		}
 	}
 	printf(sh.out, `
-All is set up: the engine is enabled at %[1]s/, with a config and a role for each vendor.
-Paste into another shell:
+The engine is enabled at %[1]s/, with a config and a role for each vendor. Paste into another shell:
 
   export VAULT_ADDR=%[2]s
   export VAULT_TOKEN=%[3]s
@@ -121,26 +121,36 @@ Paste into another shell:
 	for _, v := range vendors {
 		printf(sh.out, "  vault read %s/creds/%s\n", server.MountPath(), v.roleName())
 	}
-	control := server.Emulator().ControlURL
 	printf(sh.out, `  vault lease renew  LEASE_ID
   vault lease revoke LEASE_ID
 
-What a vendor saw, and issued (also: POST /faults, /clock, /switches, /reset):
+The requests that a vendor received, and the credentials that it issued (see also POST /faults, /clock, /switches, /reset):
 
   curl -s '%[1]s/requests?vendor=%[2]s'
   curl -s '%[1]s/credentials?vendor=%[2]s'
 
-Vault's and the plugin's log: %[3]s
-The emulator's log:           %[4]s
+The log of Vault and the plugin: %[3]s
+The log of the emulator:         %[4]s
 
-Ctrl-C stops everything and removes its files.
-`, control, vendors[0].name, server.VaultLog(), server.EmulatorLog())
+Ctrl-C stops all servers and deletes their files.
+`, server.Emulator().ControlURL, vendors[0].Name, server.VaultLog(), server.EmulatorLog())
 	<-ctx.Done()
 	printf(sh.out, "\nStopping.\n")
 	return nil
 }
 
-// printf writes to out. A reader who went away is no reason to stop before the cleaning up.
+// summarise prints the totals of each vendor.
+func summarise(out io.Writer, scenarios []*scenario, took time.Duration) {
+	printf(out, "\n──── Summary ────\n\n%-14s %6s %7s %7s %8s\n", "vendor", "issued", "renewed", "revoked", "verified")
+	for _, s := range scenarios {
+		line := fmt.Sprintf("%-14s %6d %7d %7d %8d  %s", s.vendor.Name, s.issued, s.renewed, s.revoked, len(s.verified), s.vendor.note())
+		printf(out, "%s\n", strings.TrimSpace(line))
+	}
+	printf(out, "\nEvery statement was verified, in %s. All servers are stopped.\n", took.Round(time.Second))
+}
+
+// printf writes to out. A failed write is ignored: the servers must be stopped even when the reader of the output has
+// closed it.
 func printf(out io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(out, format, args...)
 }

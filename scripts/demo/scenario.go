@@ -13,138 +13,132 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
 )
 
-// account is what the demo did with one vendor.
-type account struct {
-	vendor                   vendor
+// scenario shows one vendor, from the root credential to the end of a leased one. It is for one goroutine.
+type scenario struct {
+	*shell
+	vendor vendor
+	// issued, renewed and revoked count leases, and verified lists the statements that were verified.
 	issued, renewed, revoked int
 	verified                 []string
-	// earlier is how many credentials the vendor had issued before the lease: the engine's own.
+	// earlier is the number of credentials that the vendor had issued before the lease, for the engine itself.
 	earlier int
+	// leaseID is the lease, and credential the data of the read that created it.
+	leaseID    string
+	credential map[string]any
 }
 
-// check notes that something was verified, or fails.
-func (a *account) check(out io.Writer, holds bool, what string) error {
-	if !holds {
-		return fmt.Errorf("this should hold, but does not: %s", what)
+// run runs all steps and stops at the first failure.
+func (s *scenario) run(ctx context.Context) error {
+	printf(s.out, "\n──── %s (vendor=%s) ────\n", s.vendor.Product, s.vendor.Name)
+	for _, step := range []func(context.Context) error{s.configure, s.readBack, s.issue, s.renew, s.revoke, s.showVendor} {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
-	a.verified = append(a.verified, what)
-	printf(out, "✓ %s\n", what)
 	return nil
 }
 
-// show takes a vendor from its root credential to the end of a leased one.
-func show(ctx context.Context, sh *shell, v vendor) (account, error) {
-	a := account{vendor: v}
-	printf(sh.out, "\n──── %s (vendor=%s) ────\n", v.product, v.name)
-	if err := configure(ctx, sh, v); err != nil {
-		return a, err
+// verify prints and counts a statement that holds, and fails when it does not.
+func (s *scenario) verify(holds bool, statement string) error {
+	if !holds {
+		return fmt.Errorf("not true: %s", statement)
 	}
-	if err := readBack(ctx, sh, v, &a); err != nil {
-		return a, err
-	}
-	leased, err := issue(ctx, sh, v, &a)
-	if err != nil {
-		return a, err
-	}
-	for _, step := range []func(context.Context, *shell, vendor, credential, *account) error{renew, revoke, tell} {
-		if err := step(ctx, sh, v, leased, &a); err != nil {
-			return a, err
-		}
-	}
-	return a, nil
+	s.verified = append(s.verified, statement)
+	printf(s.out, "✓ %s\n", statement)
+	return nil
 }
 
+// explain prints the sentence before a step.
+func (s *scenario) explain(sentence string) { printf(s.out, "\n# %s\n", sentence) }
+
 // configure writes the config and the role.
-func configure(ctx context.Context, sh *shell, v vendor) error {
-	state := sh.server.Emulator()
-	at, ok := state.Vendors[v.name]
+func (s *scenario) configure(ctx context.Context) error {
+	state := s.server.Emulator()
+	served, ok := state.Vendors[s.vendor.Name]
 	if !ok {
 		return errors.New("the emulator does not serve this vendor: run `make build`")
 	}
-	explain(sh, "Store the root credential, once. Vault logs in with it before it says yes.")
-	arguments := words("write", sh.server.MountPath()+"/config/"+v.configName(), "vendor="+v.name, "address="+at.URL)
-	if at.AuthURL != "" {
-		arguments = append(arguments, words("auth_address="+at.AuthURL)...)
+	s.explain("Store the root credential. Before it is stored, Vault verifies it with a login at the vendor.")
+	arguments := words("write", s.server.MountPath()+"/config/"+s.vendor.configName(), "vendor="+s.vendor.Name, "address="+served.URL)
+	if served.AuthURL != "" {
+		arguments = append(arguments, words("auth_address="+served.AuthURL)...)
 	}
 	if state.CACertFile != "" {
 		arguments = append(arguments, words("ca_cert=@"+state.CACertFile)...)
 	}
-	arguments = append(arguments, words(v.config...)...)
-	for _, key := range slices.Sorted(maps.Keys(at.Credentials)) {
-		arguments = append(arguments, argument{text: key + "=" + at.Credentials[key], secret: true})
+	for _, field := range slices.Sorted(maps.Keys(served.Credentials)) {
+		arguments = append(arguments, argument{text: field + "=" + served.Credentials[field], secret: true})
 	}
-	if _, err := sh.run(ctx, arguments...); err != nil {
+	if _, err := s.vault(ctx, arguments...); err != nil {
 		return err
 	}
 
-	explain(sh, "A role says which config it draws on, and how long its credentials may live.")
-	role := []string{"write", sh.server.MountPath() + "/roles/" + v.roleName(), "config=" + v.configName()}
-	_, err := sh.run(ctx, words(append(role, v.role...)...)...)
+	s.explain("Write a role: which config it uses, and how long its credentials live.")
+	role := []string{"write", s.server.MountPath() + "/roles/" + s.vendor.roleName()}
+	_, err := s.vault(ctx, words(append(role, s.vendor.roleFields()...)...)...)
 	return err
 }
 
-// readBack shows that the root credential never comes back.
-func readBack(ctx context.Context, sh *shell, v vendor, a *account) error {
-	explain(sh, "What was stored can be read, but for the secrets.")
-	said, err := sh.run(ctx, words("read", sh.server.MountPath()+"/config/"+v.configName())...)
+// readBack verifies that reading the config returns no secret.
+func (s *scenario) readBack(ctx context.Context) error {
+	s.explain("Read the config. The answer leaves out the secrets.")
+	answer, err := s.vault(ctx, words("read", s.server.MountPath()+"/config/"+s.vendor.configName())...)
 	if err != nil {
 		return err
 	}
-	for key, value := range sh.server.Emulator().Vendors[v.name].Credentials {
-		// A user name or a key's id is no secret.
-		if secretField(key) && strings.Contains(said.results+said.warnings, value) {
-			return fmt.Errorf("reading the config gives away its %s", key)
+	for field, value := range s.server.Emulator().Vendors[s.vendor.Name].Credentials {
+		if vendorfacts.SecretField(field) && strings.Contains(answer.stdout+answer.stderr, value) {
+			return fmt.Errorf("reading the config returns its %s", field)
 		}
 	}
-	return a.check(sh.out, true, "reading the config shows no secret of the root credential")
-}
-
-// secretField tells whether a config field of a root credential is a secret, by its name.
-func secretField(key string) bool {
-	return !slices.Contains([]string{"username", "key_id", "client_id"}, key)
+	return s.verify(true, "reading the config returns no secret of the root credential")
 }
 
 // issue leases a credential and uses it.
-func issue(ctx context.Context, sh *shell, v vendor, a *account) (credential, error) {
-	earlier, err := sh.server.Control().Credentials(ctx, v.name)
+func (s *scenario) issue(ctx context.Context) error {
+	earlier, err := s.server.Control().Credentials(ctx, s.vendor.Name)
 	if err != nil {
-		return credential{}, err
+		return err
 	}
-	a.earlier = len(earlier)
-	explain(sh, "An application asks for a credential, and gets one of its own, under a lease.")
-	said, err := sh.run(ctx, words("read", sh.server.MountPath()+"/creds/"+v.roleName())...)
+	s.earlier = len(earlier)
+	s.explain("An application reads a credential. It gets its own, under a lease.")
+	answer, err := s.vault(ctx, words("read", s.server.MountPath()+"/creds/"+s.vendor.roleName())...)
 	if err != nil {
-		return credential{}, err
+		return err
 	}
-	c := credential{fields: parseTable(said.results)}
-	c.leaseID = c.fields["lease_id"]
-	if c.leaseID == "" || c.fields["token"] == "" || c.fields["expires_at"] == "" {
-		return c, errors.New("the answer has no lease_id, token or expires_at")
-	}
-	a.issued++
-	if err := a.check(sh.out, c.fields["lease_renewable"] == fmt.Sprint(v.renewable), fmt.Sprintf("the lease says lease_renewable=%t", v.renewable)); err != nil {
-		return c, err
-	}
-	if !v.revocable {
-		if err := a.check(sh.out, strings.Contains(said.warnings, "WARNING"), "the answer warns that revoking the lease will not end the token"); err != nil {
-			return c, err
+	s.credential = parseTable(answer.stdout)
+	s.leaseID, _ = s.credential["lease_id"].(string)
+	for _, member := range []string{"lease_id", "token", "expires_at"} {
+		if s.credential[member] == nil || s.credential[member] == "" {
+			return fmt.Errorf("the answer has no %s", member)
 		}
 	}
-	explain(sh, "The vendor takes it.")
-	return c, use(ctx, sh, v, c, a, true, "the vendor accepts the credential")
+	s.issued++
+	renewable := fmt.Sprint(s.vendor.Renewable())
+	if err := s.verify(s.credential["lease_renewable"] == renewable, "the answer says lease_renewable="+renewable); err != nil {
+		return err
+	}
+	if !s.vendor.Revokes {
+		if err := s.verify(strings.Contains(answer.stderr, "WARNING"), "the answer warns that revoking the lease does not end the token"); err != nil {
+			return err
+		}
+	}
+	s.explain("The application uses the credential at the vendor.")
+	return s.use(ctx, vendorfacts.Accepted, "the vendor accepts the credential")
 }
 
-// use calls the vendor with the credential, and verifies whether it was accepted.
-func use(ctx context.Context, sh *shell, v vendor, c credential, a *account, wanted bool, what string) error {
-	client, err := trusting(sh.server.Emulator())
+// use sends a request with the credential to the vendor, and verifies the vendor's verdict.
+func (s *scenario) use(ctx context.Context, want vendorfacts.Verdict, statement string) error {
+	client, err := trusting(s.server.Emulator())
 	if err != nil {
 		return err
 	}
 	defer client.CloseIdleConnections()
-	request, err := v.request(ctx, c)
+	request, err := s.vendor.Request(ctx, s.credential)
 	if err != nil {
 		return fmt.Errorf("use the credential: %w", err)
 	}
@@ -157,15 +151,12 @@ func use(ctx context.Context, sh *shell, v vendor, c credential, a *account, wan
 	if err != nil {
 		return fmt.Errorf("use the credential: %w", err)
 	}
-	verdict := "refused"
-	if v.accepted(response.StatusCode, body) {
-		verdict = "accepted"
-	}
-	printf(sh.out, "%s %s with the credential: %s, %s\n", request.Method, request.URL, response.Status, verdict)
-	return a.check(sh.out, v.accepted(response.StatusCode, body) == wanted, what)
+	verdict := s.vendor.Judge(response.StatusCode, body)
+	printf(s.out, "%s %s with the credential: %s, %s\n", request.Method, request.URL, response.Status, verdict)
+	return s.verify(verdict == want, statement)
 }
 
-// trusting returns a client that trusts the emulator's authority and nobody else.
+// trusting returns a client that trusts the emulator's CA and no other.
 func trusting(state devserver.State) (*http.Client, error) {
 	pool := x509.NewCertPool()
 	if state.CACertFile != "" {
@@ -181,100 +172,72 @@ func trusting(state devserver.State) (*http.Client, error) {
 	return &http.Client{Transport: transport, Timeout: 30 * time.Second}, nil
 }
 
-// renew prolongs the lease, or shows that it can't be.
-func renew(ctx context.Context, sh *shell, v vendor, c credential, a *account) error {
-	if v.renewable {
-		explain(sh, "The application still needs it, and renews the lease.")
-	} else {
-		explain(sh, "This vendor has no way to prolong a credential, so the lease can't be renewed.")
-	}
-	_, err := sh.run(ctx, words("lease", "renew", c.leaseID)...)
-	if !v.renewable {
+// renew renews the lease, or verifies that the renewal is refused.
+func (s *scenario) renew(ctx context.Context) error {
+	if !s.vendor.Renewable() {
+		s.explain("This vendor's API cannot extend a credential, so the lease is not renewable.")
+		_, err := s.vault(ctx, words("lease", "renew", s.leaseID)...)
 		if err != nil && !errors.Is(err, errCommand) {
 			return err
 		}
-		return a.check(sh.out, errors.Is(err, errCommand), "the renewal is refused")
+		return s.verify(errors.Is(err, errCommand), "Vault refuses the renewal")
 	}
+	s.explain("The application renews the lease to keep the credential.")
+	if _, err := s.vault(ctx, words("lease", "renew", s.leaseID)...); err != nil {
+		return err
+	}
+	s.renewed++
+	return s.use(ctx, vendorfacts.Accepted, "the vendor accepts the credential after the renewal")
+}
+
+// revoke revokes the lease, and verifies what that does to the credential.
+func (s *scenario) revoke(ctx context.Context) error {
+	s.explain("The application has finished, or an operator stops it: the lease is revoked.")
+	if _, err := s.vault(ctx, words("lease", "revoke", "-sync", s.leaseID)...); err != nil {
+		return err
+	}
+	if s.vendor.Revokes {
+		s.revoked++
+		s.explain("The vendor has revoked the credential, too.")
+		return s.use(ctx, vendorfacts.Refused, "the vendor refuses the revoked credential")
+	}
+	s.explain("This vendor's API cannot revoke a credential. The lease has ended, but the token works until it expires, as the warning said.")
+	if err := s.use(ctx, vendorfacts.Accepted, "the token works after its lease has ended, as the warning said"); err != nil {
+		return err
+	}
+	s.explain(fmt.Sprintf("For this reason the token is short-lived. The emulator's clock is advanced by %s.", longestLife))
+	if err := s.server.Control().Advance(ctx, longestLife+time.Minute); err != nil {
+		return err
+	}
+	return s.use(ctx, vendorfacts.Refused, "the vendor refuses the expired token")
+}
+
+// showVendor prints the vendor's record of its credentials, and verifies how the leased one ended.
+func (s *scenario) showVendor(ctx context.Context) error {
+	s.explain("The vendor's own record:")
+	credentials, err := s.server.Control().Credentials(ctx, s.vendor.Name)
 	if err != nil {
 		return err
 	}
-	a.renewed++
-	return use(ctx, sh, v, c, a, true, "the credential works after the renewal")
-}
-
-// revoke ends the lease, and the credential with it where the vendor lets it.
-func revoke(ctx context.Context, sh *shell, v vendor, c credential, a *account) error {
-	explain(sh, "The application is done, or somebody wants it stopped: the lease is revoked.")
-	if _, err := sh.run(ctx, words("lease", "revoke", "-sync", c.leaseID)...); err != nil {
-		return err
-	}
-	if v.revocable {
-		a.revoked++
-		explain(sh, "The credential is dead at the vendor, too.")
-		return use(ctx, sh, v, c, a, false, "the vendor refuses the revoked credential")
-	}
-	explain(sh, "This vendor has no way to revoke a credential. The lease is gone, and the token works on until it expires: the warning above said so.")
-	if err := use(ctx, sh, v, c, a, true, "the token outlives its lease, as the warning said"); err != nil {
-		return err
-	}
-	explain(sh, fmt.Sprintf("That is why its life is short. The emulator's clock is moved on by %s.", v.life))
-	if err := sh.server.Control().Advance(ctx, v.life+time.Minute); err != nil {
-		return err
-	}
-	return use(ctx, sh, v, c, a, false, "the vendor refuses the expired token")
-}
-
-// tell shows what the vendor has to say about all this.
-func tell(ctx context.Context, sh *shell, v vendor, _ credential, a *account) error {
-	explain(sh, "What the vendor saw:")
-	credentials, err := sh.server.Control().Credentials(ctx, v.name)
-	if err != nil {
-		return err
-	}
-	leased, endedBy := 0, "expired"
-	if v.revocable {
-		endedBy = "revoked"
-	}
-	asItShould := true
+	leased, allEnded := 0, true
 	for i, c := range credentials {
-		fate := "live"
+		end := "live"
 		if !c.Live {
-			fate = c.EndedBy + " " + c.EndedAt.UTC().Format(time.TimeOnly)
+			end = c.EndedBy + " " + c.EndedAt.UTC().Format(time.TimeOnly)
 		}
 		holder := "the lease"
 		switch {
 		case c.Kind != "leased":
 			holder = "the engine's own session"
-		case i < a.earlier:
+		case i < s.earlier:
 			holder = "the check of the config"
 		default:
 			leased++
-			asItShould = asItShould && !c.Live && c.EndedBy == endedBy
+			allEnded = allEnded && !c.Live && c.EndedBy == s.vendor.EndedBy()
 		}
-		printf(sh.out, "%s\n", strings.TrimSpace(fmt.Sprintf("%-24s  issued %s  %-16s  %s",
-			holder, c.IssuedAt.UTC().Format(time.TimeOnly), fate, c.Marker)))
+		printf(s.out, "%s\n", strings.TrimSpace(fmt.Sprintf("%-24s  issued %s  %-16s  %s",
+			holder, c.IssuedAt.UTC().Format(time.TimeOnly), end, c.Marker)))
 	}
-	return a.check(sh.out, leased == a.issued && asItShould,
-		fmt.Sprintf("the vendor issued %d credential for the lease, and it is %s", a.issued, endedBy))
-}
-
-// explain prints the sentence before a step.
-func explain(sh *shell, sentence string) { printf(sh.out, "\n# %s\n", sentence) }
-
-// summarise prints what was done in all.
-func summarise(out io.Writer, accounts []account, took time.Duration) {
-	printf(out, "\n──── Summary ────\n\n%-14s %6s %7s %7s %8s\n", "vendor", "issued", "renewed", "revoked", "verified")
-	for _, a := range accounts {
-		note := ""
-		switch {
-		case !a.vendor.revocable && !a.vendor.renewable:
-			note = "  its API neither renews nor revokes: short-lived instead"
-		case !a.vendor.revocable:
-			note = "  its API does not revoke: short-lived instead"
-		case !a.vendor.renewable:
-			note = "  its API does not renew"
-		}
-		printf(out, "%-14s %6d %7d %7d %8d%s\n", a.vendor.name, a.issued, a.renewed, a.revoked, len(a.verified), note)
-	}
-	printf(out, "\nEverything held. It took %s; all that was started is stopped again.\n", took.Round(time.Second))
+	return s.verify(leased == s.issued && allEnded,
+		fmt.Sprintf("the vendor issued %d credential for the lease, and it is %s", s.issued, s.vendor.EndedBy()))
 }

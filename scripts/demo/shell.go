@@ -14,19 +14,19 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
 )
 
-// shell runs `vault` commands as a user would, and prints them with what they say.
+// shell runs `vault` commands as a user would, and prints each command and its output.
 type shell struct {
 	server *devserver.Server
 	out    io.Writer
 }
 
-// argument is one word of a command line. A secret one is printed as its key alone.
+// argument is one word of a command line. Only the key of a secret argument is printed.
 type argument struct {
 	text   string
 	secret bool
 }
 
-// words makes arguments of plain text.
+// words returns arguments that are not secret.
 func words(texts ...string) []argument {
 	var arguments []argument
 	for _, text := range texts {
@@ -35,15 +35,15 @@ func words(texts ...string) []argument {
 	return arguments
 }
 
-// errCommand is returned by run for a command that ended with an error of its own; what it said was
-// printed.
+// errCommand is returned by vault for a command that ran and failed; its output was printed.
 var errCommand = errors.New("the command failed")
 
-// output is what a command wrote: results to its standard output, warnings to its standard error.
-type output struct{ results, warnings string }
+// output is the output of a command. The `vault` command writes results to its standard output, and warnings to its
+// standard error.
+type output struct{ stdout, stderr string }
 
-// run runs `vault` with the arguments, and prints the command line and what the command said.
-func (s *shell) run(ctx context.Context, arguments ...argument) (output, error) {
+// vault runs the `vault` command, and prints the command line and the output.
+func (s *shell) vault(ctx context.Context, arguments ...argument) (output, error) {
 	line, texts := "$ vault", make([]string, len(arguments))
 	for i, a := range arguments {
 		texts[i] = a.text
@@ -60,18 +60,18 @@ func (s *shell) run(ctx context.Context, arguments ...argument) (output, error) 
 		return output{}, context.Cause(ctx)
 	}
 	printf(s.out, "%s%s", shorten(stdout.String()), shorten(stderr.String()))
-	said := output{results: stdout.String(), warnings: stderr.String()}
+	written := output{stdout: stdout.String(), stderr: stderr.String()}
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
-		return said, fmt.Errorf("%w: vault %s: %s", errCommand, texts[0], strings.TrimSpace(said.warnings))
+		return written, fmt.Errorf("%w: vault %s: %s", errCommand, texts[0], strings.TrimSpace(written.stderr))
 	case err != nil:
-		return said, fmt.Errorf("run vault: %w", err)
+		return written, fmt.Errorf("run vault: %w", err)
 	}
-	return said, nil
+	return written, nil
 }
 
-// shown is the argument as it is printed.
+// shown returns the argument as it is printed.
 func (a argument) shown() string {
 	if a.secret {
 		key, _, _ := strings.Cut(a.text, "=")
@@ -80,7 +80,7 @@ func (a argument) shown() string {
 	return shellQuote(a.text)
 }
 
-// plainWord matches what a shell takes as it stands.
+// plainWord matches a word that needs no quotes in a shell.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
 // shellQuote writes a word so that it can be pasted into a shell.
@@ -91,25 +91,24 @@ func shellQuote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// tokenLine matches a token in a table of Vault's.
+// tokenLine matches a token in a table of the `vault` command.
 var tokenLine = regexp.MustCompile(`(?m)^token +(\S{24,})$`)
 
-// certificateBody matches what stands between the first and the last line of a certificate.
+// certificateBody matches a certificate in PEM form.
 var certificateBody = regexp.MustCompile(`(-----BEGIN CERTIFICATE-----)[^-]*(-----END CERTIFICATE-----)`)
 
-// shorten cuts long tokens, which are real, if short-lived, and certificates: both would fill the
-// terminal and tell nobody anything.
+// shorten shortens tokens and certificates, which would fill the terminal. The tokens are real ones.
 func shorten(table string) string {
 	if found := tokenLine.FindStringSubmatch(table); found != nil {
-		// Wherever it stands: vendors' own names for it are fields of their own.
+		// Everywhere in the table: a vendor's own member can hold the token too.
 		table = strings.ReplaceAll(table, found[1], found[1][:16]+"…")
 	}
 	return certificateBody.ReplaceAllString(table, "$1 … $2")
 }
 
-// parseTable reads the table that `vault read` prints.
-func parseTable(table string) map[string]string {
-	fields := make(map[string]string)
+// parseTable reads the table that `vault read` prints. All values are strings.
+func parseTable(table string) map[string]any {
+	fields := make(map[string]any)
 	for line := range strings.Lines(table) {
 		key, value, found := strings.Cut(strings.TrimSpace(line), " ")
 		if found && key != "Key" && key != "---" {
@@ -119,7 +118,7 @@ func parseTable(table string) map[string]string {
 	return fields
 }
 
-// binDir is the directory of a program, as others would write it in their PATH.
+// binDir returns the absolute directory of a program, for a PATH.
 func binDir(program string) string {
 	if abs, err := filepath.Abs(program); err == nil {
 		return filepath.Dir(abs)

@@ -6,12 +6,12 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestSecretsAreNotPrinted(t *testing.T) {
+func TestArgument_Secret_ShowsItsKeyOnly(t *testing.T) {
 	assert.Equal(t, "password=…", argument{text: "password=hunter2=3", secret: true}.shown())
 	assert.Equal(t, "ttl=15m", argument{text: "ttl=15m"}.shown())
 }
 
-func TestCommandLinesCanBePasted(t *testing.T) {
+func TestShellQuote_AnyWord_CanBePasted(t *testing.T) {
 	assert.Equal(t, "vendorauth/creds/x", shellQuote("vendorauth/creds/x"))
 	assert.Equal(t, `'a b'`, shellQuote("a b"))
 	assert.Equal(t, `'it'\''s'`, shellQuote("it's"))
@@ -29,8 +29,8 @@ session            eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2lnbmF0dXJl
 empty              n/a
 `
 
-func TestATableOfVaultsIsUnderstood(t *testing.T) {
-	assert.Equal(t, map[string]string{
+func TestParseTable_VaultRead_ReturnsItsFields(t *testing.T) {
+	assert.Equal(t, map[string]any{
 		"lease_id":        "vendorauth/creds/r/abc",
 		"lease_renewable": "true",
 		"expires_at":      "2026-01-02T03:04:05Z",
@@ -41,12 +41,12 @@ func TestATableOfVaultsIsUnderstood(t *testing.T) {
 	}, parseTable(table))
 }
 
-func TestCertificatesAreShortened(t *testing.T) {
+func TestShorten_Certificate_KeepsItsFrame(t *testing.T) {
 	shown := shorten("ca_cert    -----BEGIN CERTIFICATE-----\nMIIB/+==\n-----END CERTIFICATE-----\nvendor    ftd\n")
 	assert.Equal(t, "ca_cert    -----BEGIN CERTIFICATE----- … -----END CERTIFICATE-----\nvendor    ftd\n", shown)
 }
 
-func TestLongTokensAreShortened(t *testing.T) {
+func TestShorten_LongToken_KeepsItsBeginning(t *testing.T) {
 	shown := shorten(table)
 	assert.Contains(t, shown, "token              eyJhbGciOiJIUzI1…\n")
 	assert.NotContains(t, shown, "c2lnbmF0dXJl")

@@ -8,10 +8,10 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// hastenVotes has Vault give a new node its vote after a second of good health, where it waits ten by
-// default. n is the founder of a cluster that others are going to join.
-func hastenVotes(ctx context.Context, n *Node) error {
-	// Not by the client's own method: that sends Enterprise settings along, which other editions refuse.
+// shortenStabilization makes Vault give a new node its vote after one healthy second instead of ten. n is the first node of
+// the cluster.
+func shortenStabilization(ctx context.Context, n *Node) error {
+	// The client's own method for this would also send Enterprise settings, which other editions refuse.
 	_, err := n.client.Logical().WriteWithContext(ctx, "sys/storage/raft/autopilot/configuration",
 		map[string]any{"server_stabilization_time": "1s"})
 	if err != nil {
@@ -20,11 +20,11 @@ func hastenVotes(ctx context.Context, n *Node) error {
 	return nil
 }
 
-// join makes the node a member of leader's cluster; it takes effect when the node is unsealed.
+// join makes the node a member of leader's cluster, once the node is unsealed.
 func (n *Node) join(ctx context.Context, leader *Node) error {
 	answer, err := n.client.Sys().RaftJoinWithContext(ctx, &api.RaftJoinRequest{LeaderAPIAddr: leader.Address()})
 	if err == nil && !answer.Joined {
-		err = errors.New("the leader did not take it")
+		err = errors.New("the leader did not accept it")
 	}
 	if err != nil {
 		return fmt.Errorf("%s: join the cluster: %w", n.name, err)
@@ -32,7 +32,7 @@ func (n *Node) join(ctx context.Context, leader *Node) error {
 	return nil
 }
 
-// awaitVoters waits until every node of a cluster has a vote, without which the cluster can't spare
+// awaitVoters waits until every node of a cluster has a vote. Without these votes, the cluster would not survive the loss of
 // the first node.
 func (s *Server) awaitVoters(ctx context.Context) error {
 	if len(s.nodes) == 1 {

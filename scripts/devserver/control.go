@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Control is a client of the vendor emulator's control API: what the vendors issued and saw, and the
-// faults, clock and switches that a test sets. It is written from the documented JSON and shares no
-// code with the emulator. It is safe for concurrent use.
+// Control is a client of the vendor emulator's control API: the credentials that the vendors issued, the requests that
+// they received, and the faults, clock and switches that a test sets. It follows the documented JSON and shares no code
+// with the emulator. It is safe for concurrent use.
 type Control struct {
 	base   string
 	client *http.Client
@@ -24,67 +24,69 @@ type Control struct {
 func NewControl(base string) *Control {
 	return &Control{
 		base: strings.TrimSuffix(base, "/"),
-		// The emulator answers from memory; one that takes this long has stopped.
+		// The emulator answers from memory: without an answer in this time, it hangs.
 		client: &http.Client{Timeout: 30 * time.Second},
 	}
 }
 
-// Credential is something that a vendor issued, without its secrets.
+// Credential is a session or credential that a vendor issued, without its secrets.
 type Credential struct {
 	ID        string     `json:"id"`
-	Kind      string     `json:"kind"`       // "login" for the engine's own sessions, "leased" for what it hands out
-	Marker    string     `json:"marker"`     // the label that the engine put on it, if the vendor has a place for one
+	Kind      string     `json:"kind"`       // "login" for the engine's own sessions, "leased" for credentials that it leases
+	Marker    string     `json:"marker"`     // the engine's marker, if the vendor stores one
 	IssuedAt  time.Time  `json:"issued_at"`  // on the emulator's clock
 	ExpiresAt *time.Time `json:"expires_at"` // nil if it never expires
-	EndedAt   *time.Time `json:"ended_at"`   // nil while it lives
-	EndedBy   string     `json:"ended_by"`   // "" while it lives, else "revoked", "expired", "evicted", …
+	EndedAt   *time.Time `json:"ended_at"`   // nil while it is live
+	EndedBy   string     `json:"ended_by"`   // "" while it is live, else "revoked", "expired", "evicted", …
 	Live      bool       `json:"live"`
 }
 
-// Request is a call that a vendor received.
+// Request is a request that a vendor received.
 type Request struct {
 	At        time.Time `json:"at"`
 	Method    string    `json:"method"`
 	Path      string    `json:"path"`
 	Status    int       `json:"status"`
-	Operation string    `json:"operation"` // what the body asked for, where one path serves many purposes
+	Operation string    `json:"operation"` // the name of the operation: one path can serve several
 }
 
-// Fault makes a vendor misbehave on a route. Its parts are applied in the order of the fields; at least
-// one of them must say what goes wrong.
+// Fault makes requests to a vendor fail. The emulator applies the fields in their order. At least one of the fields after
+// Times must be set.
 type Fault struct {
-	// Vendor is the one to misbehave.
+	// Vendor is the name of the vendor.
 	Vendor string `json:"vendor"`
-	// Route is "METHOD path", a path, or an operation of the request log; a * stands for any run of
-	// characters.
+	// Route is "METHOD path", a path, or an operation of the request log. A * matches any number of characters.
 	Route string `json:"route"`
-	// Skip lets that many matching requests pass first.
+	// Skip is the number of matching requests that are served before the first fault.
 	Skip int `json:"skip,omitempty"`
-	// Times is how many requests are hit; 0 means all until the faults are cleared.
+	// Times is the number of requests that fail; 0 means all until the faults are cleared.
 	Times int `json:"times,omitempty"`
-	// Delay serves the request this much later, in real time.
+	// Delay delays the request by this much real time. When the client gives up before, the request is not served.
 	Delay time.Duration `json:"-"`
-	// DropBefore cuts the connection before the request is served: it had no effect.
+	// FinishAfterHangup serves a delayed request although the client has closed the connection: it has its effect after
+	// the client's timeout.
+	FinishAfterHangup bool `json:"finish_after_hangup,omitempty"`
+	// DropBefore closes the connection before the request is served: it has no effect.
 	DropBefore bool `json:"drop_before,omitempty"`
-	// DropAfter cuts the connection after the request was served: it had its effect, unheard.
+	// DropAfter closes the connection after the request was served: it has its effect, and the answer is lost.
 	DropAfter bool `json:"drop_after,omitempty"`
 	// Status answers with this HTTP status instead of serving the request.
 	Status int `json:"status,omitempty"`
-	// Body answers with this text instead of the real one.
+	// Body answers with this text instead of the vendor's answer.
 	Body string `json:"body,omitempty"`
 	// Headers are set on the answer, such as Retry-After.
 	Headers map[string]string `json:"headers,omitempty"`
-	// BodyBytes pads the answer with spaces to that length, which is not announced.
+	// BodyBytes pads the answer with spaces to that length, and sends no Content-Length.
 	BodyBytes int64 `json:"body_bytes,omitempty"`
-	// Truncate sends only half of the answer.
+	// Truncate sends half of the answer and closes the connection.
 	Truncate bool `json:"truncate,omitempty"`
-	// Stall sends half of the answer, and no more until the client gives up.
+	// Stall sends half of the answer and waits until the client gives up.
 	Stall bool `json:"stall,omitempty"`
-	// Drip sends the answer a byte at a time, with this pause after each.
+	// Drip sends the answer one byte at a time, with this pause after each byte.
 	Drip time.Duration `json:"-"`
 }
 
-// Switch is one of a vendor's open questions, and the answer it gives at the moment.
+// Switch is a behaviour that the vendor's documents leave open, and the current choice.
 type Switch struct {
 	Vendor  string   `json:"vendor"`
 	Name    string   `json:"name"`
@@ -94,7 +96,7 @@ type Switch struct {
 	Meaning string   `json:"meaning"`
 }
 
-// Credentials returns everything that vendor ever issued, in the order of issue.
+// Credentials returns every credential that the vendor has issued, in the order of issue.
 func (c *Control) Credentials(ctx context.Context, vendor string) ([]Credential, error) {
 	var answer struct {
 		Credentials []Credential `json:"credentials"`
@@ -103,7 +105,7 @@ func (c *Control) Credentials(ctx context.Context, vendor string) ([]Credential,
 	return answer.Credentials, err
 }
 
-// Requests returns every request that vendor received, in order.
+// Requests returns every request that the vendor has received, in order.
 func (c *Control) Requests(ctx context.Context, vendor string) ([]Request, error) {
 	var answer struct {
 		Requests []Request `json:"requests"`
@@ -112,7 +114,7 @@ func (c *Control) Requests(ctx context.Context, vendor string) ([]Request, error
 	return answer.Requests, err
 }
 
-// AddFault makes a vendor misbehave from now on.
+// AddFault adds a fault.
 func (c *Control) AddFault(ctx context.Context, f Fault) error {
 	wire := struct {
 		Fault
@@ -128,13 +130,13 @@ func (c *Control) AddFault(ctx context.Context, f Fault) error {
 	return c.call(ctx, http.MethodPost, "/faults", wire, nil)
 }
 
-// ClearFaults ends all misbehaviour of vendor.
+// ClearFaults removes all faults of the vendor.
 func (c *Control) ClearFaults(ctx context.Context, vendor string) error {
 	return c.call(ctx, http.MethodDelete, "/faults?vendor="+url.QueryEscape(vendor), nil, nil)
 }
 
-// Act does what only a person at the vendor's console could do, such as changing a password. The
-// emulator's GET /actions lists the actions with their arguments.
+// Act performs an action that a person would perform at the vendor's console, such as changing a password, and returns its
+// results. The emulator's GET /actions lists the actions with their arguments.
 func (c *Control) Act(ctx context.Context, vendor, action string, arguments map[string]string) (map[string]string, error) {
 	body := map[string]any{"vendor": vendor, "action": action, "arguments": arguments}
 	var answer map[string]string
@@ -142,12 +144,12 @@ func (c *Control) Act(ctx context.Context, vendor, action string, arguments map[
 	return answer, err
 }
 
-// Advance moves the clock of all vendors forward by d. Vault's own clock stays where it is.
+// Advance advances the clock of all vendors by d. It does not change Vault's clock.
 func (c *Control) Advance(ctx context.Context, d time.Duration) error {
 	return c.call(ctx, http.MethodPost, "/clock", map[string]any{"advance": d.String()}, nil)
 }
 
-// SetSwitch chooses how vendor behaves where its documents leave that open.
+// SetSwitch sets a switch of the vendor; see [Switch].
 func (c *Control) SetSwitch(ctx context.Context, vendor, name, value string) error {
 	return c.call(ctx, http.MethodPost, "/switches", map[string]any{"vendor": vendor, "name": name, "value": value}, nil)
 }
@@ -161,13 +163,13 @@ func (c *Control) Switches(ctx context.Context) ([]Switch, error) {
 	return answer.Switches, err
 }
 
-// Reset forgets all credentials, requests, faults and switches of all vendors. The root credentials
-// of the state file work again.
+// Reset deletes all credentials, recorded requests and faults of all vendors, and sets all switches to their defaults. The
+// root credentials of the state file work again.
 func (c *Control) Reset(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/reset", map[string]any{}, nil)
 }
 
-// call sends body, if there is one, as JSON and decodes the answer into answer, if wanted.
+// call sends a request, with body as JSON unless it is nil, and decodes the answer into answer unless that is nil.
 func (c *Control) call(ctx context.Context, method, path string, body, answer any) error {
 	var reader io.Reader
 	if body != nil {
@@ -200,7 +202,7 @@ func (c *Control) call(ctx context.Context, method, path string, body, answer an
 		return nil
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
-		return fmt.Errorf("emulator control: %s %s: the answer is not as documented: %w", method, path, err)
+		return fmt.Errorf("emulator control: %s %s: the answer does not have the documented form: %w", method, path, err)
 	}
 	return nil
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// recorded is one call that the stand-in for the control API received.
+// recorded is one call that the fake control API received.
 type recorded struct {
 	Method, URI string
 	Body        map[string]any
 }
 
-// newRecorder serves answer for every call, and records the calls.
+// newRecorder starts a fake control API that gives the same answer to every call, and records the calls.
 func newRecorder(t *testing.T, status int, answer string) (*Control, *[]recorded) {
 	t.Helper()
 	calls := &[]recorded{}
@@ -36,7 +36,7 @@ func newRecorder(t *testing.T, status int, answer string) (*Control, *[]recorded
 	return NewControl(server.URL + "/"), calls
 }
 
-func TestCredentialsTellLiveFromEnded(t *testing.T) {
+func TestCredentials_LiveAndEnded_AreDecoded(t *testing.T) {
 	control, calls := newRecorder(t, http.StatusOK, `{"credentials": [
 		{"id": "a", "kind": "login", "marker": "", "issued_at": "2026-01-02T03:04:05Z", "expires_at": null, "ended_at": null, "ended_by": "", "live": true},
 		{"id": "b", "kind": "leased", "marker": "m", "issued_at": "2026-01-02T03:04:05Z", "expires_at": "2026-01-02T04:04:05Z", "ended_at": "2026-01-02T03:30:00Z", "ended_by": "revoked", "live": false}]}`)
@@ -50,7 +50,7 @@ func TestCredentialsTellLiveFromEnded(t *testing.T) {
 	assert.Equal(t, []recorded{{Method: "GET", URI: "/credentials?vendor=f%26d"}}, *calls)
 }
 
-func TestRequestsKeepTheirOrder(t *testing.T) {
+func TestRequests_SeveralCalls_KeepTheirOrder(t *testing.T) {
 	control, _ := newRecorder(t, http.StatusOK, `{"requests": [
 		{"at": "2026-01-02T03:04:05Z", "method": "POST", "path": "/x", "status": 200, "operation": "password"},
 		{"at": "2026-01-02T03:04:06Z", "method": "POST", "path": "/x", "status": 400, "operation": "custom_token"}]}`)
@@ -61,12 +61,13 @@ func TestRequestsKeepTheirOrder(t *testing.T) {
 	assert.Equal(t, 400, requests[1].Status)
 }
 
-func TestControlCallsAreWrittenAsDocumented(t *testing.T) {
+func TestControl_EveryCall_HasTheDocumentedForm(t *testing.T) {
 	control, calls := newRecorder(t, http.StatusOK, `{}`)
 	ctx := t.Context()
 	require.NoError(t, control.AddFault(ctx, Fault{Vendor: "ftd", Route: "/token", Status: 503, Times: 2}))
 	require.NoError(t, control.AddFault(ctx, Fault{Vendor: "ftd", Route: "/token", Delay: 1500 * time.Millisecond}))
 	require.NoError(t, control.AddFault(ctx, Fault{Vendor: "ftd", Route: "/token", DropAfter: true}))
+	require.NoError(t, control.AddFault(ctx, Fault{Vendor: "ftd", Route: "/token", Delay: time.Second, FinishAfterHangup: true}))
 	require.NoError(t, control.ClearFaults(ctx, "ftd"))
 	_, err := control.Act(ctx, "ftd", "change_password", map[string]string{"password": "x"})
 	require.NoError(t, err)
@@ -77,6 +78,7 @@ func TestControlCallsAreWrittenAsDocumented(t *testing.T) {
 		{"POST", "/faults", map[string]any{"vendor": "ftd", "route": "/token", "status": 503.0, "times": 2.0}},
 		{"POST", "/faults", map[string]any{"vendor": "ftd", "route": "/token", "delay": "1.5s"}},
 		{"POST", "/faults", map[string]any{"vendor": "ftd", "route": "/token", "drop_after": true}},
+		{"POST", "/faults", map[string]any{"vendor": "ftd", "route": "/token", "delay": "1s", "finish_after_hangup": true}},
 		{"DELETE", "/faults?vendor=ftd", nil},
 		{"POST", "/actions", map[string]any{"vendor": "ftd", "action": "change_password", "arguments": map[string]any{"password": "x"}}},
 		{"POST", "/clock", map[string]any{"advance": "30m0s"}},
@@ -85,7 +87,7 @@ func TestControlCallsAreWrittenAsDocumented(t *testing.T) {
 	}, *calls)
 }
 
-func TestARefusedControlCallSaysWhy(t *testing.T) {
+func TestControl_RefusedCall_ReturnsTheReason(t *testing.T) {
 	control, _ := newRecorder(t, http.StatusBadRequest, "no such vendor\n")
 	err := control.Reset(t.Context())
 	require.Error(t, err)

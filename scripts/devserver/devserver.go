@@ -1,9 +1,9 @@
-// Package devserver runs a real Vault server with the vendorauth plugin beside the vendor emulator,
-// all on loopback and in a temporary directory, for the demo, the end-to-end tests and the benchmark.
+// Package devserver runs a real Vault server with the vendorauth plugin, and the vendor emulator, on loopback and in a
+// temporary directory. The demo, the end-to-end tests and the fault tests use it.
 //
-// Everything that [Start] starts is stopped by [Server.Close], by process id. When the program dies
-// without calling it, Linux stops the children (their directory then stays behind). Ports are chosen
-// by the kernel, so that any number of servers can run side by side.
+// [Server.Close] stops, by process id, every process that [Start] started. When the program ends without calling it, Linux
+// stops these processes, but their directory stays. The kernel chooses the ports, so that any number of servers can run at
+// the same time.
 package devserver
 
 import (
@@ -20,8 +20,8 @@ import (
 // PluginName is the plugin's name in Vault's catalogue, and the name of its binary.
 const PluginName = "vault-plugin-secrets-vendorauth"
 
-// Server is a running Vault cluster with the plugin and the emulator. It is safe for concurrent use,
-// as far as it makes sense to use a server that is being restarted.
+// Server is a running Vault cluster with the plugin and the emulator. It is safe for concurrent use, but requests fail
+// while a node restarts.
 type Server struct {
 	options   Options
 	dir       string
@@ -39,10 +39,9 @@ type Server struct {
 	closeErr  error
 }
 
-// Start starts everything that the options ask for: the emulator, and Vault, which it initialises and
-// unseals, and in which it registers the plugin and enables it. When it returns, the mount answers.
-// ctx bounds the start only. When something fails, what was started is stopped again, and the error
-// says which step it was and what the process in question last logged.
+// Start starts the emulator and Vault, as the options say. It initialises and unseals Vault, registers the plugin and
+// enables it. When it returns, the mount answers. ctx bounds the start only. When a step fails, Start stops every started
+// process, and the error names the step and holds the end of the process's log.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	options, err := options.withDefaults()
 	if err != nil {
@@ -64,7 +63,7 @@ func (s *Server) start(ctx context.Context) error {
 		if s.emulator, s.state, err = startEmulator(ctx, s.options.EmulatorBinary, filepath.Join(s.dir, "emulator"), s.options.EmulatorArgs); err != nil {
 			return err
 		}
-		s.logf("the vendor emulator runs (process %d), its control API at %s", s.emulator.pid, s.state.ControlURL)
+		s.logf("the vendor emulator runs (process %d); its control API is at %s", s.emulator.pid, s.state.ControlURL)
 	}
 	for i := range s.options.Nodes {
 		if err := s.addNode(ctx, i+1); err != nil {
@@ -84,9 +83,9 @@ func (s *Server) start(ctx context.Context) error {
 	return nil
 }
 
-// makeDirs makes the directory of all files, and a second one for the plugins' sockets. The latter
-// has a short name of its own, because the path of a Unix socket must not be longer than about 100
-// bytes, and a test's directory easily is.
+// makeDirs makes the directory of all files, and a second one for the sockets of the plugins. The second one has a short
+// path, because the path of a Unix socket must not be longer than about 100 bytes, and the path of a test's directory is
+// often longer.
 func (s *Server) makeDirs() error {
 	s.dir = s.options.Dir
 	if s.dir == "" {
@@ -99,22 +98,22 @@ func (s *Server) makeDirs() error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("make the server's directory: %w", err)
 	}
-	// Vault refuses a plugin directory that is reached by a symbolic link.
+	// Vault refuses a plugin directory whose path contains a symbolic link.
 	dir, err := filepath.EvalSymlinks(s.dir)
 	if err == nil {
 		dir, err = filepath.Abs(dir)
 	}
 	if err != nil {
-		return fmt.Errorf("find the server's directory: %w", err)
+		return fmt.Errorf("resolve the server's directory: %w", err)
 	}
 	s.dir = dir
 	if !s.ownsDir {
 		entries, err := os.ReadDir(s.dir)
 		if err != nil {
-			return fmt.Errorf("look into the server's directory: %w", err)
+			return fmt.Errorf("read the server's directory: %w", err)
 		}
 		if len(entries) > 0 {
-			return fmt.Errorf("the directory %s is not empty: choose another, or none for a temporary one", s.dir)
+			return fmt.Errorf("the directory %s is not empty: choose an empty one, or none to get a temporary one", s.dir)
 		}
 	}
 	if s.socketDir, err = os.MkdirTemp("", "va-"); err != nil {
@@ -123,7 +122,7 @@ func (s *Server) makeDirs() error {
 	return nil
 }
 
-// addNode starts node number i, which founds the cluster or joins it.
+// addNode starts node number i. The first node initialises the cluster, and the others join it.
 func (s *Server) addNode(ctx context.Context, i int) error {
 	n := newNode(s, i)
 	s.nodes = append(s.nodes, n)
@@ -141,7 +140,7 @@ func (s *Server) addNode(ctx context.Context, i int) error {
 		return err
 	}
 	if i == 1 && s.options.Nodes > 1 {
-		if err := hastenVotes(ctx, n); err != nil {
+		if err := shortenStabilization(ctx, n); err != nil {
 			return err
 		}
 	}
@@ -149,7 +148,7 @@ func (s *Server) addNode(ctx context.Context, i int) error {
 	return nil
 }
 
-// initialise makes the cluster's keys with n, which becomes its first node.
+// initialise initialises the cluster with n as its first node.
 func (s *Server) initialise(ctx context.Context, n *Node) error {
 	keys, err := n.client.Sys().InitWithContext(ctx, &api.InitRequest{SecretShares: 1, SecretThreshold: 1})
 	if err != nil {
@@ -160,14 +159,13 @@ func (s *Server) initialise(ctx context.Context, n *Node) error {
 	return nil
 }
 
-// Client returns a client with the root token, for the first node. It is of the caller's own, to
-// change as it likes.
+// Client returns a new client with the root token, for the first node. The caller may change it.
 func (s *Server) Client() *api.Client { return s.nodes[0].Client() }
 
-// Nodes returns the Vault nodes, in the order of their start.
+// Nodes returns the Vault nodes, in the order in which they were added.
 func (s *Server) Nodes() []*Node { return append([]*Node(nil), s.nodes...) }
 
-// Active returns the node that is active at the moment, and an error when there is none.
+// Active returns the active node, and an error when there is none.
 func (s *Server) Active(ctx context.Context) (*Node, error) {
 	for _, n := range s.nodes {
 		if !n.Running() {
@@ -196,22 +194,22 @@ func (s *Server) AwaitActive(ctx context.Context) (*Node, error) {
 		})
 		return active, err
 	}
-	return nil, errors.New("no Vault node runs: start one")
+	return nil, errors.New("no Vault node is running: start one")
 }
 
-// Emulator returns what the emulator wrote about itself.
+// Emulator returns the contents of the emulator's state file.
 func (s *Server) Emulator() State { return s.state }
 
 // Control returns a client for the emulator's control API.
 func (s *Server) Control() *Control { return NewControl(s.state.ControlURL) }
 
-// MountPath is where the engine is enabled, without slashes at its ends.
+// MountPath is the path at which the engine is enabled, without slashes at its ends.
 func (s *Server) MountPath() string { return s.options.MountPath }
 
 // Dir is the directory of all files.
 func (s *Server) Dir() string { return s.dir }
 
-// VaultBinary is the Vault program that the nodes run. It is the command-line client as well.
+// VaultBinary is the path of the Vault program, which is both server and command-line client.
 func (s *Server) VaultBinary() string { return s.options.VaultBinary }
 
 // RootToken is Vault's root token.
@@ -220,23 +218,22 @@ func (s *Server) RootToken() string { return s.rootToken }
 // UnsealKey is Vault's only key share.
 func (s *Server) UnsealKey() string { return s.unsealKey }
 
-// VaultLog is the path of the first node's log, which holds the plugin's log too.
+// VaultLog is the path of the first node's log, which contains the plugin's log.
 func (s *Server) VaultLog() string { return s.nodes[0].LogPath() }
 
 // EmulatorLog is the path of the emulator's log.
 func (s *Server) EmulatorLog() string { return filepath.Join(s.dir, "emulator", "emulator.log") }
 
-// StorageDir is where the first node keeps its storage.
+// StorageDir is the directory of the first node's storage.
 func (s *Server) StorageDir() string { return s.nodes[0].StorageDir() }
 
-// Environ returns the environment for a `vault` command that talks to the first node as root: ours,
-// but for all VAULT_ variables of its own.
+// Environ returns the environment for a `vault` command that uses the first node and the root token: the environment of
+// this process, with the VAULT_ variables replaced.
 func (s *Server) Environ() []string {
 	return append(environWithoutVault(), "VAULT_ADDR="+s.nodes[0].Address(), "VAULT_TOKEN="+s.rootToken)
 }
 
-// RestartVault stops all nodes in order, if they run, starts them again on the same storage and ports,
-// and unseals them.
+// RestartVault stops all running nodes in order, starts all nodes on the same storage and ports, and unseals them.
 func (s *Server) RestartVault(ctx context.Context) error {
 	for _, n := range s.nodes {
 		if err := n.Stop(); err != nil {
@@ -248,7 +245,7 @@ func (s *Server) RestartVault(ctx context.Context) error {
 			return err
 		}
 	}
-	// A cluster elects nobody before most of its nodes are unsealed, so all are unsealed first.
+	// A cluster elects no leader before most of its nodes are unsealed, so all are unsealed first.
 	for _, n := range s.nodes {
 		if err := n.submitKey(ctx); err != nil {
 			return err
@@ -262,8 +259,7 @@ func (s *Server) RestartVault(ctx context.Context) error {
 	return nil
 }
 
-// KillVault ends all nodes and their plugins at once, as a power cut would. [Server.RestartVault]
-// brings them back.
+// KillVault kills all nodes and their plugins, as a power cut does. [Server.RestartVault] starts them again.
 func (s *Server) KillVault() error {
 	var errs []error
 	for _, n := range s.nodes {
@@ -272,8 +268,8 @@ func (s *Server) KillVault() error {
 	return errors.Join(errs...)
 }
 
-// KillPlugin ends the plugin's processes of all nodes with SIGKILL; Vault starts new ones when they
-// are needed. It is an error when there were none. It needs Linux.
+// KillPlugin kills the plugin processes of all nodes; Vault starts new ones for the next requests. It fails when there is
+// no plugin process. It needs Linux.
 func (s *Server) KillPlugin() error {
 	killed := 0
 	for _, n := range s.nodes {
@@ -284,17 +280,17 @@ func (s *Server) KillPlugin() error {
 		killed += k
 	}
 	if killed == 0 {
-		return errors.New("kill the plugin: no process of it was running")
+		return errors.New("kill the plugin: no plugin process is running")
 	}
 	return nil
 }
 
-// Close stops everything and removes the temporary directories. It may be called more than once. Its
-// error tells of processes that had to be killed, or of files that could not be removed.
+// Close stops all processes and deletes the temporary directories. It may be called more than once. It fails when it had to
+// kill a process, or could not delete a file.
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
 		var errs []error
-		// The followers first: otherwise the leadership moves on for each node that stops.
+		// The followers first: otherwise the cluster would elect a leader for each node that stops.
 		for i := len(s.nodes) - 1; i >= 0; i-- {
 			errs = append(errs, s.nodes[i].Stop())
 		}

@@ -11,34 +11,33 @@ import (
 	"time"
 )
 
-// emulatorDeadline bounds the emulator's start, which takes well under a second.
+// emulatorDeadline bounds the emulator's start, which takes less than a second on an idle machine.
 const emulatorDeadline = 30 * time.Second
 
-// State is what the vendor emulator writes once it accepts connections: where its vendors are, and
+// State is the vendor emulator's state file, which it writes once it accepts connections: the addresses of its vendors, and
 // the root credentials that they accept.
 type State struct {
-	// CACertFile is the PEM file of the authority that signed the vendors' certificates; empty when
-	// they serve plain HTTP.
+	// CACertFile is the PEM file of the CA that signed the vendors' certificates. Empty when they serve plain HTTP.
 	CACertFile string `json:"ca_cert_file"`
 	// ControlURL is the base of the control API, see [Control].
 	ControlURL string `json:"control_url"`
-	// Vendors has one entry a vendor, by the value of the config field "vendor".
+	// Vendors has one entry for each vendor, by the value of the config field "vendor".
 	Vendors map[string]VendorState `json:"vendors"`
 }
 
-// VendorState says how to reach one emulated vendor.
+// VendorState holds the addresses and root credentials of one emulated vendor.
 type VendorState struct {
-	// URL goes into the config field "address".
+	// URL is the value of the config field "address".
 	URL string `json:"url"`
-	// AuthURL goes into the config field "auth_address", for the vendors that have one.
+	// AuthURL is the value of the config field "auth_address". Empty for a vendor without that field.
 	AuthURL string `json:"auth_url"`
-	// Credentials are the root credential, by config field.
+	// Credentials holds the root credential, by config field.
 	Credentials map[string]string `json:"credentials"`
-	// Login is another root credential from which the vendor's own can be made, by config field.
+	// Login is a login from which the engine can create the root credential, by config field. Empty for a vendor without it.
 	Login map[string]string `json:"login"`
 }
 
-// CACert returns the PEM text of the authority that signed the vendors' certificates.
+// CACert returns the PEM text of CACertFile.
 func (s State) CACert() (string, error) {
 	text, err := os.ReadFile(s.CACertFile)
 	if err != nil {
@@ -69,7 +68,7 @@ func startEmulator(ctx context.Context, binary, dir string, args []string) (*pro
 		if err != nil {
 			return false, err
 		}
-		// A file that is not JSON yet is being written; if it never will be, the deadline says so.
+		// A file that is not JSON is still being written.
 		return json.Unmarshal(text, &state) == nil && state.ControlURL != "", nil
 	})
 	if err != nil {

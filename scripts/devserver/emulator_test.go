@@ -10,9 +10,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheEmulatorIsUnderControl holds the control client against the real emulator, from whose code it
-// takes nothing.
-func TestTheEmulatorIsUnderControl(t *testing.T) {
+// issueToken requests a Lacework token with a life of ten minutes, and returns the status of the answer.
+func issueToken(t *testing.T, vendor VendorState) int {
+	t.Helper()
+	body := `{"keyId": "` + vendor.Credentials["key_id"] + `", "expiryTime": 600}`
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, vendor.URL+"/api/v2/access/tokens", strings.NewReader(body))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("X-LW-UAKS", vendor.Credentials["secret_key"])
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return response.StatusCode
+}
+
+// The control client shares no code with the emulator, so the test runs it against the real one.
+func TestControl_RealEmulator_UnderstandsEveryCall(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the vendor emulator; run without -short")
 	}
@@ -27,21 +40,9 @@ func TestTheEmulatorIsUnderControl(t *testing.T) {
 	require.NotEmpty(t, vendor.Credentials["secret_key"])
 	control := NewControl(state.ControlURL)
 
-	mint := func() int {
-		body := `{"keyId": "` + vendor.Credentials["key_id"] + `", "expiryTime": 600}`
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, vendor.URL+"/api/v2/access/tokens", strings.NewReader(body))
-		require.NoError(t, err)
-		request.Header.Set("Content-Type", "application/json")
-		request.Header.Set("X-LW-UAKS", vendor.Credentials["secret_key"])
-		response, err := http.DefaultClient.Do(request)
-		require.NoError(t, err)
-		require.NoError(t, response.Body.Close())
-		return response.StatusCode
-	}
-
 	require.NoError(t, control.AddFault(ctx, Fault{Vendor: "lacework", Route: "POST *", Times: 1, Status: http.StatusServiceUnavailable, Delay: time.Millisecond}))
-	assert.Equal(t, http.StatusServiceUnavailable, mint())
-	assert.Equal(t, http.StatusCreated, mint())
+	assert.Equal(t, http.StatusServiceUnavailable, issueToken(t, vendor))
+	assert.Equal(t, http.StatusCreated, issueToken(t, vendor))
 
 	credentials, err := control.Credentials(ctx, "lacework")
 	require.NoError(t, err)

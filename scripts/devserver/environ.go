@@ -1,17 +1,17 @@
 package devserver
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 )
 
-// managementRoleID is the administrator role that the emulated Trend manager has for management keys.
-const managementRoleID = "3"
-
-// Environ returns the variables that the pages under docs/vendors expect: <VENDOR>_ADDRESS,
-// <VENDOR>_AUTH_ADDRESS, <VENDOR>_<FIELD> for each field of the root credential and of the login from
-// which one can be made, and EMULATOR_CA.
+// Environ returns the environment variables that the pages under docs/vendors expect: <VENDOR>_ADDRESS,
+// <VENDOR>_AUTH_ADDRESS, <VENDOR>_<FIELD> for each field of the root credential and of the login from which it can be
+// created, EMULATOR_CA, and TREND_MANAGEMENT_ROLE_ID.
 func (s State) Environ() []string {
 	env := []string{"EMULATOR_CA=" + s.CACertFile}
 	for _, name := range slices.Sorted(maps.Keys(s.Vendors)) {
@@ -27,7 +27,7 @@ func (s State) Environ() []string {
 		}
 	}
 	if _, served := s.Vendors["trend"]; served {
-		env = append(env, "TREND_MANAGEMENT_ROLE_ID="+managementRoleID)
+		env = append(env, fmt.Sprintf("TREND_MANAGEMENT_ROLE_ID=%v", vendorfacts.Named("trend").Bootstrap["bootstrap_role_id"]))
 	}
 	return env
 }

@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// nodeDeadline bounds each step of a node's start: to answer at all, and to find a leader.
+	// nodeDeadline bounds each step of a node's start: the first answer, and the election of a leader.
 	nodeDeadline = 60 * time.Second
-	// launchAttempts is how often a node is started anew because its port was taken.
+	// launchAttempts is how often the start of a node is tried when its port is in use.
 	launchAttempts = 5
 )
 
@@ -31,12 +31,12 @@ type Node struct {
 	apiPort, clusterPort int
 
 	client *api.Client // with the root token
-	probe  *api.Client // never retries, for asking whether the server is there
+	probe  *api.Client // sends health checks and never retries
 
-	latest atomic.Pointer[process] // see process
+	latest atomic.Pointer[process] // see method process
 }
 
-// process is the latest run of the server; nil before the first.
+// process returns the latest process of the node, or nil before the first start.
 func (n *Node) process() *process { return n.latest.Load() }
 
 func newNode(s *Server, i int) *Node {
@@ -47,10 +47,10 @@ func newNode(s *Server, i int) *Node {
 // Address is the URL of the node's API. It stays the same across restarts.
 func (n *Node) Address() string { return fmt.Sprintf("http://127.0.0.1:%d", n.apiPort) }
 
-// Client returns a client with the root token for this node; a standby forwards to the active node.
-// It is of the caller's own, to change as it likes.
+// Client returns a new client with the root token for this node. A standby forwards requests to the active node. The caller
+// may change the client.
 func (n *Node) Client() *api.Client {
-	// CloneWithHeaders fails for a client without an address only.
+	// CloneWithHeaders fails only for a client without an address.
 	clone, err := n.client.CloneWithHeaders()
 	if err != nil {
 		panic("devserver: clone a client: " + err.Error())
@@ -59,10 +59,10 @@ func (n *Node) Client() *api.Client {
 	return clone
 }
 
-// LogPath is the file that the node logs to, and its plugins through it.
+// LogPath is the path of the log of the node and its plugins.
 func (n *Node) LogPath() string { return filepath.Join(n.dir, "vault.log") }
 
-// StorageDir is where the node keeps its storage.
+// StorageDir is the directory of the node's storage.
 func (n *Node) StorageDir() string { return filepath.Join(n.dir, "raft") }
 
 // PluginPath is the node's own copy of the plugin binary.
@@ -70,13 +70,13 @@ func (n *Node) PluginPath() string { return filepath.Join(n.pluginDir(), PluginN
 
 func (n *Node) pluginDir() string { return filepath.Join(n.dir, "plugins") }
 
-// Running tells whether the node's process runs.
+// Running reports whether the node's process runs.
 func (n *Node) Running() bool {
 	p := n.process()
 	return p != nil && p.running()
 }
 
-// PID is the id of the node's process; 0 before the first start.
+// PID returns the id of the node's process, or 0 before the first start.
 func (n *Node) PID() int {
 	if p := n.process(); p != nil {
 		return p.pid
@@ -84,7 +84,7 @@ func (n *Node) PID() int {
 	return 0
 }
 
-// Start starts the node after it was stopped or killed, on the same storage and ports, and unseals it.
+// Start starts a stopped or killed node on the same storage and ports, and unseals it.
 func (n *Node) Start(ctx context.Context) error {
 	if err := n.launch(ctx, false); err != nil {
 		return err
@@ -92,7 +92,7 @@ func (n *Node) Start(ctx context.Context) error {
 	return n.Unseal(ctx)
 }
 
-// Stop ends the node as an operator would; its plugins end with it.
+// Stop stops the node with SIGTERM. Its plugins end with it.
 func (n *Node) Stop() error {
 	p := n.process()
 	if p == nil {
@@ -101,7 +101,7 @@ func (n *Node) Stop() error {
 	return errors.Join(p.stop(), n.killOrphans())
 }
 
-// Kill ends the node and its plugins at once, as a power cut would.
+// Kill kills the node and its plugins, as a power cut does.
 func (n *Node) Kill() error {
 	p := n.process()
 	if p == nil {
@@ -110,8 +110,8 @@ func (n *Node) Kill() error {
 	return errors.Join(p.kill(), n.killOrphans())
 }
 
-// killOrphans ends the plugins that a killed Vault may have left running. Where they can't be found,
-// they are in the group that was killed.
+// killOrphans kills the plugins that a killed Vault may have left running. On systems that cannot list these processes, they
+// belong to the process group that was killed.
 func (n *Node) killOrphans() error {
 	pids, err := processesRunning(n.PluginPath())
 	if err != nil {
@@ -123,8 +123,7 @@ func (n *Node) killOrphans() error {
 // PluginProcesses returns the ids of this node's plugin processes. It needs Linux.
 func (n *Node) PluginProcesses() ([]int, error) { return processesRunning(n.PluginPath()) }
 
-// KillPlugin ends this node's plugin processes with SIGKILL, waits until they are gone, and returns
-// how many there were. It needs Linux.
+// KillPlugin kills this node's plugin processes, waits until they have ended, and returns their number. It needs Linux.
 func (n *Node) KillPlugin() (int, error) {
 	pids, err := n.PluginProcesses()
 	if err != nil {
@@ -135,7 +134,7 @@ func (n *Node) KillPlugin() (int, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
-	return len(pids), n.process().await(ctx, "its killed plugins to go", func(context.Context) (bool, error) {
+	return len(pids), n.process().await(ctx, "the end of its killed plugins", func(context.Context) (bool, error) {
 		left, err := n.PluginProcesses()
 		for _, pid := range left {
 			for _, killed := range pids {
@@ -158,7 +157,7 @@ func killAll(pids []int) error {
 	return errors.Join(errs...)
 }
 
-// Seal seals the node. Only the active node can be sealed.
+// Seal seals the node, which must be active.
 func (n *Node) Seal(ctx context.Context) error {
 	if err := n.client.Sys().SealWithContext(ctx); err != nil {
 		return fmt.Errorf("%s: seal: %w", n.name, err)
@@ -186,7 +185,7 @@ func (n *Node) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, nodeDeadline)
 	defer cancel()
 	return n.process().await(ctx, "a leader", func(ctx context.Context) (bool, error) {
-		// Until it can say, the node answers with errors that mean nothing but "not yet".
+		// Until a leader is elected, the node answers with errors.
 		health, err := n.probe.Sys().HealthWithContext(ctx)
 		if err != nil || health.Sealed {
 			return false, nil //nolint:nilerr // see above
@@ -199,9 +198,9 @@ func (n *Node) awaitReady(ctx context.Context) error {
 	})
 }
 
-// launch starts the process and waits until it answers, still sealed. At the first start, ports that
-// somebody took between our choosing and Vault's opening them are replaced by others; later the node
-// is known to the cluster by its ports, so the same ones are tried until they are free again.
+// launch starts the process and waits until it answers, still sealed. Another program can open a chosen port before Vault
+// does. At the first start, launch then chooses other ports. Later the cluster knows the node by its ports, so launch tries
+// the same ones again.
 func (n *Node) launch(ctx context.Context, first bool) error {
 	if n.Running() {
 		return nil
@@ -229,17 +228,17 @@ func (n *Node) launch(ctx context.Context, first bool) error {
 		switch {
 		case taken && attempt < launchAttempts:
 		case taken:
-			return fmt.Errorf("%w\na port of %s is in use by another program: end it (`ss -ltnp` names it) and try again", err, n.name)
+			return fmt.Errorf("%w\nanother program uses a port of %s: stop it (`ss -ltnp` names it) and try again", err, n.name)
 		default:
 			return err
 		}
 	}
 }
 
-// launchOnce returns the process, if one was started, even when it did not come up.
+// launchOnce starts the process once. It returns the process even when that does not answer.
 func (n *Node) launchOnce(ctx context.Context) (*process, error) {
 	env := append(environWithoutVault(),
-		// Sockets of plugins that are killed stay behind; there they are removed by Close.
+		// The sockets of killed plugins remain. Close deletes this directory.
 		"TMPDIR="+n.server.socketDir,
 		"VAULT_PLUGIN_TMPDIR="+n.server.socketDir,
 	)
@@ -252,8 +251,7 @@ func (n *Node) launchOnce(ctx context.Context) (*process, error) {
 	ctx, cancel := context.WithTimeout(ctx, nodeDeadline)
 	defer cancel()
 	err = p.await(ctx, "its API", func(ctx context.Context) (bool, error) {
-		// An answer alone proves nothing: another program may have the port, and ours be about to
-		// fail. So Vault must have said that it listens.
+		// An answer alone proves nothing, since another program may use the port. So Vault must have logged that it listens.
 		if !strings.Contains(p.output(), "Vault server started!") {
 			return false, nil
 		}
@@ -292,11 +290,11 @@ func (n *Node) prepare() error {
 	return nil
 }
 
-// config is the node's configuration. Go's quoting is HCL's, as long as no value holds "${".
+// config returns the node's configuration. Go and HCL quote strings alike, except strings that contain "${".
 func (n *Node) config() string {
-	return fmt.Sprintf(`# A Vault for development: loopback only, no TLS, keys in the hands of the program that started it.
+	return fmt.Sprintf(`# A Vault server for development: loopback only, no TLS, unsealed by the program that started it.
 disable_mlock    = true
-# Lets the tests search what is stored for secrets.
+# Lets the tests search the storage for secrets.
 raw_storage_endpoint = true
 ui               = false
 log_level        = %q
@@ -313,8 +311,7 @@ listener "tcp" {
 storage "raft" {
   path    = %q
   node_id = %q
-  # The shortest election timeouts, and no long wait for a new node's vote: a cluster is whole within
-  # seconds, and so is a failover.
+  # The shortest election timeouts, and a short wait for a new node's vote: a start and a failover take seconds.
   performance_multiplier       = 1
   autopilot_reconcile_interval = "1s"
   autopilot_update_interval    = "500ms"
@@ -322,7 +319,7 @@ storage "raft" {
 `, n.server.options.LogLevel, n.Address(), n.clusterPort, n.pluginDir(), n.apiPort, n.clusterPort, n.StorageDir(), n.name)
 }
 
-// newClient returns a client for the server at address, whatever the environment says about others.
+// newClient returns a client for the server at address. It ignores the environment variables that name other servers.
 func newClient(address string) (*api.Client, error) {
 	config := api.DefaultConfig()
 	if config.Error != nil {

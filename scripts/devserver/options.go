@@ -11,15 +11,15 @@ import (
 	"syscall"
 )
 
-// Options say what [Start] starts. The zero value is one Vault node with the plugin and the emulator
-// from the repository's bin directory.
+// Options configure [Start]. The zero value is one Vault node with the plugin and the emulator from the repository's
+// directory bin.
 type Options struct {
-	// Dir keeps all files: configuration, storage, logs. When it is empty, a temporary directory is
-	// made, and removed by Close. A given directory must be empty or absent, and stays.
+	// Dir is the directory of all files: configuration, storage, logs. It must be empty or absent, and Close keeps it. ""
+	// means a temporary directory, which Close deletes.
 	Dir string
 
-	// VaultBinary, PluginBinary and EmulatorBinary are the programs to run. What is empty is looked
-	// for in the directory bin of the repository around the working directory, where `make` puts it.
+	// VaultBinary, PluginBinary and EmulatorBinary are the paths of the programs. "" means the program that `make` has built
+	// into the directory bin of the repository that contains the working directory.
 	VaultBinary    string
 	PluginBinary   string
 	EmulatorBinary string
@@ -28,22 +28,22 @@ type Options struct {
 	EmulatorArgs []string
 	// Nodes is the size of the Vault cluster; 0 means 1.
 	Nodes int
-	// MountPath is where the engine is enabled; "" means "vendorauth".
+	// MountPath is the path at which the engine is enabled; "" means "vendorauth".
 	MountPath string
-	// LogLevel is Vault's, and so the plugin's; "" means "info".
+	// LogLevel is the log level of Vault and the plugin; "" means "info".
 	LogLevel string
-	// Env is added to the environment of Vault, which hands its own on to the plugin.
+	// Env is added to the environment of Vault, and so of the plugin.
 	Env []string
-	// Log gets a line for each step of the start; nil means none.
+	// Log receives a line for each step of the start; nil means none.
 	Log io.Writer
 
-	// WithoutPlugin leaves the plugin catalogue as it is, and enables nothing.
+	// WithoutPlugin neither registers nor enables the plugin.
 	WithoutPlugin bool
 	// WithoutEmulator starts no emulator.
 	WithoutEmulator bool
 }
 
-// withDefaults fills in what is empty, and checks that the programs are there.
+// withDefaults returns the options with their defaults, and fails when a program does not exist.
 func (o Options) withDefaults() (Options, error) {
 	o.Nodes = cmp.Or(o.Nodes, 1)
 	o.MountPath = strings.Trim(cmp.Or(o.MountPath, "vendorauth"), "/")
@@ -76,7 +76,7 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// repositoryRoot returns the directory of the go.mod around the working directory.
+// repositoryRoot returns the closest directory with a go.mod that contains the working directory.
 func repositoryRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -94,8 +94,8 @@ func repositoryRoot() (string, error) {
 	}
 }
 
-// environWithoutVault is our environment but for the variables that steer Vault, server and client:
-// what an operator has set for a real server must not reach this one, nor the other way round.
+// environWithoutVault returns the environment of this process without the variables of Vault's server and client: values
+// that an operator has set for a real server must not configure this one.
 func environWithoutVault() []string {
 	var env []string
 	for _, v := range os.Environ() {

@@ -12,8 +12,7 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// enablePlugin registers the plugin with the checksum of the binary that the nodes copied, and enables
-// it at the mount path.
+// enablePlugin registers the plugin with the checksum of the nodes' copies, and enables it at the mount path.
 func (s *Server) enablePlugin(ctx context.Context) error {
 	sum, err := fileSHA256(s.nodes[0].PluginPath())
 	if err != nil {
@@ -30,12 +29,12 @@ func (s *Server) enablePlugin(ctx context.Context) error {
 		return fmt.Errorf("register the plugin: %w", err)
 	}
 	if err := sys.MountWithContext(ctx, s.options.MountPath, &api.MountInput{Type: PluginName}); err != nil {
-		return fmt.Errorf("enable the plugin at %s/: %w (Vault's log may say more: %s)", s.options.MountPath, err, s.VaultLog())
+		return fmt.Errorf("enable the plugin at %s/: %w (see also Vault's log: %s)", s.options.MountPath, err, s.VaultLog())
 	}
 	return nil
 }
 
-// fileSHA256 returns the checksum that Vault's plugin catalogue asks for.
+// fileSHA256 returns the checksum that Vault's plugin catalogue needs.
 func fileSHA256(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -49,9 +48,8 @@ func fileSHA256(path string) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// copyExecutable copies a program. Vault gets a copy, so that building the plugin anew under a running
-// server does not change what its checksum was taken of, and so that the processes that run the copy
-// are known to be this server's.
+// copyExecutable copies a program. Vault runs a copy of the plugin for two reasons: a new build does not change the file with
+// the registered checksum, and a process that runs the copy belongs to this server.
 func copyExecutable(from, to string) (err error) {
 	source, err := os.Open(from)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestVaultStartsAKilledPluginAgain(t *testing.T) {
+func TestPlugin_Killed_VaultStartsItAgain(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a real Vault server; run without -short")
 	}
@@ -45,13 +45,13 @@ func TestVaultStartsAKilledPluginAgain(t *testing.T) {
 	require.NoError(t, s.KillVault())
 	left, err := node.PluginProcesses()
 	require.NoError(t, err)
-	assert.Empty(t, left, "a killed Vault leaves no plugin behind")
+	assert.Empty(t, left, "no plugin of a killed Vault runs")
 
 	require.NoError(t, s.RestartVault(ctx))
 	answer()
 }
 
-func TestTheCopiedPluginIsExecutableAndChecksummed(t *testing.T) {
+func TestCopyExecutable_Program_IsExecutableCopy(t *testing.T) {
 	from, to := filepath.Join(t.TempDir(), "from"), filepath.Join(t.TempDir(), "to")
 	require.NoError(t, os.WriteFile(from, []byte("program"), 0o600))
 	require.NoError(t, copyExecutable(from, to))

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// freePorts returns n different TCP ports of the loopback interface that nobody listened on a moment
-// ago. Somebody may take one before it is used: whoever asks must be ready to ask again.
+// freePorts returns n different TCP ports of the loopback interface without a listener. Another program may open one of them
+// before the caller does, so the caller must be able to try again.
 func freePorts(ctx context.Context, n int) (ports []int, err error) {
 	var config net.ListenConfig
 	var listeners []net.Listener
-	// All stay open until all are found, so that all differ.
+	// All listeners stay open until the last port is found, so that all ports differ.
 	defer func() {
 		for _, listener := range listeners {
 			_ = listener.Close()
@@ -34,7 +34,7 @@ func freePorts(ctx context.Context, n int) (ports []int, err error) {
 	return ports, nil
 }
 
-// portTaken tells whether a server's output says that its port was in use.
+// portTaken reports whether a server's output says that its port is in use.
 func portTaken(output string) bool {
 	return strings.Contains(output, "address already in use")
 }

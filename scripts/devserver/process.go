@@ -14,38 +14,37 @@ import (
 	"time"
 )
 
-// stopGrace is how long a process has to end after SIGTERM before it is killed. Vault seals itself
-// and stops its plugins in that time, which takes it a second or two.
+// stopGrace is the time between SIGTERM and SIGKILL. Vault needs a second or two of it to seal itself and stop its plugins.
 const stopGrace = 15 * time.Second
 
-// process is a child of ours whose output goes to a log file. It is safe for concurrent use.
+// process is a child process whose output goes to a log file. It is safe for concurrent use.
 type process struct {
 	name      string
 	pid       int
 	logPath   string
-	logOffset int64 // where this run's output begins: restarts append to the same log
+	logOffset int64 // start of this process's output: a restart appends to the same log
 
 	handle  *os.Process
 	exited  chan struct{} // closed when the process has ended
-	waitErr error         // how it ended; read it after exited is closed
+	waitErr error         // how it ended; read only after exited is closed
 }
 
 // startProcess starts binary with its output appended to logPath.
 func startProcess(name, logPath string, env []string, binary string, args ...string) (*process, error) {
-	// Not exec.CommandContext: a child outlives the call that starts it, until it is stopped.
+	// Without a context: the process runs until it is stopped, longer than the call that starts it.
 	cmd := exec.Command(binary, args...) //nolint:noctx // see above
 	cmd.Env = env
 	return startCommand(name, logPath, cmd)
 }
 
-// startCommand starts a command with its output appended to logPath. The child gets a process group of
-// its own, so that Ctrl-C at a terminal reaches only us, who then stop our children in order.
+// startCommand starts a command with its output appended to logPath. The child has its own process group, so that Ctrl-C at
+// a terminal interrupts only this program, which then stops its children in order.
 func startCommand(name, logPath string, cmd *exec.Cmd) (*process, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", name, err)
 	}
-	defer func() { _ = log.Close() }() // the child has its own descriptor
+	defer func() { _ = log.Close() }() // the child has its own file descriptor
 	offset, err := log.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", name, err)
@@ -57,8 +56,8 @@ func startCommand(name, logPath string, cmd *exec.Cmd) (*process, error) {
 	p := &process{name: name, logPath: logPath, logOffset: offset, exited: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
-		// Linux sends the parent-death signal when the thread that made the child ends, not the
-		// process. So that thread is kept for as long as the child lives.
+		// Linux sends the parent-death signal when the thread that started the child ends, not the process. So this thread
+		// must live as long as the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -76,7 +75,7 @@ func startCommand(name, logPath string, cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// stop asks the process to end, waits for that, and kills its group when it takes too long.
+// stop sends SIGTERM and waits until the process has ended. After stopGrace it kills the process group and fails.
 func (p *process) stop() error {
 	if err := p.handle.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop %s (process %d): %w", p.name, p.pid, err)
@@ -91,15 +90,15 @@ func (p *process) stop() error {
 	if err := p.kill(); err != nil {
 		return err
 	}
-	return fmt.Errorf("%s (process %d) did not stop within %s of SIGTERM and was killed; its log is %s", p.name, p.pid, stopGrace, p.logPath)
+	return fmt.Errorf("%s (process %d) did not end within %s of SIGTERM and was killed; its log is %s", p.name, p.pid, stopGrace, p.logPath)
 }
 
-// kill ends the process and everything in its group at once, as a power cut would.
+// kill kills the process and its process group, as a power cut does.
 func (p *process) kill() error {
 	if !p.running() {
 		return nil
 	}
-	// The group's number is the child's, and stays its own for as long as the child has not ended.
+	// The group's id is the child's process id, which the kernel does not reuse before the child has ended.
 	if err := syscall.Kill(-p.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("kill %s (process %d): %w", p.name, p.pid, err)
 	}
@@ -107,7 +106,7 @@ func (p *process) kill() error {
 	return nil
 }
 
-// running tells whether the process has not ended yet.
+// running reports whether the process has not ended.
 func (p *process) running() bool {
 	select {
 	case <-p.exited:
@@ -117,7 +116,7 @@ func (p *process) running() bool {
 	}
 }
 
-// output returns what this run of the process has written to its log so far.
+// output returns the output of the process so far.
 func (p *process) output() string {
 	log, err := os.Open(p.logPath)
 	if err != nil {
@@ -134,7 +133,7 @@ func (p *process) output() string {
 	return string(bytes.TrimSpace(text))
 }
 
-// exitError describes an end that nobody asked for, with the last lines that the process wrote.
+// exitError describes an unexpected end, with the last lines of the output.
 func (p *process) exitError(waitingFor string) error {
 	how := "exited without an error"
 	if p.waitErr != nil {
@@ -142,12 +141,11 @@ func (p *process) exitError(waitingFor string) error {
 	}
 	lines := strings.Split(p.output(), "\n")
 	tail := strings.Join(lines[max(0, len(lines)-15):], "\n  ")
-	return fmt.Errorf("%s %s while we waited for %s; the end of its log, %s:\n  %s", p.name, how, waitingFor, p.logPath, tail)
+	return fmt.Errorf("%s %s while this program waited for %s; the end of its log, %s:\n  %s", p.name, how, waitingFor, p.logPath, tail)
 }
 
-// await calls ready, soon and then at short intervals, until it says yes or fails for good, the
-// process ends, or ctx is done. A server that comes up has no event that we could wait for: neither
-// Vault's API nor the emulator's state file announces itself.
+// await calls ready at once and then at short intervals, until ready returns true or fails, the process ends, or ctx is
+// done. It polls because neither Vault's API nor the emulator's state file sends an event when it is ready.
 func (p *process) await(ctx context.Context, what string, ready func(context.Context) (bool, error)) error {
 	ticker := time.NewTicker(25 * time.Millisecond)
 	defer ticker.Stop()
@@ -163,7 +161,7 @@ func (p *process) await(ctx context.Context, what string, ready func(context.Con
 		case <-p.exited:
 			return p.exitError(what)
 		case <-ctx.Done():
-			return fmt.Errorf("%s: gave up waiting for %s: %w; its log is %s", p.name, what, context.Cause(ctx), p.logPath)
+			return fmt.Errorf("%s: stopped waiting for %s: %w; its log is %s", p.name, what, context.Cause(ctx), p.logPath)
 		case <-ticker.C:
 		}
 	}

@@ -8,9 +8,8 @@ import (
 	"syscall"
 )
 
-// childAttributes puts a child into a process group of its own, and has the kernel send it SIGTERM
-// when we die without cleaning up. SIGTERM, not SIGKILL: a Vault that is killed outright leaves its
-// plugins running.
+// childAttributes puts a child into its own process group, and makes the kernel send it SIGTERM when this program ends without
+// stopping it. After SIGKILL, the plugins of a Vault server would keep running.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }
@@ -24,7 +23,7 @@ func processesRunning(binary string) ([]int, error) {
 	}
 	var pids []int
 	for _, link := range links {
-		// Processes come and go, and other users' can't be read: neither is one of ours.
+		// A process that has ended, or that belongs to another user, is not one of this program.
 		if target, err := os.Readlink(link); err != nil || target != binary {
 			continue
 		}

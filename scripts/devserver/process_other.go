@@ -7,12 +7,12 @@ import (
 	"syscall"
 )
 
-// childAttributes puts a child into a process group of its own. Only Linux can tie its life to ours.
+// childAttributes puts a child into its own process group. Only Linux can end it together with this program.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }
 
-// processesRunning needs /proc.
+// processesRunning fails, since it needs /proc.
 func processesRunning(string) ([]int, error) {
 	return nil, errors.New("finding a plugin's processes needs Linux")
 }

@@ -5,13 +5,11 @@ import (
 	"os/exec"
 )
 
-// Program is a program that runs beside the server, such as a client of it. It is safe for concurrent
-// use.
+// Program is a program that a test runs in addition to the server, such as a Vault client. It is safe for concurrent use.
 type Program struct{ process *process }
 
-// StartProgram starts a command, with its output appended to the file logPath. Like the server itself it
-// has a process group of its own, and on Linux it does not outlive us. name stands in errors. Whoever
-// starts a program stops it.
+// StartProgram starts a command, with its output appended to the file logPath. The program has its own process group, and
+// on Linux it ends with the calling program. Errors contain name. The caller must stop the program.
 func StartProgram(name, logPath string, cmd *exec.Cmd) (*Program, error) {
 	p, err := startCommand(name, logPath, cmd)
 	if err != nil {
@@ -20,17 +18,17 @@ func StartProgram(name, logPath string, cmd *exec.Cmd) (*Program, error) {
 	return &Program{process: p}, nil
 }
 
-// Stop asks the program to end by SIGTERM and waits for that. After a while it kills the program's
-// process group, which is an error. It may be called more than once.
+// Stop sends SIGTERM and waits until the program has ended. After a grace it kills the program's process group and fails. It
+// may be called more than once.
 func (p *Program) Stop() error { return p.process.stop() }
 
-// Kill ends the program and everything in its process group at once.
+// Kill kills the program and its process group.
 func (p *Program) Kill() error { return p.process.kill() }
 
-// Running tells whether the program has not ended yet.
+// Running reports whether the program has not ended.
 func (p *Program) Running() bool { return p.process.running() }
 
-// Wait waits until the program has ended by itself or ctx is done, and returns how: nil for exit status 0.
+// Wait waits until the program has ended or ctx is done. It returns nil for exit status 0.
 func (p *Program) Wait(ctx context.Context) error {
 	select {
 	case <-p.process.exited:
@@ -40,5 +38,5 @@ func (p *Program) Wait(ctx context.Context) error {
 	}
 }
 
-// Output is what the program has written so far.
+// Output returns the output of the program so far.
 func (p *Program) Output() string { return p.process.output() }

@@ -13,8 +13,8 @@ import (
 
 var kvMount = &api.MountInput{Type: "kv"}
 
-// startVault starts Vault alone, on the binary that `make bin/vault` made. Without that binary, Start
-// fails with the remedy, and the test with it: only -short leaves these tests out.
+// startVault starts Vault without plugin and emulator. It needs the program that `make bin/vault` builds; without it the test
+// fails with the remedy, unless it runs with -short.
 func startVault(t *testing.T, nodes int) *Server {
 	t.Helper()
 	if testing.Short() {
@@ -41,7 +41,7 @@ func readValue(t *testing.T, n *Node) any {
 	return secret.Data["value"]
 }
 
-func TestStorageOutlivesRestartsKillsAndSeals(t *testing.T) {
+func TestServer_RestartKillSeal_KeepsItsStorage(t *testing.T) {
 	s := startVault(t, 1)
 	ctx := t.Context()
 	node := s.Nodes()[0]
@@ -64,7 +64,7 @@ func TestStorageOutlivesRestartsKillsAndSeals(t *testing.T) {
 	assert.Equal(t, "2", readValue(t, node))
 }
 
-func TestAClusterOutlivesItsLeader(t *testing.T) {
+func TestCluster_LeaderKilled_SuccessorTakesOver(t *testing.T) {
 	s := startVault(t, 3)
 	ctx := t.Context()
 	require.NoError(t, s.Client().Sys().MountWithContext(ctx, "kv", kvMount))
@@ -78,11 +78,11 @@ func TestAClusterOutlivesItsLeader(t *testing.T) {
 	assert.NotEqual(t, leader.Address(), next.Address())
 	assert.Equal(t, "1", readValue(t, next))
 
-	require.NoError(t, leader.Start(ctx), "the old leader comes back as a follower")
-	assert.Equal(t, "1", readValue(t, leader), "and forwards what it is asked")
+	require.NoError(t, leader.Start(ctx), "the old leader starts as a follower")
+	assert.Equal(t, "1", readValue(t, leader), "and forwards requests")
 }
 
-func TestCloseLeavesNothing(t *testing.T) {
+func TestClose_RunningServer_LeavesNothing(t *testing.T) {
 	s := startVault(t, 1)
 	pid, dir, sockets := s.Nodes()[0].PID(), s.Dir(), s.socketDir
 	require.DirExists(t, dir)
@@ -94,10 +94,10 @@ func TestCloseLeavesNothing(t *testing.T) {
 	running, err := processesRunning(vault)
 	require.NoError(t, err)
 	assert.NotContains(t, running, pid)
-	assert.NoError(t, s.Close(), "closing twice is no mistake")
+	assert.NoError(t, s.Close(), "closing twice is allowed")
 }
 
-func TestABrokenConfigurationIsReportedWithVaultsWords(t *testing.T) {
+func TestStart_InvalidConfiguration_ReturnsVaultsLog(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a real Vault server; run without -short")
 	}
@@ -106,7 +106,7 @@ func TestABrokenConfigurationIsReportedWithVaultsWords(t *testing.T) {
 	assert.ErrorContains(t, err, "shouting")
 }
 
-func TestAUsedDirectoryIsRefused(t *testing.T) {
+func TestStart_DirectoryNotEmpty_IsRefused(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs the Vault binary; run without -short")
 	}
@@ -118,7 +118,7 @@ func TestAUsedDirectoryIsRefused(t *testing.T) {
 	assert.FileExists(t, filepath.Join(dir, "mine"))
 }
 
-func TestEnvironPointsTheCommandLineAtTheServer(t *testing.T) {
+func TestEnviron_VaultCommand_UsesTheServer(t *testing.T) {
 	t.Setenv("VAULT_ADDR", "https://production.example")
 	s := startVault(t, 1)
 	environ := strings.Join(s.Environ(), "\n")

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,20 +12,21 @@ import (
 	"github.com/hashicorp/vault/api"
 	"github.com/stretchr/testify/require"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
 )
 
-// enableAppRole enables the login of applications, once for the server.
+// enableAppRole enables the AppRole auth method, once for the server.
 func enableAppRole(t *testing.T, client *api.Client) {
 	t.Helper()
 	enabled, err := client.Sys().ListAuthWithContext(t.Context())
 	require.NoError(t, err)
-	if _, there := enabled["approle/"]; !there {
+	if _, exists := enabled["approle/"]; !exists {
 		require.NoError(t, client.Sys().EnableAuthWithOptionsWithContext(t.Context(), "approle", &api.EnableAuthOptions{Type: "approle"}))
 	}
 }
 
-// writeAppRole makes a login that may read credentials from one path, and puts it into the files that the
+// writeAppRole creates an AppRole that may read credentials from one path, and writes its ids to the files that the
 // examples name.
 func writeAppRole(t *testing.T, dir, creds string) {
 	t.Helper()
@@ -38,14 +38,13 @@ func writeAppRole(t *testing.T, dir, creds string) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "secret-id"), []byte(secretID), 0o600))
 }
 
-// startAgent starts the example agent, with one template for all vendors.
+// startAgent starts the example agent, which has one template for all vendors.
 func startAgent(t *testing.T, dir, creds string) (*devserver.Program, string) {
 	t.Helper()
 	return startVault(t, "agent", "agent.hcl", dir, creds), filepath.Join(dir, "credential.json")
 }
 
-// startVault starts `vault agent` or `vault proxy` with a configuration of the examples, in a directory that
-// holds the files which it names.
+// startVault copies an example to a directory and starts `vault agent` or `vault proxy` there.
 func startVault(t *testing.T, command, config, dir, creds string) *devserver.Program {
 	t.Helper()
 	require.NoError(t, os.CopyFS(dir, os.DirFS(exampleFile(t, command))))
@@ -53,7 +52,7 @@ func startVault(t *testing.T, command, config, dir, creds string) *devserver.Pro
 	return runVault(t, command, config, dir, creds)
 }
 
-// runVault starts `vault agent` or `vault proxy` where everything has been laid out.
+// runVault starts `vault agent` or `vault proxy` in a directory that has all its files.
 func runVault(t *testing.T, command, config, dir, creds string) *devserver.Program {
 	t.Helper()
 	cmd := exec.Command(server.VaultBinary(), command, "-config="+config)
@@ -62,7 +61,7 @@ func runVault(t *testing.T, command, config, dir, creds string) *devserver.Progr
 	return startProgram(t, filepath.Join(dir, "log"), cmd)
 }
 
-// application is what env_template starts in the test: it shows what it was given, and waits.
+// application is the program that env_template starts in the test: it writes its environment to a file and waits.
 const application = `#!/bin/sh
 trap 'exit 0' TERM
 printf '{"address": "%s", "token": "%s", "token_type": "%s"}' "$API_ADDRESS" "$API_TOKEN" "$API_TOKEN_TYPE" >credential.new
@@ -71,13 +70,13 @@ echo $$ >pid
 while :; do sleep 0.1; done
 `
 
-// requireRestarts lets an agent start an application with each new credential in its environment.
-func requireRestarts(t *testing.T, beat *watchdog, vendor vendorCase, creds string) {
+// requireRestarts verifies that an agent restarts an application with each new credential in its environment.
+func requireRestarts(t *testing.T, health *watchdog, vendor vendorfacts.Vendor, creds string) {
 	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "application"), []byte(application), 0o700))
 	agent := startVault(t, "agent", "env.hcl", dir, creds)
-	requireLifetimes(t, beat, vendor, agent, filepath.Join(dir, "credential.json"))
+	requireLifetimes(t, health, vendor, agent, filepath.Join(dir, "credential.json"))
 
 	require.NoError(t, agent.Stop())
 	pid := readPID(t, filepath.Join(dir, "pid"))
@@ -85,37 +84,34 @@ func requireRestarts(t *testing.T, beat *watchdog, vendor vendorCase, creds stri
 		"the application ends with its agent")
 }
 
-// TestAgent_CredentialDiesAtTheVendor_IsReplacedAtTheNextRenewal: somebody at the vendor's console deletes the
-// key. The clients do not wait for the end of the lease.
-func TestAgent_CredentialDiesAtTheVendor_IsReplacedAtTheNextRenewal(t *testing.T) {
+// A person deletes the key at the vendor's console. Consumers replace it at the next renewal, not at the end of the
+// lease.
+func TestConsumers_KeyDeletedAtVendor_ReplaceIt(t *testing.T) {
 	client, mountPath := reset(t)
 	enableAppRole(t, client)
-	watcher := buildWatcher(t)
-	write(t, client, mountPath+"/config/main", configFields(t, "trend"))
-	// Renewed every four seconds, and without that replaced after 24 hours only.
-	write(t, client, mountPath+"/roles/app", map[string]any{"config": "main", "role_name": "Auditor", "ttl": "6s", "max_ttl": "24h"})
+	watcher, vendor := buildWatcher(t), vendorfacts.Named("trend")
+	write(t, client, mountPath+"/config/main", configFields(t, vendor.Name))
+	// A consumer renews every four seconds. Without a failed renewal it would replace the key after 24 hours.
+	write(t, client, mountPath+"/roles/app", roleFields(vendor, map[string]any{"ttl": "6s", "max_ttl": "24h"}))
 	creds := mountPath + "/creds/app"
-	use := keyOn("/apikeys/current")
 	tests := map[string]func(*testing.T){}
-	for name, start := range map[string]func(*testing.T, string, string) (*devserver.Program, string){
-		"agent": startAgent,
-		"go": func(t *testing.T, dir, creds string) (*devserver.Program, string) {
-			return startKeeper(t, dir, creds, watcher, "-creds", creds, "-file", "credential.json")
-		},
+	for _, c := range []consumer{
+		{"agent", startAgent},
+		{"go", func(t *testing.T, dir, creds string) (*devserver.Program, string) {
+			return startConsumer(t, dir, creds, watcher, "-creds", creds, "-file", "credential.json")
+		}},
 	} {
-		tests[name] = func(t *testing.T) {
-			program, file := start(t, t.TempDir(), creds)
+		tests[c.name] = func(t *testing.T) {
+			program, file := c.start(t, t.TempDir(), creds)
 			var first map[string]any
 			require.Eventually(t, func() bool { first = readCredential(t, file); return first != nil }, time.Minute, pollInterval)
-			id, _, _ := strings.Cut(first["token"].(string), ":")
-			_, err := server.Control().Act(t.Context(), "trend", "delete_key", map[string]string{"id": id})
-			require.NoError(t, err)
-			require.NotEqual(t, http.StatusOK, use(t, first))
+			endAtVendor(t, vendor, first)
+			requireRefused(t, vendor, first)
 			require.Eventually(t, func() bool {
 				now := readCredential(t, file)
-				return now["token"] != first["token"] && use(t, now) == http.StatusOK
+				return now["token"] != first["token"] && accepted(t, vendor, now)
 			}, time.Minute, pollInterval, "%s", program.Output())
 		}
 	}
-	sideBySide(t, tests)
+	runConcurrently(t, tests)
 }

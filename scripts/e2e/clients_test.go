@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,81 +18,87 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
 )
 
 const (
-	// replacements is how many lifetimes of a credential each client goes through.
+	// replacements is how many times each consumer must replace its credential.
 	replacements = 3
 
-	// pollInterval is how often a credential that a client keeps is used at the vendor.
+	// pollInterval is the time between two uses of a consumer's credential at the vendor.
 	pollInterval = 250 * time.Millisecond
 
-	// keepingTimeout bounds a client's lifetimes on a slow machine.
-	keepingTimeout = 2 * time.Minute
+	// consumerTimeout bounds the replacements of one consumer on a slow machine.
+	consumerTimeout = 2 * time.Minute
 
-	// Leases are as short as Vault and its clients can handle on a busy machine. Watchers renew at 70 to 73 % of
-	// a lease, and stop when a renewal brings less than they can do another one in. Here that is the second,
-	// after 11.5 seconds, which leaves more than three for the change.
+	// Leases are as short as Vault and its clients can handle on a busy machine. A lifetime watcher renews at 70 to
+	// 73 % of a lease, and stops when the renewed lease is too short for another renewal. Here that happens at the
+	// second renewal, after 11.5 seconds, which leaves more than three seconds for the replacement.
 	renewableTTL, renewableMaxTTL = 8 * time.Second, 15 * time.Second
 	fixedTTL                      = 8 * time.Second
 )
 
-// consumer is a client that keeps a working credential in a file. start starts it in a directory of its own,
-// to read credentials from the path creds, and returns the file.
+// consumer is a client that keeps a working credential in a file. start starts it in its own directory, with the path
+// that it reads credentials from, and returns the file.
 type consumer struct {
 	name  string
 	start func(t *testing.T, dir, creds string) (program *devserver.Program, file string)
 }
 
-// TestClients_KeepAWorkingCredential runs each client beside the others, over several lifetimes. At every
-// moment the file holds a credential that the vendor accepts.
-func TestClients_KeepAWorkingCredential(t *testing.T) {
+// All consumers run at the same time, over several lifetimes of a credential. The file of each consumer holds a
+// credential that the vendor accepts at every moment.
+func TestConsumers_EveryVendor_KeepAWorkingCredential(t *testing.T) {
 	client, mountPath := reset(t)
 	enableAppRole(t, client)
 	watcher, renewScript := buildWatcher(t), exampleFile(t, "renew.sh")
-	every := []consumer{
+	everywhere := []consumer{
 		{"agent", startAgent},
 		{"go", func(t *testing.T, dir, creds string) (*devserver.Program, string) {
-			return startKeeper(t, dir, creds, watcher, "-creds", creds, "-file", "credential.json")
+			return startConsumer(t, dir, creds, watcher, "-creds", creds, "-file", "credential.json")
 		}},
 	}
 	script := consumer{"shell", func(t *testing.T, dir, creds string) (*devserver.Program, string) {
-		return startKeeper(t, dir, creds, renewScript, creds, "credential.json")
+		return startConsumer(t, dir, creds, renewScript, creds, "credential.json")
 	}}
 
-	beat := startPulse(t)
+	health := startWatchdog(t)
 	tests := map[string]func(*testing.T){}
-	for _, vendor := range vendorCases() {
-		keepers := every
-		if vendor.vendor == "trend" || vendor.vendor == "lacework" {
-			keepers = append(keepers[:len(every):len(every)], script) // one that renews, and one that cannot
+	for _, vendor := range vendorfacts.All() {
+		consumers := everywhere
+		if vendor.Name == "trend" || vendor.Name == "lacework" { // one vendor with renewable leases and one without
+			consumers = append(consumers[:len(everywhere):len(everywhere)], script)
 		}
-		for _, k := range keepers {
-			creds := writeShortRole(t, client, mountPath, vendor, k.name)
-			tests[vendor.vendor+"/"+k.name] = func(t *testing.T) {
-				program, file := k.start(t, t.TempDir(), creds)
-				requireLifetimes(t, beat, vendor, program, file)
+		for _, c := range consumers {
+			creds := writeShortRole(t, client, mountPath, vendor, c.name)
+			tests[vendor.Name+"/"+c.name] = func(t *testing.T) {
+				program, file := c.start(t, t.TempDir(), creds)
+				requireLifetimes(t, health, vendor, program, file)
 			}
 		}
-		others := map[string]func(*testing.T, *watchdog, vendorCase, string){}
-		switch vendor.vendor {
-		case "lacework":
-			others["env_template"], others["proxy"] = requireRestarts, requireProxyPassesOn
-		case "trend", "fortianalyzer":
-			others["proxy"] = requireProxyCaches
-		}
-		for name, test := range others {
+		for name, test := range furtherConsumers(vendor) {
 			creds := writeShortRole(t, client, mountPath, vendor, name)
-			tests[vendor.vendor+"/"+name] = func(t *testing.T) { test(t, beat, vendor, creds) }
+			tests[vendor.Name+"/"+name] = func(t *testing.T) { test(t, health, vendor, creds) }
 		}
 	}
-	sideBySide(t, tests)
+	runConcurrently(t, tests)
 }
 
-// sideBySide runs tests at the same time, all of them. They wait much more than they compute, so t.Parallel,
-// which runs as many as there are processors, would only make them queue.
-func sideBySide(t *testing.T, tests map[string]func(*testing.T)) {
+// furtherConsumers are tests of consumers that keep no credential in a file.
+func furtherConsumers(vendor vendorfacts.Vendor) map[string]func(*testing.T, *watchdog, vendorfacts.Vendor, string) {
+	type tests = map[string]func(*testing.T, *watchdog, vendorfacts.Vendor, string)
+	switch vendor.Name {
+	case "lacework":
+		return tests{"env_template": requireRestarts, "proxy": requireProxyForwards}
+	case "trend", "fortianalyzer":
+		return tests{"proxy": requireProxyCaches}
+	}
+	return nil
+}
+
+// runConcurrently runs all tests at the same time. t.Parallel would run as many as there are processors, but these
+// tests wait much longer than they compute.
+func runConcurrently(t *testing.T, tests map[string]func(*testing.T)) {
 	t.Helper()
 	var running sync.WaitGroup
 	for name, test := range tests {
@@ -101,80 +107,76 @@ func sideBySide(t *testing.T, tests map[string]func(*testing.T)) {
 	running.Wait()
 }
 
-// writeShortRole makes a role with short leases, and a config of its own for it, and returns the path of its
-// credentials.
-func writeShortRole(t *testing.T, client *api.Client, mountPath string, vendor vendorCase, name string) string {
+// writeShortRole creates a role with short leases and a config for it, and returns the path of its credentials.
+func writeShortRole(t *testing.T, client *api.Client, mountPath string, vendor vendorfacts.Vendor, name string) string {
 	t.Helper()
-	name = vendor.vendor + "-" + name
-	fields := configFields(t, vendor.vendor)
-	switch vendor.vendor {
-	case "ftd":
-		// A device has five sessions. Two clients hold two each while they change over, and the engine one.
-		name, fields["max_credentials"] = "ftd", 4
-	case "fortisiem":
-		// The product serves one request every five seconds for each client id, so each reader gets one.
-		made, err := server.Control().Act(t.Context(), vendor.vendor, "create_client", map[string]string{"access_token_expiry": "20s"})
+	name = vendor.Name + "-" + name
+	fields := configFields(t, vendor.Name)
+	switch {
+	case vendor.Sessions > 0:
+		// All consumers share one config. Each holds two sessions while it replaces one, and the engine holds one.
+		name, fields["max_credentials"] = vendor.Name, vendor.Sessions-1
+	case vendor.Name == "fortisiem":
+		// The product serves one token request every five seconds for each client id, so each consumer gets a client id.
+		created, err := server.Control().Act(t.Context(), vendor.Name, "create_client", map[string]string{"access_token_expiry": "20s"})
 		require.NoError(t, err)
-		fields["client_id"], fields["client_secret"] = made["client_id"], made["client_secret"]
+		fields["client_id"], fields["client_secret"] = created["client_id"], created["client_secret"]
 	}
 	write(t, client, mountPath+"/config/"+name, fields)
-	role := map[string]any{}
-	for field, value := range vendor.role {
-		role[field] = value
-	}
-	role["config"], role["ttl"] = name, fixedTTL.String()
-	if vendor.renewable {
+	role := map[string]any{"config": name, "ttl": fixedTTL.String()}
+	if vendor.Renewable() {
 		role["ttl"], role["max_ttl"] = renewableTTL.String(), renewableMaxTTL.String()
 	}
+	maps.Copy(role, vendor.Role)
 	write(t, client, mountPath+"/roles/"+name, role)
 	return mountPath + "/creds/" + name
 }
 
-// requireLifetimes uses the credential of a file at the vendor, again and again, until it was replaced often
-// enough.
-func requireLifetimes(t *testing.T, beat *watchdog, vendor vendorCase, program *devserver.Program, file string) {
+// requireLifetimes uses the credential in a file at the vendor, again and again, until the consumer has replaced it
+// often enough.
+func requireLifetimes(t *testing.T, health *watchdog, vendor vendorfacts.Vendor, program *devserver.Program, file string) {
 	t.Helper()
 	seen, began := map[string]bool{}, time.Now()
-	for deadline := began.Add(keepingTimeout); len(seen) <= replacements; time.Sleep(pollInterval) {
-		require.True(t, program.Running(), "the client has ended: %s", program.Output())
+	for deadline := began.Add(consumerTimeout); len(seen) <= replacements; time.Sleep(pollInterval) {
+		require.True(t, program.Running(), "the consumer has ended: %s", program.Output())
 		require.True(t, time.Now().Before(deadline), "seen %d credentials: %s", len(seen), program.Output())
 		credential := readCredential(t, file)
 		if credential == nil {
-			require.Empty(t, seen, "the file has gone")
+			require.Empty(t, seen, "the file was deleted")
 			began = time.Now()
 			continue
 		}
 		token := credential["token"].(string)
-		if status := vendor.use(t, credential); status != http.StatusOK {
-			// Between reading and using it, the file may have got another.
+		if verdict := use(t, vendor, credential); verdict != vendorfacts.Accepted {
+			// The consumer may have replaced the credential after the test read it.
 			if now := readCredential(t, file); now["token"] == token {
-				excuse(t, beat, "the vendor answers %d, and the file still holds it: %s", status, program.Output())
+				failUnlessSlow(t, health, "the vendor's verdict on the credential that the file still holds: %s: %s", verdict, program.Output())
 			}
 			continue
 		}
-		if expires, known := credential["expires_at"].(string); known && !vendor.renewable {
+		if expires, known := credential["expires_at"].(string); known && !vendor.Renewable() {
 			at, err := time.Parse(time.RFC3339, expires)
 			require.NoError(t, err)
 			require.True(t, time.Now().Before(at), "the file holds a credential that has expired")
 		}
 		seen[token] = true
 	}
-	if took := time.Since(began); vendor.renewable && beat.steady(took) {
-		require.Greater(t, took, replacements*renewableTTL, "credentials were replaced where they could have been renewed")
+	if took := time.Since(began); vendor.Renewable() && health.healthy(took) {
+		require.Greater(t, took, replacements*renewableTTL, "the consumer replaced credentials instead of renewing them")
 	}
 }
 
-// excuse fails the test, unless the machine has held Vault up.
-func excuse(t *testing.T, beat *watchdog, message string, args ...any) {
+// failUnlessSlow fails the test because of a stale credential, unless Vault was slow.
+func failUnlessSlow(t *testing.T, health *watchdog, message string, args ...any) {
 	t.Helper()
-	if beat.steady(renewableMaxTTL) {
+	if health.healthy(renewableMaxTTL) {
 		require.FailNow(t, "the credential is stale", append([]any{message}, args...)...)
 	}
-	t.Logf("excused, since Vault was held up: "+message, args...)
+	t.Logf("tolerated, since Vault was slow: "+message, args...)
 }
 
-// readCredential reads a credential from a file: the members of an answer's data alone, or the whole answer.
-// It returns nil while there is no file.
+// readCredential reads a credential from a file with the data of an answer, or with the whole answer. It returns nil
+// when there is no file.
 func readCredential(t *testing.T, file string) map[string]any {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -183,17 +185,14 @@ func readCredential(t *testing.T, file string) map[string]any {
 	}
 	require.NoError(t, err)
 	var credential map[string]any
-	require.NoError(t, json.Unmarshal(text, &credential), "a file is replaced at once, or readers find half of it")
+	require.NoError(t, json.Unmarshal(text, &credential), "a consumer replaces the file in one step")
 	if data, whole := credential["data"].(map[string]any); whole {
 		credential = data
-	}
-	if credential["vendor"] == "fortianalyzer" && credential["url"] == nil {
-		credential["url"] = credential["address"].(string) + "/jsonrpc" // what the template for all vendors leaves out
 	}
 	return credential
 }
 
-// exampleFile returns the path of a file among the examples.
+// exampleFile returns the path of an example.
 func exampleFile(t *testing.T, name string) string {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join("..", "examples", name))
@@ -201,7 +200,7 @@ func exampleFile(t *testing.T, name string) string {
 	return path
 }
 
-// buildWatcher builds the example of a Go program.
+// buildWatcher builds the Go example and returns the program.
 func buildWatcher(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "watcher")
@@ -210,8 +209,8 @@ func buildWatcher(t *testing.T) string {
 	return program
 }
 
-// startKeeper starts a client that gets a token of Vault's from its environment.
-func startKeeper(t *testing.T, dir, creds, program string, args ...string) (*devserver.Program, string) {
+// startConsumer starts a client that gets a Vault token from its environment.
+func startConsumer(t *testing.T, dir, creds, program string, args ...string) (*devserver.Program, string) {
 	t.Helper()
 	cmd := exec.Command(program, args...)
 	cmd.Dir = dir
@@ -228,7 +227,7 @@ func startProgram(t *testing.T, log string, cmd *exec.Cmd) *devserver.Program {
 	return program
 }
 
-// environment is that of a client of Vault without a token, and with further variables.
+// environment returns the environment of a Vault client without a token, with further variables.
 func environment(variables ...string) []string {
 	var env []string
 	for _, variable := range server.Environ() {
@@ -239,12 +238,13 @@ func environment(variables ...string) []string {
 	return append(env, variables...)
 }
 
-// pathWithVault is a PATH on which the vault command and the built programs come first.
+// pathWithVault returns a PATH with the vault command and the built programs at its beginning.
 func pathWithVault() string {
 	return filepath.Dir(server.VaultBinary()) + string(os.PathListSeparator) + os.Getenv("PATH")
 }
 
-// applicationPolicy allows to read credentials from one path, and to revoke leases.
+// applicationPolicy writes a policy that allows reading credentials from one path and revoking leases, and returns its
+// name.
 func applicationPolicy(t *testing.T, creds string) string {
 	t.Helper()
 	name := strings.ReplaceAll(creds, "/", "-")
@@ -253,17 +253,17 @@ func applicationPolicy(t *testing.T, creds string) string {
 	return name
 }
 
-// applicationToken makes a token that may do what an application needs and no more.
+// applicationToken creates a token with the policy of an application and no other.
 func applicationToken(t *testing.T, creds string) string {
 	t.Helper()
-	made, err := server.Client().Auth().Token().CreateWithContext(t.Context(), &api.TokenCreateRequest{
+	created, err := server.Client().Auth().Token().CreateWithContext(t.Context(), &api.TokenCreateRequest{
 		Policies: []string{applicationPolicy(t, creds)}, TTL: "10m",
 	})
 	require.NoError(t, err)
-	return made.Auth.ClientToken
+	return created.Auth.ClientToken
 }
 
-// freeAddress returns a loopback address that nobody listens on.
+// freeAddress returns a loopback address with an unused port.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -272,15 +272,15 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// mount enables the engine once more, for the length of a test.
+// mount enables the engine at another path until the test ends.
 func mount(t *testing.T, client *api.Client, path string) {
 	t.Helper()
 	require.NoError(t, client.Sys().MountWithContext(t.Context(), path, &api.MountInput{Type: devserver.PluginName}))
 	t.Cleanup(func() { require.NoError(t, client.Sys().UnmountWithContext(context.Background(), path)) })
 }
 
-// refuseAll makes a vendor unreachable: it cuts every connection.
-func refuseAll(t *testing.T, vendor string) {
+// dropConnections makes a vendor unreachable: it drops every connection before it serves the request.
+func dropConnections(t *testing.T, vendor string) {
 	t.Helper()
 	require.NoError(t, server.Control().AddFault(t.Context(), devserver.Fault{Vendor: vendor, Route: "*", DropBefore: true}))
 }

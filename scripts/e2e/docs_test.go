@@ -22,17 +22,17 @@ import (
 // pageTimeout bounds the commands of one page on a slow machine.
 const pageTimeout = 5 * time.Minute
 
-// pagesInOrder are pages that use the same names in Vault, one after the other. Every other page runs beside
-// them.
+// pagesInOrder are pages that use the same names in Vault, so they run one after the other. Every other page runs at the
+// same time.
 var pagesInOrder = []string{"docs/vendors/trend.md", "docs/applications.md"}
 
-// operatorsPages build, install, upgrade and restart the plugin, which others would notice: they have a server
-// of their own, without the plugin at first, and only one of them builds at a time.
+// operatorsPages build, install, upgrade and restart the plugin, which would disturb other pages. They run one after the
+// other, since each builds, on their own server, which starts without the plugin.
 var operatorsPages = []string{"docs/quick-start.md", "README.md", "docs/operations.md"}
 
-// TestDocs_EveryCommandWorks runs the blocks of commands in the README and under docs as a reader would paste
-// them: those of one page in one shell, in order, each of which has to succeed.
-func TestDocs_EveryCommandWorks(t *testing.T) {
+// The blocks of commands in the README and under docs run as a reader would paste them: all blocks of a page in one
+// shell, in order. Each command must succeed.
+func TestDocs_EveryCommand_Succeeds(t *testing.T) {
 	output, err := exec.CommandContext(t.Context(), "../ensure-tools.sh").CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	pages := readPages(t)
@@ -55,14 +55,14 @@ func TestDocs_EveryCommandWorks(t *testing.T) {
 			}
 			for _, path := range sequence {
 				require.Contains(t, pages, path)
-				// A page builds upon those before it.
+				// A page needs the results of the pages before it.
 				if !t.Run(filepath.Base(path), func(t *testing.T) { runPage(t, shared, path, pages[path]) }) {
 					return
 				}
 			}
 		}
 	}
-	sideBySide(t, tests)
+	runConcurrently(t, tests)
 	if !t.Failed() {
 		require.NoError(t, client.Sys().RevokePrefixWithContext(t.Context(), server.MountPath()+"/creds"))
 	}
@@ -71,7 +71,7 @@ func TestDocs_EveryCommandWorks(t *testing.T) {
 // commandLine matches a block that begins with a command.
 var commandLine = regexp.MustCompile(`^(\$ |[A-Z_]+=\S+ |vault |curl |make |go |kubectl |terraform )`)
 
-// checkMarks fails when a block of commands is neither run nor said not to be, and tells which are not.
+// checkMarks fails when a block of commands is neither run nor marked as not run, and logs the blocks that are not run.
 func checkMarks(t *testing.T, pages map[string][]block) {
 	t.Helper()
 	run, notRun := 0, []string{}
@@ -104,7 +104,7 @@ func startBareServer(t *testing.T) *devserver.Server {
 	return bare
 }
 
-// runPage runs the commands of a page in one shell, which stops at the first that fails.
+// runPage runs the commands of a page in one shell, which stops at the first failure.
 func runPage(t *testing.T, shared *devserver.Server, path string, blocks []block) {
 	t.Helper()
 	script := "set -eu -o pipefail\n"
@@ -123,7 +123,7 @@ func runPage(t *testing.T, shared *devserver.Server, path string, blocks []block
 	cmd.Env = append(shared.Environ(), shared.Emulator().Environ()...)
 	cmd.Env = append(cmd.Env,
 		"HOME="+dir, "PATH="+pathWithVault(),
-		// Where the Go command keeps its things otherwise depends on HOME.
+		// Without these variables the Go command uses directories below HOME.
 		"GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"), "GOPATH="+goEnv(t, "GOPATH"),
 		"QUICKSTART_LISTEN="+freeAddress(t), "PROXY_LISTEN="+freeAddress(t),
 		"PLUGIN_DIRECTORY="+filepath.Dir(shared.Nodes()[0].PluginPath()),
@@ -133,18 +133,18 @@ func runPage(t *testing.T, shared *devserver.Server, path string, blocks []block
 	ctx, cancel := context.WithTimeout(t.Context(), pageTimeout)
 	defer cancel()
 	err = shell.Wait(ctx)
-	// What a page starts in the background is in the shell's process group, and the page stops it.
+	// A page must stop the programs that it starts in the background. They are in the shell's process group.
 	gone := waitForGroup(cmd.Process.Pid, 10*time.Second)
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	require.NoError(t, err, "%s:\n%s", path, shell.Output())
-	require.True(t, strings.HasSuffix(shell.Output(), "##### end"), "%s has left the shell:\n%s", path, shell.Output())
-	require.True(t, gone, "%s leaves processes behind", path)
-	t.Log(shell.Output()) // for whoever compares it with the page; see -v
+	require.True(t, strings.HasSuffix(shell.Output(), "##### end"), "%s ended the shell early:\n%s", path, shell.Output())
+	require.True(t, gone, "%s left processes running", path)
+	t.Log(shell.Output()) // with -v, to compare it with the page
 }
 
-// waitForGroup reports whether no process of a group is left, or none soon.
-func waitForGroup(group int, patience time.Duration) bool {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+// waitForGroup waits until a process group has ended, and reports false when that takes longer than timeout.
+func waitForGroup(group int, timeout time.Duration) bool {
+	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) {
 			return true
 		}
@@ -152,7 +152,7 @@ func waitForGroup(group int, patience time.Duration) bool {
 	return false
 }
 
-// goEnv asks the Go command for one of its settings.
+// goEnv returns a setting of the Go command.
 func goEnv(t *testing.T, name string) string {
 	t.Helper()
 	output, err := exec.CommandContext(t.Context(), "go", "env", name).Output()

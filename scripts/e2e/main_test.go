@@ -1,5 +1,5 @@
-// Package e2e tests what a user does, on a real Vault server with raft storage: the plugin as an
-// external process, the vendors' emulators over TLS. `make test` builds what it needs.
+// Package e2e tests the engine from a user's point of view, on a real Vault server with raft storage. The plugin runs
+// as an external process, and the emulators of the vendors serve TLS. `make test` builds the programs.
 package e2e
 
 import (
@@ -22,7 +22,7 @@ import (
 // startTimeout bounds the start of the servers on a slow machine.
 const startTimeout = 3 * time.Minute
 
-// server is shared by all tests. Each test uses names of its own, and resets the emulators first.
+// server is shared by all tests. Each test uses its own mount, and resets the emulators first.
 var server *devserver.Server
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -38,7 +38,7 @@ func run(m *testing.M) int {
 	server = started
 	code := m.Run()
 	if code == 0 {
-		// Last, when everything that could have been logged and stored has been.
+		// At the end, when everything has been logged and stored.
 		if err := scanForSecrets(); err != nil {
 			fmt.Fprintln(os.Stderr, "e2e:", err)
 			code = 1
@@ -51,17 +51,17 @@ func run(m *testing.M) int {
 	return code
 }
 
-// responses keeps every body that Vault answered to a test, for the search for secrets.
+// responses keeps the body of every answer of Vault to a test, for the search for secrets.
 var responses recorder
 
-// recorder is a transport that keeps the bodies of answers.
+// recorder keeps the bodies of answers.
 type recorder struct {
 	mu     sync.Mutex
 	bodies bytes.Buffer
 	count  int
 }
 
-// transport records what next answers.
+// transport returns a transport that sends requests by next and records the answers.
 func (r *recorder) transport(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		response, err := next.RoundTrip(req)
@@ -86,7 +86,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// vault is a client with the root token, whose answers are recorded.
+// vault returns a client with the root token, whose answers are recorded.
 func vault(t *testing.T) *api.Client {
 	t.Helper()
 	config := api.DefaultConfig()
@@ -99,7 +99,7 @@ func vault(t *testing.T) *api.Client {
 	return client
 }
 
-// reset gives a test vendors that know nothing, and a mount of its own.
+// reset resets the emulators and enables the engine at a new path until the test ends.
 func reset(t *testing.T) (client *api.Client, mountPath string) {
 	t.Helper()
 	require.NoError(t, server.Control().Reset(t.Context()))
@@ -113,15 +113,15 @@ func reset(t *testing.T) (client *api.Client, mountPath string) {
 	return client, mountPath
 }
 
-// configFields are the fields of a vendor's config, as an operator would write them.
+// configFields returns the fields of a vendor's config, as an operator writes them.
 func configFields(t *testing.T, vendor string) map[string]any {
 	t.Helper()
 	state := server.Emulator()
 	served, ok := state.Vendors[vendor]
-	require.True(t, ok, "the emulator serves no %s", vendor)
-	ca, err := os.ReadFile(state.CACertFile)
+	require.True(t, ok, "the emulator does not serve %s", vendor)
+	ca, err := state.CACert()
 	require.NoError(t, err)
-	fields := map[string]any{"vendor": vendor, "address": served.URL, "ca_cert": string(ca)}
+	fields := map[string]any{"vendor": vendor, "address": served.URL, "ca_cert": ca}
 	if served.AuthURL != "" {
 		fields["auth_address"] = served.AuthURL
 	}
@@ -131,7 +131,7 @@ func configFields(t *testing.T, vendor string) map[string]any {
 	return fields
 }
 
-// write is `vault write`, which has to succeed.
+// write is `vault write`, which must succeed.
 func write(t *testing.T, client *api.Client, path string, data map[string]any) *api.Secret {
 	t.Helper()
 	secret, err := client.Logical().WriteWithContext(t.Context(), path, data)
@@ -139,7 +139,7 @@ func write(t *testing.T, client *api.Client, path string, data map[string]any) *
 	return secret
 }
 
-// read is `vault read`, which has to succeed.
+// read is `vault read`, which must succeed.
 func read(t *testing.T, client *api.Client, path string) *api.Secret {
 	t.Helper()
 	secret, err := client.Logical().ReadWithContext(t.Context(), path)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,15 +16,18 @@ import (
 	"github.com/hashicorp/vault/api"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 )
 
-// metadata is what every resource of Kubernetes has.
+// metadata is the metadata of a Kubernetes resource.
 type metadata struct {
 	Name      string `yaml:"name"`
 	Namespace string `yaml:"namespace"`
 }
 
-// vaultAuth is the part of the operator's resource VaultAuth (secrets.hashicorp.com/v1beta1) that is in use.
+// vaultAuth is the part of the operator's resource VaultAuth (secrets.hashicorp.com/v1beta1) that the
+// documentation uses.
 type vaultAuth struct {
 	APIVersion string   `yaml:"apiVersion"`
 	Kind       string   `yaml:"kind"`
@@ -40,8 +42,8 @@ type vaultAuth struct {
 	} `yaml:"spec"`
 }
 
-// vaultDynamicSecret is the part of the operator's resource VaultDynamicSecret that is in use. Of its schema,
-// destination, mount and path are required.
+// vaultDynamicSecret is the part of the operator's resource VaultDynamicSecret that the documentation uses. Its schema
+// requires destination, mount and path.
 type vaultDynamicSecret struct {
 	APIVersion string   `yaml:"apiVersion"`
 	Kind       string   `yaml:"kind"`
@@ -67,7 +69,7 @@ type vaultDynamicSecret struct {
 	} `yaml:"spec"`
 }
 
-// deployment is the part of a Deployment that the injector looks at.
+// deployment is the part of a Deployment that the injector reads.
 type deployment struct {
 	Kind string `yaml:"kind"`
 	Spec struct {
@@ -87,7 +89,7 @@ func clientFile(t *testing.T, name string) []byte {
 	return text
 }
 
-// writeDocumentedRole makes what the documentation's examples read: vendorauth/creds/dsm-auditor.
+// writeDocumentedRole creates the role of the documentation's examples, and returns the path of its credentials.
 func writeDocumentedRole(t *testing.T, client *api.Client) (creds string) {
 	t.Helper()
 	mountPath := server.MountPath()
@@ -105,7 +107,7 @@ func writeDocumentedRole(t *testing.T, client *api.Client) (creds string) {
 	return creds
 }
 
-func TestManifests_SecretsOperator_HasTheMembersOfItsSchemaAndReadsACredential(t *testing.T) {
+func TestManifests_SecretsOperator_FollowsItsSchemaAndReads(t *testing.T) {
 	client, _ := reset(t)
 	creds := writeDocumentedRole(t, client)
 	decoder := yaml.NewDecoder(bytes.NewReader(clientFile(t, "kubernetes/vault-secrets-operator.yaml")))
@@ -139,7 +141,7 @@ func TestManifests_SecretsOperator_HasTheMembersOfItsSchemaAndReadsACredential(t
 	}
 }
 
-func TestManifests_AgentInjector_TemplateIsRenderedByAnAgent(t *testing.T) {
+func TestManifests_AgentInjector_AgentRendersItsTemplate(t *testing.T) {
 	client, _ := reset(t)
 	enableAppRole(t, client)
 	creds := writeDocumentedRole(t, client)
@@ -159,10 +161,10 @@ func TestManifests_AgentInjector_TemplateIsRenderedByAnAgent(t *testing.T) {
 		credential = readCredential(t, filepath.Join(dir, "credential.json"))
 		return credential != nil
 	}, time.Minute, pollInterval, "%s", agent.Output())
-	require.Equal(t, http.StatusOK, keyOn("/apikeys/current")(t, credential))
+	requireAccepted(t, vendorfacts.Named("trend"), credential)
 }
 
-// injectorAnnotations reads the injector's annotations, by what stands behind the slash.
+// injectorAnnotations reads the injector's annotations, by the part of their names after the slash.
 func injectorAnnotations(t *testing.T) map[string]string {
 	t.Helper()
 	decoder := yaml.NewDecoder(bytes.NewReader(clientFile(t, "kubernetes/agent-injector.yaml")))
@@ -183,13 +185,13 @@ func injectorAnnotations(t *testing.T) map[string]string {
 }
 
 var (
-	// endpoint matches a vault_generic_endpoint with its path and what it writes.
+	// endpoint matches a vault_generic_endpoint with its path and the data that it writes.
 	endpoint = regexp.MustCompile(`(?s)resource "vault_generic_endpoint" "\w+" \{\n  path = "\$\{vault_mount\.vendorauth\.path\}/([^"]+)".*?jsonencode\(\{\n(.*?)\n  \}\)`)
-	// argument matches a line of what it writes.
+	// argument matches a line of that data.
 	argument = regexp.MustCompile(`(?m)^    (\w+) +=`)
 )
 
-func TestManifests_Terraform_WritesFieldsOfTheEngine(t *testing.T) {
+func TestManifests_Terraform_WritesKnownFields(t *testing.T) {
 	client, mountPath := reset(t)
 	found := endpoint.FindAllStringSubmatch(string(clientFile(t, "terraform/main.tf")), -1)
 	require.Len(t, found, 2)

@@ -14,7 +14,7 @@ import (
 
 // block is a fenced block of a page.
 type block struct {
-	line     int    // of its first line of text
+	line     int    // number of its first line of text
 	language string // after the opening fence
 	text     string
 	notRun   string // the reason why its commands are not executed, from the comment before it
@@ -26,7 +26,7 @@ var (
 	fileComment   = regexp.MustCompile(`^<!-- file: (\S+) -->$`)
 )
 
-// parseBlocks reads the fenced blocks of a page. A comment about a block stands on the line before it.
+// parseBlocks reads the fenced blocks of a page. A comment about a block is on the line before it.
 func parseBlocks(page string) ([]block, error) {
 	var blocks []block
 	var open *block
@@ -55,7 +55,7 @@ func parseBlocks(page string) ([]block, error) {
 	return blocks, nil
 }
 
-// shellNames are the ways to mark a block of commands. All but the first are refused, so that none escapes.
+// shellNames are the languages of a block of commands. All but the first are refused, so that the test finds every block.
 var shellNames = []string{"sh", "bash", "shell", "console", "zsh"}
 
 // readPages returns the blocks of the README and of all pages under docs, by path.
@@ -89,7 +89,7 @@ func repository(t *testing.T) string {
 	return root
 }
 
-func TestMarkdown_CommentsBelongToTheNextLine(t *testing.T) {
+func TestParseBlocks_Comment_AppliesToTheNextLine(t *testing.T) {
 	blocks, err := parseBlocks("# x\n<!-- not run: no machine -->\n```sh\na\n```\n```sh\nb\nc\n```\n" +
 		"<!-- not run: x -->\n\n```sh\n```\n<!-- file: a/b.hcl -->\n```hcl\nd\n```\n")
 	require.NoError(t, err)
@@ -103,7 +103,7 @@ func TestMarkdown_CommentsBelongToTheNextLine(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestDocs_QuotedFilesAreQuotedExactly(t *testing.T) {
+func TestDocs_QuotedFile_EqualsTheFile(t *testing.T) {
 	quoted := 0
 	for path, blocks := range readPages(t) {
 		for _, b := range blocks {
@@ -122,12 +122,12 @@ func TestDocs_QuotedFilesAreQuotedExactly(t *testing.T) {
 var (
 	// link matches a link to a page or file of the repository, and to a heading.
 	link = regexp.MustCompile(`\]\(([^)#:\s]*)(#[^)\s]*)?\)`)
-	// heading matches a heading, and notInAnchor what its anchor leaves out.
+	// heading matches a heading, and notInAnchor the characters that its anchor leaves out.
 	heading     = regexp.MustCompile(`(?m)^#+ (.+)$`)
 	notInAnchor = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
 )
 
-// anchors are the names by which the headings of a page can be linked to.
+// anchors returns the names by which links refer to the headings of a page.
 func anchors(page string) []string {
 	var names []string
 	for _, found := range heading.FindAllStringSubmatch(page, -1) {
@@ -137,7 +137,7 @@ func anchors(page string) []string {
 	return names
 }
 
-func TestDocs_LinksLeadSomewhere(t *testing.T) {
+func TestDocs_Link_HasATarget(t *testing.T) {
 	root := repository(t)
 	for path := range readPages(t) {
 		text, err := os.ReadFile(filepath.Join(root, path))

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,6 +11,8 @@ import (
 
 	"github.com/hashicorp/vault/api"
 	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 )
 
 // startProxy starts the example proxy on a free port, and returns a client of it without a token.
@@ -41,39 +42,39 @@ func startProxy(t *testing.T, creds string) *api.Client {
 	return client
 }
 
-// requireProxyCaches reads through a proxy: all readers get one credential, which the proxy renews, and
-// another one before it ends.
-func requireProxyCaches(t *testing.T, beat *watchdog, vendor vendorCase, creds string) {
+// requireProxyCaches reads through a proxy. All readers get one credential, which the proxy renews, and which it
+// replaces before the credential ends.
+func requireProxyCaches(t *testing.T, health *watchdog, vendor vendorfacts.Vendor, creds string) {
 	t.Helper()
 	client := startProxy(t, creds)
 	leases, began, reads := map[string]bool{}, time.Now(), 0
-	for deadline := began.Add(keepingTimeout); len(leases) <= replacements; time.Sleep(pollInterval) {
+	for deadline := began.Add(consumerTimeout); len(leases) <= replacements; time.Sleep(pollInterval) {
 		require.True(t, time.Now().Before(deadline), "seen %d leases", len(leases))
 		secret := read(t, client, creds)
 		reads++
-		if status := vendor.use(t, secret.Data); status != http.StatusOK {
+		if verdict := use(t, vendor, secret.Data); verdict != vendorfacts.Accepted {
 			if read(t, client, creds).LeaseID == secret.LeaseID {
-				excuse(t, beat, "the proxy hands out what the vendor answers with %d", status)
+				failUnlessSlow(t, health, "the vendor's verdict on a credential that the proxy still returns: %s", verdict)
 			}
 			continue
 		}
 		leases[secret.LeaseID] = true
 	}
-	require.Greater(t, reads, 5*len(leases), "most reads are answered from memory")
-	if took := time.Since(began); beat.steady(took) {
+	require.Greater(t, reads, 5*len(leases), "the proxy answers most reads from memory")
+	if took := time.Since(began); health.healthy(took) {
 		require.Greater(t, took, replacements*renewableTTL, "the proxy renews")
 	}
 }
 
-// requireProxyPassesOn reads through a proxy what cannot be renewed: the proxy keeps none of it, so each
-// reader gets a credential of its own.
-func requireProxyPassesOn(t *testing.T, _ *watchdog, vendor vendorCase, creds string) {
+// requireProxyForwards reads non-renewable credentials through a proxy. The proxy caches none of them, so each reader
+// gets its own credential.
+func requireProxyForwards(t *testing.T, _ *watchdog, vendor vendorfacts.Vendor, creds string) {
 	t.Helper()
 	client := startProxy(t, creds)
 	first, second := read(t, client, creds), read(t, client, creds)
 	require.NotEqual(t, first.LeaseID, second.LeaseID)
-	require.Equal(t, http.StatusOK, vendor.use(t, first.Data))
-	require.Equal(t, http.StatusOK, vendor.use(t, second.Data))
+	requireAccepted(t, vendor, first.Data)
+	requireAccepted(t, vendor, second.Data)
 }
 
 // readPID reads a process id from a file.

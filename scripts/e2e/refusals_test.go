@@ -11,7 +11,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
 )
 
-// statusOf returns the HTTP status of Vault's refusal.
+// statusOf returns the HTTP status and the text of Vault's refusal.
 func statusOf(t *testing.T, err error) (int, string) {
 	t.Helper()
 	refusal, ok := errors.AsType[*api.ResponseError](err)
@@ -19,12 +19,12 @@ func statusOf(t *testing.T, err error) (int, string) {
 	return refusal.StatusCode, refusal.Error()
 }
 
-func TestConfig_BadInput_IsAClear4xxAndStoresNothing(t *testing.T) {
+func TestConfig_InvalidInput_Is400AndStoresNothing(t *testing.T) {
 	client, mountPath := reset(t)
 	for name, test := range map[string]struct {
 		vendor  string
 		changes map[string]any
-		says    string
+		message string
 	}{
 		"unknown vendor":         {"ftd", map[string]any{"vendor": "acme"}, `"vendor"`},
 		"another vendor's field": {"lacework", map[string]any{"password": "x"}, `"password"`},
@@ -43,7 +43,7 @@ func TestConfig_BadInput_IsAClear4xxAndStoresNothing(t *testing.T) {
 			_, err := client.Logical().WriteWithContext(t.Context(), mountPath+"/config/bad", fields)
 			status, text := statusOf(t, err)
 			require.Equal(t, http.StatusBadRequest, status, text)
-			require.Contains(t, text, test.says)
+			require.Contains(t, text, test.message)
 			stored, err := client.Logical().ReadWithContext(t.Context(), mountPath+"/config/bad")
 			require.NoError(t, err)
 			require.Nil(t, stored)
@@ -51,9 +51,8 @@ func TestConfig_BadInput_IsAClear4xxAndStoresNothing(t *testing.T) {
 	}
 }
 
-// Vault's client repeats what it takes for a passing fault: a definite refusal must not cost the vendor
-// a second login.
-func TestRead_VendorRefuses_IsAskedOnce(t *testing.T) {
+// Vault's client retries 5xx answers. A definite refusal must not cause a second login at the vendor.
+func TestRead_VendorRefuses_SendsOneLogin(t *testing.T) {
 	client, mountPath := reset(t)
 	write(t, client, mountPath+"/config/main", configFields(t, "ftd"))
 	write(t, client, mountPath+"/roles/app", map[string]any{"config": "main"})
@@ -67,7 +66,7 @@ func TestRead_VendorRefuses_IsAskedOnce(t *testing.T) {
 	require.Equal(t, before+1, operations(t, "ftd", "password"))
 }
 
-func TestRead_AnswerLost_IsNotRepeatedAndEndsByItself(t *testing.T) {
+func TestRead_AnswerLost_IsNotRepeated(t *testing.T) {
 	client, mountPath := reset(t)
 	write(t, client, mountPath+"/config/main", configFields(t, "ftd"))
 	write(t, client, mountPath+"/roles/app", map[string]any{"config": "main"})
@@ -80,7 +79,7 @@ func TestRead_AnswerLost_IsNotRepeatedAndEndsByItself(t *testing.T) {
 	require.Equal(t, 1, operations(t, "ftd", "custom_token"))
 }
 
-func TestRead_AtTheLimit_IsA409ThatSaysWhatToDo(t *testing.T) {
+func TestRead_AtTheLimit_Is409WithUsedAndLimit(t *testing.T) {
 	client, mountPath := reset(t)
 	write(t, client, mountPath+"/config/main", configFields(t, "ftd"))
 	write(t, client, mountPath+"/roles/app", map[string]any{"config": "main"})

@@ -1,102 +1,63 @@
 package e2e
 
 import (
-	"encoding/json"
-	"maps"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/vault/api"
 	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 )
 
-// transit is what the engine's answer may take to Vault, which counts the new lease from its arrival. A vendor's
-// credential that is renewed to the utmost ends that much earlier.
-const transit = time.Second
+// transitAllowance is the longest time that the engine's answer takes to reach Vault, which counts the new lease from
+// its arrival. A credential that is renewed up to its maximum ends that much earlier than the lease.
+const transitAllowance = time.Second
 
-// renewalCase is how a vendor's credential can be renewed, and how somebody there ends it.
-type renewalCase struct {
-	vendorCase
-	// longest is the longest that a lease lasts without another renewal, when max_ttl is an hour.
-	longest time.Duration
-	// moves is true where a renewal moves the end at the vendor, and so a longer max_ttl helps those too that
-	// were issued before.
-	moves bool
-	// end ends the credential at the vendor, behind the engine's back.
-	end func(t *testing.T, credential map[string]any)
-}
-
-// renewalCases are the vendors whose leases can be renewed.
-func renewalCases() map[string]renewalCase {
-	act := func(t *testing.T, vendor, action string, arguments map[string]string) {
-		t.Helper()
-		_, err := server.Control().Act(t.Context(), vendor, action, arguments)
-		require.NoError(t, err)
-	}
-	cases := map[string]renewalCase{
-		// fortianalyzer: the idle timeout, of 15 minutes, bounds what a renewal brings.
-		"fortianalyzer": {longest: 15 * time.Minute, moves: true, end: func(t *testing.T, _ map[string]any) {
-			act(t, "fortianalyzer", "end_sessions", nil)
-		}},
-		"ftd": {longest: time.Hour, end: func(t *testing.T, _ map[string]any) {
-			act(t, "ftd", "reboot", nil)
-		}},
-		"trend": {longest: time.Hour, moves: true, end: func(t *testing.T, credential map[string]any) {
-			act(t, "trend", "delete_key", map[string]string{"id": credential["api_key_id"].(json.Number).String()})
-		}},
-	}
-	for _, vendor := range vendorCases() {
-		if test, renewable := cases[vendor.vendor]; renewable {
-			test.vendorCase = vendor
-			cases[vendor.vendor] = test
+// renewableVendors are the vendors whose leases can be renewed.
+func renewableVendors() []vendorfacts.Vendor {
+	var renewable []vendorfacts.Vendor
+	for _, vendor := range vendorfacts.All() {
+		if vendor.Renewable() {
+			renewable = append(renewable, vendor)
 		}
 	}
-	return cases
+	return renewable
 }
 
-// forEachRenewable runs a test for each vendor, with a mount and vendors that know nothing.
-func forEachRenewable(t *testing.T, test func(t *testing.T, client *api.Client, mountPath string, vendor renewalCase)) {
+// forEachRenewable is forEachVendor for the vendors whose leases can be renewed.
+func forEachRenewable(t *testing.T, test func(t *testing.T, client *api.Client, mountPath string, vendor vendorfacts.Vendor)) {
 	t.Helper()
-	cases := renewalCases()
-	for _, vendor := range vendorCases() {
-		if vendor.renewable {
-			require.Contains(t, cases, vendor.vendor)
-		}
-	}
-	for name, vendor := range cases {
-		t.Run(name, func(t *testing.T) {
+	for _, vendor := range renewableVendors() {
+		t.Run(vendor.Name, func(t *testing.T) {
 			client, mountPath := reset(t)
-			write(t, client, mountPath+"/config/main", configFields(t, name))
+			write(t, client, mountPath+"/config/main", configFields(t, vendor.Name))
 			test(t, client, mountPath, vendor)
 		})
 	}
 }
 
 // writeTTLs writes the role with TTLs.
-func writeTTLs(t *testing.T, client *api.Client, mountPath string, vendor renewalCase, ttl, maxTTL string) {
+func writeTTLs(t *testing.T, client *api.Client, mountPath string, vendor vendorfacts.Vendor, ttl, maxTTL string) {
 	t.Helper()
-	role := maps.Clone(vendor.role)
-	if role == nil {
-		role = map[string]any{}
-	}
-	role["config"], role["ttl"], role["max_ttl"] = "main", ttl, maxTTL
-	write(t, client, mountPath+"/roles/app", role)
+	write(t, client, mountPath+"/roles/app", roleFields(vendor, map[string]any{"ttl": ttl, "max_ttl": maxTTL}))
 }
 
-// renew renews a lease, which has to succeed, and proves what it promises: the vendor takes the credential, and
-// will until the new end of the lease at least.
-func renew(t *testing.T, client *api.Client, vendor renewalCase, secret *api.Secret, increment time.Duration) time.Duration {
+// renew renews a lease, which must succeed, and verifies that the vendor keeps the engine's promise: it accepts the
+// credential, and the credential does not end before the lease.
+func renew(t *testing.T, client *api.Client, vendor vendorfacts.Vendor, secret *api.Secret, increment time.Duration) time.Duration {
 	t.Helper()
 	renewed, err := client.Sys().RenewWithContext(t.Context(), secret.LeaseID, int(increment.Seconds()))
 	require.NoError(t, err)
-	ends, atVendor := leaseEnd(t, client, secret.LeaseID), vendorEnd(t, vendor)
-	require.False(t, atVendor.Before(ends.Add(-transit)), "the lease ends at %s, after the credential, at %s", ends, atVendor)
-	require.Equal(t, http.StatusOK, vendor.use(t, secret.Data))
+	leaseEnds, credentialEnds := leaseEnd(t, client, secret.LeaseID), vendorEnd(t, vendor)
+	require.False(t, credentialEnds.Before(leaseEnds.Add(-transitAllowance)),
+		"the lease ends at %s, after the credential, which ends at %s", leaseEnds, credentialEnds)
+	requireAccepted(t, vendor, secret.Data)
 	return time.Duration(renewed.LeaseDuration) * time.Second
 }
 
-// leaseEnd is when Vault ends a lease.
+// leaseEnd returns when Vault ends a lease.
 func leaseEnd(t *testing.T, client *api.Client, lease string) time.Time {
 	t.Helper()
 	found, err := client.Sys().LookupWithContext(t.Context(), lease)
@@ -106,10 +67,10 @@ func leaseEnd(t *testing.T, client *api.Client, lease string) time.Time {
 	return ends
 }
 
-// vendorEnd is when the vendor ends the only credential that is leased.
-func vendorEnd(t *testing.T, vendor renewalCase) time.Time {
+// vendorEnd returns when the vendor ends the only leased credential.
+func vendorEnd(t *testing.T, vendor vendorfacts.Vendor) time.Time {
 	t.Helper()
-	credentials, err := server.Control().Credentials(t.Context(), vendor.vendor)
+	credentials, err := server.Control().Credentials(t.Context(), vendor.Name)
 	require.NoError(t, err)
 	var ends []time.Time
 	for _, credential := range credentials {
@@ -122,39 +83,40 @@ func vendorEnd(t *testing.T, vendor renewalCase) time.Time {
 	return ends[0]
 }
 
-func TestRenewal_WhatItPromisesIsTrueAtTheVendor(t *testing.T) {
-	forEachRenewable(t, func(t *testing.T, client *api.Client, mountPath string, vendor renewalCase) {
+func TestRenewal_Granted_CredentialLastsToTheEndOfTheLease(t *testing.T) {
+	forEachRenewable(t, func(t *testing.T, client *api.Client, mountPath string, vendor vendorfacts.Vendor) {
 		writeTTLs(t, client, mountPath, vendor, "5m", "1h")
+		longest := vendor.LongestLease(time.Hour)
 		secret := read(t, client, mountPath+"/creds/app")
 		for _, step := range []struct{ increment, want time.Duration }{
-			{0, 5 * time.Minute},               // the role's ttl
-			{10 * time.Minute, vendor.longest}, // as asked, up to the idle timeout
-			{30 * time.Minute, vendor.longest},
-			{2 * time.Minute, 2 * time.Minute}, // less than was left is granted too
-			{24 * time.Hour, vendor.longest},   // past max_ttl
+			{0, 5 * time.Minute},        // the role's ttl
+			{10 * time.Minute, longest}, // as requested, up to the idle timeout
+			{30 * time.Minute, longest},
+			{2 * time.Minute, 2 * time.Minute}, // a shorter lease is granted too
+			{24 * time.Hour, longest},          // past max_ttl
 		} {
 			want := step.want
 			if step.increment > 0 {
-				want = min(step.increment, vendor.longest)
+				want = min(step.increment, longest)
 			}
 			require.InDelta(t, want.Seconds(), renew(t, client, vendor, secret, step.increment).Seconds(), 5, "increment %s", step.increment)
 		}
 
-		left := time.Until(leaseEnd(t, client, secret.LeaseID))
-		require.NoError(t, server.Control().Advance(t.Context(), left-2*time.Second))
-		require.Equal(t, http.StatusOK, vendor.use(t, secret.Data), "the credential works to the end of the lease")
+		remaining := time.Until(leaseEnd(t, client, secret.LeaseID))
+		require.NoError(t, server.Control().Advance(t.Context(), remaining-2*time.Second))
+		requireAccepted(t, vendor, secret.Data, "the credential works to the end of the lease")
 	})
 }
 
-func TestRenewal_AtMaxTTL_BringsNothingAndTheLeaseEnds(t *testing.T) {
+func TestRenewal_AtMaxTTL_IsRefusedAndTheLeaseEnds(t *testing.T) {
 	client, mountPath := reset(t)
 	tests := map[string]func(*testing.T){}
-	for name, vendor := range renewalCases() {
-		own := mountPath + "-" + name
+	for _, vendor := range renewableVendors() {
+		own := mountPath + "-" + vendor.Name
 		mount(t, client, own)
-		write(t, client, own+"/config/main", configFields(t, name))
+		write(t, client, own+"/config/main", configFields(t, vendor.Name))
 		writeTTLs(t, client, own, vendor, "3s", "5s")
-		tests[name] = func(t *testing.T) {
+		tests[vendor.Name] = func(t *testing.T) {
 			secret := read(t, client, own+"/creds/app")
 			issued := time.Now()
 			require.InDelta(t, 5, renew(t, client, vendor, secret, time.Hour).Seconds(), 1)
@@ -164,58 +126,59 @@ func TestRenewal_AtMaxTTL_BringsNothingAndTheLeaseEnds(t *testing.T) {
 			require.Eventually(t, func() bool {
 				_, err = client.Sys().RenewWithContext(t.Context(), secret.LeaseID, 3600)
 				return err != nil
-			}, 30*time.Second, pollInterval, "renewals do not go on for ever")
+			}, 30*time.Second, pollInterval, "renewals stop at max_ttl")
 			status, text := statusOf(t, err)
 			require.Equal(t, http.StatusBadRequest, status, text)
-			require.Eventually(t, func() bool { return vendor.use(t, secret.Data) != http.StatusOK }, 30*time.Second, pollInterval,
+			require.Eventually(t, func() bool { return use(t, vendor, secret.Data) == vendorfacts.Refused }, 30*time.Second, pollInterval,
 				"the credential ends with its lease")
 		}
 	}
-	sideBySide(t, tests)
+	runConcurrently(t, tests)
 }
 
-func TestRenewal_CredentialDiedAtTheVendor_IsRefusedWithTheRemedy(t *testing.T) {
-	forEachRenewable(t, func(t *testing.T, client *api.Client, mountPath string, vendor renewalCase) {
+func TestRenewal_CredentialEndedAtVendor_IsRefusedWithRemedy(t *testing.T) {
+	forEachRenewable(t, func(t *testing.T, client *api.Client, mountPath string, vendor vendorfacts.Vendor) {
 		writeTTLs(t, client, mountPath, vendor, "10m", "1h")
 		secret := read(t, client, mountPath+"/creds/app")
 		renew(t, client, vendor, secret, 0)
-		vendor.end(t, secret.Data)
-		require.NotEqual(t, http.StatusOK, vendor.use(t, secret.Data))
+		endAtVendor(t, vendor, secret.Data)
+		requireRefused(t, vendor, secret.Data)
 
 		_, err := client.Sys().RenewWithContext(t.Context(), secret.LeaseID, 0)
 		status, text := statusOf(t, err)
 		require.Equal(t, http.StatusBadRequest, status, text)
 		require.Contains(t, text, "read a new one from creds/app")
 
-		// What a watcher does next.
+		// A lifetime watcher reads another credential then.
 		another := read(t, client, mountPath+"/creds/app")
-		require.Equal(t, http.StatusOK, vendor.use(t, another.Data))
-		require.NoError(t, client.Sys().RevokeWithContext(t.Context(), secret.LeaseID), "the dead one's lease can be revoked")
-		require.Equal(t, http.StatusOK, vendor.use(t, another.Data))
+		requireAccepted(t, vendor, another.Data)
+		require.NoError(t, client.Sys().RevokeWithContext(t.Context(), secret.LeaseID), "the lease of an ended credential can be revoked")
+		requireAccepted(t, vendor, another.Data)
 	})
 }
 
 func TestRenewal_RoleWasChanged_FollowsTheNewTTLs(t *testing.T) {
-	forEachRenewable(t, func(t *testing.T, client *api.Client, mountPath string, vendor renewalCase) {
+	forEachRenewable(t, func(t *testing.T, client *api.Client, mountPath string, vendor vendorfacts.Vendor) {
 		writeTTLs(t, client, mountPath, vendor, "5m", "30m")
+		longest := vendor.LongestLease(time.Hour)
 		secret := read(t, client, mountPath+"/creds/app")
 
 		writeTTLs(t, client, mountPath, vendor, "10m", "1h")
 		require.InDelta(t, 600, renew(t, client, vendor, secret, 0).Seconds(), 5)
-		want := min(vendor.longest, 30*time.Minute+15*time.Second) // what was issued ends then, wherever the end is fixed
-		if vendor.moves {
-			want = vendor.longest
+		want := longest
+		if vendor.Renewal == vendorfacts.RenewalWithinLife {
+			want = min(longest, 30*time.Minute+15*time.Second) // the end was fixed at the issue, for the old max_ttl
 		}
 		require.InDelta(t, want.Seconds(), renew(t, client, vendor, secret, time.Hour).Seconds(), 5)
 
 		writeTTLs(t, client, mountPath, vendor, "2m", "4m")
 		require.InDelta(t, 120, renew(t, client, vendor, secret, 0).Seconds(), 5)
-		require.InDelta(t, 240, renew(t, client, vendor, secret, time.Hour).Seconds(), 5, "counted from the issue")
+		require.InDelta(t, 240, renew(t, client, vendor, secret, time.Hour).Seconds(), 5, "max_ttl counts from the issue")
 	})
 }
 
-func TestRenewal_RoleWasDeleted_IsRefusedAndTheLeaseRunsToItsEnd(t *testing.T) {
-	forEachRenewable(t, func(t *testing.T, client *api.Client, mountPath string, vendor renewalCase) {
+func TestRenewal_RoleWasDeleted_IsRefusedAndTheLeaseStays(t *testing.T) {
+	forEachRenewable(t, func(t *testing.T, client *api.Client, mountPath string, vendor vendorfacts.Vendor) {
 		writeTTLs(t, client, mountPath, vendor, "10m", "1h")
 		secret := read(t, client, mountPath+"/creds/app")
 		_, err := client.Logical().DeleteWithContext(t.Context(), mountPath+"/roles/app")
@@ -225,28 +188,29 @@ func TestRenewal_RoleWasDeleted_IsRefusedAndTheLeaseRunsToItsEnd(t *testing.T) {
 		status, text := statusOf(t, err)
 		require.Equal(t, http.StatusBadRequest, status, text)
 		require.Contains(t, text, "was deleted: its leases run to their end and are not renewed")
-		require.Equal(t, http.StatusOK, vendor.use(t, secret.Data))
+		requireAccepted(t, vendor, secret.Data)
 
 		require.NoError(t, client.Sys().RevokeWithContext(t.Context(), secret.LeaseID))
-		require.NotEqual(t, http.StatusOK, vendor.use(t, secret.Data))
+		requireRefused(t, vendor, secret.Data)
 	})
 }
 
-func TestRenewal_VendorUnreachable_LeavesLeaseAndCredentialAlone(t *testing.T) {
-	forEachRenewable(t, func(t *testing.T, client *api.Client, mountPath string, vendor renewalCase) {
+func TestRenewal_VendorUnreachable_ChangesNothing(t *testing.T) {
+	forEachRenewable(t, func(t *testing.T, client *api.Client, mountPath string, vendor vendorfacts.Vendor) {
 		fields := map[string]any{"max_retries": 0, "verify_connection": false}
 		writeTTLs(t, client, mountPath, vendor, "10m", "1h")
 		write(t, client, mountPath+"/config/main", fields)
 		secret := read(t, client, mountPath+"/creds/app")
 		ends := leaseEnd(t, client, secret.LeaseID)
-		refuseAll(t, vendor.vendor)
+		dropConnections(t, vendor.Name)
 		client.SetMaxRetries(0)
 		_, err := client.Sys().RenewWithContext(t.Context(), secret.LeaseID, 1200)
 		status, text := statusOf(t, err)
 		require.GreaterOrEqual(t, status, 400, text)
-		require.NoError(t, server.Control().ClearFaults(t.Context(), vendor.vendor))
+		require.NoError(t, server.Control().ClearFaults(t.Context(), vendor.Name))
 
 		require.Equal(t, ends, leaseEnd(t, client, secret.LeaseID))
-		require.InDelta(t, min(vendor.longest, 20*time.Minute).Seconds(), renew(t, client, vendor, secret, 20*time.Minute).Seconds(), 5)
+		want := min(vendor.LongestLease(time.Hour), 20*time.Minute)
+		require.InDelta(t, want.Seconds(), renew(t, client, vendor, secret, 20*time.Minute).Seconds(), 5)
 	})
 }

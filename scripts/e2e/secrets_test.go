@@ -9,29 +9,52 @@ import (
 	"strings"
 
 	"github.com/hashicorp/vault/api"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 )
 
-// publicFields are members of the emulators' root credentials that are no secrets.
-var publicFields = map[string]bool{"username": true, "key_id": true, "client_id": true}
-
-// scanForSecrets searches everything that the run has left for the root secrets of all vendors: each
-// line that Vault, the plugin and the emulator logged, each answer that a test got, and each lease as
-// Vault stores it.
+// scanForSecrets searches the logs, the recorded answers and the stored leases of the run for the root secrets of all
+// vendors.
 func scanForSecrets() error {
+	places, err := searchedPlaces()
+	if err != nil {
+		return err
+	}
+	secrets := rootSecrets()
+	var found []error
+	for _, secret := range secrets {
+		for place, content := range places {
+			if bytes.Contains(content, []byte(secret.value)) {
+				found = append(found, fmt.Errorf("%s is in %s", secret.name, place))
+			}
+		}
+	}
+	if len(found) == 0 {
+		fmt.Fprintf(os.Stderr, "e2e: none of %d root secrets is in any of %d places\n", len(secrets), len(places))
+		for place, content := range places {
+			fmt.Fprintf(os.Stderr, "e2e:   %s, %d bytes\n", place, len(content))
+		}
+	}
+	return errors.Join(found...)
+}
+
+// searchedPlaces returns everything in which no secret may be: each line that Vault, the plugin and the emulator have
+// logged, each answer to a test, and each lease as Vault stores it.
+func searchedPlaces() (map[string][]byte, error) {
 	places := map[string][]byte{}
 	for _, node := range server.Nodes() {
 		log, err := os.ReadFile(node.LogPath())
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !bytes.Contains(log, []byte("secrets-vendorauth")) {
-			return fmt.Errorf("the plugin logged nothing to %s: the search would prove nothing", node.LogPath())
+			return nil, fmt.Errorf("the plugin logged nothing to %s: the search would prove nothing", node.LogPath())
 		}
 		places["Vault's log "+node.LogPath()] = log
 	}
 	log, err := os.ReadFile(server.EmulatorLog())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	places["the emulator's log"] = log
 	responses.mu.Lock()
@@ -40,50 +63,40 @@ func scanForSecrets() error {
 
 	leases, err := storedLeases(context.Background(), server.Client())
 	if err != nil {
-		return fmt.Errorf("reading the stored leases: %w", err)
+		return nil, fmt.Errorf("read the stored leases: %w", err)
 	}
 	keptLeases.mu.Lock()
 	leases = append(leases, keptLeases.records...)
 	keptLeases.mu.Unlock()
 	if len(leases) == 0 {
-		return errors.New("no lease was stored: the search would prove nothing")
+		return nil, errors.New("no lease was stored: the search would prove nothing")
 	}
 	places[fmt.Sprintf("%d stored leases", len(leases))] = []byte(strings.Join(leases, "\n"))
+	return places, nil
+}
 
-	var found []error
-	secrets := 0
+// namedSecret is a secret with a description that may be printed.
+type namedSecret struct{ name, value string }
+
+// rootSecrets returns the secrets of the root credentials and logins in the emulator's state file, and those that
+// rotations created.
+func rootSecrets() []namedSecret {
+	var secrets []namedSecret
 	for vendor, state := range server.Emulator().Vendors {
 		for _, credentials := range []map[string]string{state.Credentials, state.Login} {
 			for field, secret := range credentials {
-				if publicFields[field] || secret == "" {
-					continue
-				}
-				secrets++
-				for place, content := range places {
-					if bytes.Contains(content, []byte(secret)) {
-						found = append(found, fmt.Errorf("%s of %s stands in %s", field, vendor, place))
-					}
+				if vendorfacts.SecretField(field) && secret != "" {
+					secrets = append(secrets, namedSecret{field + " of " + vendor, secret})
 				}
 			}
 		}
 	}
-	madeSecrets.mu.Lock()
-	defer madeSecrets.mu.Unlock()
-	for _, secret := range madeSecrets.secrets {
-		secrets++
-		for place, content := range places {
-			if bytes.Contains(content, []byte(secret)) {
-				found = append(found, fmt.Errorf("a root secret that a rotation made stands in %s", place))
-			}
-		}
+	rotatedSecrets.mu.Lock()
+	defer rotatedSecrets.mu.Unlock()
+	for _, secret := range rotatedSecrets.secrets {
+		secrets = append(secrets, namedSecret{"a root secret that a rotation created", secret})
 	}
-	if len(found) == 0 {
-		fmt.Fprintf(os.Stderr, "e2e: none of %d root secrets in %d places\n", secrets, len(places))
-		for place, content := range places {
-			fmt.Fprintf(os.Stderr, "e2e:   %s, %d bytes\n", place, len(content))
-		}
-	}
-	return errors.Join(found...)
+	return secrets
 }
 
 // storedLeases reads the leases as Vault stores them, decrypted, through sys/raw.

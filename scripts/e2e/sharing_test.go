@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// readers reads a path many times at once and counts the statuses. It returns the secrets of those that
-// succeeded.
-func readers(t *testing.T, client *api.Client, path string, count int) ([]*api.Secret, map[int]int) {
+// readConcurrently reads a path many times at once. It returns the secrets of the successful reads, and how many reads
+// got each status.
+func readConcurrently(t *testing.T, client *api.Client, path string, count int) ([]*api.Secret, map[int]int) {
 	t.Helper()
 	var mu sync.Mutex
 	var secrets []*api.Secret
@@ -35,18 +35,18 @@ func readers(t *testing.T, client *api.Client, path string, count int) ([]*api.S
 	return secrets, statuses
 }
 
-func TestShared_TwoHundredReadersAtOnce_CostOneLoginAndOneToken(t *testing.T) {
+func TestShared_TwoHundredReaders_CostOneLoginAndOneToken(t *testing.T) {
 	client, mountPath := reset(t)
 	fields := configFields(t, "ftd")
-	fields["verify_connection"] = false // so that the first read has to log in
+	fields["verify_connection"] = false // so that the first read logs in
 	write(t, client, mountPath+"/config/main", fields)
 	write(t, client, mountPath+"/roles/app", map[string]any{"config": "main", "ttl": "10m", "max_ttl": "1h", "sharing": "shared"})
-	secrets, statuses := readers(t, client, mountPath+"/creds/app", 200)
+	secrets, statuses := readConcurrently(t, client, mountPath+"/creds/app", 200)
 	require.Equal(t, map[int]int{http.StatusOK: 200}, statuses)
 	require.Equal(t, 1, operations(t, "ftd", "password"))
 	require.Equal(t, 1, operations(t, "ftd", "custom_token"))
 	require.Equal(t, 1, live(t, "ftd", "leased"))
-	require.NotContains(t, endings(t, "ftd"), "evicted")
+	require.NotContains(t, endReasons(t, "ftd"), "evicted")
 
 	inventory, err := client.Logical().ListWithContext(t.Context(), mountPath+"/config/main/credentials")
 	require.NoError(t, err)
@@ -57,18 +57,18 @@ func TestShared_TwoHundredReadersAtOnce_CostOneLoginAndOneToken(t *testing.T) {
 		require.Equal(t, secrets[0].Data["token"], secret.Data["token"])
 		require.NoError(t, client.Sys().RevokeWithOptionsWithContext(t.Context(), &api.RevokeOptions{LeaseID: secret.LeaseID, Sync: true}))
 		if i < len(secrets)-1 {
-			require.Equal(t, 1, live(t, "ftd", "leased"), "an early revoke harms no other holder")
+			require.Equal(t, 1, live(t, "ftd", "leased"), "revoking one lease affects no other holder")
 		}
 	}
-	require.Zero(t, live(t, "ftd", "leased"), "the last to go revoked it")
+	require.Zero(t, live(t, "ftd", "leased"), "the last holder to leave revokes it")
 }
 
-func TestExclusive_FiftyReadersForThreeSlots_GetThreeAndClearRefusals(t *testing.T) {
+func TestExclusive_FiftyReadersForThreeSlots_GetThree(t *testing.T) {
 	client, mountPath := reset(t)
 	write(t, client, mountPath+"/config/main", configFields(t, "ftd"))
 	write(t, client, mountPath+"/roles/app", map[string]any{"config": "main"})
-	_, statuses := readers(t, client, mountPath+"/creds/app", 50)
+	_, statuses := readConcurrently(t, client, mountPath+"/creds/app", 50)
 	require.Equal(t, map[int]int{http.StatusOK: 3, http.StatusConflict: 47}, statuses)
 	require.Equal(t, 3, live(t, "ftd", "leased"))
-	require.NotContains(t, endings(t, "ftd"), "evicted")
+	require.NotContains(t, endReasons(t, "ftd"), "evicted")
 }

@@ -9,36 +9,36 @@ import (
 )
 
 const (
-	// pulseInterval is how often Vault's pulse is taken.
-	pulseInterval = 200 * time.Millisecond
+	// probeInterval is the time between two health probes of Vault.
+	probeInterval = 200 * time.Millisecond
 
-	// slowAnswer is many times longer than Vault takes for a small write on a machine that is not overloaded.
-	slowAnswer = 500 * time.Millisecond
+	// slowProbe is many times longer than Vault takes for a small write on a machine that is not overloaded.
+	slowProbe = 500 * time.Millisecond
 )
 
-// watchdog takes Vault's pulse, by small writes. Clients keep a credential fresh whose lease lasts seconds only
-// while Vault answers in less than that: where other programs hold the machine up for longer, a stale
-// credential proves nothing.
+// watchdog measures how fast Vault answers, by a small write at short intervals. A consumer can keep a credential
+// fresh whose lease lasts a few seconds only while Vault answers faster than that. When other programs slow the machine
+// down for longer, a stale credential proves nothing about the consumer.
 type watchdog struct {
 	mu       sync.Mutex
-	began    time.Time // of the write that is being made; zero in between
-	lastSlow time.Time
+	began    time.Time // when the running probe began; zero while none runs
+	lastSlow time.Time // when the last slow probe ended
 }
 
-// startPulse takes Vault's pulse until the test ends.
-func startPulse(t *testing.T) *watchdog {
+// startWatchdog probes Vault until the test ends.
+func startWatchdog(t *testing.T) *watchdog {
 	t.Helper()
-	p, client, done := &watchdog{}, server.Client(), make(chan struct{})
+	w, client, done := &watchdog{}, server.Client(), make(chan struct{})
 	var running sync.WaitGroup
 	t.Cleanup(func() { close(done); running.Wait() })
 	running.Go(func() {
-		ticker := time.NewTicker(pulseInterval)
+		ticker := time.NewTicker(probeInterval)
 		defer ticker.Stop()
 		for {
-			p.note(time.Now())
-			_, err := client.Logical().Write("cubbyhole/pulse", map[string]any{"at": time.Now().String()})
+			w.setProbe(time.Now())
+			_, err := client.Logical().Write("cubbyhole/health-probe", map[string]any{"at": time.Now().String()})
 			assert.NoError(t, err)
-			p.note(time.Time{})
+			w.setProbe(time.Time{})
 			select {
 			case <-done:
 				return
@@ -46,22 +46,22 @@ func startPulse(t *testing.T) *watchdog {
 			}
 		}
 	})
-	return p
+	return w
 }
 
-// note notes when a write begins, or, by the zero time, that it has ended.
-func (p *watchdog) note(began time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.began.IsZero() && time.Since(p.began) > slowAnswer {
-		p.lastSlow = time.Now()
+// setProbe records when a probe begins; the zero time records that it has ended.
+func (w *watchdog) setProbe(began time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.began.IsZero() && time.Since(w.began) > slowProbe {
+		w.lastSlow = time.Now()
 	}
-	p.began = began
+	w.began = began
 }
 
-// steady tells whether Vault has answered in time, lately.
-func (p *watchdog) steady(lately time.Duration) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return time.Since(p.lastSlow) > lately && (p.began.IsZero() || time.Since(p.began) < slowAnswer)
+// healthy reports whether no probe was slow for the given time, and the running one is not slow so far.
+func (w *watchdog) healthy(within time.Duration) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Since(w.lastSlow) > within && (w.began.IsZero() || time.Since(w.began) < slowProbe)
 }

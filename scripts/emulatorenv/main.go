@@ -1,5 +1,5 @@
-// Command emulatorenv prints the state file of a vendor emulator as shell commands that export the
-// variables which the pages under docs expect:
+// Command emulatorenv reads the state file of a vendor emulator and prints shell commands that export the variables for the
+// pages under docs:
 //
 //	eval "$(go run ./scripts/emulatorenv state.json)"
 package main
@@ -21,14 +21,14 @@ func main() {
 	}
 }
 
-// run prints the variables of the state file that the only argument names.
+// run prints the variables for the state file in the only argument.
 func run(args []string, out io.Writer) error {
 	if len(args) != 1 {
-		return fmt.Errorf("%d arguments: name the state file of a vendor-emulator, and nothing else", len(args))
+		return fmt.Errorf("%d arguments: the only argument is the state file of a vendor-emulator", len(args))
 	}
 	text, err := os.ReadFile(args[0]) //nolint:gosec // the developer names the file
 	if err != nil {
-		return fmt.Errorf("%w: is the emulator running?", err)
+		return fmt.Errorf("%w (is the emulator running?)", err)
 	}
 	var state devserver.State
 	if err := json.Unmarshal(text, &state); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestStateFileBecomesExports(t *testing.T) {
+func TestRun_StateFile_PrintsExports(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.json")
 	require.NoError(t, os.WriteFile(file, []byte(`{
 		"ca_cert_file": "/tmp/it's a CA.pem",
@@ -29,8 +29,8 @@ export TREND_MANAGEMENT_ROLE_ID='3'
 `, out.String())
 }
 
-func TestMissingOrForeignFilesAreNamed(t *testing.T) {
-	require.ErrorContains(t, run(nil, nil), "name the state file")
+func TestRun_MissingOrOtherFile_IsNamed(t *testing.T) {
+	require.ErrorContains(t, run(nil, nil), "the only argument is the state file")
 	require.ErrorContains(t, run([]string{"nowhere"}, nil), "nowhere")
 	require.ErrorContains(t, run([]string{"main_test.go"}, nil), "not the state file")
 }

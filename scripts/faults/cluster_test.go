@@ -2,181 +2,263 @@ package faults
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/vault/api"
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
 )
 
-// leader is the active node of a cluster.
-func (s *cluster) leader(t *testing.T) *devserver.Node {
-	t.Helper()
-	leader, err := s.server.AwaitActive(t.Context())
-	require.NoError(t, err)
-	return leader
+const (
+	// pluginBinary is the plugin with the tag failpoints, which `make bin/faults` builds.
+	pluginBinary = "../../bin/faults/" + devserver.PluginName
+
+	// failpointVariable is the plugin's environment variable with the path of the file that arms a failpoint.
+	failpointVariable = "VENDORAUTH_FAILPOINT_FILE"
+
+	startTimeout = 3 * time.Minute
+	// recoveryTimeout bounds events that take a second or two on an idle machine.
+	recoveryTimeout = 60 * time.Second
+	// longestLease is the max_lease_ttl of the mount. No token of the emulators lives longer.
+	longestLease = 150 * time.Second
+	// drainTimeout covers the longest life of a credential that cannot be revoked, the engine's grace of a minute, and a
+	// minute of a vendor's Retry-After.
+	drainTimeout = 4 * time.Minute
+)
+
+// cluster is a Vault cluster with the emulated vendors, for one test.
+type cluster struct {
+	server     *devserver.Server
+	httpClient *http.Client
+	// ttl is the TTL of the roles. The engine ends a credential whose lease Vault has lost a few seconds after it.
+	ttl time.Duration
+	// failpointDir is the directory of the file that arms a failpoint.
+	failpointDir string
+
+	mu sync.Mutex
+	// client sends requests to the active node and retries none: a retried request is a scenario of its own.
+	client *api.Client
+	// open holds the configs that may have credentials.
+	open map[string]target
+	// scenarios holds all scenarios that have begun, by the names of their roles.
+	scenarios map[string]*scenario
+	// reported holds the ids of the orphans that were counted, and counted those of all credentials that were counted.
+	reported, counted map[string]bool
 }
 
-// awaitSuccessor waits until another node is active, and talks to that one from then on.
-func (s *cluster) awaitSuccessor(t *testing.T, of *devserver.Node) {
+// newCluster starts a cluster. The end of the test stops it and deletes its files.
+func newCluster(t *testing.T, nodes int, ttl time.Duration) *cluster {
 	t.Helper()
-	require.True(t, await(patience, func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		for _, node := range s.server.Nodes() {
-			if node == of {
-				continue
-			}
-			health, err := node.Client().Sys().HealthWithContext(ctx)
-			if err == nil && !health.Sealed && !health.Standby {
-				s.use(node)
-				return true
-			}
+	plugin, err := filepath.Abs(pluginBinary)
+	require.NoError(t, err)
+	cl := &cluster{
+		ttl: ttl, failpointDir: t.TempDir(), open: map[string]target{}, scenarios: map[string]*scenario{},
+		reported: map[string]bool{}, counted: map[string]bool{},
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	cl.server, err = devserver.Start(ctx, devserver.Options{
+		PluginBinary: plugin, Nodes: nodes, Env: []string{failpointVariable + "=" + cl.failpointFile()}, LogLevel: "debug",
+	})
+	require.NoError(t, err)
+	running.Store(cl, nil)
+	t.Cleanup(func() {
+		running.Delete(cl)
+		if t.Failed() {
+			cl.keepLogs(t)
 		}
-		return false
-	}), "no other node has become active")
-}
-
-func killLeader(t *testing.T, s *cluster) {
-	t.Helper()
-	leader := s.leader(t)
-	require.NoError(t, leader.Kill())
-	s.awaitSuccessor(t, leader)
-	require.NoError(t, leader.Start(t.Context()))
-}
-
-// freezeLeader stops the leader and its plugin until another node has taken over.
-func freezeLeader(t *testing.T, s *cluster) {
-	t.Helper()
-	leader := s.leader(t)
-	defer freeze(t, leader)()
-	s.awaitSuccessor(t, leader)
-}
-
-// freeze stops a node and its plugin as a stalled machine does. They go on when the returned function is called,
-// and do not know that time has passed.
-func freeze(t *testing.T, leader *devserver.Node) (thaw func()) {
-	t.Helper()
-	plugins, err := leader.PluginProcesses()
+		// A node whose peers have stopped would stop slowly.
+		require.NoError(t, cl.server.KillVault())
+		require.NoError(t, cl.server.Close())
+	})
+	cl.httpClient, err = vendorClient(cl.server.Emulator())
 	require.NoError(t, err)
-	frozen := append([]int{leader.PID()}, plugins...)
-	signal := func(signal syscall.Signal) {
-		for _, pid := range frozen {
-			require.NoError(t, syscall.Kill(pid, signal))
+	t.Cleanup(cl.httpClient.CloseIdleConnections)
+	cl.findActive(t)
+	// When the vendor alone decides how long a token lives, and its answer was lost, the engine keeps the ledger entry
+	// for the longest lease of the mount.
+	_, err = cl.server.Client().Logical().WriteWithContext(ctx, "sys/mounts/"+cl.server.MountPath()+"/tune",
+		map[string]any{"max_lease_ttl": longestLease.String()})
+	require.NoError(t, err)
+	for _, v := range emulatedTargets() {
+		for name, value := range v.switches {
+			require.NoError(t, cl.server.Control().SetSwitch(ctx, v.Name, name, value))
 		}
 	}
-	signal(syscall.SIGSTOP)
-	return sync.OnceFunc(func() { signal(syscall.SIGCONT) })
+	return cl
 }
 
-func TestClusterUnderLoad(t *testing.T) {
-	t.Parallel()
-	s := newStand(t, 3, loadTTL)
-	if testing.Short() {
-		s.underLoad(t, loaded(), disturbance{"leader of three killed under load", 1, killLeader})
-		s.drain(t)
+// running holds the clusters that must be stopped when the run is interrupted.
+var running sync.Map
+
+// stopAll stops all running clusters.
+func stopAll() {
+	running.Range(func(cl, _ any) bool {
+		if err := cl.(*cluster).server.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "faults:", err)
+		}
+		return true
+	})
+}
+
+// keepLogs saves the servers' logs of a test that has failed.
+func (cl *cluster) keepLogs(t *testing.T) {
+	t.Helper()
+	dir := filepath.Join("..", "..", "bin", "faults", "logs", t.Name())
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		t.Logf("the logs are lost: %v", err)
 		return
 	}
-	for _, d := range []disturbance{
-		{"leader of three killed under load", 3, killLeader},
-		{"leader of three steps down under load", 2, func(t *testing.T, s *cluster) {
-			t.Helper()
-			// On a busy machine it may be the one that becomes active again.
-			require.NoError(t, s.leader(t).Client().Sys().StepDownWithContext(t.Context()))
-		}},
-		{"leader of three frozen under load", 2, freezeLeader},
-	} {
-		s.underLoad(t, loaded(), d)
+	files := map[string]string{"emulator.log": cl.server.EmulatorLog()}
+	for _, node := range cl.server.Nodes() {
+		files[filepath.Base(filepath.Dir(node.LogPath()))+".log"] = node.LogPath()
 	}
-	s.drain(t)
+	for name, path := range files {
+		content, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), content, 0o600)
+		}
+		if err != nil {
+			t.Logf("a log is lost: %v", err)
+		}
+	}
+	t.Logf("the servers' logs are in %s", dir)
 }
 
-// A leader that stalls in the middle of its work goes on with it after its successor has cleaned up: longer than
-// the engine waits for any request to end.
-func TestLeaderFrozenAtFaultPoint(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a minute")
-	}
-	t.Parallel()
-	s := newStand(t, 3, loadTTL)
-	readAtSuccessor := func(t *testing.T, o *scenario) { o.mustRead(t, o.shared) }
-	for _, step := range []struct {
-		point string
-		op    operation
-		// meanwhile is what clients do at the successor.
-		meanwhile func(*testing.T, *scenario)
-	}{
-		{"issue.reserved", readExclusive, prepareNothing},
-		{"issue.issued", readExclusive, prepareNothing},
-		{"issue.recorded", readExclusive, prepareNothing},
-		{"share.attached", readSharedToo, readAtSuccessor},
-		{"renew.begun", renew, prepareNothing},
-		{"revoke.begun", revokeExclusive, prepareNothing},
-		// The old leader ends what the last holder has left, and must not end what the successor has given out.
-		{"revoke.detached", revokeLast, readAtSuccessor},
-		{"revoke.begun", revokeLast, readAtSuccessor},
-		// The old leader changes the password, or makes a key, that its successor has found not to be there.
-		{"rotate.noted", rotateRoot, readAtSuccessor},
-		{"rotate.rotated", rotateRoot, readAtSuccessor},
-		{"rotate.stored", rotateRoot, readAtSuccessor},
-	} {
-		var trials []*scenario
-		for _, v := range loaded() {
-			if step.op.fits(v) {
-				trials = append(trials, s.begin(t, "leader of three frozen at "+step.point, step.op.name, v))
-			}
-		}
-		s.freezeLeaderAt(t, step.point, step.op, trials, step.meanwhile)
-		for _, o := range trials {
-			step.op.conclude(t, o)
-		}
-		progress("leader of three frozen at %s (%s)", step.point, step.op.name)
-	}
-	s.drain(t)
-}
-
-// freezeLeaderAt freezes the leader once all trials wait at a step, until its successor has settled what was due.
-func (s *cluster) freezeLeaderAt(t *testing.T, point string, op operation, trials []*scenario, meanwhile func(*testing.T, *scenario)) {
+// findActive waits until a node is active, and sends requests to it from then on.
+func (cl *cluster) findActive(t *testing.T) {
 	t.Helper()
-	leader := s.leader(t)
-	for _, o := range trials {
-		op.prepare(t, o)
-	}
-	s.order(t, point+" hold")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var acting sync.WaitGroup
-	defer acting.Wait()
-	for _, o := range trials {
-		acting.Go(func() { op.act(ctx, o) })
-	}
-	require.True(t, await(patience, func() bool { return s.held() >= len(trials) }),
-		"%s, %s: %d of %d have come there", point, op.name, s.held(), len(trials))
-	thaw := freeze(t, leader)
-	defer thaw()
-	s.awaitSuccessor(t, leader)
-	s.order(t, "")
-	s.awaitPlugin(t)
-	for _, o := range trials {
-		meanwhile(t, o)
-	}
-	settled := time.Now().Add(dueAfter)
-	await(2*dueAfter, func() bool {
-		for _, o := range trials {
-			_ = s.settle(t, o.config)
-		}
-		return time.Now().After(settled)
-	})
-	thaw()
-	require.True(t, await(patience, func() bool {
-		health, err := leader.Client().Sys().HealthWithContext(t.Context())
-		return err == nil && health.Standby
-	}), "the old leader does not give in")
-	s.findActive(t)
+	active, err := cl.server.AwaitActive(t.Context())
+	require.NoError(t, err)
+	cl.use(active)
 }
 
-// dueAfter is when the engine, as built for these tests, takes an intent for abandoned.
-const dueAfter = 3 * time.Second
+// use sends requests to a node from now on.
+func (cl *cluster) use(node *devserver.Node) {
+	client := node.Client()
+	client.SetMaxRetries(0)
+	client.SetClientTimeout(30 * time.Second)
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	cl.client = client
+}
+
+// vault returns a client of the active node.
+func (cl *cluster) vault() *api.Client {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	return cl.client
+}
+
+// path returns a path of the mount.
+func (cl *cluster) path(format string, args ...any) string {
+	return cl.server.MountPath() + "/" + fmt.Sprintf(format, args...)
+}
+
+// openConfigs returns the configs that may have credentials: those of one vendor, or all when vendor is empty.
+func (cl *cluster) openConfigs(vendor string) []string {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	var names []string
+	for name, v := range cl.open {
+		if vendor == "" || v.Name == vendor {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// awaitPlugin waits until the plugin answers again. Vault needs a moment to detect that it has ended, and starts it for
+// the next request.
+func (cl *cluster) awaitPlugin(t *testing.T) {
+	t.Helper()
+	var err error
+	require.True(t, await(recoveryTimeout, func() bool {
+		_, err = cl.vault().Logical().ReadWithContext(t.Context(), cl.path("info"))
+		return err == nil
+	}), "the plugin does not answer again: %v", err)
+}
+
+// failpointFile is the file that arms a failpoint.
+func (cl *cluster) failpointFile() string { return filepath.Join(cl.failpointDir, "armed") }
+
+// armFailpoint makes the next process that reaches the failpoint kill itself.
+func (cl *cluster) armFailpoint(t *testing.T, failpoint string) {
+	t.Helper()
+	cl.writeFailpoint(t, failpoint)
+}
+
+// armHold makes every request that reaches the failpoint wait there, until disarm.
+func (cl *cluster) armHold(t *testing.T, failpoint string) {
+	t.Helper()
+	cl.writeFailpoint(t, failpoint+" hold")
+}
+
+// writeFailpoint writes the file in one step, so that the plugin reads no half-written one.
+func (cl *cluster) writeFailpoint(t *testing.T, command string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(cl.failpointFile()+".new", []byte(command), 0o600))
+	require.NoError(t, os.Rename(cl.failpointFile()+".new", cl.failpointFile()))
+}
+
+// disarm disarms the failpoint and releases the requests that wait there.
+func (cl *cluster) disarm(t *testing.T) {
+	t.Helper()
+	if err := os.Remove(cl.failpointFile()); !errors.Is(err, fs.ErrNotExist) {
+		require.NoError(t, err)
+	}
+	waiting, err := filepath.Glob(cl.waitingFiles())
+	require.NoError(t, err)
+	for _, file := range waiting {
+		require.NoError(t, os.Remove(file))
+	}
+}
+
+// fired reports whether a process has reached the armed failpoint: it deletes the file before it kills itself.
+func (cl *cluster) fired() bool {
+	_, err := os.Stat(cl.failpointFile())
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// waitingFiles matches the files of the requests that wait at the armed failpoint.
+func (cl *cluster) waitingFiles() string { return filepath.Join(cl.failpointDir, "held-*") }
+
+// awaitWaiting waits until that many requests wait at the armed failpoint.
+func (cl *cluster) awaitWaiting(t *testing.T, requests int, failpoint string, op operation) {
+	t.Helper()
+	var waiting []string
+	require.True(t, await(recoveryTimeout, func() bool {
+		var err error
+		waiting, err = filepath.Glob(cl.waitingFiles())
+		require.NoError(t, err)
+		return len(waiting) >= requests
+	}), "%s, %s: %d of %d requests have reached the failpoint", failpoint, op.name, len(waiting), requests)
+}
+
+// await calls ready at short intervals until it returns true, and reports false after the timeout: neither Vault nor the
+// vendors announce the events that the tests wait for.
+func await(timeout time.Duration, ready func() bool) bool {
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	ticker := time.NewTicker(min(timeout/100, 500*time.Millisecond))
+	defer ticker.Stop()
+	for {
+		if ready() {
+			return true
+		}
+		select {
+		case <-deadline.C:
+			return ready()
+		case <-ticker.C:
+		}
+	}
+}

@@ -2,10 +2,12 @@ package faults
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,182 +16,195 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
 )
 
-// operation is something that a client does, and that comes past failpoints.
+// operation is a client's request that passes failpoints.
 type operation struct {
 	name string
-	// fits tells whether a vendor's credentials know it.
-	fits func(vendor) bool
-	// prepare does what has to have happened before.
+	// fits reports whether a target has this operation.
+	fits func(target) bool
+	// prepare creates what the request needs.
 	prepare func(*testing.T, *scenario)
-	// act does it. Its failure is no surprise, nor its success: Vault repeats a request whose plugin has died.
+	// act sends the request. It may fail or succeed: Vault retries a request whose plugin has ended.
 	act func(context.Context, *scenario)
-	// settled demands more of what is left after the fault than that the books are right. Optional.
-	settled func(*testing.T, *scenario)
+	// verify makes further checks after the fault, before the ledger is compared. Optional.
+	verify func(*testing.T, *scenario)
 }
 
-// conclude compares the books after a fault befell an operation.
-func (op operation) conclude(t *testing.T, o *scenario) {
+// conclude checks the state after a fault.
+func (op operation) conclude(t *testing.T, sc *scenario) {
 	t.Helper()
-	if op.settled != nil {
-		op.settled(t, o)
+	if op.verify != nil {
+		op.verify(t, sc)
 	}
-	o.conclude(t)
+	sc.conclude(t)
 }
 
-func every(vendor) bool       { return true }
-func renewable(v vendor) bool { return v.renewable }
-func revoking(v vendor) bool  { return v.revoking }
+func always(target) bool { return true }
 
+// prepareNothing is the preparation of an operation that needs nothing.
 func prepareNothing(*testing.T, *scenario) {}
 
-func (o *scenario) actOnHeld(ctx context.Context, act func(context.Context, string) error) {
-	for _, id := range o.held() {
+func prepareExclusive(t *testing.T, sc *scenario) { sc.mustRead(t, sc.role) }
+func prepareShared(t *testing.T, sc *scenario)    { sc.mustRead(t, sc.shared) }
+
+// forHeld calls act for each lease that the scenario holds.
+func (sc *scenario) forHeld(ctx context.Context, act func(ctx context.Context, id string) error) {
+	for _, id := range sc.held() {
 		_ = act(ctx, id)
 	}
 }
 
-func revokeHeld(ctx context.Context, o *scenario) {
-	o.actOnHeld(ctx, func(ctx context.Context, id string) error { return o.revoke(ctx, o.vault(), id) })
+func revokeHeld(ctx context.Context, sc *scenario) {
+	sc.forHeld(ctx, func(ctx context.Context, id string) error { return sc.revoke(ctx, sc.vault(), id) })
+}
+
+func renewHeld(ctx context.Context, sc *scenario) {
+	sc.forHeld(ctx, func(ctx context.Context, id string) error { return sc.renew(ctx, sc.vault(), id) })
+}
+
+// loseAnswer issues a credential whose answer is lost.
+func loseAnswer(t *testing.T, sc *scenario) {
+	t.Helper()
+	require.NoError(t, sc.server.Control().AddFault(t.Context(), devserver.Fault{
+		Vendor: sc.target.Name, Route: sc.target.Operations.Issue, DropAfter: true, Times: 1,
+	}))
+	_, err := sc.read(t.Context(), sc.vault(), sc.role)
+	require.Error(t, err)
 }
 
 var (
-	readExclusive = operation{name: "read", fits: every, prepare: prepareNothing, act: func(ctx context.Context, o *scenario) {
-		_, _ = o.read(ctx, o.vault(), o.role)
+	readExclusive = operation{name: "read", fits: always, prepare: prepareNothing, act: func(ctx context.Context, sc *scenario) {
+		_, _ = sc.read(ctx, sc.vault(), sc.role)
 	}}
-	readShared = operation{name: "first shared read", fits: every, prepare: prepareNothing, act: func(ctx context.Context, o *scenario) {
-		_, _ = o.read(ctx, o.vault(), o.shared)
+	readShared = operation{name: "first shared read", fits: always, prepare: prepareNothing, act: func(ctx context.Context, sc *scenario) {
+		_, _ = sc.read(ctx, sc.vault(), sc.shared)
 	}}
-	readSharedToo = operation{name: "further shared read", fits: every, prepare: func(t *testing.T, o *scenario) { o.mustRead(t, o.shared) }, act: readShared.act}
-	renew         = operation{name: "renew", fits: renewable, prepare: func(t *testing.T, o *scenario) { o.mustRead(t, o.role) }, act: func(ctx context.Context, o *scenario) {
-		o.actOnHeld(ctx, func(ctx context.Context, id string) error { return o.renew(ctx, o.vault(), id) })
-	}}
-	revokeExclusive = operation{name: "revoke", fits: revoking, prepare: func(t *testing.T, o *scenario) { o.mustRead(t, o.role) }, act: revokeHeld}
-	revokeLast      = operation{name: "revoke, last holder", fits: revoking, prepare: func(t *testing.T, o *scenario) { o.mustRead(t, o.shared) }, act: revokeHeld}
-	detachLast      = operation{name: "revoke, last holder", fits: every, prepare: revokeLast.prepare, act: revokeHeld}
-	// settleLost ends what a lost answer has made.
-	settleLost = operation{name: "clean up a lost answer", fits: func(v vendor) bool { return v.marked }, prepare: func(t *testing.T, o *scenario) {
-		control := o.server.Control()
-		require.NoError(t, control.AddFault(t.Context(), devserver.Fault{Vendor: o.vendor.emulated, Route: o.vendor.issue, DropAfter: true, Times: 1}))
-		_, err := o.read(t.Context(), o.vault(), o.role)
-		require.Error(t, err)
-	}, act: func(ctx context.Context, o *scenario) {
-		_, _ = o.vault().Logical().WriteWithContext(ctx, o.at("config/%s/tidy", o.config), nil)
+	readSharedAgain = operation{name: "further shared read", fits: always, prepare: prepareShared, act: readShared.act}
+	renew           = operation{name: "renew", fits: target.Renewable, prepare: prepareExclusive, act: renewHeld}
+	revokeExclusive = operation{name: "revoke", fits: target.revocable, prepare: prepareExclusive, act: revokeHeld}
+	revokeLast      = operation{name: "revoke, last holder", fits: target.revocable, prepare: prepareShared, act: revokeHeld}
+	detachLast      = operation{name: "revoke, last holder", fits: always, prepare: prepareShared, act: revokeHeld}
+	// revokeLost revokes the credential of a lost answer, by its marker.
+	revokeLost = operation{name: "clean up a lost answer", fits: func(v target) bool { return v.Marked }, prepare: loseAnswer, act: func(ctx context.Context, sc *scenario) {
+		_, _ = sc.vault().Logical().WriteWithContext(ctx, sc.path("config/%s/tidy", sc.config), nil)
 	}}
 )
 
-// points are the engine's failpoints, with the operations that come past them.
-var points = []struct {
+// failpoints are the engine's failpoints, with the operations that pass them.
+var failpoints = []struct {
 	name       string
 	operations []operation
 }{
 	{"issue.reserved", []operation{readExclusive, readShared}},
 	{"issue.issued", []operation{readExclusive, readShared}},
 	{"issue.recorded", []operation{readExclusive, readShared}},
-	{"share.attached", []operation{readShared, readSharedToo}},
+	{"share.attached", []operation{readShared, readSharedAgain}},
 	{"renew.begun", []operation{renew}},
 	{"renew.renewed", []operation{renew}},
-	{"revoke.begun", []operation{revokeExclusive, revokeLast, settleLost}},
-	{"revoke.revoked", []operation{revokeExclusive, revokeLast, settleLost}},
+	{"revoke.begun", []operation{revokeExclusive, revokeLast, revokeLost}},
+	{"revoke.revoked", []operation{revokeExclusive, revokeLast, revokeLost}},
 	{"revoke.detached", []operation{detachLast}},
 	{"bootstrap.noted", []operation{bootstrapRoot}},
 	{"bootstrap.made", []operation{bootstrapRoot}},
 	{"rotate.noted", []operation{rotateRoot}},
 	{"rotate.rotated", []operation{rotateRoot}},
 	{"rotate.stored", []operation{rotateRoot}},
-	{"rotate.ended", []operation{rotateRootByMaking}},
+	{"rotate.ended", []operation{rotateCreatedRoot}},
 }
 
-func TestFaultPoints_EachIsTested(t *testing.T) {
-	files, err := filepath.Glob("../../backend/*.go")
-	require.NoError(t, err)
+// failpointCall matches a call that marks a failpoint in the engine's source, of this package or of another one.
+var failpointCall = regexp.MustCompile(`\bfailpoint(?:\.[A-Z]\w*)?\("([^"]+)"\)`)
+
+func TestFailpoints_InTheSource_AreAllTested(t *testing.T) {
 	var inSource, tested []string
-	for _, file := range files {
-		source, err := os.ReadFile(file)
-		require.NoError(t, err)
-		for _, call := range regexp.MustCompile(`faultPoint\("([^"]*)"\)`).FindAllStringSubmatch(string(source), -1) {
+	require.NoError(t, filepath.WalkDir("../../backend", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, call := range failpointCall.FindAllStringSubmatch(string(source), -1) {
 			inSource = append(inSource, call[1])
 		}
-	}
-	for _, point := range points {
-		tested = append(tested, point.name)
+		return err
+	}))
+	for _, failpoint := range failpoints {
+		tested = append(tested, failpoint.name)
 	}
 	slices.Sort(inSource)
 	require.NotEmpty(t, inSource)
 	require.ElementsMatch(t, slices.Compact(inSource), tested)
 }
 
-// atPoints are the vendors whose plugin is killed at each point.
-func atPoints() []vendor {
+// failpointTargets are the targets whose plugin is killed at each failpoint.
+func failpointTargets() []target {
 	if testing.Short() {
-		return named("ftd", "trend")
+		return labeled("ftd", "trend")
 	}
-	return vendors()
+	return targets()
 }
 
-func TestPluginKilledAtEachFaultPoint(t *testing.T) {
+func TestPlugin_KilledAtFailpoint_LosesNothing(t *testing.T) {
 	t.Parallel()
-	s := newStand(t, 1, 8*time.Second)
-	for _, point := range points {
-		for _, op := range point.operations {
-			for _, v := range atPoints() {
+	cl := newCluster(t, 1, 8*time.Second)
+	for _, failpoint := range failpoints {
+		for _, op := range failpoint.operations {
+			for _, v := range failpointTargets() {
 				if !op.fits(v) {
 					continue
 				}
-				o := s.begin(t, "plugin killed at "+point.name, op.name, v)
-				op.prepare(t, o)
-				s.order(t, point.name)
-				op.act(t.Context(), o)
-				require.True(t, s.obeyed(), "%s: the step was not reached", o)
-				s.awaitPlugin(t)
-				op.conclude(t, o)
+				sc := cl.begin(t, "plugin killed at "+failpoint.name, op.name, v)
+				op.prepare(t, sc)
+				cl.armFailpoint(t, failpoint.name)
+				op.act(t.Context(), sc)
+				require.True(t, cl.fired(), "%s: the request did not reach the failpoint", sc)
+				cl.awaitPlugin(t)
+				op.conclude(t, sc)
 			}
 		}
-		progress("plugin killed at %s", point.name)
+		progress("plugin killed at %s", failpoint.name)
 	}
-	s.drain(t)
+	cl.drain(t)
 }
 
-// A power cut takes Vault and plugin at once, and Vault repeats nothing.
-func TestVaultKilledAtEachFaultPoint(t *testing.T) {
+// A power cut kills Vault and the plugin at once, and Vault retries nothing.
+func TestVault_KilledAtFailpoint_LosesNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("with -short, Vault is killed under load only")
 	}
 	t.Parallel()
-	s := newStand(t, 1, 15*time.Second)
-	for _, point := range points {
-		for _, op := range point.operations {
-			var trials []*scenario
-			for _, v := range vendors() {
+	cl := newCluster(t, 1, 15*time.Second)
+	for _, failpoint := range failpoints {
+		for _, op := range failpoint.operations {
+			var scenarios []*scenario
+			for _, v := range targets() {
 				if op.fits(v) {
-					trials = append(trials, s.begin(t, "Vault killed at "+point.name, op.name, v))
+					scenarios = append(scenarios, cl.begin(t, "Vault killed at "+failpoint.name, op.name, v))
 				}
 			}
-			s.killVaultAt(t, point.name, op, trials)
-			for _, o := range trials {
-				op.conclude(t, o)
+			cl.killVaultAt(t, failpoint.name, op, scenarios)
+			for _, sc := range scenarios {
+				op.conclude(t, sc)
 			}
 		}
-		progress("Vault killed at %s", point.name)
+		progress("Vault killed at %s", failpoint.name)
 	}
-	s.drain(t)
+	cl.drain(t)
 }
 
-// killVaultAt kills Vault once all trials wait at a step, and brings it back.
-func (s *cluster) killVaultAt(t *testing.T, point string, op operation, trials []*scenario) {
+// killVaultAt kills Vault when the requests of all scenarios wait at a failpoint, and starts it again.
+func (cl *cluster) killVaultAt(t *testing.T, failpoint string, op operation, scenarios []*scenario) {
 	t.Helper()
-	for _, o := range trials {
-		op.prepare(t, o)
+	for _, sc := range scenarios {
+		op.prepare(t, sc)
 	}
-	s.order(t, point+" hold")
+	cl.armHold(t, failpoint)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	for _, o := range trials {
-		go op.act(ctx, o)
+	for _, sc := range scenarios {
+		go op.act(ctx, sc)
 	}
-	require.True(t, await(patience, func() bool { return s.held() >= len(trials) }),
-		"%s, %s: %d of %d have come there", point, op.name, s.held(), len(trials))
-	require.NoError(t, s.server.KillVault())
-	s.order(t, "")
-	require.NoError(t, s.server.RestartVault(t.Context()))
-	s.awaitPlugin(t)
+	cl.awaitWaiting(t, len(scenarios), failpoint, op)
+	require.NoError(t, cl.server.KillVault())
+	cl.disarm(t)
+	require.NoError(t, cl.server.RestartVault(t.Context()))
+	cl.awaitPlugin(t)
 }

@@ -12,62 +12,62 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// requestTimeout bounds a request of the load, so that one to a dead node ends.
+// requestTimeout bounds one request of the load, so that a request to a dead node ends.
 const requestTimeout = 5 * time.Second
 
-// load is many clients that read, renew, revoke and let expire, at random.
+// load is a number of concurrent clients that read, renew and revoke credentials, or let them expire, at random.
 type load struct {
-	trials  []*scenario
-	clients []*api.Client
-	stop    context.CancelFunc
-	workers sync.WaitGroup
-	// done and failed count requests.
-	done, failed atomic.Int64
+	scenarios []*scenario
+	clients   []*api.Client
+	stop      context.CancelFunc
+	workers   sync.WaitGroup
+	// succeeded and failed count requests.
+	succeeded, failed atomic.Int64
 }
 
-// startLoad begins a trial for each vendor, and puts them under load. Clients of the load repeat failed requests
-// as Vault's clients do.
-func (s *cluster) startLoad(t *testing.T, fault string, vendors []vendor, random *rand.Rand) *load {
+// startLoad begins a scenario for each target, and starts clients for it. These clients retry failed requests, as Vault's
+// clients do by default.
+func (cl *cluster) startLoad(t *testing.T, fault string, targets []target, random *rand.Rand) *load {
 	t.Helper()
 	l := &load{}
-	for _, node := range s.server.Nodes() {
+	for _, node := range cl.server.Nodes() {
 		client := node.Client()
 		client.SetClientTimeout(requestTimeout)
 		l.clients = append(l.clients, client)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	l.stop = cancel
-	for _, v := range vendors {
-		o := s.begin(t, fault, "load", v)
-		l.trials = append(l.trials, o)
-		// Two clients with credentials of their own, where the vendor grants one at any time, and two that share.
-		if v.emulated != "fortisiem" {
-			l.work(ctx, o, o.role, 1, rand.New(rand.NewPCG(random.Uint64(), 1)))
-			l.work(ctx, o, o.role, 1, rand.New(rand.NewPCG(random.Uint64(), 2)))
+	for _, v := range targets {
+		sc := cl.begin(t, fault, "load", v)
+		l.scenarios = append(l.scenarios, sc)
+		// Two clients with an exclusive credential each, unless the vendor limits the rate of logins, and two that share
+		// one credential.
+		if v.Name != "fortisiem" {
+			l.startClient(ctx, sc, sc.role, 1, rand.New(rand.NewPCG(random.Uint64(), 1)))
+			l.startClient(ctx, sc, sc.role, 1, rand.New(rand.NewPCG(random.Uint64(), 2)))
 		}
-		l.work(ctx, o, o.shared, 3, rand.New(rand.NewPCG(random.Uint64(), 3)))
-		l.work(ctx, o, o.shared, 3, rand.New(rand.NewPCG(random.Uint64(), 4)))
+		l.startClient(ctx, sc, sc.shared, 3, rand.New(rand.NewPCG(random.Uint64(), 3)))
+		l.startClient(ctx, sc, sc.shared, 3, rand.New(rand.NewPCG(random.Uint64(), 4)))
 	}
 	return l
 }
 
-// work is one client, which holds so many leases at most.
-func (l *load) work(ctx context.Context, o *scenario, role string, most int, random *rand.Rand) {
+// startClient starts one client, which holds at most maxLeases leases at a time.
+func (l *load) startClient(ctx context.Context, sc *scenario, role string, maxLeases int, random *rand.Rand) {
 	l.workers.Go(func() {
 		node := random.IntN(len(l.clients))
-		var mine []string
+		var own []string
 		for ctx.Err() == nil {
-			client := l.clients[node]
-			id, err := l.step(ctx, o, client, role, &mine, most, random)
+			id, err := l.sendOne(ctx, sc, l.clients[node], role, &own, maxLeases, random)
 			switch {
 			case ctx.Err() != nil:
 			case err != nil:
 				l.failed.Add(1)
 				node = (node + 1) % len(l.clients)
 			default:
-				l.done.Add(1)
+				l.succeeded.Add(1)
 				if id != "" {
-					mine = append(mine, id)
+					own = append(own, id)
 				}
 			}
 			select {
@@ -78,48 +78,48 @@ func (l *load) work(ctx context.Context, o *scenario, role string, most int, ran
 	})
 }
 
-// step is one request, and returns the lease that it has got.
-func (l *load) step(ctx context.Context, o *scenario, client *api.Client, role string, mine *[]string, most int, random *rand.Rand) (string, error) {
-	// A request that has begun is finished when the load stops: what is asked for then counts.
+// sendOne sends one request, and returns the id of the lease that it created, if any.
+func (l *load) sendOne(ctx context.Context, sc *scenario, client *api.Client, role string, own *[]string, maxLeases int, random *rand.Rand) (string, error) {
+	// A request that has begun is completed after the load stops, since the scenario counts its result.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*requestTimeout)
 	defer cancel()
 	choice := random.IntN(100)
-	if len(*mine) == 0 || len(*mine) < most && choice < 40 {
-		return o.read(ctx, client, role)
+	if len(*own) == 0 || len(*own) < maxLeases && choice < 40 {
+		return sc.read(ctx, client, role)
 	}
-	i := random.IntN(len(*mine))
-	id := (*mine)[i]
-	drop := func() { *mine = append((*mine)[:i:i], (*mine)[i+1:]...) }
+	i := random.IntN(len(*own))
+	id := (*own)[i]
+	drop := func() { *own = append((*own)[:i:i], (*own)[i+1:]...) }
 	switch {
-	case !o.holding(id):
+	case !sc.holds(id):
 		drop() // it has expired
 		return "", nil
-	case choice < 65 && o.vendor.renewable:
-		return "", o.renew(ctx, client, id)
+	case choice < 65 && sc.target.Renewable():
+		return "", sc.renew(ctx, client, id)
 	case choice < 98:
 		drop()
-		return "", o.revoke(ctx, client, id)
+		return "", sc.revoke(ctx, client, id)
 	default:
-		drop() // let it expire
+		drop() // it will expire
 		return "", nil
 	}
 }
 
-// awaitWork waits until so many more requests have succeeded.
-func (l *load) awaitWork(t *testing.T, requests int64) {
+// awaitRequests waits until that many more requests have succeeded.
+func (l *load) awaitRequests(t *testing.T, requests int64) {
 	t.Helper()
-	from := l.done.Load()
-	require.True(t, await(2*patience, func() bool { return l.done.Load() >= from+requests }),
-		"%d of %d requests have succeeded, %d have failed", l.done.Load()-from, requests, l.failed.Load())
+	from := l.succeeded.Load()
+	require.True(t, await(2*recoveryTimeout, func() bool { return l.succeeded.Load() >= from+requests }),
+		"%d of %d requests have succeeded, %d have failed", l.succeeded.Load()-from, requests, l.failed.Load())
 }
 
-// conclude stops the load and compares the books.
+// conclude stops the load and concludes its scenarios.
 func (l *load) conclude(t *testing.T) {
 	t.Helper()
 	l.stop()
 	l.workers.Wait()
-	for _, o := range l.trials {
-		o.conclude(t)
+	for _, sc := range l.scenarios {
+		sc.conclude(t)
 	}
-	progress("%s: %d requests succeeded, %d did not", l.trials[0].fault, l.done.Load(), l.failed.Load())
+	progress("%s: %d requests succeeded, %d failed", l.scenarios[0].fault, l.succeeded.Load(), l.failed.Load())
 }

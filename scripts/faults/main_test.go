@@ -1,19 +1,20 @@
-// Package faults proves that nothing is lost: whatever dies, hangs or lies, every live vendor credential is
-// leased or about to be ended, and nothing is left at a vendor that nobody knows of. `make test-faults` runs it.
+// Package faults proves that the engine loses no credential: whatever process ends, whatever node stalls and whatever a
+// vendor answers, every live credential has a lease or is about to be revoked, and every live credential is in the
+// ledger. `make test-faults` runs it.
 //
-// Everything is real but the vendors: the Vault server with raft storage, and the plugin as an external process,
-// built with the tag failpoints. That build can be killed or held at each step of its work, and its waits are
-// seconds where the other's are minutes; the code is the same. The vendors are the emulators, which keep the
-// books that the engine's are compared with.
+// Only the vendors are emulated. The Vault server uses raft storage, and the plugin runs as an external process that was
+// built with the tag failpoints. That build can be killed or held at each failpoint, and its waits take seconds instead
+// of minutes; the rest of the code is the same. The emulators record every credential that they issue, and the tests
+// compare these records with the engine's ledger.
 //
-// Each test is a number of trials: one fault, one vendor. After each, two things must be zero:
+// Each test consists of scenarios: one fault at one vendor. After each, two numbers must be zero:
 //
-//   - orphans: credentials that live at the vendor and are not in the ledger, and what is still alive, leased or
-//     in the ledger after all leases have ended and all that was outstanding has been worked off;
-//   - lost leases: leases whose end nobody asked for and whose credential the vendor refuses, or that Vault has
-//     forgotten. A credential that was evicted at the vendor counts as one.
+//   - orphans: credentials that are live at the vendor without a ledger entry, and credentials, leases and ledger entries
+//     that remain after all leases have ended and the engine has swept its ledger;
+//   - lost leases: leases that no client has revoked and whose credential the vendor refuses, or that Vault does not have
+//     any more. A credential that the vendor has evicted counts as a lost lease.
 //
-// With -short, it is the part that `make test` runs.
+// With -short, the tests are the part that `make test` runs.
 package faults
 
 import (
@@ -26,7 +27,7 @@ import (
 	"time"
 )
 
-// seed begins the random loads. The same seed gives the same choices, not the same interleaving.
+// seed is the seed of the random loads. The same seed gives the same choices, but not the same interleaving.
 var seed = flag.Int64("seed", time.Now().UnixNano(), "seed of the random loads")
 
 func TestMain(m *testing.M) {
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	begun := time.Now()
-	// All files are below one directory, which goes in any case.
+	// All files are below one directory, which is deleted at the end, and after an interruption.
 	dir, err := os.MkdirTemp("", "faults-")
 	if err == nil {
 		err = os.Setenv("TMPDIR", dir)
@@ -55,7 +56,7 @@ func run(m *testing.M) int {
 		os.Exit(1)
 	}()
 	code := m.Run()
-	if bad := printReport(os.Stdout); bad && code == 0 {
+	if lost := printReport(os.Stdout); lost && code == 0 {
 		code = 1
 	}
 	fmt.Printf("faults: %s, seed %d\n", time.Since(begun).Round(time.Second), *seed)

@@ -9,78 +9,79 @@ import (
 	"time"
 )
 
-// row counts what a fault did to a vendor.
-type row struct{ runs, made, orphans, leases int }
+// row counts the results of a fault at a target.
+type row struct{ runs, issued, orphans, lostLeases int }
 
 func (r *row) add(more row) {
 	r.runs += more.runs
-	r.made += more.made
+	r.issued += more.issued
 	r.orphans += more.orphans
-	r.leases += more.leases
+	r.lostLeases += more.lostLeases
 }
 
-// book is the report of all tests of the run, by fault and vendor.
-var book = struct {
-	mu   sync.Mutex
-	rows map[[2]string]*row
-	at   time.Time
-}{rows: map[[2]string]*row{}, at: time.Now()}
+// report holds the results of all tests of the run, by fault and target.
+var report = struct {
+	mu      sync.Mutex
+	rows    map[[2]string]*row
+	started time.Time
+}{rows: map[[2]string]*row{}, started: time.Now()}
 
-// note adds to what is known of a fault and a vendor.
-func note(fault, vendor string, more row) {
-	book.mu.Lock()
-	defer book.mu.Unlock()
-	key := [2]string{fault, vendor}
-	if book.rows[key] == nil {
-		book.rows[key] = &row{}
+// record adds to the results of a fault at a target.
+func record(fault, target string, more row) {
+	report.mu.Lock()
+	defer report.mu.Unlock()
+	key := [2]string{fault, target}
+	if report.rows[key] == nil {
+		report.rows[key] = &row{}
 	}
-	book.rows[key].add(more)
+	report.rows[key].add(more)
 }
 
-// progress tells that something was done, and when.
+// progress prints a completed step and the time since the start.
 func progress(format string, args ...any) {
-	fmt.Printf("faults: %5.1fs  %s\n", time.Since(book.at).Seconds(), fmt.Sprintf(format, args...))
+	fmt.Printf("faults: %5.1fs  %s\n", time.Since(report.started).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// printReport prints a line for each fault, with runs and credentials made for each vendor, and tells whether
+// printReport prints a line for each fault, with the runs and the issued credentials at each target. It reports whether
 // anything was lost.
-func printReport(w io.Writer) (bad bool) {
-	book.mu.Lock()
-	defer book.mu.Unlock()
-	if len(book.rows) == 0 {
+func printReport(w io.Writer) (lost bool) {
+	report.mu.Lock()
+	defer report.mu.Unlock()
+	if len(report.rows) == 0 {
 		return false
 	}
 	var faults []string
-	for key := range book.rows {
+	for key := range report.rows {
 		faults = append(faults, key[0])
 	}
 	slices.Sort(faults)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprint(table, "\nFAULT (runs/credentials made)")
-	for _, v := range vendors() {
-		_, _ = fmt.Fprint(table, "\t"+v.name)
+	_, _ = fmt.Fprint(table, "\nFAULT (scenarios/credentials issued)")
+	for _, v := range targets() {
+		_, _ = fmt.Fprint(table, "\t"+v.label)
 	}
 	_, _ = fmt.Fprintln(table, "\tORPHANS\tLOST LEASES")
 	var total row
 	for _, fault := range slices.Compact(faults) {
 		_, _ = fmt.Fprint(table, fault)
 		var line row
-		for _, v := range vendors() {
-			cell, ok := book.rows[[2]string{fault, v.name}]
+		for _, v := range targets() {
+			cell, ok := report.rows[[2]string{fault, v.label}]
 			if !ok {
 				_, _ = fmt.Fprint(table, "\t-")
 				continue
 			}
-			_, _ = fmt.Fprintf(table, "\t%d/%d", cell.runs, cell.made)
-			if lost := cell.orphans + cell.leases; lost > 0 {
+			_, _ = fmt.Fprintf(table, "\t%d/%d", cell.runs, cell.issued)
+			if lost := cell.orphans + cell.lostLeases; lost > 0 {
 				_, _ = fmt.Fprintf(table, " LOST %d", lost)
 			}
 			line.add(*cell)
 		}
-		_, _ = fmt.Fprintf(table, "\t%d\t%d\n", line.orphans, line.leases)
+		_, _ = fmt.Fprintf(table, "\t%d\t%d\n", line.orphans, line.lostLeases)
 		total.add(line)
 	}
 	_ = table.Flush()
-	_, _ = fmt.Fprintf(w, "total: %d runs, %d credentials made, %d orphans, %d lost leases\n", total.runs, total.made, total.orphans, total.leases)
-	return total.orphans+total.leases > 0
+	_, _ = fmt.Fprintf(w, "total: %d scenarios, %d credentials issued, %d orphans, %d lost leases\n",
+		total.runs, total.issued, total.orphans, total.lostLeases)
+	return total.orphans+total.lostLeases > 0
 }

@@ -11,100 +11,99 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
 )
 
-// managementRole is the emulator's role of keys that may make keys.
-const managementRole = 3
-
-func rotating(v vendor) bool { return v.rotates }
-
-// formerEnded are the vendors whose former root credential the engine has to end.
-func formerEnded(v vendor) bool { return v.rotates && v.login }
+// createsRoots reports whether the engine creates the target's root credentials, so that it must revoke the previous
+// ones.
+func createsRoots(v target) bool { return v.Bootstrap != nil }
 
 var (
-	// bootstrapRoot writes a config with a login, from which the root credential is made.
+	// bootstrapRoot writes a config with a login, from which the engine creates the root credential.
 	bootstrapRoot = operation{
-		name: "make a root credential", fits: func(v vendor) bool { return v.login }, prepare: prepareNothing,
-		act:     func(ctx context.Context, o *scenario) { _ = o.writeLogin(ctx) },
-		settled: rootSettled,
+		name: "create a root credential", fits: createsRoots, prepare: prepareNothing,
+		act:    func(ctx context.Context, sc *scenario) { _ = sc.writeLogin(ctx) },
+		verify: verifyRoot,
 	}
 	rotateRoot = operation{
-		name: "rotate the root credential", fits: rotating,
-		prepare: func(t *testing.T, o *scenario) {
-			if o.vendor.login {
-				// A root credential of its own, so that the other trials keep theirs.
-				require.NoError(t, o.writeLogin(t.Context()))
+		name: "rotate the root credential", fits: target.RotatesRoot,
+		prepare: func(t *testing.T, sc *scenario) {
+			if createsRoots(sc.target) {
+				// The scenario rotates its own root credential, not the one that other scenarios use.
+				require.NoError(t, sc.writeLogin(t.Context()))
 			}
-			o.mustRead(t, o.role)
+			sc.mustRead(t, sc.role)
 		},
-		act: func(ctx context.Context, o *scenario) {
-			_, _ = o.vault().Logical().WriteWithContext(ctx, o.at("config/%s/rotate-root", o.config), nil)
+		act: func(ctx context.Context, sc *scenario) {
+			_, _ = sc.vault().Logical().WriteWithContext(ctx, sc.path("config/%s/rotate-root", sc.config), nil)
 		},
-		settled: rootSettled,
+		verify: verifyRoot,
 	}
-	rotateRootByMaking = operation{rotateRoot.name, formerEnded, rotateRoot.prepare, rotateRoot.act, rootSettled}
+	// rotateCreatedRoot is rotateRoot for the targets whose previous root credential the engine revokes.
+	rotateCreatedRoot = operation{
+		name: rotateRoot.name, prepare: rotateRoot.prepare, act: rotateRoot.act, verify: verifyRoot,
+		fits: func(v target) bool { return v.RotatesRoot() && createsRoots(v) },
+	}
 )
 
-// writeLogin writes the trial's config with the login from which its root credential is made.
-func (o *scenario) writeLogin(ctx context.Context) error {
-	fields, err := o.vendor.configFields(o.server.Emulator())
+// writeLogin writes the scenario's config with the login from which the engine creates its root credential.
+func (sc *scenario) writeLogin(ctx context.Context) error {
+	fields, err := sc.target.configFields(sc.server.Emulator())
 	if err != nil {
 		return err
 	}
-	served := o.server.Emulator().Vendors[o.vendor.emulated]
+	served := sc.server.Emulator().Vendors[sc.target.Name]
 	for field := range served.Credentials {
 		fields[field] = ""
 	}
 	for field, value := range served.Login {
 		fields[field] = value
 	}
-	fields["bootstrap_role_id"] = managementRole
-	_, err = o.vault().Logical().WriteWithContext(ctx, o.at("config/%s", o.config), fields)
+	maps.Copy(fields, sc.target.Bootstrap)
+	_, err = sc.vault().Logical().WriteWithContext(ctx, sc.path("config/%s", sc.config), fields)
 	return err
 }
 
-// rootSettled demands that a root credential works, and that no other is left: which one it is after a fault, the
-// engine finds out.
-func rootSettled(t *testing.T, o *scenario) {
+// verifyRoot verifies that a root credential works and that no other one is live. After a fault, the engine finds out
+// which one works.
+func verifyRoot(t *testing.T, sc *scenario) {
 	t.Helper()
 	var err error
-	works := await(patience, func() bool {
-		_, err = o.read(t.Context(), o.vault(), o.role)
+	works := await(recoveryTimeout, func() bool {
+		_, err = sc.read(t.Context(), sc.vault(), sc.role)
 		return err == nil
 	})
 	if !works {
-		t.Errorf("%s: no root credential works any more: %v", o, err)
-		note(o.fault, o.vendor.name, row{leases: 1})
+		t.Errorf("%s: no root credential works: %v", sc, err)
+		record(sc.fault, sc.target.label, row{lostLeases: 1})
 	}
-	if !o.vendor.login {
+	if !createsRoots(sc.target) {
 		return
 	}
 	var roots []devserver.Credential
-	if !await(patience, func() bool {
-		_, _ = o.vault().Logical().WriteWithContext(t.Context(), o.at("config/%s/tidy", o.config), nil)
-		roots = o.madeRoots(t)
+	if !await(recoveryTimeout, func() bool {
+		_, _ = sc.vault().Logical().WriteWithContext(t.Context(), sc.path("config/%s/tidy", sc.config), nil)
+		roots = sc.createdRoots(t)
 		return len(roots) <= 1
 	}) {
-		t.Errorf("%s: root credentials that nobody has: %+v", o, roots)
-		note(o.fault, o.vendor.name, row{orphans: len(roots) - 1})
+		t.Errorf("%s: more than one root credential is live: %+v", sc, roots)
+		record(sc.fault, sc.target.label, row{orphans: len(roots) - 1})
 	}
 }
 
-// madeRoots are the living root credentials that were made for the trial's config.
-func (o *scenario) madeRoots(t *testing.T) []devserver.Credential {
+// createdRoots returns the live root credentials that the engine has created for the scenario's config.
+func (sc *scenario) createdRoots(t *testing.T) []devserver.Credential {
 	t.Helper()
-	all, err := o.server.Control().Credentials(t.Context(), o.vendor.emulated)
+	all, err := sc.server.Control().Credentials(t.Context(), sc.target.Name)
 	require.NoError(t, err)
-	var made []devserver.Credential
+	var created []devserver.Credential
 	for _, c := range all {
-		if c.Live && strings.Contains(c.Marker, "-config-"+o.config+"-") {
-			made = append(made, c)
+		if c.Live && strings.Contains(c.Marker, "-config-"+sc.config+"-") {
+			created = append(created, c)
 		}
 	}
-	return made
+	return created
 }
 
-// rotatedFields are the fields of a config that trials before have written, without the root credential: that may
-// have been rotated since.
-func rotatedFields(fields map[string]any, served devserver.VendorState) map[string]any {
+// withoutRoot returns a copy of config fields without the root credential, which an earlier scenario may have rotated.
+func withoutRoot(fields map[string]any, served devserver.VendorState) map[string]any {
 	kept := maps.Clone(fields)
 	for field := range served.Credentials {
 		delete(kept, field)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -12,241 +13,247 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scenario is one fault befalling one vendor, under roles of its own, and under a config of its own where that does
-// not take the vendor's sessions from others.
+// scenario is one fault at one vendor, with its own roles, and with its own config unless the vendor grants only a few
+// sessions.
 type scenario struct {
 	*cluster
-	// fault names the line of the report, and step tells more.
+	// fault is the line of the report, and step adds detail to it.
 	fault, step string
-	vendor      vendor
+	target      target
 	config      string
-	// role gives each reader a credential, shared one to all.
+	// role is the exclusive role, and shared the shared one.
 	role, shared string
 	begun        time.Time
-	// from is how many credentials the vendor had issued before.
+	// from is the number of credentials that the vendor had issued before.
 	from int
 
 	mu sync.Mutex
-	// got are the leases that were read, with the end that was promised; those whose end was asked for are in ending.
-	got map[string]time.Time
-	// secrets are what was read with them: Vault drops it when a lease is renewed.
-	secrets map[string]map[string]any
-	ending  map[string]bool
+	// expiries holds the leases that clients have, with their promised ends. revoked holds those that a client revoked.
+	expiries map[string]time.Time
+	revoked  map[string]bool
+	// data holds the data of each read: Vault drops it from the stored lease at a renewal.
+	data map[string]map[string]any
 }
 
-func (o *scenario) String() string {
-	return fmt.Sprintf("%s, %s, role %s", o.fault, o.vendor.name, o.role)
+func (sc *scenario) String() string {
+	return fmt.Sprintf("%s, %s, role %s", sc.fault, sc.target.label, sc.role)
 }
 
-// begin writes config and roles.
-func (s *cluster) begin(t *testing.T, fault, step string, v vendor) *scenario {
+// begin writes the config and the roles of a new scenario.
+func (cl *cluster) begin(t *testing.T, fault, step string, v target) *scenario {
 	t.Helper()
 	ctx := t.Context()
-	s.mu.Lock()
-	name := fmt.Sprintf("c%03d", len(s.trials)/2+1)
-	s.mu.Unlock()
-	o := &scenario{
-		cluster: s, fault: fault, step: step, vendor: v, config: name, role: name, shared: name + "s",
-		got: map[string]time.Time{}, secrets: map[string]map[string]any{}, ending: map[string]bool{},
+	cl.mu.Lock()
+	name := fmt.Sprintf("c%03d", len(cl.scenarios)/2+1)
+	cl.mu.Unlock()
+	sc := &scenario{
+		cluster: cl, fault: fault, step: step, target: v, config: name, role: name, shared: name + "s",
+		expiries: map[string]time.Time{}, revoked: map[string]bool{}, data: map[string]map[string]any{},
 	}
-	fields, err := v.configFields(s.server.Emulator())
+	cl.writeConfig(t, sc)
+	for role, sharing := range map[string]string{sc.role: "exclusive", sc.shared: "shared"} {
+		fields := map[string]any{"config": sc.config, "ttl": cl.ttl.String(), "max_ttl": "10m", "sharing": sharing}
+		if !v.Revokes {
+			// Without an API to revoke it, a credential must not live longer than a lease.
+			fields["max_ttl"] = cl.ttl.String()
+		}
+		maps.Copy(fields, v.Role)
+		_, err := cl.vault().Logical().WriteWithContext(ctx, cl.path("roles/%s", role), fields)
+		require.NoError(t, err, "%s", sc)
+	}
+	all, err := cl.server.Control().Credentials(ctx, v.Name)
 	require.NoError(t, err)
-	if v.oneConfig {
-		o.config = v.emulated
-		s.awaitRoom(t, o)
-		// Another connection: what the one before remembers of its trial is not this one's.
-		fields["max_retries"] = 1 + len(s.trials)/2%2
-		s.mu.Lock()
-		_, written := s.open[o.config]
-		s.mu.Unlock()
-		if written {
-			fields = rotatedFields(fields, s.server.Emulator().Vendors[v.emulated])
-		}
-	}
-	_, err = s.vault().Logical().WriteWithContext(ctx, s.at("config/%s", o.config), fields)
-	require.NoError(t, err, "%s", o)
-	for role, sharing := range map[string]string{o.role: "exclusive", o.shared: "shared"} {
-		fields := map[string]any{"config": o.config, "ttl": s.ttl.String(), "max_ttl": "10m", "sharing": sharing}
-		if v.unending {
-			fields["max_ttl"] = s.ttl.String()
-		}
-		for field, value := range v.role {
-			fields[field] = value
-		}
-		_, err = s.vault().Logical().WriteWithContext(ctx, s.at("roles/%s", role), fields)
-		require.NoError(t, err, "%s", o)
-	}
-	all, err := s.server.Control().Credentials(ctx, v.emulated)
-	require.NoError(t, err)
-	o.from, o.begun = len(all), time.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.trials[o.role], s.trials[o.shared], s.open[o.config] = o, o, v.emulated
-	return o
+	sc.from, sc.begun = len(all), time.Now()
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	cl.scenarios[sc.role], cl.scenarios[sc.shared], cl.open[sc.config] = sc, sc, v
+	return sc
 }
 
-// awaitRoom waits until the trials before have left most of a device's sessions.
-func (s *cluster) awaitRoom(t *testing.T, o *scenario) {
+// writeConfig writes the config of a scenario. All scenarios at a vendor with few sessions share one config.
+func (cl *cluster) writeConfig(t *testing.T, sc *scenario) {
 	t.Helper()
-	s.mu.Lock()
-	_, open := s.open[o.config]
-	s.mu.Unlock()
+	fields, err := sc.target.configFields(cl.server.Emulator())
+	require.NoError(t, err)
+	if sc.target.Sessions > 0 {
+		sc.config = sc.target.Name
+		cl.awaitSlots(t, sc)
+		// A changed field makes the engine open another connection: this scenario does not start with what the last one
+		// has left in the connection's memory.
+		fields["max_retries"] = 1 + len(cl.scenarios)/2%2
+		cl.mu.Lock()
+		_, written := cl.open[sc.config]
+		cl.mu.Unlock()
+		if written {
+			fields = withoutRoot(fields, cl.server.Emulator().Vendors[sc.target.Name])
+		}
+	}
+	_, err = cl.vault().Logical().WriteWithContext(t.Context(), cl.path("config/%s", sc.config), fields)
+	require.NoError(t, err, "%s", sc)
+}
+
+// awaitSlots waits until earlier scenarios have freed most of the vendor's sessions.
+func (cl *cluster) awaitSlots(t *testing.T, sc *scenario) {
+	t.Helper()
+	cl.mu.Lock()
+	_, open := cl.open[sc.config]
+	cl.mu.Unlock()
 	if !open {
 		return
 	}
-	var left []string
-	require.True(t, await(patience, func() bool { left = s.settle(t, o.config); return len(left) <= 1 }),
-		"%s: the trials before have left %q", o, left)
+	var remaining []string
+	require.True(t, await(recoveryTimeout, func() bool { remaining = cl.tidy(t, sc.config); return len(remaining) <= 1 }),
+		"%s: earlier scenarios have left %q", sc, remaining)
 }
 
-// read reads a credential, and keeps and returns its lease if there is one.
-func (o *scenario) read(ctx context.Context, client *api.Client, role string) (id string, err error) {
+// read reads a credential, keeps its lease, and returns the lease's id.
+func (sc *scenario) read(ctx context.Context, client *api.Client, role string) (id string, err error) {
 	asked := time.Now()
-	secret, err := client.Logical().ReadWithContext(ctx, o.at("creds/%s", role))
+	secret, err := client.Logical().ReadWithContext(ctx, sc.path("creds/%s", role))
 	if err == nil && secret == nil {
 		err = fmt.Errorf("role %s does not exist", role)
 	}
 	if err != nil {
 		return "", err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.got[secret.LeaseID] = asked.Add(time.Duration(secret.LeaseDuration) * time.Second)
-	o.secrets[secret.LeaseID] = secret.Data
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	sc.expiries[secret.LeaseID] = asked.Add(time.Duration(secret.LeaseDuration) * time.Second)
+	sc.data[secret.LeaseID] = secret.Data
 	return secret.LeaseID, nil
 }
 
-// mustRead reads a credential, which has to succeed.
-func (o *scenario) mustRead(t *testing.T, role string) {
+// mustRead reads a credential, which must succeed.
+func (sc *scenario) mustRead(t *testing.T, role string) {
 	t.Helper()
-	_, err := o.read(t.Context(), o.vault(), role)
-	require.NoError(t, err, "%s", o)
+	_, err := sc.read(t.Context(), sc.vault(), role)
+	require.NoError(t, err, "%s", sc)
 }
 
 // renew renews a lease.
-func (o *scenario) renew(ctx context.Context, client *api.Client, id string) error {
+func (sc *scenario) renew(ctx context.Context, client *api.Client, id string) error {
 	asked := time.Now()
 	renewed, err := client.Sys().RenewWithContext(ctx, id, 0)
 	if err == nil && renewed == nil {
-		err = errors.New("the answer is empty, as that of a node which is stopped meanwhile can be")
+		err = errors.New("the answer is empty: the node may be stopping")
 	}
 	if err != nil {
 		return err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if _, there := o.got[id]; there {
-		o.got[id] = asked.Add(time.Duration(renewed.LeaseDuration) * time.Second)
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if _, held := sc.expiries[id]; held {
+		sc.expiries[id] = asked.Add(time.Duration(renewed.LeaseDuration) * time.Second)
 	}
 	return nil
 }
 
 // revoke revokes a lease.
-func (o *scenario) revoke(ctx context.Context, client *api.Client, id string) error {
-	o.mu.Lock()
-	o.ending[id] = true
-	delete(o.got, id)
-	o.mu.Unlock()
+func (sc *scenario) revoke(ctx context.Context, client *api.Client, id string) error {
+	sc.mu.Lock()
+	sc.revoked[id] = true
+	delete(sc.expiries, id)
+	sc.mu.Unlock()
 	return client.Sys().RevokeWithOptionsWithContext(ctx, &api.RevokeOptions{LeaseID: id, Sync: true})
 }
 
-// held are the ids of the leases that were read and have not ended.
-func (o *scenario) held() []string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+// held returns the ids of the leases that clients hold and that have not expired.
+func (sc *scenario) held() []string {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
 	var ids []string
-	for id, until := range o.got {
-		if time.Now().Before(until) {
+	for id, expiry := range sc.expiries {
+		if time.Now().Before(expiry) {
 			ids = append(ids, id)
 		}
 	}
 	return ids
 }
 
-// holding tells whether a lease that was read has not ended.
-func (o *scenario) holding(id string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	until, there := o.got[id]
-	return there && time.Now().Before(until)
+// holds reports whether a client holds a lease that has not expired.
+func (sc *scenario) holds(id string) bool {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	expiry, held := sc.expiries[id]
+	return held && time.Now().Before(expiry)
 }
 
-// conclude compares vendor, ledger and leases, ends the leases, and notes the result.
-func (o *scenario) conclude(t *testing.T) {
+// conclude compares vendor, ledger and leases, records the result, and revokes the leases.
+func (sc *scenario) conclude(t *testing.T) {
 	t.Helper()
 	result := row{runs: 1}
-	for _, c := range o.orphans(t, o.vendor) {
-		t.Errorf("%s: alive at the vendor and not in the ledger: %+v", o, c)
+	for _, c := range sc.orphans(t, sc.target) {
+		t.Errorf("%s: live at the vendor and not in the ledger: %+v", sc, c)
 		result.orphans++
 	}
-	for _, loss := range o.lost(t) {
-		t.Errorf("%s: %s", o, loss)
-		result.leases++
+	for _, loss := range sc.lostLeases(t) {
+		t.Errorf("%s: %s", sc, loss)
+		result.lostLeases++
 	}
-	for _, c := range o.issued(t) {
-		result.made++
+	for _, c := range sc.issued(t) {
+		result.issued++
 		if c.EndedBy == "evicted" {
-			t.Errorf("%s: the vendor has evicted %+v", o, c)
-			result.leases++
+			t.Errorf("%s: the vendor has evicted %+v", sc, c)
+			result.lostLeases++
 		}
 	}
-	for _, role := range []string{o.role, o.shared} {
-		// What cannot be ended now is ended by drain.
-		_ = o.endLeases(t.Context(), role)
+	for _, role := range []string{sc.role, sc.shared} {
+		// drain revokes the leases that cannot be revoked now.
+		_ = sc.revokeLeases(t.Context(), role)
 	}
-	note(o.fault, o.vendor.name, result)
+	record(sc.fault, sc.target.label, result)
 }
 
-// lost lists the leases that a client was given, whose end nobody asked for, and whose credential the vendor
-// refuses, or that have no account or are not there.
-func (o *scenario) lost(t *testing.T) []string {
+// lostLeases describes the leases that a client holds and that Vault does not have, or whose credential the vendor
+// refuses, or that have no ledger entry.
+func (sc *scenario) lostLeases(t *testing.T) []string {
 	t.Helper()
-	given := o.held()
+	held := sc.held()
 	stored := map[string]bool{}
 	var lost []string
-	for _, role := range []string{o.role, o.shared} {
-		leases, err := o.leases(t.Context(), role)
-		require.NoError(t, err, "%s", o)
+	for _, role := range []string{sc.role, sc.shared} {
+		leases, err := sc.leases(t.Context(), role)
+		require.NoError(t, err, "%s", sc)
 		for _, l := range leases {
 			stored[l.ID] = true
-			loss := o.worthless(t, l)
+			defect := sc.defect(t, l)
 			switch {
-			case loss == "":
-			case o.secrets[l.ID] == nil:
-				// Its client got an error: a leader that loses its office while it writes down a lease has the
-				// credential revoked, and the others may have written the lease down all the same.
-				t.Logf("%s: nobody was given %s", o, loss)
+			case defect == "":
+			case sc.data[l.ID] == nil:
+				// The client got an error. A leader that loses its leadership while it stores a lease revokes the
+				// credential, but the other nodes may have stored the lease.
+				t.Logf("%s: no client received %s", sc, defect)
 			default:
-				lost = append(lost, loss)
+				lost = append(lost, defect)
 			}
 		}
 	}
-	for _, id := range given {
-		if !stored[id] && o.holding(id) {
-			lost = append(lost, "Vault does not know lease "+id)
+	for _, id := range held {
+		if !stored[id] && sc.holds(id) {
+			lost = append(lost, "Vault does not have lease "+id)
 		}
 	}
 	return lost
 }
 
-// worthless tells what is wrong with a lease, if anything is.
-func (o *scenario) worthless(t *testing.T, l lease) string {
+// defect describes why a stored lease is of no use, or returns "".
+func (sc *scenario) defect(t *testing.T, l lease) string {
 	t.Helper()
-	// A lease that is about to expire may be in the middle of its revocation.
-	if o.ending[l.ID] || !time.Now().Add(time.Second).Before(l.Expires) {
+	// Vault may be revoking a lease that is about to expire.
+	if sc.revoked[l.ID] || !time.Now().Add(time.Second).Before(l.Expires) {
 		return ""
 	}
-	data, read := o.secrets[l.ID]
+	data, read := sc.data[l.ID]
 	if !read {
 		data = l.Data
 	}
-	works, err := o.vendor.works(o.web, data)
-	require.NoError(t, err, "%s", o)
-	accounts, err := o.accounts(t.Context(), o.config)
-	require.NoError(t, err, "%s", o)
-	a, known := accounts[l.account()]
+	works, err := sc.target.works(t.Context(), sc.httpClient, data)
+	require.NoError(t, err, "%s", sc)
+	entries, err := sc.entries(t.Context(), sc.config)
+	require.NoError(t, err, "%s", sc)
+	e, known := entries[l.entryID()]
 	if works && known || !time.Now().Before(l.Expires) {
 		return ""
 	}
-	return fmt.Sprintf("lease %s runs until %s; its credential works: %t; its account: %+v", l.ID, l.Expires, works, a)
+	return fmt.Sprintf("lease %s runs until %s; its credential works: %t; its ledger entry: %+v", l.ID, l.Expires, works, e)
 }

@@ -11,79 +11,87 @@ import (
 )
 
 const (
-	// loadTTL outlasts a restart of Vault, so that leases from before it are there after it.
+	// loadTTL is longer than a restart of Vault, so that leases survive it.
 	loadTTL = 20 * time.Second
-	// stride is how many requests succeed between two faults under load.
-	stride = 150
+	// requestsBetweenFaults is the number of requests that succeed between two faults under load.
+	requestsBetweenFaults = 150
 )
 
-// disturbance is something that happens to Vault or the plugin under load.
+// disturbance is a fault of Vault or the plugin under load.
 type disturbance struct {
 	name   string
 	times  int
-	befall func(*testing.T, *cluster)
+	inject func(*testing.T, *cluster)
 }
 
-// underLoad has vendors under load while something happens, again and again, and compares the books.
-func (s *cluster) underLoad(t *testing.T, vendors []vendor, d disturbance) {
+// underLoad injects a fault several times while clients send requests, and concludes their scenarios.
+func (cl *cluster) underLoad(t *testing.T, targets []target, d disturbance) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(uint64(*seed), 0))
-	l := s.startLoad(t, d.name, vendors, random)
+	l := cl.startLoad(t, d.name, targets, random)
 	for range d.times {
-		l.awaitWork(t, stride)
-		d.befall(t, s)
-		s.findActive(t)
-		s.awaitPlugin(t)
+		l.awaitRequests(t, requestsBetweenFaults)
+		d.inject(t, cl)
+		cl.findActive(t)
+		cl.awaitPlugin(t)
 	}
-	l.awaitWork(t, stride)
+	l.awaitRequests(t, requestsBetweenFaults)
 	l.conclude(t)
 }
 
-// loaded are the vendors under load.
-func loaded() []vendor {
+// loadTargets are the targets under load.
+func loadTargets() []target {
 	if testing.Short() {
-		return named("ftd", "trend") // whose lost answers are found
+		return labeled("ftd", "trend") // the vendors with markers
 	}
-	return named("ftd", "trend", "fortianalyzer", "lacework", "fortisiem")
+	return emulatedTargets()
 }
 
-func killVault(t *testing.T, s *cluster) {
+func killVault(t *testing.T, cl *cluster) {
 	t.Helper()
-	require.NoError(t, s.server.KillVault())
-	require.NoError(t, s.server.RestartVault(t.Context()))
+	require.NoError(t, cl.server.KillVault())
+	require.NoError(t, cl.server.RestartVault(t.Context()))
 }
 
-func TestVaultUnderLoad(t *testing.T) {
+func restartVault(t *testing.T, cl *cluster) {
+	t.Helper()
+	require.NoError(t, cl.server.RestartVault(t.Context()))
+}
+
+func sealVault(t *testing.T, cl *cluster) {
+	t.Helper()
+	node := cl.server.Nodes()[0]
+	require.NoError(t, node.Seal(t.Context()))
+	require.NoError(t, node.Unseal(t.Context()))
+}
+
+func killPlugin(t *testing.T, cl *cluster) {
+	t.Helper()
+	require.NoError(t, cl.server.KillPlugin())
+}
+
+func reloadPlugin(t *testing.T, cl *cluster) {
+	t.Helper()
+	_, err := cl.vault().Logical().WriteWithContext(t.Context(), "sys/plugins/reload/backend", map[string]any{"plugin": devserver.PluginName})
+	require.NoError(t, err)
+}
+
+func TestVault_DisturbedUnderLoad_LosesNothing(t *testing.T) {
 	t.Parallel()
-	s := newStand(t, 1, loadTTL)
+	cl := newCluster(t, 1, loadTTL)
 	if testing.Short() {
-		s.underLoad(t, loaded(), disturbance{"Vault killed under load", 1, killVault})
-		s.drain(t)
+		cl.underLoad(t, loadTargets(), disturbance{"Vault killed under load", 1, killVault})
+		cl.drain(t)
 		return
 	}
 	for _, d := range []disturbance{
 		{"Vault killed under load", 3, killVault},
-		{"Vault stopped and started under load", 1, func(t *testing.T, s *cluster) {
-			t.Helper()
-			require.NoError(t, s.server.RestartVault(t.Context()))
-		}},
-		{"Vault sealed and unsealed under load", 2, func(t *testing.T, s *cluster) {
-			t.Helper()
-			node := s.server.Nodes()[0]
-			require.NoError(t, node.Seal(t.Context()))
-			require.NoError(t, node.Unseal(t.Context()))
-		}},
-		{"plugin killed under load", 5, func(t *testing.T, s *cluster) {
-			t.Helper()
-			require.NoError(t, s.server.KillPlugin())
-		}},
-		{"plugin reloaded under load", 3, func(t *testing.T, s *cluster) {
-			t.Helper()
-			_, err := s.vault().Logical().WriteWithContext(t.Context(), "sys/plugins/reload/backend", map[string]any{"plugin": devserver.PluginName})
-			require.NoError(t, err)
-		}},
+		{"Vault stopped and started under load", 1, restartVault},
+		{"Vault sealed and unsealed under load", 2, sealVault},
+		{"plugin killed under load", 5, killPlugin},
+		{"plugin reloaded under load", 3, reloadPlugin},
 	} {
-		s.underLoad(t, loaded(), d)
+		cl.underLoad(t, loadTargets(), d)
 	}
-	s.drain(t)
+	cl.drain(t)
 }

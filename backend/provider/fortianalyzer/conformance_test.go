@@ -1,11 +1,7 @@
 package fortianalyzer
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"maps"
-	"net/http"
 	"testing"
 	"time"
 
@@ -13,6 +9,7 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
 	emulated "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortianalyzer"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
@@ -43,13 +40,14 @@ func TestConformance(t *testing.T) { suite().Run(t) }
 
 // suite describes the vendor to the conformance suite.
 func suite() providertest.Suite {
+	facts := vendorfacts.Named("fortianalyzer")
 	return providertest.Suite{
 		New:       func() provider.Provider { return suiteProvider{New()} },
 		Twin:      emulatortest.WithDefaults(emulated.New(), "idle_timeout", suiteIdleTimeout.String()),
-		Create:    routeLogin,
-		Required:  []string{fieldUsername, fieldPassword},
+		Create:    facts.Operations.Issue,
+		Required:  facts.Root,
 		WrongRoot: map[string]any{fieldPassword: "not-the-password-of-the-api-user"},
-		Use:       use,
+		Use:       providertest.UseBy(facts),
 		Unlimited: map[string]string{"login_max": "0"},
 		Variants: []providertest.Variant{
 			providertest.Switched("client_id_case", "ignored"),
@@ -80,29 +78,4 @@ func suite() providertest.Suite {
 			providertest.Switched("portal_change_ends_sessions", "yes"),
 		},
 	}
-}
-
-// use reads the system status, as an application would. It reports whether the instance accepts the session.
-func use(ctx context.Context, client *http.Client, credential *provider.Credential) (bool, error) {
-	content, err := json.Marshal(map[string]any{
-		"id": 1, "method": "get", "params": []any{map[string]any{"url": "/cli/global/system/status"}}, "session": credential.Token,
-	})
-	if err != nil {
-		return false, err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, credential.Data["url"].(string), bytes.NewReader(content))
-	if err != nil {
-		return false, err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	answer, err := client.Do(request)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	var envelope rpcResponse
-	if err := json.NewDecoder(answer.Body).Decode(&envelope); err != nil {
-		return false, err
-	}
-	return *envelope.Result[0].Status.Code == codeOK, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
 	twin "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortisiem"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/fortisiem"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
@@ -58,7 +59,8 @@ type hooked struct{ provider.Provider }
 // Open implements provider.Provider.
 func (p hooked) Open(config provider.Config) (provider.Connection, error) {
 	fields := maps.Clone(config.Fields.Raw)
-	fields["revoke_url"], fields["revoke_body"] = config.Address+revokePath, "token={{token}}"
+	hook := vendorfacts.Named("fortisiem").Hook
+	fields["revoke_url"], fields["revoke_body"] = config.Address+hook.Path, hook.Body
 	config.Fields = &framework.FieldData{Raw: fields, Schema: config.Fields.Schema}
 	return p.Provider.Open(config)
 }
@@ -86,13 +88,14 @@ func (p unhooked) Open(config provider.Config) (provider.Connection, error) {
 // has the lifetime of the suite. The interval between token requests is zero: the suite opens many connections, and their
 // waits would move its clock. Other tests of this package test the interval.
 func suite() providertest.Suite {
+	facts := vendorfacts.Named("fortisiem")
 	return providertest.Suite{
 		New:       func() provider.Provider { return hooked{unthrottled{fortisiem.New()}} },
 		Twin:      emulatortest.WithDefaults(twin.New(), "access_token_expiry", "3h", "token_interval", "0s", "revoke_route", "yes"),
-		Create:    "oauth_token",
-		Required:  []string{"client_id", "client_secret"},
+		Create:    facts.Operations.Issue,
+		Required:  facts.Root,
 		WrongRoot: map[string]any{"client_secret": "not-the-secret-of-this-client"},
-		Use:       use,
+		Use:       providertest.UseBy(facts),
 		// Documented for protected resources: the token has expired or was revoked.
 		Gone: []int{http.StatusUnauthorized},
 		Variants: []providertest.Variant{
@@ -130,18 +133,4 @@ func TestConformance(t *testing.T) {
 		providertest.Switched("revoke_unknown_status", "401", "unauthorized_body", "empty"),
 	}
 	t.Run("with revoke_url", with.Run)
-}
-
-// use reads the health summary, as an application does.
-func use(ctx context.Context, client *http.Client, credential *provider.Credential) (bool, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, credential.Address+"/phoenix/rest/system/health/summary", nil)
-	if err != nil {
-		return false, err
-	}
-	request.Header.Set("Authorization", credential.TokenType+" "+credential.Token)
-	answer, err := client.Do(request)
-	if err != nil {
-		return false, err
-	}
-	return answer.StatusCode == http.StatusOK, answer.Body.Close()
 }

@@ -1,12 +1,10 @@
 package ftd_test
 
 import (
-	"context"
-	"net/http"
 	"testing"
 
 	ftdemulator "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/ftd"
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/ftd"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
@@ -22,16 +20,17 @@ func suite() providertest.Suite {
 	names := providertest.Switched("custom_tokens_in_sessions", "yes")
 	names.Name, names.SeesLimit, names.ListsAll = "custom_tokens_in_sessions yes, by subject", true, true
 	names.Switches["custom_token_session_name"] = "subject"
+	facts := vendorfacts.Named("ftd")
 	return providertest.Suite{
 		New:         ftd.New,
 		Twin:        ftdemulator.New(),
-		Create:      "custom_token",
-		Login:       "password",
-		Required:    []string{"username", "password"},
+		Create:      facts.Operations.Issue,
+		Login:       facts.Operations.Login,
+		Required:    facts.Root,
 		WrongRoot:   map[string]any{"password": "not-the-password-of-admin"},
-		Use:         use,
+		Use:         providertest.UseBy(facts),
 		Unlimited:   map[string]string{"session_limit": "0"},
-		RotateRoute: "PUT */object/users/*",
+		RotateRoute: facts.Operations.RotateRoot,
 		Variants: []providertest.Variant{
 			parentOwns,
 			lists,
@@ -58,18 +57,4 @@ func suite() providertest.Suite {
 			providertest.Switched("password_change_ends", "own_session"),
 		},
 	}
-}
-
-// use reads the networks with the credential, as an application would.
-func use(ctx context.Context, client *http.Client, credential *provider.Credential) (bool, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, credential.Address+"/object/networks", nil)
-	if err != nil {
-		return false, err
-	}
-	request.Header.Set("Authorization", credential.TokenType+" "+credential.Token)
-	answer, err := client.Do(request)
-	if err != nil {
-		return false, err
-	}
-	return answer.StatusCode == http.StatusOK, answer.Body.Close()
 }

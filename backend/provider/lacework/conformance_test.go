@@ -1,11 +1,10 @@
 package lacework_test
 
 import (
-	"context"
-	"net/http"
 	"testing"
 
 	emulated "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/lacework"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/lacework"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
@@ -20,18 +19,19 @@ func suite() providertest.Suite {
 		variant.RefusedRoot = class
 		return variant
 	}
+	facts := vendorfacts.Named("lacework")
 	return providertest.Suite{
 		New:       lacework.New,
 		Twin:      emulated.New(),
-		Create:    "access_token",
-		Required:  []string{"key_id", "secret_key"},
+		Create:    facts.Operations.Issue,
+		Required:  facts.Root,
 		WrongRoot: map[string]any{"secret_key": "_not-the-secret-of-this-key"},
 		Role:      map[string]any{"subaccount": "emea"},
 		InvalidRoles: map[string]map[string]any{
 			"subaccount": {"subaccount": "emea", "org_access": true},
 			"org_access": {"org_access": "perhaps"},
 		},
-		Use: use,
+		Use: providertest.UseBy(facts),
 		Variants: []providertest.Variant{
 			providertest.Switched("above_maximum", "clamp"),
 			providertest.Switched("minimum_expiry", "300"),
@@ -48,21 +48,4 @@ func suite() providertest.Suite {
 			providertest.Switched("user_profile", "no_content"),
 		},
 	}
-}
-
-// use reads the user profile, as an application would. It reports whether the product accepts the token.
-func use(ctx context.Context, client *http.Client, credential *provider.Credential) (bool, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, credential.Address+"/api/v2/UserProfile", nil)
-	if err != nil {
-		return false, err
-	}
-	request.Header.Set("Authorization", credential.TokenType+" "+credential.Token)
-	if name, ok := credential.Data["account_name"].(string); ok {
-		request.Header.Set("Account-Name", name)
-	}
-	answer, err := client.Do(request)
-	if err != nil {
-		return false, err
-	}
-	return answer.StatusCode == http.StatusOK || answer.StatusCode == http.StatusNoContent, answer.Body.Close()
 }

@@ -1,13 +1,11 @@
 package trend_test
 
 import (
-	"context"
-	"net/http"
 	"testing"
 	"time"
 
 	emulatortrend "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/trend"
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/trend"
 )
@@ -20,11 +18,12 @@ func TestConformance(t *testing.T) { suite().Run(t) }
 // expired: several values of expiry_precision store another expiry, and extend_expired_key=revive extends an expired
 // key. issue_expiry_test.go and renew_test.go cover them. bootstrap_test.go covers the switches of sessions.
 func suite() providertest.Suite {
+	facts := vendorfacts.Named("trend")
 	return providertest.Suite{
 		New:       trend.New,
 		Twin:      emulatortrend.New(),
-		Create:    "createApiKey",
-		Required:  []string{"api_key"},
+		Create:    facts.Operations.Issue,
+		Required:  facts.Root,
 		WrongRoot: map[string]any{"api_key": "1:bm90IHRoZSBzZWNyZXQgb2YgYW55IGtleSBhdCBhbGw="},
 		Role:      map[string]any{"role_id": 4},
 		InvalidRoles: map[string]map[string]any{
@@ -33,9 +32,9 @@ func suite() providertest.Suite {
 			"locale":    {"role_id": 4, "locale": "de-DE"},
 			"time_zone": {"role_id": 4, "time_zone": "New York"},
 		},
-		Use:            use,
+		Use:            providertest.UseBy(facts),
 		RateLimitPause: time.Minute,
-		RotateRoute:    "createApiKey",
+		RotateRoute:    facts.Operations.RotateRoot,
 		ListsAll:       true,
 		Variants: []providertest.Variant{
 			providertest.Switched("missing_api_version", "404"),
@@ -63,19 +62,4 @@ func suite() providertest.Suite {
 			providertest.Switched("search_maximum", "1"),
 		},
 	}
-}
-
-// use reports whether the manager accepts the credential. It sends the request as an application would.
-func use(ctx context.Context, client *http.Client, credential *provider.Credential) (bool, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, credential.Address+"/apikeys/current", nil)
-	if err != nil {
-		return false, err
-	}
-	request.Header.Set(credential.TokenType, credential.Token)
-	request.Header.Set("api-version", credential.Data["api_version"].(string))
-	answer, err := client.Do(request)
-	if err != nil {
-		return false, err
-	}
-	return answer.StatusCode == http.StatusOK, answer.Body.Close()
 }

@@ -1,10 +1,10 @@
-// Command watcher shows how a Go program keeps a working credential of a vendor: it renews the lease while
-// that helps, and reads another credential before the lease ends or when a renewal fails. It works for every
-// vendor, renewable or not.
+// Command watcher shows how a Go program keeps a working credential of a vendor. It renews the lease as long as that is
+// possible, and reads another credential before the lease ends or when a renewal fails. It works for every vendor, with
+// renewable leases or without.
 //
 //	VAULT_ADDR=… VAULT_TOKEN=… watcher -creds vendorauth/creds/ROLE -file credential.json
 //
-// The example puts the credential into a file; an application hands it to its own client of the vendor.
+// The example writes the credential to a file. An application would pass it to its client of the vendor.
 package main
 
 import (
@@ -27,7 +27,7 @@ const (
 	firstPause = time.Second
 	lastPause  = time.Minute
 
-	// revokeTimeout bounds what is done after the program was told to stop.
+	// revokeTimeout bounds the revocation at the end of the program.
 	revokeTimeout = 10 * time.Second
 )
 
@@ -36,7 +36,7 @@ func main() {
 	file := flag.String("file", "credential.json", "`file` to keep the credential in")
 	flag.Parse()
 
-	client, err := api.NewClient(api.DefaultConfig()) // takes VAULT_ADDR and VAULT_TOKEN from the environment
+	client, err := api.NewClient(api.DefaultConfig()) // reads VAULT_ADDR and VAULT_TOKEN from the environment
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func main() {
 	keep(ctx, client, *creds, func(credential map[string]any) error { return store(*file, credential) })
 }
 
-// keep hands a working credential to use, and another one before that ends, until ctx is done.
+// keep calls use with a working credential, and with another one before that ends, until ctx is done.
 func keep(ctx context.Context, client *api.Client, path string, use func(credential map[string]any) error) {
 	pause := firstPause
 	for ctx.Err() == nil {
@@ -58,7 +58,7 @@ func keep(ctx context.Context, client *api.Client, path string, use func(credent
 		}
 		if err == nil {
 			log.Printf("new credential for %d s, renewable: %t", secret.LeaseDuration, secret.Renewable)
-			// A lease that is not revoked here lives to its end, for those who are still at work with it.
+			// A replaced lease is not revoked here: a request with its credential may still be running.
 			var lived bool
 			if lived, err = watch(ctx, client, secret); lived {
 				pause = firstPause
@@ -70,7 +70,7 @@ func keep(ctx context.Context, client *api.Client, path string, use func(credent
 		if err == nil {
 			continue
 		}
-		// Without a pause, a vendor that issues credentials and fails to renew them would be flooded.
+		// Without a pause, the program would flood a vendor that issues credentials and fails to renew them.
 		log.Printf("trying again in %s: %s", pause, err)
 		select {
 		case <-time.After(pause):
@@ -80,13 +80,13 @@ func keep(ctx context.Context, client *api.Client, path string, use func(credent
 	}
 }
 
-// watch renews a lease until it is time for another credential. lived tells whether it lasted, or was
+// watch renews a lease until the program needs another credential. lived reports whether the lease reached its end or was
 // renewed at least once.
 func watch(ctx context.Context, client *api.Client, secret *api.Secret) (lived bool, err error) {
-	behavior := api.RenewBehaviorRenewDisabled // then the watcher just tells when the lease is nearly over
+	behavior := api.RenewBehaviorRenewDisabled // the watcher then only reports that the lease is about to end
 	if secret.Renewable {
-		// A renewal fails, among other reasons, when the credential has died at the vendor: no use in
-		// waiting for the end of the lease.
+		// A renewal fails, among other reasons, when the credential has ended at the vendor. Waiting for the end of the lease
+		// would not help.
 		behavior = api.RenewBehaviorErrorOnErrors
 	}
 	watcher, err := client.NewLifetimeWatcher(&api.LifetimeWatcherInput{Secret: secret, RenewBehavior: behavior})
@@ -108,7 +108,7 @@ func watch(ctx context.Context, client *api.Client, secret *api.Secret) (lived b
 	}
 }
 
-// revoke ends the credential with the program. It is no loss if that fails: it ends with its lease.
+// revoke revokes the lease. When that fails, the credential ends with its lease.
 func revoke(client *api.Client, lease string) {
 	ctx, cancel := context.WithTimeout(context.Background(), revokeTimeout)
 	defer cancel()
@@ -117,7 +117,7 @@ func revoke(client *api.Client, lease string) {
 	}
 }
 
-// store replaces the file at once: a reader finds the old credential or the new one, never half of one.
+// store replaces the file in one step: a reader sees the old credential or the new one.
 func store(file string, credential map[string]any) error {
 	text, err := json.MarshalIndent(credential, "", "  ")
 	if err != nil {
