@@ -52,7 +52,7 @@ var packageRules = []packageRule{
 	{pkg: "cmd/vendor-emulator", may: []string{"emulator", "emulator/all"}, names: server},
 
 	{
-		pkg: "backend", may: []string{"lease", "rotation", "pool", "store", "ledger", "marker", "provider"},
+		pkg: "backend", may: []string{"lease", "rotation", "pool", "store", "ledger", "marker", "worker", "provider"},
 		tests: []string{"provider/providertest", "emulator", "emulator/all", "storagetest"},
 		names: []string{"logical.*", "framework.*", "consts.*", "errutil.*", "http.Status*"},
 	},
@@ -62,6 +62,7 @@ var packageRules = []packageRule{
 	{pkg: "store", may: []string{"failpoint", "provider"}, tests: testKit, names: engineNames},
 	{pkg: "ledger", tests: testKit, names: []string{"logical.*"}},
 	{pkg: "marker", tests: testKit, names: []string{"logical.*"}},
+	{pkg: "worker", may: []string{"provider"}, tests: testKit},
 	{pkg: "failpoint"},
 
 	{pkg: "provider", tests: testKit, names: fieldNames},
