@@ -130,7 +130,7 @@ func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) 
 	if err != nil {
 		return nil, err
 	}
-	names := append(configs, inLedger...)
+	names := slices.Concat(configs, inLedger)
 	slices.Sort(names)
 	names = slices.Compact(names)
 	b.background.forget(names)
@@ -149,7 +149,7 @@ func (b *backend) backgroundTurn(ctx context.Context, storage logical.Storage, n
 }
 
 // sweep revokes the credentials of a config that must end, and deletes the config if it is retired and
-// that was its last credential.
+// its last credential has ended.
 func (b *backend) sweep(ctx context.Context, storage logical.Storage, name string, options lease.SweepOptions) (lease.SweepResult, error) {
 	result, err := b.credentials.Sweep(ctx, storage, name, options)
 	if result.Drained {

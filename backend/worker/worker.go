@@ -159,7 +159,7 @@ func (w *Worker) turn(ctx context.Context, name string) turnResult {
 	ctx, cancel := context.WithTimeout(ctx, Budget)
 	defer cancel()
 	more, err := provider.CatchPanic("background work", func() (bool, error) { return w.options.Turn(ctx, name) })
-	if err != nil && ctx.Err() != context.Canceled { //nolint:errorlint // a context's own error is never wrapped
+	if err != nil && ctx.Err() != context.Canceled {
 		w.options.Logger().Warn("background work of a config failed; it is retried", "config", name, "error", err)
 	}
 	return turnResult{name: name, more: more, err: err}
