@@ -33,7 +33,7 @@ import (
 var Version = "v0.1.0"
 
 // Factory makes the backend of one mount. It makes no network call, so that Vault can also run the
-// plugin in metadata mode, just to ask what it is.
+// plugin in metadata mode, where it only asks for the plugin's type.
 func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend, error) {
 	if conf == nil {
 		return nil, errors.New("the backend was given no configuration")
@@ -45,7 +45,7 @@ func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend,
 	return b, nil
 }
 
-// options are what a test replaces.
+// options contains what a test replaces.
 type options struct {
 	providers []provider.Provider
 	clock     provider.Clock
@@ -68,9 +68,8 @@ type backend struct {
 	credentials *lease.Credentials
 	background  *background
 
-	// lifetime ends with the process's hold on the mount; stop ends it. Work that goes on beyond a request runs
-	// under it.
-	lifetime context.Context //nolint:containedctx // the mount's own, not a request's
+	// lifetime is canceled by stop, when the process releases the mount. Work that outlives a request runs on it.
+	lifetime context.Context //nolint:containedctx // it belongs to the mount, not to a request
 	stop     context.CancelFunc
 
 	// worker does the background work. It runs from the first initialize or periodic until clean.
@@ -119,7 +118,7 @@ func newBackend(opts options) *backend {
 	return b
 }
 
-// wire makes the packages of the engine and hands each what it needs of the others.
+// wire creates the engine's packages and gives each the functions that it needs from the others.
 func (b *backend) wire(opts options) {
 	b.lifetime, b.stop = context.WithCancel(context.Background())
 	logger := func() hclog.Logger { return b.Logger() }
@@ -195,7 +194,7 @@ func (b *backend) invalidate(_ context.Context, key string) {
 
 // clean runs when the mount goes away: at a seal, a step-down, a plugin reload or an unmount. The engine's
 // logins at the vendors stay open. After the first three, the next process continues with them from the
-// session store. After an unmount they end by themselves within the vendor's session life.
+// session store. After an unmount they expire at the vendor.
 func (b *backend) clean(context.Context) {
 	b.stop()
 	b.stopWorker()

@@ -148,8 +148,8 @@ func (b *backend) backgroundTurn(ctx context.Context, storage logical.Storage, n
 	return false, errors.Join(rootErr, sweepErr, b.reconcile(ctx, storage, name))
 }
 
-// sweep revokes what should not live any more under a config, and deletes the config if it is retired and
-// that was its last credential.
+// sweep revokes the credentials of a config that must end, and deletes the config if it is retired and
+// its last credential has ended.
 func (b *backend) sweep(ctx context.Context, storage logical.Storage, name string, options lease.SweepOptions) (lease.SweepResult, error) {
 	result, err := b.credentials.Sweep(ctx, storage, name, options)
 	if result.Drained {

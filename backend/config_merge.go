@@ -12,7 +12,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-// mergeConfig returns what a write makes of the stored config, or a ClassInvalid error.
+// mergeConfig returns the stored config with the changes of a write, or a ClassInvalid error.
 func (b *backend) mergeConfig(old *store.Config, data *framework.FieldData) (*store.Config, error) {
 	entry := &store.Config{}
 	if old != nil {
@@ -147,8 +147,8 @@ func mergeRotation(c *store.Config, data *framework.FieldData, vendor provider.P
 	return nil
 }
 
-// requireSecrets requires the secrets again when a write would send them elsewhere, or protect them less, than
-// the operator who supplied them agreed to. Otherwise the right to change an address would be the right to
+// requireSecrets requires the secrets again when a write would send them to another address, or with less
+// protection, than when they were supplied. Otherwise the right to change an address would include the right to
 // read the root credential.
 func requireSecrets(old, entry *store.Config, data *framework.FieldData, vendor provider.Provider) error {
 	if old == nil {

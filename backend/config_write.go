@@ -23,7 +23,7 @@ type configUpdate struct {
 	data    *framework.FieldData
 	// verify is true when the vendor must accept the config before it is stored.
 	verify bool
-	// old is the stored config, or nil.
+	// old is the stored config, or nil if there is none.
 	old *store.Config
 	// entry is what will be stored, and conn a connection that was opened with it.
 	entry *store.Config

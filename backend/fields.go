@@ -14,11 +14,11 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-// schemaFunc picks one of a vendor's two sets of fields.
+// schemaFunc returns the config fields or the role fields of a vendor.
 type schemaFunc func(provider.Provider) map[string]*framework.FieldSchema
 
-// withVendorFields adds the fields of all vendors to those of a path. A field that several vendors
-// have is described once, with the vendors' names.
+// withVendorFields adds the fields of all vendors to those of a path. A field that several vendors have is added
+// once; its description begins with the vendors' names.
 func (b *backend) withVendorFields(fields map[string]*framework.FieldSchema, schema schemaFunc) map[string]*framework.FieldSchema {
 	owners := make(map[string][]string)
 	for _, name := range slices.Sorted(maps.Keys(b.providers)) {
@@ -36,8 +36,8 @@ func (b *backend) withVendorFields(fields map[string]*framework.FieldSchema, sch
 	return fields
 }
 
-// rejectForeignFields fails on a field that belongs to another vendor than this one: ignored, it would
-// let the operator believe that it has an effect.
+// rejectForeignFields returns an error for a field that only other vendors have. If the field were ignored, the
+// operator would believe that it has an effect.
 func (b *backend) rejectForeignFields(vendor provider.Provider, data *framework.FieldData, schema schemaFunc) error {
 	own := schema(vendor)
 	for _, name := range slices.Sorted(maps.Keys(b.providers)) {
@@ -53,8 +53,8 @@ func (b *backend) rejectForeignFields(vendor provider.Provider, data *framework.
 	return nil
 }
 
-// mergeVendorFields returns the stored fields overlaid with those that the request carries. Values are
-// kept in the type of their schema. A null (from a patch) takes a field back to its default.
+// mergeVendorFields returns the stored fields, replaced where the request contains a value. Values have the type of
+// their schema. A null (from a patch) resets a field to its default.
 func mergeVendorFields(stored map[string]any, data *framework.FieldData, schema map[string]*framework.FieldSchema) (map[string]any, error) {
 	merged := make(map[string]any, len(schema))
 	maps.Copy(merged, stored)
@@ -78,7 +78,8 @@ func mergeVendorFields(stored map[string]any, data *framework.FieldData, schema 
 	return merged, nil
 }
 
-// checkSecrets refuses a secret of a wrong type before the framework does, whose refusal quotes the value.
+// checkSecrets rejects a secret of a wrong type before the framework does, because the framework's error contains
+// the value.
 func (b *backend) checkSecrets(data map[string]any) error {
 	for field, value := range data {
 		if !b.sensitive[field] {
@@ -93,7 +94,7 @@ func (b *backend) checkSecrets(data map[string]any) error {
 	return nil
 }
 
-// sensitiveFields are the names of all secrets of all vendors.
+// sensitiveFields returns the names of the secret fields of all vendors.
 func (b *backend) sensitiveFields() map[string]bool {
 	names := make(map[string]bool)
 	for _, vendor := range b.providers {
@@ -108,8 +109,8 @@ func (b *backend) sensitiveFields() map[string]bool {
 	return names
 }
 
-// fieldValue returns the value of a field that the request carries, typed as its schema says. A null (from a
-// patch) is the field's default.
+// fieldValue returns the value of a field in the request, in the type of its schema. ok is false if the request
+// does not contain the field. A null (from a patch) is the field's default.
 func fieldValue[T any](data *framework.FieldData, field string) (value T, ok bool) {
 	raw, ok := data.Raw[field]
 	if !ok {
@@ -123,14 +124,14 @@ func fieldValue[T any](data *framework.FieldData, field string) (value T, ok boo
 	return value, ok
 }
 
-// applyField replaces a setting by the value that the request carries, if it does.
+// applyField sets target to the field's value if the request contains the field.
 func applyField[T any](data *framework.FieldData, field string, target *T) {
 	if value, ok := fieldValue[T](data, field); ok {
 		*target = value
 	}
 }
 
-// applySeconds is overlay for a duration, which requests carry in seconds.
+// applySeconds is applyField for a duration. Requests contain durations in seconds.
 func applySeconds(data *framework.FieldData, field string, target *time.Duration) {
 	if seconds, ok := fieldValue[int](data, field); ok {
 		*target = time.Duration(seconds) * time.Second

@@ -16,9 +16,9 @@ import (
 
 const (
 	defaultRequestTimeout = 30 * time.Second
-	// maxRequestTimeout leaves a request, which Vault ends after 90 seconds, time to clean up.
+	// maxRequestTimeout leaves time to clean up: Vault ends a request after 90 seconds.
 	maxRequestTimeout = 60 * time.Second
-	// minRotationPeriod prevents that a wrong unit changes a device's password every few seconds.
+	// minRotationPeriod catches a wrong unit, which would change a device's password every few seconds.
 	minRotationPeriod = time.Hour
 	defaultMaxRetries = 2
 	maxMaxRetries     = 10
@@ -58,7 +58,7 @@ func (b *backend) pathConfig() []*framework.Path {
 					ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true,
 				},
 				logical.PatchOperation: &framework.PathOperation{
-					Callback: b.configWrite, Summary: "Change a config; a null takes a field back to its default.",
+					Callback: b.configWrite, Summary: "Change a config; a null resets a field to its default.",
 					ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true,
 				},
 				logical.ReadOperation: &framework.PathOperation{
@@ -84,23 +84,23 @@ func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema
 		"name":    name,
 		"vendor":  {Type: framework.TypeLowerCaseString, Description: `Vendor of the product; "info" lists them. Fixed once written.`},
 		"address": {Type: framework.TypeString, Description: "Host, host:port or https:// URL of the product's API."},
-		"ca_cert": {Type: framework.TypeString, Description: "PEM certificates to trust in place of the system's."},
+		"ca_cert": {Type: framework.TypeString, Description: "PEM certificates to trust instead of those of the system."},
 		"tls_server_name": {
-			Type: framework.TypeString, Description: "Name that the server's certificate must carry, if not the address's.",
+			Type: framework.TypeString, Description: "Name that the server's certificate must contain, if it is not the host in address.",
 		},
 		"tls_skip_verify": {
 			Type: framework.TypeBool, Description: "Accept any certificate. An attacker on the network path can then steal the root credential.",
 		},
 		"request_timeout": {
 			Type: framework.TypeDurationSecond, Default: int(defaultRequestTimeout.Seconds()),
-			Description: "Bound on one request to the vendor, at most 60 s.",
+			Description: "Limit for one request to the vendor, at most 60 s.",
 		},
 		"max_retries": {
 			Type: framework.TypeInt, Default: defaultMaxRetries,
 			Description: "How often a request that is safe to repeat is repeated, at most 10. Creates are never repeated.",
 		},
 		"max_credentials": {
-			Type: framework.TypeInt, Description: "How many credentials may be live at the same time. 0 is unlimited. Default: by vendor.",
+			Type: framework.TypeInt, Description: "How many credentials may be live at the same time. 0 is unlimited. The default depends on the vendor.",
 		},
 		"requests_per_minute": {
 			Type: framework.TypeInt, Description: "How many requests a minute the engine sends with this root credential; the others wait for their turn. " +
@@ -141,8 +141,8 @@ func (b *backend) configRead(ctx context.Context, req *logical.Request, data *fr
 	return &logical.Response{Data: b.describeConfig(entry)}, nil
 }
 
-// describeConfig returns what may be read of a config: everything except the secrets. For them it lists which
-// are set.
+// describeConfig returns everything of a config except its secrets. It lists the names of the secrets that are
+// set.
 func (b *backend) describeConfig(entry *store.Config) map[string]any {
 	metadata := entry.CustomMetadata
 	if metadata == nil {

@@ -26,16 +26,16 @@ func (b *backend) pathConfigCheck(name *framework.FieldSchema) *framework.Path {
 					Fields: map[string]*framework.FieldSchema{
 						"vendor":          {Type: framework.TypeString, Required: true, Description: "Vendor of the product."},
 						"address":         {Type: framework.TypeString, Required: true, Description: "Its address."},
-						"identity":        {Type: framework.TypeString, Required: true, Description: "Who the root credential is, in the vendor's words."},
-						"root_expires_at": {Type: framework.TypeString, Description: "When the root credential itself ends (RFC 3339, UTC). Empty if never or unknown."},
+						"identity":        {Type: framework.TypeString, Required: true, Description: "Which user or key the vendor identifies the root credential as."},
+						"root_expires_at": {Type: framework.TypeString, Description: "When the root credential itself expires (RFC 3339, UTC). Empty if never or unknown."},
 						"latency_ms":      {Type: framework.TypeInt64, Required: true, Description: "How long the login took, in milliseconds."},
-						"details":         {Type: framework.TypeMap, Description: "Further facts in the vendor's words."},
+						"details":         {Type: framework.TypeMap, Description: "Further facts from the vendor's answer."},
 					},
 				}}},
 			},
 		},
 		HelpSynopsis:    "Log in to the vendor with the stored root credential.",
-		HelpDescription: "Makes a real login and tells who the root credential is, when it ends itself, and how long the vendor took to answer.",
+		HelpDescription: "Makes a real login and returns the identity of the root credential, its own expiry, and the vendor's response time.",
 	}
 }
 

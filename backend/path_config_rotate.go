@@ -32,7 +32,7 @@ func (b *backend) pathConfigRotateRoot(name *framework.FieldSchema) *framework.P
 		HelpDescription: "Asks the vendor for another root credential, or changes its password, proves that the new one works, stores it, and " +
 			"revokes the previous one. Afterwards only Vault knows the root credential, and it is never read back. Requests of this config " +
 			"wait during the rotation. No interruption loses a root credential: the next request finds out which one the vendor accepts. " +
-			"\"info\" tells for each vendor whether its API can do this, and what happens to leased credentials.",
+			"The path \"info\" shows for each vendor whether its API can do this, and what happens to leased credentials.",
 	}
 }
 

@@ -30,7 +30,7 @@ func (b *backend) pathCreds() []*framework.Path {
 					Fields: map[string]*framework.FieldSchema{
 						"token":      {Type: framework.TypeString, Required: true, Description: "The secret to present to the vendor.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 						"token_type": {Type: framework.TypeString, Required: true, Description: "How to present it, such as Bearer."},
-						"address":    {Type: framework.TypeString, Required: true, Description: "Base URL of the API that takes it."},
+						"address":    {Type: framework.TypeString, Required: true, Description: "Base URL of the API that accepts it."},
 						"vendor":     {Type: framework.TypeString, Required: true, Description: "Vendor of the product."},
 						"expires_at": {Type: framework.TypeString, Required: true, Description: "When the vendor ends it unless it is renewed (RFC 3339, UTC)."},
 					},

@@ -17,18 +17,18 @@ func (b *backend) pathInfo() []*framework.Path {
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "info"},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: &framework.PathOperation{
-				Callback: b.infoRead, Summary: "Tell the plugin's version and what it can do for each vendor.",
+				Callback: b.infoRead, Summary: "Read the plugin's version and what it supports for each vendor.",
 				Responses: map[int][]framework.Response{http.StatusOK: {{
 					Description: "Version and vendors.",
 					Fields: map[string]*framework.FieldSchema{
 						"version": {Type: framework.TypeString, Required: true, Description: "Version of the plugin."},
-						"vendors": {Type: framework.TypeMap, Required: true, Description: "What each vendor's API can do, by the name that the config field \"vendor\" takes."},
+						"vendors": {Type: framework.TypeMap, Required: true, Description: "What each vendor's API supports. The keys are the values of the config field \"vendor\"."},
 					},
 				}}},
 			},
 		},
 		HelpSynopsis:    "Version of the plugin and its vendors.",
-		HelpDescription: "Tells the version of the plugin, the vendors that it supports, and what renewing, revoking and rotating do at each of them.",
+		HelpDescription: "Returns the version of the plugin, the vendors that it supports, and what renewing, revoking and rotating do at each of them.",
 	}}
 }
 

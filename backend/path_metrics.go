@@ -26,12 +26,12 @@ func (b *backend) pathMetrics() []*framework.Path {
 			},
 		},
 		HelpSynopsis: "The mount's metrics in Prometheus' text format.",
-		HelpDescription: "Counts what was done at each vendor and how it ended, how long the vendors took, the credentials of each " +
-			"config by state, its limit, and the revocations that are still to be done. Needs a token like every other path.",
+		HelpDescription: "Contains the requests to each vendor with result and duration, the credentials of each config by state, the limit of " +
+			"each config, and the pending revocations. Reading it requires a token, as for every other path.",
 	}}
 }
 
-// metricsRead answers with the counters of this process and with the ledger's state at this moment.
+// metricsRead returns the counters of this process and the present state of the ledger.
 func (b *backend) metricsRead(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
 	state := prometheus.NewRegistry()
 	if err := b.describeLedger(ctx, req.Storage, state); err != nil {
@@ -64,7 +64,7 @@ func (b *backend) describeLedger(ctx context.Context, storage logical.Storage, r
 		Name: "vendorauth_credentials_limit", Help: "How many credentials may be alive at once; 0 is unlimited.",
 	}, labels)
 	failing := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "vendorauth_failed_revocations", Help: "Credentials whose revocation has failed and is tried again.",
+		Name: "vendorauth_failed_revocations", Help: "Credentials whose revocation has failed and will be retried.",
 	}, labels)
 	registry.MustRegister(credentials, limit, failing)
 

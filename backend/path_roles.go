@@ -16,13 +16,13 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-// maxMaxWait leaves a read, which Vault ends after 90 seconds, time for the vendor.
+// maxMaxWait bounds max_wait. Vault ends a read after 90 seconds, and the vendor's answer must fit into the rest.
 const maxMaxWait = time.Minute
 
 func (b *backend) pathRoles() []*framework.Path {
 	fields := map[string]*framework.FieldSchema{
 		"name":    {Type: framework.TypeLowerCaseString, Description: "Name of the role.", Required: true},
-		"config":  {Type: framework.TypeLowerCaseString, Description: "Name of the config that it draws on."},
+		"config":  {Type: framework.TypeLowerCaseString, Description: "Name of the config whose root credential issues the role's credentials."},
 		"ttl":     {Type: framework.TypeDurationSecond, Description: "How long a lease lasts without renewal. Default: the mount's."},
 		"max_ttl": {Type: framework.TypeDurationSecond, Description: "How long a lease can be renewed. Default: the mount's."},
 		"sharing": {
@@ -60,7 +60,7 @@ func (b *backend) pathRoles() []*framework.Path {
 					ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true,
 				},
 				logical.PatchOperation: &framework.PathOperation{
-					Callback: b.roleWrite, Summary: "Change a role; a null takes a field back to its default.",
+					Callback: b.roleWrite, Summary: "Change a role; a null resets a field to its default.",
 					ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true,
 				},
 				logical.ReadOperation: &framework.PathOperation{Callback: b.roleRead, Summary: "Read a role."},
@@ -69,8 +69,8 @@ func (b *backend) pathRoles() []*framework.Path {
 					ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true,
 				},
 			},
-			HelpSynopsis:    "What an application may have: from which config, and for how long.",
-			HelpDescription: "A role names a config, the TTLs of its leases, and what its vendor needs to know for each credential.",
+			HelpSynopsis:    "Which credentials an application can read: from which config, and for how long.",
+			HelpDescription: "A role contains the name of a config, the TTLs of its leases, and the vendor's settings for each credential.",
 		},
 	}
 }
@@ -96,7 +96,7 @@ func (b *backend) roleWrite(ctx context.Context, req *logical.Request, data *fra
 	return warningsResponse(warnings), nil
 }
 
-// mergeRole returns what a write makes of the stored role, or a ClassInvalid error.
+// mergeRole returns the stored role with the changes of a write, or a ClassInvalid error.
 func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *store.Role, data *framework.FieldData) (*store.Role, []string, error) {
 	entry := &store.Role{Version: store.RoleVersion, Sharing: store.SharingExclusive}
 	if old != nil {
@@ -150,7 +150,7 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *s
 		return nil, nil, err
 	}
 	if old == nil || !reflect.DeepEqual(*old, *entry) {
-		entry.Revision = rand.Text() // writing the same again ends no shared credential
+		entry.Revision = rand.Text() // an unchanged role keeps its shared credential
 	}
 	conn, err := b.pool.Acquire(storage, entry.Config, config)
 	if err != nil {

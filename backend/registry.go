@@ -9,7 +9,8 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/trend"
 )
 
-// registry lists the vendors. A new one is a package, a line here, an emulator and a page in docs.
+// registry returns the vendors that the engine supports. A new vendor needs a driver package and a line here, an
+// emulator package and a line in backend/emulator/all, and a page in docs/vendors. A test fails if one is missing.
 func registry() []provider.Provider {
 	return []provider.Provider{
 		fortianalyzer.New(),

@@ -1,7 +1,7 @@
 //go:build failpoints
 
 // Package failpoint kills or holds the plugin's process at each step of its work, so that the fault tests
-// run the real code and not a copy of it. Never use this build on a server that serves people.
+// run the real code and not a copy of it. Never use this build in production.
 package failpoint
 
 import (

@@ -39,7 +39,7 @@ func (c *cache[T]) get(ctx context.Context, name string, load func(context.Conte
 	return entry, nil
 }
 
-// actionDelete drops the entry of that name. Called after every change in storage.
+// forget drops the entry of that name. It is called after every change in storage.
 func (c *cache[T]) forget(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

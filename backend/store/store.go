@@ -87,7 +87,7 @@ func (s *Store) ChangeConfig(ctx context.Context, storage logical.Storage, name 
 }
 
 // DeleteConfigIfUnchanged deletes a config unless it has changed since entry was read: a rotation may have
-// stored a root credential that nobody else knows. A conflict is an error with status 409.
+// stored a root credential that only Vault knows. A conflict is an error with status 409.
 func (s *Store) DeleteConfigIfUnchanged(ctx context.Context, storage logical.Storage, name string, entry *Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -52,35 +52,39 @@ var packageRules = []packageRule{
 	{pkg: "cmd/vendor-emulator", may: []string{"emulator", "emulator/all"}, names: server},
 
 	{
-		pkg: "backend", may: []string{"lease", "rotation", "worker", "pool", "store", "ledger", "marker", "provider"},
+		pkg: "backend", may: []string{"lease", "rotation", "pool", "store", "ledger", "marker", "worker", "provider"},
 		tests: []string{"provider/providertest", "emulator", "emulator/all", "storagetest"},
 		names: []string{"logical.*", "framework.*", "consts.*", "errutil.*", "http.Status*"},
 	},
 	{pkg: "lease", may: []string{"pool", "store", "ledger", "marker", "failpoint", "provider"}, tests: testKit, names: engineNames},
 	{pkg: "rotation", may: []string{"pool", "store", "marker", "failpoint", "provider"}, tests: testKit, names: engineNames},
-	{pkg: "worker", may: []string{"provider"}, tests: testKit, names: engineNames},
 	{pkg: "pool", may: []string{"store", "provider"}, tests: testKit, names: engineNames},
 	{pkg: "store", may: []string{"failpoint", "provider"}, tests: testKit, names: engineNames},
 	{pkg: "ledger", tests: testKit, names: []string{"logical.*"}},
 	{pkg: "marker", tests: testKit, names: []string{"logical.*"}},
+	{pkg: "worker", may: []string{"provider"}, tests: testKit},
 	{pkg: "failpoint"},
 
 	{pkg: "provider", tests: testKit, names: fieldNames},
 	{pkg: "provider/httpclient", may: []string{"provider"}, tests: testKit, names: slices.Concat(server, []string{"httptrace.*"})},
 	{
 		pkg: "provider/<vendor>", may: []string{"provider", "provider/httpclient"},
-		tests: []string{"provider/providertest", "emulator", "emulator/emulatortest", "emulator/<vendor>"}, names: driver,
+		tests: []string{"provider/providertest", "emulator", "emulator/emulatortest", "emulator/vendorfacts", "emulator/<vendor>"}, names: driver,
 	},
-	{pkg: "provider/providertest", may: []string{"provider", "emulator", "emulator/emulatortest"}, names: slices.Concat(server, fieldNames)},
+	{
+		pkg: "provider/providertest", may: []string{"provider", "emulator", "emulator/emulatortest", "emulator/vendorfacts"},
+		names: slices.Concat(server, fieldNames),
+	},
 
 	{pkg: "emulator", tests: []string{"emulator/<vendor>"}, names: server},
 	{pkg: "emulator/<vendor>", may: []string{"emulator"}, tests: []string{"emulator/emulatortest"}, names: []string{"http.*"}},
 	{pkg: "emulator/all", may: []string{"emulator", "emulator/<vendor>"}},
+	{pkg: "emulator/vendorfacts", tests: []string{"emulator", "emulator/all", "emulator/emulatortest"}, names: []string{"http.*"}},
 	{pkg: "emulator/emulatortest", may: []string{"emulator"}, names: server},
 	{pkg: "storagetest", names: []string{"logical.*"}},
 
 	// The scripts start the programs of cmd and speak HTTP to them, so that they test what is delivered.
-	{pkg: "scripts/...", may: []string{"scripts/devserver"}, names: []string{"api.*", "http.*", "httptest.*", "net.*"}},
+	{pkg: "scripts/...", may: []string{"scripts/devserver", "emulator/vendorfacts"}, names: []string{"api.*", "http.*", "httptest.*", "net.*"}},
 }
 
 // testSupport are the packages that only tests and each other import.
@@ -146,7 +150,7 @@ func TestImports_ArchitecturePage_AgreesWithTheRules(t *testing.T) {
 	t.Chdir(root)
 	documented := readArchitectureTable(t)
 	for _, rule := range packageRules {
-		if strings.HasPrefix(rule.pkg, "scripts/") || rule.pkg == "storagetest" {
+		if strings.HasPrefix(rule.pkg, "scripts/") {
 			continue
 		}
 		may, ok := documented[rule.pkg]

@@ -16,7 +16,7 @@ type vocabulary struct {
 // word is an expression that is not used, and what is written in its place.
 type word struct {
 	pattern *regexp.Regexp
-	// english expressions are also found in identifiers: in_the_books and IsInTheBooks contain "the books".
+	// english expressions are also found in identifiers, whose words are separated first.
 	english bool
 	instead string
 }
@@ -118,12 +118,12 @@ func (w *word) find(line, next string) string {
 }
 
 // boundary matches where one word of an identifier ends and the next begins.
-var boundary = regexp.MustCompile(`([a-z0-9])([A-Z])|([A-Za-z])_([A-Za-z])`)
+var boundary = regexp.MustCompile(`([a-z0-9])([A-Z])|([A-Za-z])_([A-Za-z])|([A-Z])([A-Z][a-z])`)
 
 // splitIdentifiers puts spaces between the words of identifiers: camelCase and snake_case.
 func splitIdentifiers(line string) string {
 	// Twice, since two boundaries can share the character between them.
-	return boundary.ReplaceAllString(boundary.ReplaceAllString(line, "$1$3 $2$4"), "$1$3 $2$4")
+	return boundary.ReplaceAllString(boundary.ReplaceAllString(line, "$1$3$5 $2$4$6"), "$1$3$5 $2$4$6")
 }
 
 // allows reports whether an allowance covers a line, and notes that the allowance is used.

@@ -1,4 +1,4 @@
-# Starts an application with a credential in its environment, and starts it anew with each new one. The agent
+# Starts an application with a credential in its environment, and restarts it with each new one. The agent
 # runs in the directory of the files that are named here, with VAULT_ADDR and VENDORAUTH_CREDS in its
 # environment.
 
@@ -15,7 +15,7 @@ auto_auth {
 template_config {
   exit_on_retry_failure = false
 
-  # The agent waits two seconds before it starts the application anew, and the application takes its time to
+  # The agent waits two seconds before it restarts the application, and the application needs time to
   # stop. So a credential that cannot be renewed is replaced early: at half of its lease.
   lease_renewal_threshold = 0.5
 }

@@ -12,7 +12,7 @@ auto_auth {
 }
 
 api_proxy {
-  # Applications need no token of Vault's. Whoever reaches the listener acts as the proxy.
+  # Applications need no token of Vault's. Every program that reaches the listener acts as the proxy.
   use_auto_auth_token = true
 }
 
