@@ -103,6 +103,23 @@ func (m *mount) tryRead(role string) (*vaultLease, error) {
 	return m.leaseOf(response), nil
 }
 
+// readAndRevoke reads creds/<role> and revokes the lease.
+func (m *mount) readAndRevoke(role string) error {
+	m.t.Helper()
+	leased, err := m.tryRead(role)
+	if err != nil {
+		return err
+	}
+	return m.revoke(leased)
+}
+
+// inBackground runs a request in a goroutine. The channel receives its result.
+func inBackground(run func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- run() }()
+	return done
+}
+
 // leaseOf stores a lease as Vault does: encoded as JSON, with the real time as its issue time.
 func (m *mount) leaseOf(response *logical.Response) *vaultLease {
 	m.t.Helper()
@@ -144,7 +161,14 @@ func (m *mount) runPeriodic() {
 	m.runPeriodicOn(m.storage)
 }
 
-// runPeriodicOn is runPeriodic with a worker on another storage. It returns when the worker has done its work.
+// runPeriodicAfter advances the clock and sends Vault's periodic request.
+func (m *mount) runPeriodicAfter(d time.Duration) {
+	m.t.Helper()
+	m.clock.Advance(d)
+	m.runPeriodic()
+}
+
+// runPeriodicOn is runPeriodic on another storage.
 func (m *mount) runPeriodicOn(storage logical.Storage) {
 	m.t.Helper()
 	m.backend.stopWorker() // a worker keeps the storage that it was started on

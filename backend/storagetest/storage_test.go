@@ -41,12 +41,12 @@ func TestWrap_NoHooks_PassesAndCountsOperations(t *testing.T) {
 }
 
 func TestHooks_Errors_ReplaceTheResult(t *testing.T) {
-	refused, lost := errors.New("refused"), errors.New("lost")
+	rejected, lost := errors.New("rejected"), errors.New("lost")
 	wrapped := &logical.InmemStorage{}
 	storage := storagetest.Wrap(wrapped)
 	storage.Before = func(_ context.Context, operation storagetest.Operation) error {
 		if operation == (storagetest.Operation{Kind: storagetest.Get, Key: "a"}) {
-			return refused
+			return rejected
 		}
 		return nil
 	}
@@ -56,7 +56,7 @@ func TestHooks_Errors_ReplaceTheResult(t *testing.T) {
 		}
 		return nil
 	}
-	require.Equal(t, []error{refused, nil, lost, nil}, run(t.Context(), storage))
+	require.Equal(t, []error{rejected, nil, lost, nil}, run(t.Context(), storage))
 }
 
 func TestFaults_NthOperation_FailsAsNamed(t *testing.T) {
