@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,13 +33,19 @@ func TestPeriodic_RootRejected_BacksOff(t *testing.T) {
 func TestPeriodic_StalledLeaderCannotWrite_RevokesNothing(t *testing.T) {
 	for _, sharing := range []string{"exclusive", "shared"} {
 		t.Run(sharing, func(t *testing.T) {
-			m := newConfiguredMount(t, "trend", map[string]any{"role_name": "Auditor", "ttl": "90m", "sharing": sharing})
+			m := newMount(t)
+			var failing atomic.Bool
+			m.storage = storagetest.FailWhile(m.storage, &failing, storagetest.Writes...)
+			m.restart()
+			m.configure("trend", map[string]any{"role_name": "Auditor", "ttl": "90m", "sharing": sharing})
 			m.read("trend")
 			m.clock.Advance(90*time.Minute + lease.LostLeaseGrace + time.Second)
 			calls := len(m.vendors.Requests("trend"))
-			m.runPeriodicOn(storagetest.FailFrom(m.storage, 1, storagetest.Writes...))
+			failing.Store(true)
+			m.runPeriodic()
 			require.Len(t, m.vendors.Requests("trend"), calls)
 
+			failing.Store(false)
 			m.runPeriodic()
 			m.requireNoneLeft("trend")
 		})
@@ -51,10 +58,14 @@ func TestPeriodic_OrphanAtTheVendor_IsReportedHourlyAndKept(t *testing.T) {
 	m.removeEntry("trend", lost)
 	sent := m.watchEvents()
 	m.runPeriodic()
-	m.runPeriodicAfter(reconcileInterval / 2)
-	require.Empty(t, sent.kinds, "not at each periodic run")
-	m.runPeriodicAfter(reconcileInterval / 2)
+	m.runPeriodicAfter(firstReconcile / 2)
+	require.Empty(t, sent.kinds, "other work is more urgent after a start")
+	m.runPeriodicAfter(firstReconcile / 2)
 	require.Equal(t, []string{lease.EventOrphansFound}, sent.kinds)
+	m.runPeriodicAfter(reconcileInterval / 2)
+	require.Len(t, sent.kinds, 1, "not at each periodic run")
+	m.runPeriodicAfter(reconcileInterval / 2)
+	require.Len(t, sent.kinds, 2)
 	require.Len(t, m.leased("trend"), 1, "this Vault may be a copy, and its original may have issued the credential")
 }
 

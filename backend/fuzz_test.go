@@ -50,6 +50,7 @@ func (m *fuzzMount) stored() map[string]string {
 // nothing, and neither a response nor the log has a secret.
 func (m *fuzzMount) write(operation uint8, path string, data map[string]any) {
 	m.t.Helper()
+	defer m.backend.Clean(m.t.Context()) // a mount is used once
 	before := m.stored()
 	kind := []logical.Operation{logical.UpdateOperation, logical.PatchOperation}[operation%2]
 	_, status, err := m.request(kind, path, data)

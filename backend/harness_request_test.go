@@ -155,25 +155,17 @@ func (m *mount) revokeOn(storage logical.Storage, l *vaultLease) error {
 	return err
 }
 
-// runPeriodic sends Vault's periodic request.
-func (m *mount) runPeriodic() {
-	m.t.Helper()
-	m.runPeriodicOn(m.storage)
-}
-
-// runPeriodicAfter advances the clock and sends Vault's periodic request.
+// runPeriodicAfter advances the clock first.
 func (m *mount) runPeriodicAfter(d time.Duration) {
 	m.t.Helper()
 	m.clock.Advance(d)
 	m.runPeriodic()
 }
 
-// runPeriodicOn is runPeriodic on another storage.
-func (m *mount) runPeriodicOn(storage logical.Storage) {
+// runPeriodic sends Vault's periodic request and waits until the worker has done the work.
+func (m *mount) runPeriodic() {
 	m.t.Helper()
-	m.backend.stopWorker() // a worker keeps the storage that it was started on
-	defer m.backend.stopWorker()
-	_, err := m.backend.HandleRequest(m.t.Context(), &logical.Request{Operation: logical.RollbackOperation, Storage: storage})
+	_, err := m.backend.HandleRequest(m.t.Context(), &logical.Request{Operation: logical.RollbackOperation, Storage: m.storage})
 	if err != nil && !errors.Is(err, logical.ErrUnsupportedOperation) {
 		require.NoError(m.t, err)
 	}

@@ -85,6 +85,7 @@ func TestRotateRoot_VendorEndsCredentials_FreesTheirSlots(t *testing.T) {
 	m.must(logical.UpdateOperation, "roles/own", map[string]any{"config": "ftd"})
 	shared, own := m.read("ftd"), m.read("own")
 	require.Contains(t, strings.Join(m.rotate("ftd").Warnings, "\n"), "2 live credentials")
+	m.runPeriodic()
 	require.Empty(t, m.ledgerOf("ftd"))
 	again := m.read("ftd")
 	require.NotEqual(t, shared.data["token"], again.data["token"])

@@ -3,6 +3,7 @@ package storagetest_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -85,6 +86,18 @@ func TestFaults_NthOperation_FailsAsNamed(t *testing.T) {
 				return storagetest.FailAfterNth(s, 2, storagetest.Writes...)
 			},
 			[]error{nil, nil, nil, failed}, []string{},
+		},
+		"while failing": {
+			func(s logical.Storage) *storagetest.Storage {
+				var failing atomic.Bool
+				failing.Store(true)
+				return storagetest.FailWhile(s, &failing, storagetest.List)
+			},
+			[]error{nil, failed, nil, nil}, []string{},
+		},
+		"while not failing": {
+			func(s logical.Storage) *storagetest.Storage { return storagetest.FailWhile(s, new(atomic.Bool)) },
+			make([]error, 4), []string{},
 		},
 		"never reached": {
 			func(s logical.Storage) *storagetest.Storage { return storagetest.FailNth(s, 5) },
