@@ -190,7 +190,7 @@ func TestShared_LateRenew_StaysWithinTheLedgersExpiry(t *testing.T) {
 	require.False(t, end.After(m.clock.Now().Add(20*time.Minute+time.Second)), "the life of a shared credential is the role's max_ttl")
 }
 
-func TestShared_LastRevokeRunning_ReaderGetsANewCredential(t *testing.T) {
+func TestShared_LastRevokeRunning_IssuesAnotherCredential(t *testing.T) {
 	m := newConfiguredMount(t, "ftd", sharedRole)
 	last := m.read("ftd")
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "revoke_token", Delay: 300 * time.Millisecond, Times: 1})
@@ -210,7 +210,7 @@ func TestShared_RoleWrittenAgainUnchanged_KeepsTheCredential(t *testing.T) {
 	require.Equal(t, first.data["token"], m.read("ftd").data["token"])
 }
 
-func TestShared_ConnectionChanged_ReaderGetsANewCredential(t *testing.T) {
+func TestShared_ConnectionChanged_IssuesAnotherCredential(t *testing.T) {
 	m := newConfiguredMount(t, "ftd", sharedRole)
 	first := m.read("ftd")
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"max_retries": 1})
