@@ -63,21 +63,20 @@ func TestDriver_Panics_FailsOnlyThatRequest(t *testing.T) {
 // Vault runs the plugin in metadata mode to learn its type and version: without storage, and on a machine that may
 // reach no vendor.
 func TestFactory_MetadataMode_ReturnsTypeAndVersion(t *testing.T) {
-	made, err := Factory(t.Context(), &logical.BackendConfig{Logger: hclog.NewNullLogger(), System: &logical.StaticSystemView{}})
+	created, err := Factory(t.Context(), &logical.BackendConfig{Logger: hclog.NewNullLogger(), System: &logical.StaticSystemView{}})
 	require.NoError(t, err)
-	defer made.Cleanup(context.Background())
-	require.Equal(t, logical.TypeLogical, made.Type())
-	versioned, ok := made.(logical.PluginVersioner)
+	defer created.Cleanup(context.Background())
+	require.Equal(t, logical.TypeLogical, created.Type())
+	versioned, ok := created.(logical.PluginVersioner)
 	require.True(t, ok)
 	require.Equal(t, Version, versioned.PluginVersion().Version)
-	require.Contains(t, made.SpecialPaths().SealWrapStorage, "config/")
-	require.Contains(t, made.SpecialPaths().SealWrapStorage, "session/")
-	require.Contains(t, made.SpecialPaths().LocalStorage, "ledger/")
+	require.Contains(t, created.SpecialPaths().SealWrapStorage, "config/")
+	require.Contains(t, created.SpecialPaths().SealWrapStorage, "session/")
+	require.Contains(t, created.SpecialPaths().LocalStorage, "ledger/")
 }
 
 func TestInvalidate_ConfigChangedOnAnotherNode_IsReadAgain(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	m.read("ftd")
 
 	here := m.backend

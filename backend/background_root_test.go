@@ -18,11 +18,9 @@ func TestRotationPeriod_IsDue_RotatesOnce(t *testing.T) {
 		m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/"+r.vendor, map[string]any{"rotation_period": "10m"})
 		m.must(logical.UpdateOperation, "config/"+r.vendor, map[string]any{"rotation_period": "24h"})
 		sent := m.watchEvents()
-		m.clock.Advance(23 * time.Hour)
-		m.runPeriodic()
+		m.runPeriodicAfter(23 * time.Hour)
 		require.Empty(t, sent.kinds)
-		m.clock.Advance(time.Hour)
-		m.runPeriodic()
+		m.runPeriodicAfter(time.Hour)
 		m.runPeriodic()
 		require.Equal(t, []string{rotation.EventRotate}, sent.kinds)
 		m.requireResolved(r, true)
@@ -31,16 +29,14 @@ func TestRotationPeriod_IsDue_RotatesOnce(t *testing.T) {
 		m.fault(emulator.Fault{Vendor: r.vendor, Route: r.change, Status: http.StatusForbidden, Times: 1})
 		m.runPeriodic()
 		m.runPeriodic()
-		require.Equal(t, []string{rotation.EventRotate, rotation.EventRotateFail}, sent.kinds, "not at each tick")
-		m.clock.Advance(rotation.RejectedBackoff)
-		m.runPeriodic()
+		require.Equal(t, []string{rotation.EventRotate, rotation.EventRotateFail}, sent.kinds, "not at each periodic run")
+		m.runPeriodicAfter(rotation.RejectedBackoff)
 		require.Equal(t, []string{rotation.EventRotate, rotation.EventRotateFail, rotation.EventRotate}, sent.kinds)
 	})
 }
 
 func TestRotationPeriod_ResponseLost_CountsAsTheRotation(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"rotation_period": "24h"})
 	m.clock.Advance(25 * time.Hour)
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true, Times: 1})
@@ -59,23 +55,18 @@ func TestRotationPeriod_ResponseLost_CountsAsTheRotation(t *testing.T) {
 }
 
 func TestRotationPeriod_CannotBegin_SendsAnEvent(t *testing.T) {
-	m := newMount(t)
-	r := trendRotation
-	m.configure(r.vendor, r.role)
+	m := newConfiguredMount(t, "trend", auditorRole)
 	m.must(logical.UpdateOperation, "config/trend", map[string]any{"rotation_period": "24h"})
-	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
-	m.rotate("trend")
+	m.rotateKeepingPrevious()
 	sent := m.watchEvents()
 	m.runPeriodic()
 	require.Empty(t, sent.kinds)
-	m.clock.Advance(25 * time.Hour)
-	m.runPeriodic()
+	m.runPeriodicAfter(25 * time.Hour)
 	require.Equal(t, []string{rotation.EventRotateFail}, sent.kinds)
 }
 
 func TestRotationPeriod_NeverRotated_BeginsWhenSet(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	config := m.config("ftd")
 	config.Root = store.RootState{} // as a version without rotation stored it
 	m.putConfig("ftd", config)

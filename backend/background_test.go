@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,8 +13,7 @@ import (
 
 // Retries with a root credential that the vendor rejects can lock the account.
 func TestPeriodic_RootRejected_BacksOff(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	m.read("ftd")
 	m.read("ftd")
 	_, err := m.vendors.Do("ftd", "change_password", nil)
@@ -34,53 +34,48 @@ func TestPeriodic_StalledLeaderCannotWrite_RevokesNothing(t *testing.T) {
 	for _, sharing := range []string{"exclusive", "shared"} {
 		t.Run(sharing, func(t *testing.T) {
 			m := newMount(t)
+			var failing atomic.Bool
+			m.storage = storagetest.FailWhile(m.storage, &failing, storagetest.Writes...)
+			m.restart()
 			m.configure("trend", map[string]any{"role_name": "Auditor", "ttl": "90m", "sharing": sharing})
 			m.read("trend")
 			m.clock.Advance(90*time.Minute + lease.LostLeaseGrace + time.Second)
 			calls := len(m.vendors.Requests("trend"))
-			m.runPeriodicOn(storagetest.FailFrom(m.storage, 1, storagetest.Writes...))
+			failing.Store(true)
+			m.runPeriodic()
 			require.Len(t, m.vendors.Requests("trend"), calls)
 
+			failing.Store(false)
 			m.runPeriodic()
-			require.Empty(t, m.leased("trend"))
-			require.Empty(t, m.ledgerOf("trend"))
+			m.requireNoneLeft("trend")
 		})
 	}
 }
 
 func TestPeriodic_OrphanAtTheVendor_IsReportedHourlyAndKept(t *testing.T) {
-	m := newMount(t)
-	m.configure("trend", map[string]any{"role_name": "Auditor", "ttl": "90m"})
+	m := newConfiguredMount(t, "trend", map[string]any{"role_name": "Auditor", "ttl": "90m"})
 	lost := m.read("trend")
-	require.NoError(t, m.backend.ledger.Remove(t.Context(), m.storage, "trend", lost.secret.InternalData["id"].(string)))
+	m.removeEntry("trend", lost)
 	sent := m.watchEvents()
 	m.runPeriodic()
-	m.clock.Advance(firstReconcile / 2)
-	m.runPeriodic()
+	m.runPeriodicAfter(firstReconcile / 2)
 	require.Empty(t, sent.kinds, "other work is more urgent after a start")
-	m.clock.Advance(firstReconcile / 2)
-	m.runPeriodic()
+	m.runPeriodicAfter(firstReconcile / 2)
 	require.Equal(t, []string{lease.EventOrphansFound}, sent.kinds)
-	m.clock.Advance(reconcileInterval / 2)
-	m.runPeriodic()
-	require.Len(t, sent.kinds, 1, "not at each run")
-	m.clock.Advance(reconcileInterval / 2)
-	m.runPeriodic()
+	m.runPeriodicAfter(reconcileInterval / 2)
+	require.Len(t, sent.kinds, 1, "not at each periodic run")
+	m.runPeriodicAfter(reconcileInterval / 2)
 	require.Len(t, sent.kinds, 2)
-	require.Len(t, m.leased("trend"), 1, "this Vault may be a copy whose original has issued it")
+	require.Len(t, m.leased("trend"), 1, "this Vault may be a copy, and its original may have issued the credential")
 }
 
 // Vault crashed after the engine answered and before Vault stored the lease: no request will revoke it.
 func TestPeriodic_LeaseLost_RevokesTheCredential(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	m.read("ftd")
 	m.restart()
-	m.clock.Advance(15*time.Minute + lease.LostLeaseGrace - 10*time.Second)
-	m.runPeriodic()
+	m.runPeriodicAfter(15*time.Minute + lease.LostLeaseGrace - 10*time.Second)
 	require.Len(t, m.leased("ftd"), 1, "Vault may still revoke it itself")
-	m.clock.Advance(time.Minute)
-	m.runPeriodic()
-	require.Empty(t, m.leased("ftd"))
-	require.Empty(t, m.ledgerOf("ftd"))
+	m.runPeriodicAfter(time.Minute)
+	m.requireNoneLeft("ftd")
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-// benchmarkMount is a mount whose emulator answers without TLS, with a role that shares or does not.
+// benchmarkMount returns a mount whose emulators serve plain HTTP, with a role of the given sharing.
 func benchmarkMount(b *testing.B, sharing string) *mount {
 	b.Helper()
 	m := newMountOn(b, emulator.Config{Seed: 1, PlainHTTP: true})
@@ -30,8 +30,7 @@ func BenchmarkSharedRead(b *testing.B) {
 	}
 }
 
-// BenchmarkExclusiveReadAndRevoke is a whole life: two storage writes and a delete, and the calls of a driver
-// that issues and revokes.
+// BenchmarkExclusiveReadAndRevoke issues and revokes: two storage writes, a delete, and the requests of the driver.
 func BenchmarkExclusiveReadAndRevoke(b *testing.B) {
 	m := benchmarkMount(b, store.SharingExclusive)
 	request := &logical.Request{Operation: logical.ReadOperation, Path: "creds/ftd", Storage: m.storage, MountPoint: "vendorauth/"}

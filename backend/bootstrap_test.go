@@ -1,7 +1,9 @@
 package backend
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,21 +26,14 @@ func (m *mount) bootstrapData(changes map[string]any) map[string]any {
 	data := m.configData("trend", map[string]any{
 		"api_key": nil, "username": login["username"], "password": login["password"], "bootstrap_role_id": managementRole,
 	})
-	for field, value := range changes {
-		data[field] = value
-	}
+	maps.Copy(data, changes)
 	return data
 }
 
 // bootstrapped returns the live management keys that the engine created with the login.
 func (m *mount) bootstrapped() []emulator.Credential {
-	var made []emulator.Credential
-	for _, credential := range m.logins("trend") {
-		if strings.HasPrefix(credential.Marker, m.markerPrefix()+"config-") {
-			made = append(made, credential)
-		}
-	}
-	return made
+	prefix := m.markerPrefix() + "config-"
+	return slices.DeleteFunc(m.logins("trend"), func(c emulator.Credential) bool { return !strings.HasPrefix(c.Marker, prefix) })
 }
 
 func TestBootstrap_Login_CreatesRootAndIsNotStored(t *testing.T) {
@@ -56,7 +51,7 @@ func TestBootstrap_Login_CreatesRootAndIsNotStored(t *testing.T) {
 
 	m.restart()
 	m.must(logical.UpdateOperation, "roles/app", map[string]any{"config": "trend", "role_name": "Auditor"})
-	require.NoError(t, m.revoke(m.read("app")))
+	require.NoError(t, m.readAndRevoke("app"))
 }
 
 func TestBootstrap_WrongPassword_StoresNothing(t *testing.T) {
@@ -74,8 +69,7 @@ func TestBootstrap_ConfigWriteFails_NextWriteRevokesTheKey(t *testing.T) {
 	_, _, err := m.requestOn(storagetest.FailFrom(m.storage, 2, storagetest.Writes...), logical.CreateOperation, "config/trend", m.bootstrapData(nil))
 	require.ErrorContains(t, err, "storage is gone")
 	m.must(logical.UpdateOperation, "config/trend", m.bootstrapData(nil))
-	m.clock.Advance(lease.IssueDeadline + time.Second)
-	m.runPeriodic()
+	m.runPeriodicAfter(lease.IssueDeadline + time.Second)
 	require.Len(t, m.bootstrapped(), 1)
 	m.must(logical.ReadOperation, "config/trend/check", nil)
 }
@@ -87,7 +81,7 @@ func TestBootstrap_CrashBeforeStoring_NextConfigRevokesTheKey(t *testing.T) {
 	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", DropBefore: true})
 	_, _, err := m.requestOn(storagetest.FailFrom(m.storage, 2, storagetest.Writes...), logical.CreateOperation, "config/trend", m.bootstrapData(nil))
 	require.Error(t, err)
-	require.Len(t, m.bootstrapped(), 1, "the orphan")
+	require.Len(t, m.bootstrapped(), 1, "the orphaned key")
 	m.vendors.ClearFaults("trend")
 	m.restart()
 	m.clock.Advance(lease.IssueDeadline)
@@ -102,9 +96,9 @@ func TestBootstrap_CrashBeforeStoring_NextConfigRevokesTheKey(t *testing.T) {
 func TestBootstrap_IntentNotCleared_KeepsTheConfigsRoot(t *testing.T) {
 	m := newMount(t)
 	m.must(logical.UpdateOperation, "config/trend", m.bootstrapData(nil))
-	made := m.bootstrapped()
-	require.Len(t, made, 1)
-	require.NoError(t, m.backend.store.PutRootIntent(t.Context(), m.storage, "trend", store.RootIntent{Marker: made[0].Marker, At: m.clock.Now()}))
+	keys := m.bootstrapped()
+	require.Len(t, keys, 1)
+	require.NoError(t, m.backend.store.PutRootIntent(t.Context(), m.storage, "trend", store.RootIntent{Marker: keys[0].Marker, At: m.clock.Now()}))
 	m.clock.Advance(time.Hour)
 
 	m.must(logical.PatchOperation, "config/trend", map[string]any{"request_timeout": "20s"})
@@ -118,8 +112,7 @@ func TestBootstrap_WriteActsAndFails_KeepsTheStoredRoot(t *testing.T) {
 	_, _, err := m.requestOn(storagetest.FailAfterNth(m.storage, 2, storagetest.Writes...), logical.CreateOperation, "config/trend", m.bootstrapData(nil))
 	require.Error(t, err)
 	m.restart()
-	m.clock.Advance(lease.IssueDeadline + time.Second)
-	m.runPeriodic()
+	m.runPeriodicAfter(lease.IssueDeadline + time.Second)
 	m.must(logical.ReadOperation, "config/trend/check", nil)
 	require.Len(t, m.bootstrapped(), 1)
 }

@@ -14,7 +14,7 @@ import (
 func TestBreaker_VendorDoesNotAnswer_OpensAfterThreeCalls(t *testing.T) {
 	m := newMount(t)
 	m.keepBreakersOpen()
-	m.configure("trend", map[string]any{"role_name": "Auditor"})
+	m.configure("trend", auditorRole)
 	var leases []*vaultLease
 	for range 20 {
 		leases = append(leases, m.read("trend"))
@@ -51,8 +51,7 @@ func TestBreaker_IsOpen_RevocationCountsNoAttempt(t *testing.T) {
 	for range 10 {
 		require.Error(t, m.revoke(leased))
 	}
-	entry, err := m.backend.ledger.Get(t.Context(), m.storage, "ftd", m.ledgerOf("ftd")[0])
-	require.NoError(t, err)
+	entry := m.firstEntry("ftd")
 	require.Equal(t, 3, entry.Attempts)
 	require.False(t, entry.NextAttemptAt.After(m.clock.Now().Add(lease.MinRetryPause)))
 }

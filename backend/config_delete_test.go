@@ -24,13 +24,12 @@ func TestConfigDelete_Unused_EndsTheLogin(t *testing.T) {
 }
 
 func TestConfigDelete_LiveCredentials_RequiresForce(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	leased := m.read("ftd")
 
 	m.rejected(http.StatusConflict, logical.DeleteOperation, "config/ftd", nil, "force=true")
 	m.read("ftd")
-	require.NoError(t, m.revoke(m.read("ftd")))
+	require.NoError(t, m.readAndRevoke("ftd"))
 
 	response := m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
 	require.Contains(t, response.Warnings[0], "retired")
@@ -39,15 +38,13 @@ func TestConfigDelete_LiveCredentials_RequiresForce(t *testing.T) {
 
 	require.NoError(t, m.revoke(leased))
 	require.Len(t, m.leased("ftd"), 1, "the second credential is still leased")
-	m.clock.Advance(3 * 60 * 60 * 1e9)
-	m.runPeriodic()
+	m.runPeriodicAfter(3 * time.Hour)
 	m.requireNoKeys("config/")
 	require.Empty(t, m.leased("ftd"))
 }
 
 func TestConfigDelete_AbandonRetired_NamesWhatRemains(t *testing.T) {
-	m := newMount(t)
-	m.configure("fortianalyzer", map[string]any{"ttl": "10m"})
+	m := newConfiguredMount(t, "fortianalyzer", map[string]any{"ttl": "10m"})
 	leased := m.read("fortianalyzer")
 	m.rejected(http.StatusBadRequest, logical.DeleteOperation, "config/fortianalyzer", map[string]any{"abandon": true}, `"abandon"`)
 	m.must(logical.DeleteOperation, "config/fortianalyzer", map[string]any{"force": true})
@@ -61,20 +58,17 @@ func TestConfigDelete_AbandonRetired_NamesWhatRemains(t *testing.T) {
 
 // The process died after the last ledger entry of a retired config was deleted, and before the config was.
 func TestConfigDelete_CrashWhenDrained_IsCompletedLater(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	leased := m.read("ftd")
 	m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
-	require.NoError(t, m.backend.ledger.Remove(t.Context(), m.storage, "ftd", leased.secret.InternalData["id"].(string)))
+	m.removeEntry("ftd", leased)
 	m.runPeriodic()
-	m.clock.Advance(reconcileInterval)
-	m.runPeriodic()
+	m.runPeriodicAfter(reconcileInterval)
 	m.requireNoKeys(store.ConfigPrefix)
 }
 
 func TestConfigDelete_RetiredVaultManagedRoot_Warns(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	m.rotate("ftd")
 	held := m.read("ftd")
 	response := m.must(logical.DeleteOperation, "config/ftd", map[string]any{"force": true})
@@ -90,8 +84,7 @@ func TestConfigDelete_VaultManagedRoot_RequiresForce(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMount(t)
-			m.configure("ftd", nil)
+			m := newConfiguredMount(t, "ftd", nil)
 			prepare(m)
 			m.rejected(http.StatusConflict, logical.DeleteOperation, "config/ftd", nil, "only Vault knows")
 			m.rememberRotatedSecrets("ftd")
@@ -102,18 +95,15 @@ func TestConfigDelete_VaultManagedRoot_RequiresForce(t *testing.T) {
 }
 
 func TestConfigDelete_RotatedConcurrently_IsRejected(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	before := m.config("ftd")
 	m.rotate("ftd")
 	require.ErrorContains(t, m.backend.deleteConfig(t.Context(), m.storage, "ftd", before), "changed by another request")
-	require.NoError(t, m.revoke(m.read("ftd")))
+	require.NoError(t, m.readAndRevoke("ftd"))
 }
 
 func TestConfigDelete_CreatedRootInDoubt_WaitsForRevocation(t *testing.T) {
-	m := newMount(t)
-	r := trendRotation
-	m.configure(r.vendor, r.role)
+	m := newConfiguredMount(t, "trend", auditorRole)
 	m.fault(emulator.Fault{Vendor: "trend", Route: "searchApiKeys", Status: http.StatusServiceUnavailable})
 	m.failRotation(http.StatusFailedDependency, emulator.Fault{Vendor: "trend", Route: "createApiKey", DropAfter: true})
 	m.vendors.ClearFaults("trend")
@@ -125,12 +115,9 @@ func TestConfigDelete_CreatedRootInDoubt_WaitsForRevocation(t *testing.T) {
 }
 
 func TestConfigDelete_PreviousRootNotRevoked_IsKept(t *testing.T) {
-	m := newMount(t)
-	r := trendRotation
-	m.configure(r.vendor, r.role)
-	held := m.read(r.vendor)
-	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
-	m.rotate("trend")
+	m := newConfiguredMount(t, "trend", auditorRole)
+	held := m.read("trend")
+	m.rotateKeepingPrevious()
 	m.must(logical.DeleteOperation, "config/trend", map[string]any{"force": true})
 	require.Error(t, m.revoke(held))
 	m.vendors.ClearFaults("trend")

@@ -17,7 +17,7 @@ import (
 // fuzzSecret is what a § in a secret field of a fuzzed request becomes.
 const fuzzSecret = "hunter2-hunter2-hunter2"
 
-// storedSecret is the secret of every config that is there beforehand.
+// storedSecret is the secret of every config that exists before the fuzzed write.
 const storedSecret = "correct-horse-battery"
 
 // fuzzedConfigs are configs that are accepted, by vendor. Nothing listens at their addresses.
@@ -50,6 +50,7 @@ func (m *fuzzMount) stored() map[string]string {
 // nothing, and neither a response nor the log has a secret.
 func (m *fuzzMount) write(operation uint8, path string, data map[string]any) {
 	m.t.Helper()
+	defer m.backend.Clean(m.t.Context()) // a mount is used once
 	before := m.stored()
 	kind := []logical.Operation{logical.UpdateOperation, logical.PatchOperation}[operation%2]
 	_, status, err := m.request(kind, path, data)
@@ -64,9 +65,8 @@ func (m *fuzzMount) write(operation uint8, path string, data map[string]any) {
 	m.requireNoSecretLogged()
 }
 
-// fuzzedData reads the fields of a request as Vault does. A § becomes a secret in the fields of that kind.
-// It returns nil for what is no
-// request.
+// fuzzedData reads the fields of a request as Vault does. A § in a secret field becomes fuzzSecret. It returns nil if the
+// body is not a request.
 func fuzzedData(fields map[string]*framework.FieldSchema, body string) map[string]any {
 	decoder := json.NewDecoder(strings.NewReader(body))
 	decoder.UseNumber()
@@ -92,9 +92,9 @@ func fuzzedData(fields map[string]*framework.FieldSchema, body string) map[strin
 
 // configFieldsOf are the fields that a vendor adds to a config.
 func configFieldsOf(vendor string) map[string]*framework.FieldSchema {
-	for _, each := range registry() {
-		if each.Name() == vendor {
-			return each.ConfigFields()
+	for _, registered := range registry() {
+		if registered.Name() == vendor {
+			return registered.ConfigFields()
 		}
 	}
 	return nil
@@ -106,7 +106,7 @@ var oddValues = []string{
 	`"9223372036854775807s"`, `"-1h"`, `"1h30m"`, `"\u0000"`, `"\ud800"`, `"https://§@127.0.0.1:1"`, `"http://127.0.0.1:1"`, `"https://127.0.0.1:2"`,
 }
 
-// configFieldNames are fields of a config of that vendor, and one that there is not.
+// configFieldNames are fields of a config of that vendor, and an unknown one.
 func configFieldNames(vendor string) []string {
 	names := []string{
 		"name", "vendor", "address", "ca_cert", "tls_server_name", "tls_skip_verify", "request_timeout", "max_retries",
@@ -115,14 +115,14 @@ func configFieldNames(vendor string) []string {
 	return append(names, slices.Sorted(maps.Keys(configFieldsOf(vendor)))...)
 }
 
-// roleFieldNames are fields of roles of all vendors, and one that there is not.
+// roleFieldNames are fields of roles of all vendors, and an unknown one.
 var roleFieldNames = []string{
 	"name", "config", "ttl", "max_ttl", "sharing", "max_wait", "no_such_field", "subaccount", "org_access", "role_id", "role_name",
 	"locale", "time_zone", "description",
 }
 
-// there is a mount with a config and a role of that vendor, both of the name "there".
-func there(t *testing.T, base map[string]any) *fuzzMount {
+// newFuzzMount returns a mount with a config and a role of that vendor, both with the name "there".
+func newFuzzMount(t *testing.T, base map[string]any) *fuzzMount {
 	t.Helper()
 	m := &fuzzMount{newMountWithoutVendors(t)}
 	m.rotatedSecrets = []string{fuzzSecret, storedSecret}
@@ -148,21 +148,21 @@ func writeConfig(t *testing.T, vendor, operation uint8, name, body string) {
 		data["vendor"] = base["vendor"]
 	}
 	if _, login := data["username"]; login && (base["vendor"] == "trend" || data["vendor"] != base["vendor"]) {
-		return // Trend's login to make a key with is used at once, whatever verify_connection says
+		return // Trend's login is used at once to create a key, even with verify_connection=false
 	}
 	data["verify_connection"] = false
-	there(t, base).write(operation, "config/"+name, data)
+	newFuzzMount(t, base).write(operation, "config/"+name, data)
 }
 
 // writeRole is one fuzzed write of a role.
 func writeRole(t *testing.T, vendor, operation uint8, name, body string) {
 	if data := fuzzedData(nil, body); data != nil {
-		there(t, fuzzedConfigs[int(vendor)%len(fuzzedConfigs)]).write(operation, "roles/"+name, data)
+		newFuzzMount(t, fuzzedConfigs[int(vendor)%len(fuzzedConfigs)]).write(operation, "roles/"+name, data)
 	}
 }
 
-// TestWrites_OddValues writes each odd value to each field, over what is there and anew.
-func TestWrites_OddValues(t *testing.T) {
+// TestWrites_OddValues_AreAcceptedOrRejected writes each odd value to each field, as an update and as a new record.
+func TestWrites_OddValues_AreAcceptedOrRejected(t *testing.T) {
 	for i, base := range fuzzedConfigs {
 		for j, value := range oddValues {
 			for _, name := range []string{"there", "new"} {
@@ -177,7 +177,7 @@ func TestWrites_OddValues(t *testing.T) {
 	}
 }
 
-// FuzzConfigWrite writes configs of each vendor: over one that is there, or new ones.
+// FuzzConfigWrite writes configs of each vendor, as an update and as a new config.
 func FuzzConfigWrite(f *testing.F) {
 	for i, base := range fuzzedConfigs {
 		whole, err := json.Marshal(base)
@@ -190,7 +190,7 @@ func FuzzConfigWrite(f *testing.F) {
 	f.Fuzz(writeConfig)
 }
 
-// FuzzRoleWrite writes roles of each vendor: over one that is there, or new ones.
+// FuzzRoleWrite writes roles of each vendor, as an update and as a new role.
 func FuzzRoleWrite(f *testing.F) {
 	for i := range fuzzedConfigs {
 		f.Add(uint8(i), uint8(0), "new", `{"config":"there","ttl":"1h","max_ttl":"30m","sharing":"shared"}`)

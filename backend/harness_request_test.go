@@ -103,6 +103,23 @@ func (m *mount) tryRead(role string) (*vaultLease, error) {
 	return m.leaseOf(response), nil
 }
 
+// readAndRevoke reads creds/<role> and revokes the lease.
+func (m *mount) readAndRevoke(role string) error {
+	m.t.Helper()
+	leased, err := m.tryRead(role)
+	if err != nil {
+		return err
+	}
+	return m.revoke(leased)
+}
+
+// inBackground runs a request in a goroutine. The channel receives its result.
+func inBackground(run func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- run() }()
+	return done
+}
+
 // leaseOf stores a lease as Vault does: encoded as JSON, with the real time as its issue time.
 func (m *mount) leaseOf(response *logical.Response) *vaultLease {
 	m.t.Helper()
@@ -138,18 +155,17 @@ func (m *mount) revokeOn(storage logical.Storage, l *vaultLease) error {
 	return err
 }
 
-// runPeriodic sends Vault's periodic request.
-func (m *mount) runPeriodic() {
+// runPeriodicAfter advances the clock first.
+func (m *mount) runPeriodicAfter(d time.Duration) {
 	m.t.Helper()
-	m.runPeriodicOn(m.storage)
+	m.clock.Advance(d)
+	m.runPeriodic()
 }
 
-// runPeriodicOn is runPeriodic with a worker on another storage. It returns when the worker has done its work.
-func (m *mount) runPeriodicOn(storage logical.Storage) {
+// runPeriodic sends Vault's periodic request and waits until the worker has done the work.
+func (m *mount) runPeriodic() {
 	m.t.Helper()
-	m.backend.stopWorker() // a worker keeps the storage that it was started on
-	defer m.backend.stopWorker()
-	_, err := m.backend.HandleRequest(m.t.Context(), &logical.Request{Operation: logical.RollbackOperation, Storage: storage})
+	_, err := m.backend.HandleRequest(m.t.Context(), &logical.Request{Operation: logical.RollbackOperation, Storage: m.storage})
 	if err != nil && !errors.Is(err, logical.ErrUnsupportedOperation) {
 		require.NoError(m.t, err)
 	}

@@ -23,7 +23,7 @@ type rotationCase struct {
 // FTD replaces the password in place. Trend creates a new key, and the engine then revokes the previous one.
 var (
 	ftdRotation   = rotationCase{vendor: "ftd", change: "PUT *"}
-	trendRotation = rotationCase{vendor: "trend", change: "createApiKey", role: map[string]any{"role_name": "Auditor"}}
+	trendRotation = rotationCase{vendor: "trend", change: "createApiKey", role: auditorRole}
 	rotations     = []rotationCase{ftdRotation, trendRotation}
 )
 
@@ -32,8 +32,7 @@ func forRotations(t *testing.T, run func(*testing.T, *mount, rotationCase)) {
 	t.Helper()
 	for _, r := range rotations {
 		t.Run(r.vendor, func(t *testing.T) {
-			m := newMount(t)
-			m.configure(r.vendor, r.role)
+			m := newConfiguredMount(t, r.vendor, r.role)
 			run(t, m, r)
 		})
 	}
@@ -44,6 +43,14 @@ func (m *mount) rotate(vendor string) *logical.Response {
 	m.t.Helper()
 	defer m.rememberRotatedSecrets(vendor)
 	return m.must(logical.UpdateOperation, "config/"+vendor+"/rotate-root", nil)
+}
+
+// rotateKeepingPrevious rotates the root credential of Trend, which rejects the revocation of the previous one until its
+// faults are cleared.
+func (m *mount) rotateKeepingPrevious() *logical.Response {
+	m.t.Helper()
+	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
+	return m.rotate("trend")
 }
 
 // tryRotate rotates a root credential, which may fail.
@@ -59,7 +66,7 @@ func (m *mount) requireResolved(r rotationCase, rotated bool) {
 	m.t.Helper()
 	m.rememberRotatedSecrets(r.vendor)
 	m.must(logical.ReadOperation, "config/"+r.vendor+"/check", nil)
-	require.NoError(m.t, m.revoke(m.read(r.vendor)))
+	require.NoError(m.t, m.readAndRevoke(r.vendor))
 	require.Len(m.t, m.logins(r.vendor), 1, "one root key at Trend, one login at FTD")
 	entry := m.config(r.vendor)
 	require.Nil(m.t, entry.Root.Previous)
@@ -106,7 +113,7 @@ func (m *mount) requireRecovers(vendor string) {
 		}
 		m.clock.Advance(time.Minute) // the device may have asked to back off, and a rejected login is remembered
 	}
-	require.NoError(m.t, m.revoke(m.read(vendor)))
+	require.NoError(m.t, m.readAndRevoke(vendor))
 	m.rememberRotatedSecrets(vendor)
 }
 

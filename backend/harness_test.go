@@ -17,6 +17,7 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/all"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
@@ -77,6 +78,14 @@ func newMountOn(t testing.TB, served emulator.Config) *mount {
 		require.NoError(t, vendors.Close())
 		m.requireNoSecretLogged()
 	})
+	return m
+}
+
+// newConfiguredMount returns a mount with a config and a role of the vendor; see configure.
+func newConfiguredMount(t testing.TB, vendor string, role map[string]any) *mount {
+	t.Helper()
+	m := newMount(t)
+	m.configure(vendor, role)
 	return m
 }
 
@@ -207,13 +216,19 @@ func (m *mount) putConfig(name string, changed *store.Config) {
 	require.NoError(m.t, err)
 }
 
+// keys lists the keys below a prefix of storage.
+func (m *mount) keys(prefix string) []string {
+	m.t.Helper()
+	keys, err := m.storage.List(m.t.Context(), prefix)
+	require.NoError(m.t, err)
+	return keys
+}
+
 // requireNoKeys requires that storage has no keys below the prefixes.
 func (m *mount) requireNoKeys(prefixes ...string) {
 	m.t.Helper()
 	for _, prefix := range prefixes {
-		keys, err := m.storage.List(m.t.Context(), prefix)
-		require.NoError(m.t, err)
-		require.Empty(m.t, keys, "keys below %s", prefix)
+		require.Empty(m.t, m.keys(prefix), "keys below %s", prefix)
 	}
 }
 
@@ -224,6 +239,12 @@ func (m *mount) requireNow(timestamp any) {
 	require.NoError(m.t, err)
 	require.WithinDuration(m.t, m.clock.Now(), at, 5*time.Second)
 }
+
+// sharedRole and auditorRole are fields of roles for configure. A role of Trend names one of the product's own roles.
+var (
+	sharedRole  = map[string]any{"sharing": "shared"}
+	auditorRole = map[string]any{"role_name": "Auditor"}
+)
 
 // configData is a config of a vendor as it is written, with changes applied. A nil removes a field.
 func (m *mount) configData(vendor string, changes map[string]any) map[string]any {
@@ -278,9 +299,29 @@ func (m *mount) operations(vendor string) map[string]int {
 // ledgerOf lists the ledger entries of a config.
 func (m *mount) ledgerOf(config string) []string {
 	m.t.Helper()
-	ids, err := m.storage.List(m.t.Context(), "ledger/"+config+"/")
+	return m.keys("ledger/" + config + "/")
+}
+
+// firstEntry reads the first ledger entry of a config.
+func (m *mount) firstEntry(config string) *ledger.Entry {
+	m.t.Helper()
+	entry, err := m.backend.ledger.Get(m.t.Context(), m.storage, config, m.ledgerOf(config)[0])
 	require.NoError(m.t, err)
-	return ids
+	return entry
+}
+
+// requireNoneLeft requires that no leased credential lives at the vendor and that the config of its name has no ledger
+// entries.
+func (m *mount) requireNoneLeft(vendor string) {
+	m.t.Helper()
+	require.Empty(m.t, m.leased(vendor))
+	require.Empty(m.t, m.ledgerOf(vendor))
+}
+
+// removeEntry removes the ledger entry of a lease without revoking its credential.
+func (m *mount) removeEntry(config string, l *vaultLease) {
+	m.t.Helper()
+	require.NoError(m.t, m.backend.ledger.Remove(m.t.Context(), m.storage, config, l.secret.InternalData["id"].(string)))
 }
 
 func (m *mount) fault(fault emulator.Fault) {

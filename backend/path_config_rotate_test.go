@@ -63,12 +63,7 @@ func TestRotateRoot_UnderLoad_NoRequestFails(t *testing.T) {
 		for range 8 {
 			group.Go(func() {
 				for range 10 {
-					response, _, err := m.request(logical.ReadOperation, "creds/"+r.vendor, nil)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					if err := m.revoke(m.leaseOf(response)); err != nil {
+					if err := m.readAndRevoke(r.vendor); err != nil {
 						t.Error(err)
 						return
 					}
@@ -85,13 +80,11 @@ func TestRotateRoot_UnderLoad_NoRequestFails(t *testing.T) {
 }
 
 func TestRotateRoot_VendorEndsCredentials_FreesTheirSlots(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	m.setSwitch("ftd", "password_change_ends", "everything")
 	m.must(logical.UpdateOperation, "roles/own", map[string]any{"config": "ftd"})
 	shared, own := m.read("ftd"), m.read("own")
-	response := m.rotate("ftd")
-	require.Contains(t, strings.Join(response.Warnings, "\n"), "2 live credentials")
+	require.Contains(t, strings.Join(m.rotate("ftd").Warnings, "\n"), "2 live credentials")
 	m.runPeriodic()
 	require.Empty(t, m.ledgerOf("ftd"))
 	again := m.read("ftd")
@@ -106,11 +99,8 @@ func TestRotateRoot_VendorEndsCredentials_FreesTheirSlots(t *testing.T) {
 }
 
 func TestRotateRoot_PreviousNotRevoked_IsRetried(t *testing.T) {
-	m := newMount(t)
-	r := trendRotation
-	m.configure(r.vendor, r.role)
-	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
-	require.Contains(t, strings.Join(m.rotate("trend").Warnings, "\n"), "will be retried")
+	m := newConfiguredMount(t, "trend", auditorRole)
+	require.Contains(t, strings.Join(m.rotateKeepingPrevious().Warnings, "\n"), "will be retried")
 	require.Len(t, m.logins("trend"), 2)
 	require.Equal(t, "previous_not_revoked", m.must(logical.ReadOperation, "config/trend", nil).Data["root_state"])
 	m.rejected(http.StatusConflict, logical.DeleteOperation, "config/trend", nil, "revoking the previous root credential")
@@ -118,9 +108,8 @@ func TestRotateRoot_PreviousNotRevoked_IsRetried(t *testing.T) {
 	m.runPeriodic()
 	require.Len(t, m.logins("trend"), 2)
 	m.vendors.ClearFaults("trend")
-	m.clock.Advance(rotation.RejectedBackoff + time.Second)
-	m.runPeriodic()
-	m.requireResolved(r, true)
+	m.runPeriodicAfter(rotation.RejectedBackoff + time.Second)
+	m.requireResolved(trendRotation, true)
 }
 
 func TestRotateRoot_UnknownPasswordPolicy_IsRejected(t *testing.T) {
@@ -132,35 +121,29 @@ func TestRotateRoot_UnknownPasswordPolicy_IsRejected(t *testing.T) {
 // Two rotations run at once. One has revoked the previous root credential of an earlier rotation, and then finds that
 // the other has left one.
 func TestRotateRoot_OtherRotationLeftPrevious_IsRejected(t *testing.T) {
-	m := newMount(t)
-	r := trendRotation
-	m.configure(r.vendor, r.role)
-	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
-	m.rotate("trend")
+	m := newConfiguredMount(t, "trend", auditorRole)
+	m.rotateKeepingPrevious()
 	m.vendors.ClearFaults("trend")
 	slow, gate := storagetest.BlockNth(m.storage, 2, storagetest.Get, "config/trend")
-	done := make(chan error)
-	go func() {
+	done := inBackground(func() error {
 		_, _, err := m.requestOn(slow, logical.UpdateOperation, "config/trend/rotate-root", nil)
-		done <- err
-	}()
+		return err
+	})
 	<-gate.Reached
 	require.Len(t, m.logins("trend"), 1)
-	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusForbidden})
-	m.rotate("trend")
+	m.rotateKeepingPrevious()
 	m.vendors.ClearFaults("trend")
 	gate.Open()
 	require.Error(t, <-done)
-	m.clock.Advance(rotation.RejectedBackoff + time.Second)
-	m.runPeriodic()
-	m.requireResolved(r, true)
+	m.runPeriodicAfter(rotation.RejectedBackoff + time.Second)
+	m.requireResolved(trendRotation, true)
 }
 
 func TestRotateRoot_RootSharedByConfigs_IsRejected(t *testing.T) {
 	forRotations(t, func(t *testing.T, m *mount, r rotationCase) {
-		m.must(logical.UpdateOperation, "config/twin", m.configData(r.vendor, nil))
-		m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/"+r.vendor+"/rotate-root", nil, `config "twin" has the same root credential`)
-		m.must(logical.ReadOperation, "config/twin/check", nil)
+		m.must(logical.UpdateOperation, "config/other", m.configData(r.vendor, nil))
+		m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/"+r.vendor+"/rotate-root", nil, `config "other" has the same root credential`)
+		m.must(logical.ReadOperation, "config/other/check", nil)
 	})
 }
 
@@ -182,39 +165,31 @@ func TestRotateRoot_SharedCredential_StaysShared(t *testing.T) {
 // While a rotation has the connection to itself, requests that change the config are rejected, and requests that use it
 // wait.
 func TestRotateRoot_OtherRequests_WaitOrAreRejected(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	m.read("ftd")
 	entry, conn, err := m.backend.rotator.Acquire(t.Context(), m.storage, "ftd")
 	require.NoError(t, err)
 	conn.Release()
-	_, free, err := m.backend.pool.AcquireExclusive(t.Context(), m.storage, "ftd", entry)
+	_, release, err := m.backend.pool.AcquireExclusive(t.Context(), m.storage, "ftd", entry)
 	require.NoError(t, err)
-	for _, request := range []struct {
-		operation logical.Operation
-		path      string
-	}{
-		{logical.UpdateOperation, "config/ftd"}, {logical.DeleteOperation, "config/ftd"},
-	} {
-		m.rejected(http.StatusConflict, request.operation, request.path, nil)
+	for _, operation := range []logical.Operation{logical.UpdateOperation, logical.DeleteOperation} {
+		m.rejected(http.StatusConflict, operation, "config/ftd", nil)
 	}
-	read := make(chan error)
-	go func() {
-		_, _, err := m.request(logical.ReadOperation, "creds/ftd", nil)
-		read <- err
-	}()
+	read := inBackground(func() error {
+		_, err := m.tryRead("ftd")
+		return err
+	})
 	select {
 	case err := <-read:
-		require.Fail(t, "read did not wait", "%v", err)
+		require.Fail(t, "the read did not wait", "%v", err)
 	case <-time.After(50 * time.Millisecond):
 	}
-	free()
+	release()
 	require.NoError(t, <-read)
 }
 
 func TestRotateRoot_ReaderWaitsForASlot_Succeeds(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	m.setSwitch("ftd", "password_change_ends", "logins")
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"max_credentials": 1})
 	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"max_wait": "30s"})
@@ -223,17 +198,8 @@ func TestRotateRoot_ReaderWaitsForASlot_Succeeds(t *testing.T) {
 	require.NoError(t, err)
 	conn.Release()
 	require.NotNil(t, entry)
-	read := make(chan error)
-	go func() {
-		response, _, err := m.request(logical.ReadOperation, "creds/ftd", nil)
-		if err == nil {
-			err = m.revoke(m.leaseOf(response))
-		}
-		read <- err
-	}()
-	require.Eventually(t, func() bool {
-		return conn.Users() > 0
-	}, time.Minute, time.Millisecond)
+	read := inBackground(func() error { return m.readAndRevoke("ftd") })
+	require.Eventually(t, func() bool { return conn.Users() > 0 }, time.Minute, time.Millisecond)
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"request_timeout": "20s"})
 	m.rotate("ftd")
 	require.NoError(t, m.revoke(held))

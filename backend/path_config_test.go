@@ -14,7 +14,7 @@ import (
 func TestConfigRead_AllFieldsSet_ReturnsNoSecret(t *testing.T) {
 	m := newMount(t)
 	m.writeConfig("ftd", map[string]any{
-		"request_timeout": "20s", "max_retries": 1, "max_credentials": 2, "requests_per_minute": 0, "custom_metadata": map[string]any{"owner": "netsec"},
+		"request_timeout": "20s", "max_retries": 1, "max_credentials": 2, "custom_metadata": map[string]any{"owner": "netsec"},
 	})
 	read := m.must(logical.ReadOperation, "config/ftd", nil).Data
 	m.requireNow(read["root_updated_at"])
@@ -29,8 +29,7 @@ func TestConfigRead_AllFieldsSet_ReturnsNoSecret(t *testing.T) {
 }
 
 func TestConfigList_CredentialLives_ReturnsUsage(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	m.read("ftd")
 	listed := m.must(logical.ListOperation, "config/", nil).Data
 	require.Equal(t, []string{"ftd"}, listed["keys"])
@@ -50,12 +49,11 @@ func TestConfigCheck_ConfigStored_LogsIn(t *testing.T) {
 	m.rejected(http.StatusServiceUnavailable, logical.ReadOperation, "config/ftd/check", nil)
 	m.vendors.ClearFaults("ftd")
 
-	m.rejected(http.StatusBadRequest, logical.ReadOperation, "config/nobody/check", nil, "does not exist")
+	m.rejected(http.StatusBadRequest, logical.ReadOperation, "config/missing/check", nil, "does not exist")
 }
 
 func TestConfigCredentials_CredentialsLive_ListsNoSecret(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	m.must(logical.UpdateOperation, "roles/own", map[string]any{"config": "ftd"})
 	leased := m.read("ftd")
 	m.read("ftd")
@@ -73,5 +71,5 @@ func TestConfigCredentials_CredentialsLive_ListsNoSecret(t *testing.T) {
 	require.Equal(t, "live", byRole["own"]["state"])
 	require.NotContains(t, fmt.Sprint(listed), leased.data["token"])
 
-	m.rejected(http.StatusBadRequest, logical.ListOperation, "config/nobody/credentials", nil)
+	m.rejected(http.StatusBadRequest, logical.ListOperation, "config/missing/credentials", nil)
 }

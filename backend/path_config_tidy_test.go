@@ -12,8 +12,7 @@ import (
 )
 
 func TestTidy_FailedRevocation_IsRetriedNow(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	leased := m.read("ftd")
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true})
 	require.Error(t, m.revoke(leased))
@@ -26,14 +25,12 @@ func TestTidy_FailedRevocation_IsRetriedNow(t *testing.T) {
 
 	report = m.must(logical.UpdateOperation, "config/ftd/tidy", nil).Data
 	require.Equal(t, 1, report["revoked"])
-	require.Empty(t, m.leased("ftd"))
-	require.Empty(t, m.ledgerOf("ftd"))
+	m.requireNoneLeft("ftd")
 }
 
 func TestTidy_LiveLeases_AreKept(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
-	m.configure("trend", map[string]any{"role_name": "Auditor"})
+	m := newConfiguredMount(t, "ftd", sharedRole)
+	m.configure("trend", auditorRole)
 	m.read("ftd")
 	m.read("trend")
 	for _, config := range []string{"ftd", "trend"} {
@@ -51,8 +48,8 @@ func TestTidy_OrphanOfThisMount_IsRevoked(t *testing.T) {
 	m.must(logical.UpdateOperation, "roles/trend", map[string]any{"config": "trend", "role_name": "Auditor"})
 	lost := m.read("trend")
 	kept := m.read("trend")
-	require.NoError(t, m.backend.ledger.Remove(t.Context(), m.storage, "trend", lost.secret.InternalData["id"].(string)))
-	_, err := m.vendors.Do("trend", "create_key", map[string]string{"name": "vault-somebody-elses"})
+	m.removeEntry("trend", lost)
+	_, err := m.vendors.Do("trend", "create_key", map[string]string{"name": "vault-of-another-owner"})
 	require.NoError(t, err)
 	m.restart()
 
@@ -66,19 +63,18 @@ func TestTidy_OrphanOfThisMount_IsRevoked(t *testing.T) {
 	left := m.leased("trend")
 	require.Len(t, left, 1)
 	require.Equal(t, kept.data["key_name"], left[0].Marker)
-	require.Len(t, m.bootstrapped(), 1, "the engine's own management key is not a stranger")
+	require.Len(t, m.bootstrapped(), 1, "the engine's own management key is no orphan")
 	var names []string
 	for _, credential := range m.vendors.Credentials("trend") {
 		if credential.Live {
 			names = append(names, credential.Marker)
 		}
 	}
-	require.Contains(t, names, "vault-somebody-elses")
+	require.Contains(t, names, "vault-of-another-owner")
 }
 
 func TestTidy_OneRevocationFails_RevokesTheOthers(t *testing.T) {
-	m := newMount(t)
-	m.configure("trend", map[string]any{"role_name": "Auditor"})
+	m := newConfiguredMount(t, "trend", auditorRole)
 	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusUnprocessableEntity})
 	for range 3 {
 		require.Error(t, m.revoke(m.read("trend")))

@@ -17,8 +17,7 @@ import (
 
 func TestShared_ManyReaders_CostOneLoginAndOneCredential(t *testing.T) {
 	const readers = 200
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	m.restart()
 	leases := make([]*vaultLease, readers)
 	var group sync.WaitGroup
@@ -40,17 +39,16 @@ func TestShared_ManyReaders_CostOneLoginAndOneCredential(t *testing.T) {
 
 	for i, leased := range leases {
 		require.Equal(t, leases[0].data["token"], leased.data["token"])
-		require.Len(t, m.leased("ftd"), 1, "an early revoke harms nobody")
+		require.Len(t, m.leased("ftd"), 1, "the credential lives while it has holders")
 		require.NoError(t, m.revoke(leased), i)
 	}
-	require.Empty(t, m.leased("ftd"), "the last to go revoked it")
+	require.Empty(t, m.leased("ftd"), "the last holder revoked it")
 	require.Empty(t, m.ledgerOf("ftd"))
 	m.requireNoKeys("holder/")
 }
 
 func TestShared_WarmRead_CostsOneWriteAndNoCall(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	m.read("ftd")
 	calls := len(m.vendors.Requests("ftd"))
 	counted := storagetest.Wrap(m.storage)
@@ -61,8 +59,7 @@ func TestShared_WarmRead_CostsOneWriteAndNoCall(t *testing.T) {
 }
 
 func TestShared_AfterRestart_ReturnsTheSameCredential(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	first := m.read("ftd")
 	m.restart()
 	second := m.read("ftd")
@@ -77,24 +74,21 @@ func TestShared_AfterRestart_ReturnsTheSameCredential(t *testing.T) {
 // A leader that stalls between the end of the last holder and the revocation revokes when it continues, and its
 // successor cannot know.
 func TestShared_NoHolderAtRestart_IsNotLeasedAgain(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	first := m.read("ftd")
 	internal := first.secret.InternalData
 	require.NoError(t, m.storage.Delete(t.Context(), fmt.Sprintf("holder/%s/%s", internal["id"], internal["holder"])))
 	m.restart()
 	second := m.read("ftd")
 	require.NotEqual(t, first.data["token"], second.data["token"])
-	m.clock.Advance(lease.IssueDeadline + time.Second)
-	m.runPeriodic()
-	require.Len(t, m.leased("ftd"), 1, "what nobody holds is ended")
+	m.runPeriodicAfter(lease.IssueDeadline + time.Second)
+	require.Len(t, m.leased("ftd"), 1, "the credential without holders was revoked")
 	require.NoError(t, m.revoke(second))
 	require.Empty(t, m.leased("ftd"))
 }
 
 func TestShared_RemainingLifeBelowTTL_IsReplacedAndDrains(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"}) // ttl 15m, max_ttl 2h
+	m := newConfiguredMount(t, "ftd", sharedRole) // ttl 15m, max_ttl 2h
 	first := m.read("ftd")
 	m.clock.Advance(time.Hour + 40*time.Minute)
 	require.Equal(t, first.data["token"], m.read("ftd").data["token"])
@@ -102,12 +96,11 @@ func TestShared_RemainingLifeBelowTTL_IsReplacedAndDrains(t *testing.T) {
 	fresh := m.read("ftd")
 	require.NotEqual(t, first.data["token"], fresh.data["token"])
 	require.Equal(t, 15*time.Minute, fresh.secret.TTL)
-	require.Len(t, m.leased("ftd"), 2, "the old one serves its holders")
+	require.Len(t, m.leased("ftd"), 2, "the previous one serves its holders")
 }
 
 func TestShared_RoleChangedOrDeleted_Drains(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	first := m.read("ftd")
 	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"ttl": "10m"})
 	second := m.read("ftd")
@@ -120,8 +113,7 @@ func TestShared_RoleChangedOrDeleted_Drains(t *testing.T) {
 }
 
 func TestShared_VendorDown_ReadersShareOneFailure(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "custom_token", Status: http.StatusServiceUnavailable, Delay: 300 * time.Millisecond})
 	var group sync.WaitGroup
 	for range 20 {
@@ -139,8 +131,7 @@ func TestShared_VendorDown_ReadersShareOneFailure(t *testing.T) {
 
 // The device was restarted, or an operator revoked the token there: readers must not get it any more.
 func TestShared_EndedAtTheVendor_IsReplacedAfterARenewal(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	first := m.read("ftd")
 	_, err := m.vendors.Do("ftd", "reboot", nil)
 	require.NoError(t, err)
@@ -154,20 +145,16 @@ func TestShared_EndedAtTheVendor_IsReplacedAfterARenewal(t *testing.T) {
 
 // Vault crashed before it stored a lease: this holder never leaves.
 func TestShared_HoldersLeaseLost_EndsWithTheOthers(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	m.read("ftd")
 	kept := m.read("ftd")
 	require.NoError(t, m.revoke(kept))
-	m.clock.Advance(15*time.Minute + lease.LostLeaseGrace + time.Minute)
-	m.runPeriodic()
-	require.Empty(t, m.leased("ftd"))
-	require.Empty(t, m.ledgerOf("ftd"))
+	m.runPeriodicAfter(15*time.Minute + lease.LostLeaseGrace + time.Minute)
+	m.requireNoneLeft("ftd")
 }
 
 func TestShared_Renew_StaysWithinTheCredentialsLife(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	m.read("ftd")
 	m.clock.Advance(time.Hour)
 	late := m.read("ftd")
@@ -178,8 +165,7 @@ func TestShared_Renew_StaysWithinTheCredentialsLife(t *testing.T) {
 }
 
 func TestShared_LastRevokeFails_IsRetried(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	leased := m.read("ftd")
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true})
 	require.Error(t, m.revoke(leased))
@@ -204,9 +190,8 @@ func TestShared_LateRenew_StaysWithinTheLedgersExpiry(t *testing.T) {
 	require.False(t, end.After(m.clock.Now().Add(20*time.Minute+time.Second)), "the life of a shared credential is the role's max_ttl")
 }
 
-func TestShared_LastRevokeRunning_ReaderGetsANewCredential(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+func TestShared_LastRevokeRunning_IssuesAnotherCredential(t *testing.T) {
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	last := m.read("ftd")
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "revoke_token", Delay: 300 * time.Millisecond, Times: 1})
 	done := make(chan error)
@@ -219,16 +204,14 @@ func TestShared_LastRevokeRunning_ReaderGetsANewCredential(t *testing.T) {
 }
 
 func TestShared_RoleWrittenAgainUnchanged_KeepsTheCredential(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	first := m.read("ftd")
 	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"sharing": "shared", "ttl": "15m"})
 	require.Equal(t, first.data["token"], m.read("ftd").data["token"])
 }
 
-func TestShared_ConnectionChanged_ReaderGetsANewCredential(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"sharing": "shared"})
+func TestShared_ConnectionChanged_IssuesAnotherCredential(t *testing.T) {
+	m := newConfiguredMount(t, "ftd", sharedRole)
 	first := m.read("ftd")
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"max_retries": 1})
 	require.NotEqual(t, first.data["token"], m.read("ftd").data["token"])

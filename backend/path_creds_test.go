@@ -35,7 +35,7 @@ func TestCreds_EveryVendor_LeaseEndsBeforeTheCredential(t *testing.T) {
 			live := m.leased(vendor)
 			require.NotEmpty(t, live)
 			issued := live[len(live)-1]
-			require.False(t, m.clock.Now().Add(leased.secret.TTL).After(*issued.ExpiresAt), "the vendor's end is not before the lease's")
+			require.False(t, m.clock.Now().Add(leased.secret.TTL).After(*issued.ExpiresAt), "the lease ends before the credential")
 			expires, err := time.Parse(time.RFC3339, leased.data["expires_at"].(string))
 			require.NoError(t, err)
 			require.False(t, expires.After(*issued.ExpiresAt), "expires_at is never late")
@@ -44,9 +44,8 @@ func TestCreds_EveryVendor_LeaseEndsBeforeTheCredential(t *testing.T) {
 }
 
 func TestCreds_Exclusive_CostsTwoWritesAndNoRead(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	require.NoError(t, m.revoke(m.read("ftd")))
+	m := newConfiguredMount(t, "ftd", nil)
+	require.NoError(t, m.readAndRevoke("ftd"))
 	counted := storagetest.Wrap(m.storage)
 	_, _, err := m.requestOn(counted, logical.ReadOperation, "creds/ftd", nil)
 	require.NoError(t, err)
@@ -54,42 +53,37 @@ func TestCreds_Exclusive_CostsTwoWritesAndNoRead(t *testing.T) {
 }
 
 func TestCreds_VendorCannotRevoke_WarnsInEveryResponse(t *testing.T) {
-	m := newMount(t)
-	m.configure("lacework", nil)
+	m := newConfiguredMount(t, "lacework", nil)
 	response := m.must(logical.ReadOperation, "creds/lacework", nil)
 	require.NotEmpty(t, response.Warnings)
 	require.Contains(t, response.Warnings[len(response.Warnings)-1], response.Data["expires_at"].(string))
 }
 
 func TestCreds_InternalData_HoldsNoSecret(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	leased := m.read("ftd")
 	require.ElementsMatch(t, []string{"config", "role", "id", "version", "secret_type"}, slices.Collect(maps.Keys(leased.secret.InternalData)))
 }
 
 func TestCreds_AtTheLimit_NamesUsedAndLimit(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	for range 3 {
 		m.read("ftd")
 	}
 	m.rejected(http.StatusConflict, logical.ReadOperation, "creds/ftd", nil, "3 of 3", "max_credentials")
-	require.Len(t, m.leased("ftd"), 3, "nobody was evicted")
+	require.Len(t, m.leased("ftd"), 3, "no session was evicted")
 	require.Len(t, m.logins("ftd"), 1)
 }
 
 func TestCreds_DefiniteFailure_LeavesNoEntry(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "custom_token", Status: http.StatusServiceUnavailable, Times: 1})
 	m.rejected(http.StatusServiceUnavailable, logical.ReadOperation, "creds/ftd", nil)
 	require.Empty(t, m.ledgerOf("ftd"))
 }
 
 func TestCreds_RateLimited_WaitsForRetryAfter(t *testing.T) {
-	m := newMount(t)
-	m.configure("lacework", nil)
+	m := newConfiguredMount(t, "lacework", nil)
 	m.fault(emulator.Fault{
 		Vendor: "lacework", Route: "POST /api/v2/access/tokens", Status: http.StatusTooManyRequests,
 		Header: map[string]string{"Retry-After": "120"}, Times: 1,
@@ -115,8 +109,7 @@ func TestCreds_RootRejected_LogsInOnce(t *testing.T) {
 }
 
 func TestCreds_FiftyReadersForThreeSlots_ThreeSucceed(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	var mu sync.Mutex
 	statuses := map[int]int{}
 	var group sync.WaitGroup
@@ -134,25 +127,22 @@ func TestCreds_FiftyReadersForThreeSlots_ThreeSucceed(t *testing.T) {
 }
 
 func TestMaxWait_SlotIsFreed_WaitingReaderGetsIt(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"max_wait": "60s"})
+	m := newConfiguredMount(t, "ftd", map[string]any{"max_wait": "60s"})
 	held := make([]*vaultLease, 3)
 	for i := range held {
 		held[i] = m.read("ftd")
 	}
-	done := make(chan error)
-	go func() {
-		_, _, err := m.request(logical.ReadOperation, "creds/ftd", nil)
-		done <- err
-	}()
+	done := inBackground(func() error {
+		_, err := m.tryRead("ftd")
+		return err
+	})
 	require.NoError(t, m.revoke(held[0]))
 	require.NoError(t, <-done)
 	require.Len(t, m.leased("ftd"), 3)
 }
 
 func TestMaxWait_NoSlotIsFreed_IsBounded(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", map[string]any{"max_wait": "1s"})
+	m := newConfiguredMount(t, "ftd", map[string]any{"max_wait": "1s"})
 	for range 3 {
 		m.read("ftd")
 	}

@@ -11,8 +11,7 @@ import (
 )
 
 func TestMetrics_CallsAndCredentials_AreCounted(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	leased := m.read("ftd")
 	m.read("ftd")
 	m.read("ftd")

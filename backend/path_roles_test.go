@@ -15,17 +15,17 @@ func TestRoleWrite_BadInput_NamesFieldAndStoresNothing(t *testing.T) {
 	m.writeConfig("ftd", nil)
 	for name, test := range map[string]struct {
 		data map[string]any
-		says string
+		text string
 	}{
 		"no config":              {map[string]any{"ttl": "1h"}, `"config"`},
-		"missing config":         {map[string]any{"config": "nobody"}, `"nobody" does not exist`},
+		"missing config":         {map[string]any{"config": "missing"}, `"missing" does not exist`},
 		"ttl beyond max_ttl":     {map[string]any{"config": "ftd", "ttl": "2h", "max_ttl": "1h"}, `"ttl"`},
 		"malformed ttl":          {map[string]any{"config": "ftd", "ttl": "soon"}, `ttl`},
 		"negative ttl":           {map[string]any{"config": "ftd", "ttl": "-1h"}, `ttl`},
 		"another vendor's field": {map[string]any{"config": "ftd", "subaccount": "x"}, `"subaccount"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m.rejected(http.StatusBadRequest, logical.UpdateOperation, "roles/reader", test.data, test.says)
+			m.rejected(http.StatusBadRequest, logical.UpdateOperation, "roles/reader", test.data, test.text)
 			m.requireNoKeys(store.RolePrefix)
 		})
 	}
@@ -35,14 +35,14 @@ func TestRoleWrite_TTLOverMaximum_IsCappedWithAWarning(t *testing.T) {
 	m := newMount(t)
 	m.writeConfig("lacework", nil)
 	for name, test := range map[string]struct {
-		ttl, says string
+		ttl, text string
 	}{
 		"vendor's": {"25h", "the vendor's maximum of 24h0m0s"},
 		"mount's":  {"49h", "the mount's maximum of 48h0m0s"},
 	} {
 		response := m.must(logical.UpdateOperation, "roles/reader", map[string]any{"config": "lacework", "ttl": test.ttl})
 		require.NotNil(t, response, name)
-		require.Contains(t, response.Warnings[0], test.says, name)
+		require.Contains(t, response.Warnings[0], test.text, name)
 	}
 	leased := m.read("reader")
 	require.LessOrEqual(t, leased.secret.TTL.Hours(), 24.0)
@@ -63,8 +63,7 @@ func TestRoleUpdate_AbsentFields_Stay(t *testing.T) {
 }
 
 func TestRoleDelete_RoleIsUsed_EndsReading(t *testing.T) {
-	m := newMount(t)
-	m.configure("lacework", nil)
+	m := newConfiguredMount(t, "lacework", nil)
 	m.read("lacework")
 	require.Equal(t, []string{"lacework"}, m.must(logical.ListOperation, "roles/", nil).Data["keys"])
 	m.must(logical.DeleteOperation, "roles/lacework", nil)

@@ -26,10 +26,9 @@ func TestRotateRoot_ResponseLost_NextRequestResolvesRoot(t *testing.T) {
 					require.Equal(t, "in_doubt", m.must(logical.ReadOperation, "config/ftd", nil).Data["root_state"])
 				}
 				m.restart()
-				require.NoError(t, m.revoke(m.read(r.vendor)), "the very next read")
-				m.clock.Advance(lease.IssueDeadline + time.Second)
-				m.runPeriodic()
-				// At Trend, what was made is ended: its secret was in the answer.
+				require.NoError(t, m.readAndRevoke(r.vendor), "the next read")
+				m.runPeriodicAfter(lease.IssueDeadline + time.Second)
+				// At Trend, the created key is revoked: only the lost response had its secret.
 				m.requireResolved(r, acted && r.vendor == "ftd")
 			})
 		})
@@ -38,26 +37,22 @@ func TestRotateRoot_ResponseLost_NextRequestResolvesRoot(t *testing.T) {
 
 // A leader that has stalled asks for the change after its successor has found that it did not take place.
 func TestInDoubt_LateChange_IsResolvedOnceRootIsRejected(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	m.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true, Times: 1})
-	m.rejected(http.StatusFailedDependency, logical.UpdateOperation, "config/ftd/rotate-root", nil)
-	require.NoError(t, m.revoke(m.read("ftd")))
+	m := newConfiguredMount(t, "ftd", nil)
+	m.failRotation(http.StatusFailedDependency, emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true})
+	require.NoError(t, m.readAndRevoke("ftd"))
 	require.Equal(t, store.CandidateRejected, m.config("ftd").Root.Candidates[0].State)
 
 	m.setSwitch("ftd", "password_change_ends", "everything")
 	m.changePassword(m.candidatePassword())
 	m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/ftd", nil)
-	require.NoError(t, m.revoke(m.read("ftd")))
+	require.NoError(t, m.readAndRevoke("ftd"))
 	m.runPeriodic()
 	m.requireResolved(ftdRotation, true)
 }
 
 func TestInDoubt_VendorRejectsBothRoots_BacksOff(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	m.fault(emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true, Times: 1})
-	m.rejected(http.StatusFailedDependency, logical.UpdateOperation, "config/ftd/rotate-root", nil)
+	m := newConfiguredMount(t, "ftd", nil)
+	m.failRotation(http.StatusFailedDependency, emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true})
 	changed, err := m.vendors.Do("ftd", "change_password", nil)
 	require.NoError(t, err)
 	before := m.operations("ftd")["password"]
@@ -67,7 +62,7 @@ func TestInDoubt_VendorRejectsBothRoots_BacksOff(t *testing.T) {
 	m.runPeriodic()
 	require.LessOrEqual(t, m.operations("ftd")["password"]-before, 2)
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": changed["password"]})
-	require.NoError(t, m.revoke(m.read("ftd")))
+	require.NoError(t, m.readAndRevoke("ftd"))
 }
 
 // Whatever the engine concludes from the response, the change may take place later.
@@ -76,8 +71,7 @@ func TestInDoubt_LateChangeThenRotations_KeepsEveryPassword(t *testing.T) {
 		"the operator retries":       func(m *mount) { _ = m.tryRotate("ftd") },
 		"a retry and a periodic run": func(m *mount) { _ = m.tryRotate("ftd"); m.runPeriodic() },
 		"rotation_period retries": func(m *mount) {
-			m.clock.Advance(25 * time.Hour)
-			m.runPeriodic()
+			m.runPeriodicAfter(25 * time.Hour)
 		},
 		"no rotation follows": func(*mount) {},
 	} {
@@ -89,8 +83,7 @@ func TestInDoubt_LateChangeThenRotations_KeepsEveryPassword(t *testing.T) {
 			"lost":     {http.StatusFailedDependency, emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true}},
 		} {
 			t.Run(name+"/"+firstFails, func(t *testing.T) {
-				m := newMount(t)
-				m.configure("ftd", nil)
+				m := newConfiguredMount(t, "ftd", nil)
 				m.must(logical.UpdateOperation, "config/ftd", map[string]any{"rotation_period": "24h"})
 				m.failRotation(first.status, first.fault)
 				_, _ = m.tryRead("ftd")
@@ -103,23 +96,20 @@ func TestInDoubt_LateChangeThenRotations_KeepsEveryPassword(t *testing.T) {
 }
 
 func TestRotateRoot_InvalidPassword_IsNotUsedAgain(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	m.failRotation(http.StatusBadRequest, emulator.Fault{Vendor: "ftd", Route: "PUT *", Status: http.StatusUnprocessableEntity})
-	unacceptable := m.candidatePassword()
+	invalid := m.candidatePassword()
 	m.rotate("ftd")
-	entry := m.config("ftd")
-	require.NotEqual(t, unacceptable, entry.Fields["password"])
+	require.NotEqual(t, invalid, m.config("ftd").Fields["password"])
 }
 
 // Whether a new password survives a restart before the next deployment is not documented.
 func TestRotateRoot_DeviceRestoresPrevious_IsResolved(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	m.rotate("ftd")
-	entry := m.config("ftd")
+	previous := m.config("ftd").Fields["password"].(string)
 	m.rotate("ftd")
-	m.changePassword(entry.Fields["password"].(string))
+	m.changePassword(previous)
 	m.requireRecovers("ftd")
 	m.runPeriodic()
 	m.requireResolved(ftdRotation, true)
@@ -127,14 +117,13 @@ func TestRotateRoot_DeviceRestoresPrevious_IsResolved(t *testing.T) {
 
 // The device restarts during a rotation, and has the password from before the last rotation again.
 func TestInDoubt_DeviceRestoresPrevious_IsResolved(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	m.rotate("ftd")
-	entry := m.config("ftd")
+	previous := m.config("ftd").Fields["password"].(string)
 	m.rotate("ftd")
 	m.failRotation(http.StatusFailedDependency, emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true})
 	m.rememberRotatedSecrets("ftd")
-	m.changePassword(entry.Fields["password"].(string))
+	m.changePassword(previous)
 	m.requireRecovers("ftd")
 }
 
@@ -142,11 +131,10 @@ func TestInDoubt_DeviceRestoresPrevious_IsResolved(t *testing.T) {
 func TestInDoubt_CurrentPasswordRejected_KeepsTheCandidate(t *testing.T) {
 	for _, ends := range []string{"everything", "logins", "own_session"} {
 		t.Run(ends, func(t *testing.T) {
-			m := newMount(t)
-			m.configure("ftd", nil)
+			m := newConfiguredMount(t, "ftd", nil)
 			m.setSwitch("ftd", "password_change_ends", ends)
 			m.failRotation(http.StatusFailedDependency, emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true})
-			require.NoError(t, m.revoke(m.read("ftd")))
+			require.NoError(t, m.readAndRevoke("ftd"))
 			m.changePassword(m.candidatePassword())
 			for range 3 {
 				_ = m.tryRotate("ftd")
@@ -159,24 +147,20 @@ func TestInDoubt_CurrentPasswordRejected_KeepsTheCandidate(t *testing.T) {
 }
 
 func TestRootRejected_NoCandidateWorks_BacksOff(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	m.rotate("ftd")
-	m.changePassword("somebody-elses-1A")
+	m.changePassword("changed-by-operator-1A")
 	m.clock.Advance(25 * time.Hour)
 	before := m.wrongPasswords()
 	for range 59 {
-		_, status, err := m.request(logical.ReadOperation, "creds/ftd", nil)
-		require.Error(t, err)
-		require.Equal(t, http.StatusBadRequest, status)
+		m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/ftd", nil)
 		m.clock.Advance(10 * time.Second)
 	}
 	require.LessOrEqual(t, m.wrongPasswords()-before, 4)
 }
 
 func TestInDoubt_RotationTookPlace_SendsItsEvent(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	sent := m.watchEvents()
 	m.failRotation(http.StatusFailedDependency, emulator.Fault{Vendor: "ftd", Route: "PUT *", DropAfter: true})
 	m.runPeriodic()
@@ -186,13 +170,12 @@ func TestInDoubt_RotationTookPlace_SendsItsEvent(t *testing.T) {
 
 func TestInDoubt_DeviceAnswersPartly_WrongPasswordsAreFew(t *testing.T) {
 	for name, fault := range map[string]emulator.Fault{
-		"users cannot be read":    {Vendor: "ftd", Route: "GET *users*", Status: http.StatusServiceUnavailable},
-		"logins cannot be ended":  {Vendor: "ftd", Route: "revoke_token", Status: http.StatusLocked},
-		"nothing but logins work": {Vendor: "ftd", Route: "GET *", Status: http.StatusServiceUnavailable},
+		"users cannot be read":     {Vendor: "ftd", Route: "GET *users*", Status: http.StatusServiceUnavailable},
+		"logins cannot be revoked": {Vendor: "ftd", Route: "revoke_token", Status: http.StatusLocked},
+		"nothing but logins work":  {Vendor: "ftd", Route: "GET *", Status: http.StatusServiceUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMount(t)
-			m.configure("ftd", nil)
+			m := newConfiguredMount(t, "ftd", nil)
 			m.must(logical.UpdateOperation, "config/ftd", map[string]any{"max_retries": 0})
 			m.failRotation(http.StatusFailedDependency, emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true})
 			m.fault(fault)
@@ -205,8 +188,7 @@ func TestInDoubt_DeviceAnswersPartly_WrongPasswordsAreFew(t *testing.T) {
 }
 
 func TestInDoubt_LogoutFails_LoginsDoNotAccumulate(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"max_retries": 0})
 	m.setSwitch("ftd", "password_change_ends", "own_session")
 	for range 3 {
@@ -219,5 +201,5 @@ func TestInDoubt_LogoutFails_LoginsDoNotAccumulate(t *testing.T) {
 		_, _ = m.tryRead("ftd")
 		m.clock.Advance(rotation.UnavailableBackoff)
 	}
-	require.Len(t, m.leased("ftd"), 3, "nobody is logged out for a login of ours")
+	require.Len(t, m.leased("ftd"), 3, "the engine's logins evict no session")
 }

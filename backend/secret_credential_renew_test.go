@@ -12,8 +12,7 @@ import (
 )
 
 func TestRenew_AnyIncrement_StaysWithinTheCredentialsLife(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil) // ttl 15m, max_ttl 2h
+	m := newConfiguredMount(t, "ftd", nil) // ttl 15m, max_ttl 2h
 	leased := m.read("ftd")
 	for name, test := range map[string]struct {
 		increment, wantMin, wantMax time.Duration
@@ -36,8 +35,7 @@ func TestRenew_AnyIncrement_StaysWithinTheCredentialsLife(t *testing.T) {
 }
 
 func TestRenew_ExtendableCredential_MovesItsExpiry(t *testing.T) {
-	m := newMount(t)
-	m.configure("fortianalyzer", map[string]any{"ttl": "10m", "max_ttl": "8h"})
+	m := newConfiguredMount(t, "fortianalyzer", map[string]any{"ttl": "10m", "max_ttl": "8h"})
 	leased := m.read("fortianalyzer")
 	require.Equal(t, 8*time.Hour, leased.secret.MaxTTL.Round(time.Minute), "the idle timeout bounds one renewal, not the sum")
 	for range 5 {
@@ -50,37 +48,35 @@ func TestRenew_ExtendableCredential_MovesItsExpiry(t *testing.T) {
 }
 
 func TestRenew_LeaseExtended_SweepKeepsTheCredential(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	leased := m.read("ftd")
 	_, err := m.renew(leased, time.Hour)
 	require.NoError(t, err)
-	m.clock.Advance(15*time.Minute + lease.LostLeaseGrace + time.Minute)
-	m.runPeriodic()
+	m.runPeriodicAfter(15*time.Minute + lease.LostLeaseGrace + time.Minute)
 	require.Len(t, m.leased("ftd"), 1, "the renewed lease still holds it")
 }
 
-func TestRenew_CredentialEndedAtTheVendor_NamesTheRemedy(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	leased := m.read("ftd")
-	m.clock.Advance(3 * time.Hour)
-	_, err := m.renew(leased, 0)
-	require.ErrorContains(t, err, "creds/ftd")
-}
-
-func TestRenew_RoleDeleted_IsRejected(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	leased := m.read("ftd")
-	m.must(logical.DeleteOperation, "roles/ftd", nil)
-	_, err := m.renew(leased, 0)
-	require.ErrorContains(t, err, "was deleted")
+func TestRenew_NotPossible_NamesTheReasonOrRemedy(t *testing.T) {
+	for name, test := range map[string]struct {
+		prepare func(*mount, *vaultLease)
+		text    string
+	}{
+		"credential ended at the vendor": {func(m *mount, _ *vaultLease) { m.clock.Advance(3 * time.Hour) }, "creds/ftd"},
+		"role deleted":                   {func(m *mount, _ *vaultLease) { m.must(logical.DeleteOperation, "roles/ftd", nil) }, "was deleted"},
+		"credential revoked":             {func(m *mount, l *vaultLease) { require.NoError(m.t, m.revoke(l)) }, "revoked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newConfiguredMount(t, "ftd", nil)
+			leased := m.read("ftd")
+			test.prepare(m, leased)
+			_, err := m.renew(leased, 0)
+			require.ErrorContains(t, err, test.text)
+		})
+	}
 }
 
 func TestRenew_RoleTTLChanged_UsesTheNewTTL(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	leased := m.read("ftd")
 	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"ttl": "5m"})
 	response, err := m.renew(leased, 0)
@@ -88,22 +84,12 @@ func TestRenew_RoleTTLChanged_UsesTheNewTTL(t *testing.T) {
 	require.LessOrEqual(t, response.Secret.TTL, 5*time.Minute)
 }
 
-func TestRenew_RevokedCredential_IsRejected(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	leased := m.read("ftd")
-	require.NoError(t, m.revoke(leased))
-	_, err := m.renew(leased, 0)
-	require.ErrorContains(t, err, "revoked")
-}
-
 func TestRenew_SmallerIncrement_DoesNotShortenTheCredential(t *testing.T) {
-	m := newMount(t)
-	m.configure("trend", map[string]any{"role_name": "Auditor", "ttl": "1h"})
+	m := newConfiguredMount(t, "trend", map[string]any{"role_name": "Auditor", "ttl": "1h"})
 	leased := m.read("trend")
 	before := *m.leased("trend")[0].ExpiresAt
 	m.fault(emulator.Fault{Vendor: "trend", Route: "modifyApiKey", DropAfter: true})
 	_, err := m.renew(leased, time.Minute)
-	require.Error(t, err, "the lease keeps its old end")
+	require.Error(t, err, "the lease keeps its expiry")
 	require.False(t, m.leased("trend")[0].ExpiresAt.Before(before.Add(-time.Second)))
 }

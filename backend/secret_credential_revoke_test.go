@@ -18,91 +18,65 @@ import (
 )
 
 func TestRevoke_LiveCredential_EndsAtTheVendor(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	leased := m.read("ftd")
-	require.NoError(t, m.revoke(leased))
-	require.Empty(t, m.leased("ftd"))
-	require.Empty(t, m.ledgerOf("ftd"))
-	ended := m.vendors.Credentials("ftd")
-	require.Equal(t, "revoked", ended[len(ended)-1].EndedBy)
-}
-
-func TestRevoke_Twice_Succeeds(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	leased := m.read("ftd")
-	require.NoError(t, m.revoke(leased))
-	require.NoError(t, m.revoke(leased))
-}
-
-func TestRevoke_AfterRestart_Succeeds(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	leased := m.read("ftd")
-	m.restart()
-	require.NoError(t, m.revoke(leased))
-	require.Empty(t, m.leased("ftd"))
-	require.Equal(t, 1, m.operations("ftd")["password"], "the engine's login outlives the process")
-}
-
-func TestRevoke_RoleDeleted_Succeeds(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
-	leased := m.read("ftd")
-	m.must(logical.DeleteOperation, "roles/ftd", nil)
-	require.NoError(t, m.revoke(leased))
-	require.Empty(t, m.leased("ftd"))
+	for name, prepare := range map[string]func(*mount, *vaultLease){
+		"at once":                    func(*mount, *vaultLease) {},
+		"after a restart":            func(m *mount, _ *vaultLease) { m.restart() },
+		"after the role was deleted": func(m *mount, _ *vaultLease) { m.must(logical.DeleteOperation, "roles/ftd", nil) },
+		"twice":                      func(m *mount, l *vaultLease) { require.NoError(m.t, m.revoke(l)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newConfiguredMount(t, "ftd", nil)
+			leased := m.read("ftd")
+			prepare(m, leased)
+			require.NoError(t, m.revoke(leased))
+			m.requireNoneLeft("ftd")
+			ended := m.vendors.Credentials("ftd")
+			require.Equal(t, "revoked", ended[len(ended)-1].EndedBy)
+			require.Equal(t, 1, m.operations("ftd")["password"], "the engine's login survives the process")
+		})
+	}
 }
 
 func TestRevoke_VendorUnreachable_IsRetriedUntilConfirmed(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	leased := m.read("ftd")
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true})
-	require.Error(t, m.revoke(leased), "Vault is told that it did not happen")
-	entry, err := m.backend.ledger.Get(t.Context(), m.storage, "ftd", m.ledgerOf("ftd")[0])
-	require.NoError(t, err)
+	require.Error(t, m.revoke(leased), "Vault learns that the credential was not revoked")
+	entry := m.firstEntry("ftd")
 	require.Equal(t, ledger.StateRevoking, entry.State)
 	require.Equal(t, 1, entry.Attempts)
 	require.NotEmpty(t, entry.LastError)
 
 	requests := len(m.vendors.Requests("ftd"))
 	m.runPeriodic()
-	require.Len(t, m.vendors.Requests("ftd"), requests, "not before its time")
-	m.clock.Advance(lease.MinRetryPause)
-	m.runPeriodic()
+	require.Len(t, m.vendors.Requests("ftd"), requests, "no retry before the pause has ended")
+	m.runPeriodicAfter(lease.MinRetryPause)
 	require.Greater(t, len(m.vendors.Requests("ftd")), requests)
 	require.Len(t, m.leased("ftd"), 1)
 
 	m.vendors.ClearFaults("ftd")
 	m.restart()
-	m.clock.Advance(2 * lease.MinRetryPause)
-	m.runPeriodic()
-	require.Empty(t, m.leased("ftd"))
-	require.Empty(t, m.ledgerOf("ftd"))
+	m.runPeriodicAfter(2 * lease.MinRetryPause)
+	m.requireNoneLeft("ftd")
 }
 
 func TestRevoke_VendorCannotRevoke_KeepsEntryUntilExpiry(t *testing.T) {
-	m := newMount(t)
-	m.configure("lacework", nil)
+	m := newConfiguredMount(t, "lacework", nil)
 	leased := m.read("lacework")
 	before := len(m.vendors.Requests("lacework"))
 	require.NoError(t, m.revoke(leased))
-	require.Len(t, m.vendors.Requests("lacework"), before, "there is nothing to call")
+	require.Len(t, m.vendors.Requests("lacework"), before, "the vendor has no request for it")
 	entries, err := m.backend.ledger.List(t.Context(), m.storage, "lacework")
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
 	require.Equal(t, ledger.StateExpiring, entries[0].State)
-	m.clock.Advance(time.Hour)
-	m.runPeriodic()
+	m.runPeriodicAfter(time.Hour)
 	require.Empty(t, m.ledgerOf("lacework"))
 }
 
 // A session lives as long as the application uses it, so its entry must not be deleted by time alone.
 func TestRevoke_KeptAliveByUse_IsRetriedPastExpiry(t *testing.T) {
-	m := newMount(t)
-	m.configure("fortianalyzer", map[string]any{"ttl": "10m", "max_ttl": "8h"})
+	m := newConfiguredMount(t, "fortianalyzer", map[string]any{"ttl": "10m", "max_ttl": "8h"})
 	leased := m.read("fortianalyzer")
 	m.fault(emulator.Fault{Vendor: "fortianalyzer", Route: "exec /sys/logout", DropBefore: true})
 	require.Error(t, m.revoke(leased))
@@ -110,13 +84,11 @@ func TestRevoke_KeptAliveByUse_IsRetriedPastExpiry(t *testing.T) {
 		m.clock.Advance(12 * time.Minute)
 		useSession(m, leased)
 		m.runPeriodic()
-		require.Len(t, m.ledgerOf("fortianalyzer"), 1, "the vendor has not agreed yet")
+		require.Len(t, m.ledgerOf("fortianalyzer"), 1, "the vendor has not confirmed the revocation")
 	}
 	m.vendors.ClearFaults("fortianalyzer")
-	m.clock.Advance(lease.MaxRetryPause)
-	m.runPeriodic()
-	require.Empty(t, m.leased("fortianalyzer"))
-	require.Empty(t, m.ledgerOf("fortianalyzer"))
+	m.runPeriodicAfter(lease.MaxRetryPause)
+	m.requireNoneLeft("fortianalyzer")
 }
 
 // useSession sends a request of the application.
@@ -136,19 +108,15 @@ func useSession(m *mount, l *vaultLease) {
 }
 
 func TestRevoke_ConfigCannotBeOpened_IsRetried(t *testing.T) {
-	m := newMount(t)
-	m.configure("ftd", nil)
+	m := newConfiguredMount(t, "ftd", nil)
 	leased := m.read("ftd")
 	m.restart()
 	vendor := m.backend.providers["ftd"]
 	delete(m.backend.providers, "ftd")
 	require.Error(t, m.revoke(leased))
-	entry, err := m.backend.ledger.Get(t.Context(), m.storage, "ftd", m.ledgerOf("ftd")[0])
-	require.NoError(t, err)
-	require.Equal(t, ledger.StateRevoking, entry.State)
+	require.Equal(t, ledger.StateRevoking, m.firstEntry("ftd").State)
 	m.backend.providers["ftd"] = vendor
-	m.clock.Advance(2 * lease.MinRetryPause)
-	m.runPeriodic()
+	m.runPeriodicAfter(2 * lease.MinRetryPause)
 	require.Empty(t, m.leased("ftd"))
 }
 
@@ -156,37 +124,30 @@ func TestRevoke_ConfigCannotBeOpened_IsRetried(t *testing.T) {
 func TestRevoke_VendorKeepsNoExpiry_IsRetriedPastExpiry(t *testing.T) {
 	m := newMount(t)
 	m.setSwitch("trend", "expiry_precision", "nothing")
-	m.configure("trend", map[string]any{"role_name": "Auditor"})
+	m.configure("trend", auditorRole)
 	leased := m.read("trend")
 	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusServiceUnavailable})
 	require.Error(t, m.revoke(leased))
-	m.clock.Advance(3 * time.Hour)
-	m.runPeriodic()
+	m.runPeriodicAfter(3 * time.Hour)
 	require.Len(t, m.ledgerOf("trend"), 1)
 	m.vendors.ClearFaults("trend")
-	m.clock.Advance(lease.MaxRetryPause)
-	m.runPeriodic()
-	require.Empty(t, m.ledgerOf("trend"))
-	require.Empty(t, m.leased("trend"))
+	m.runPeriodicAfter(lease.MaxRetryPause)
+	m.requireNoneLeft("trend")
 }
 
 // The vendor has moved the expiry, and its response was lost: the recorded expiry is too early.
 func TestRevoke_RenewResponseLost_IsRetriedPastExpiry(t *testing.T) {
-	m := newMount(t)
-	m.configure("trend", map[string]any{"role_name": "Auditor", "ttl": "5m"})
+	m := newConfiguredMount(t, "trend", map[string]any{"role_name": "Auditor", "ttl": "5m"})
 	leased := m.read("trend")
 	m.fault(emulator.Fault{Vendor: "trend", Route: "modifyApiKey", DropAfter: true})
 	_, err := m.renew(leased, time.Hour)
 	require.Error(t, err)
 	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", DropBefore: true})
 	require.Error(t, m.revoke(leased))
-	m.clock.Advance(10 * time.Minute)
-	m.runPeriodic()
+	m.runPeriodicAfter(10 * time.Minute)
 	require.Len(t, m.leased("trend"), 1)
 	require.Len(t, m.ledgerOf("trend"), 1)
 	m.vendors.ClearFaults("trend")
-	m.clock.Advance(lease.MaxRetryPause)
-	m.runPeriodic()
-	require.Empty(t, m.leased("trend"))
-	require.Empty(t, m.ledgerOf("trend"))
+	m.runPeriodicAfter(lease.MaxRetryPause)
+	m.requireNoneLeft("trend")
 }

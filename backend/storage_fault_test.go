@@ -45,11 +45,9 @@ func TestCreds_NthStorageOperationFails_LosesNothing(t *testing.T) {
 				}
 			}
 			m.requireInLedger()
-			m.clock.Advance(3 * time.Hour)
+			m.runPeriodicAfter(3 * time.Hour)
 			m.runPeriodic()
-			m.runPeriodic()
-			require.Empty(t, m.leased("ftd"))
-			require.Empty(t, m.ledgerOf("ftd"))
+			m.requireNoneLeft("ftd")
 			m.requireNoKeys(ledger.HolderPrefix)
 			return failing.Count() < n
 		})
@@ -76,15 +74,13 @@ func (m *mount) requireInLedger() {
 func TestRotateRoot_CrashAtNthStorageOperation_LosesNoRoot(t *testing.T) {
 	for _, r := range rotations {
 		forEachOperation(t, r.vendor, 5, func(t *testing.T, n int) bool {
-			m := newMount(t)
-			m.configure(r.vendor, r.role)
+			m := newConfiguredMount(t, r.vendor, r.role)
 			m.restart() // nothing is cached
 			failing := storagetest.FailNth(m.storage, n)
 			_, _, err := m.requestOn(failing, logical.UpdateOperation, "config/"+r.vendor+"/rotate-root", nil)
 			m.restart()
-			require.NoError(t, m.revoke(m.read(r.vendor)), "after: %v", err)
-			m.clock.Advance(time.Hour) // a login that could not be stored has ended too
-			m.runPeriodic()
+			require.NoError(t, m.readAndRevoke(r.vendor), "after: %v", err)
+			m.runPeriodicAfter(time.Hour) // a login that could not be stored has ended too
 			fields, first := m.config(r.vendor).Fields, m.configData(r.vendor, nil)
 			m.requireResolved(r, fields["password"] != first["password"] || fields["api_key"] != first["api_key"])
 			return failing.Count() < n
@@ -96,15 +92,13 @@ func TestRotateRoot_CrashAtNthStorageOperation_LosesNoRoot(t *testing.T) {
 func TestRotateRoot_NthWriteActsAndFails_StoredRootWorks(t *testing.T) {
 	for _, r := range rotations {
 		forEachOperation(t, r.vendor, 2, func(t *testing.T, n int) bool {
-			m := newMount(t)
-			m.configure(r.vendor, r.role)
+			m := newConfiguredMount(t, r.vendor, r.role)
 			m.rotate(r.vendor) // from now on, only Vault knows the root credential
 			failing := storagetest.FailAfterNth(m.storage, n, storagetest.Writes...)
 			_, _, err := m.requestOn(failing, logical.UpdateOperation, "config/"+r.vendor+"/rotate-root", nil)
 			m.restart()
-			require.NoError(t, m.revoke(m.read(r.vendor)), "after: %v", err)
-			m.clock.Advance(time.Hour)
-			m.runPeriodic()
+			require.NoError(t, m.readAndRevoke(r.vendor), "after: %v", err)
+			m.runPeriodicAfter(time.Hour)
 			m.requireResolved(r, true)
 			return failing.Count(storagetest.Writes...) < n
 		})

@@ -26,14 +26,14 @@ func TestNewID_TenRandomBytes_GiveSixteenCharacters(t *testing.T) {
 func TestMount_Marker_IsBoundedAndReadable(t *testing.T) {
 	storage := &logical.InmemStorage{}
 	var mount marker.Mount
-	made, err := mount.Marker(t.Context(), storage, "Team_A/firewall.readers-in-the-north", "gaytemzugu3doobz")
+	name, err := mount.Marker(t.Context(), storage, "Team_A/firewall.readers-in-the-north", "gaytemzugu3doobz")
 	require.NoError(t, err)
-	require.Regexp(t, `^vault-[a-z2-7]{8}-team-a-firewall-readers--gaytemzugu3doobz$`, made)
-	require.LessOrEqual(t, len(made), 56)
+	require.Regexp(t, `^vault-[a-z2-7]{8}-team-a-firewall-readers--gaytemzugu3doobz$`, name)
+	require.LessOrEqual(t, len(name), 56)
 
 	prefix, err := mount.Prefix(t.Context(), storage)
 	require.NoError(t, err)
-	id, complete := marker.ID(made, prefix)
+	id, complete := marker.ID(name, prefix)
 	require.True(t, complete)
 	require.Equal(t, "gaytemzugu3doobz", id)
 }

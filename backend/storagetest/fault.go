@@ -29,6 +29,14 @@ func FailFrom(storage logical.Storage, n int, kinds ...Kind) *Storage {
 	return wrapped
 }
 
+// FailWhile returns a storage whose operations of the given kinds fail and do not act while failing is true. Without
+// kinds, all operations fail.
+func FailWhile(storage logical.Storage, failing *atomic.Bool, kinds ...Kind) *Storage {
+	wrapped := Wrap(storage)
+	wrapped.Before = failWhen(func(operation Operation) bool { return failing.Load() && matches(operation.Kind, kinds) })
+	return wrapped
+}
+
 // FailAfterNth returns a storage whose n-th operation (from 1) of the given kinds acts and then reports a
 // failure, as on a leader that loses its lock during a write.
 func FailAfterNth(storage logical.Storage, n int, kinds ...Kind) *Storage {

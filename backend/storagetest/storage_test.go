@@ -3,6 +3,7 @@ package storagetest_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -41,12 +42,12 @@ func TestWrap_NoHooks_PassesAndCountsOperations(t *testing.T) {
 }
 
 func TestHooks_Errors_ReplaceTheResult(t *testing.T) {
-	refused, lost := errors.New("refused"), errors.New("lost")
+	rejected, lost := errors.New("rejected"), errors.New("lost")
 	wrapped := &logical.InmemStorage{}
 	storage := storagetest.Wrap(wrapped)
 	storage.Before = func(_ context.Context, operation storagetest.Operation) error {
 		if operation == (storagetest.Operation{Kind: storagetest.Get, Key: "a"}) {
-			return refused
+			return rejected
 		}
 		return nil
 	}
@@ -56,7 +57,7 @@ func TestHooks_Errors_ReplaceTheResult(t *testing.T) {
 		}
 		return nil
 	}
-	require.Equal(t, []error{refused, nil, lost, nil}, run(t.Context(), storage))
+	require.Equal(t, []error{rejected, nil, lost, nil}, run(t.Context(), storage))
 }
 
 func TestFaults_NthOperation_FailsAsNamed(t *testing.T) {
@@ -85,6 +86,18 @@ func TestFaults_NthOperation_FailsAsNamed(t *testing.T) {
 				return storagetest.FailAfterNth(s, 2, storagetest.Writes...)
 			},
 			[]error{nil, nil, nil, failed}, []string{},
+		},
+		"while failing": {
+			func(s logical.Storage) *storagetest.Storage {
+				var failing atomic.Bool
+				failing.Store(true)
+				return storagetest.FailWhile(s, &failing, storagetest.List)
+			},
+			[]error{nil, failed, nil, nil}, []string{},
+		},
+		"while not failing": {
+			func(s logical.Storage) *storagetest.Storage { return storagetest.FailWhile(s, new(atomic.Bool)) },
+			make([]error, 4), []string{},
 		},
 		"never reached": {
 			func(s logical.Storage) *storagetest.Storage { return storagetest.FailNth(s, 5) },
