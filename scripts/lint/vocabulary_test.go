@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,5 +84,26 @@ func TestIsChecked_GeneratedAndForeignFiles_AreNot(t *testing.T) {
 		"LICENSE": false, "go.sum": false, "backend/provider/trend/testdata/answer.md": false, "scripts/lint/vocabulary.txt": false,
 	} {
 		require.Equal(t, want, isChecked(file), file)
+	}
+}
+
+func TestCompileWord_Literals_ArePartOfEveryMatch(t *testing.T) {
+	for expression, want := range map[string][]string{
+		"teapot":                       {"teapot"},
+		"[lL]easeName":                 {"easename"},
+		"root_name|OtherName":          {"root", "othername"},
+		"(?:the|its) pots?":            {"pot"},
+		"(?:give|gave)s?":              {"give", "gave"},
+		"a+(?: b)?":                    {"a"},
+		"(?:x)?":                       nil,
+		"abc|(?:d)*":                   nil,
+		"keeps? (?:\\w+ )?(?:it|them)": {"keep"},
+	} {
+		_, literals, err := compileWord(expression, true)
+		require.NoError(t, err)
+		for _, literal := range want {
+			require.True(t, slices.ContainsFunc(literals, func(l string) bool { return strings.Contains(literal, l) }), "%s: %q", expression, literals)
+		}
+		require.Equal(t, want == nil, literals == nil, "%s: %q", expression, literals)
 	}
 }
