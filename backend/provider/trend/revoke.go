@@ -8,13 +8,17 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// Revoke deletes the key. It reads the key before and after the deletion:
+// Revoke deletes the key. In the normal case it costs two calls: the deletion, and a search for the key's ID that
+// confirms it. Both are needed, and a third only without proof that the key is the engine's own:
 //
-//   - Before, to check that the key with this ID is the leased one. IDs are small numbers that are unique only
-//     within a tenant. If the management key now belongs to another tenant, the ID can be that of an unrelated
-//     key.
-//   - After, to check that the key no longer exists. Neither a success nor a 404 proves the deletion, because a
-//     proxy can send either without passing the request on to the manager.
+//   - Before the deletion, the key with this ID must be known to be the leased one. IDs are small numbers that are
+//     unique only within a tenant. If the management key now belongs to another tenant, the ID can be that of an
+//     unrelated key. The handle contains the tenant, so usually no call is needed; see [tenant.owns]. Otherwise
+//     Revoke reads the key and compares its name.
+//   - After the deletion, a search must show that the key no longer exists. Neither a success nor a 404 of the
+//     deletion proves it: a success has an empty body, and a proxy can send either without passing the request on
+//     to the manager. A 404 of describe would prove as little. The response to a search is a list, which only
+//     the manager sends.
 func (c *connection) Revoke(ctx context.Context, raw json.RawMessage) error {
 	leased, err := parseHandle(raw)
 	if err != nil {
@@ -29,16 +33,16 @@ func (c *connection) Revoke(ctx context.Context, raw json.RawMessage) error {
 			Message: fmt.Sprintf("the API key with ID %d is the management key of config/%s, which does not delete itself", leased.ID, c.api.config),
 		}
 	}
-	deleted, err := c.keyDeleted(ctx, leased)
-	if err != nil || deleted {
+	present, err := c.ownKeyPresent(ctx, opDelete, leased)
+	if err != nil || !present {
 		return err
 	}
 	err = c.api.deleteKey(ctx, leased.ID)
 	if err != nil && provider.ClassOf(err) != provider.ClassNotFound {
 		return c.classify(ctx, err, rightsDelete)
 	}
-	deleted, err = c.keyDeleted(ctx, leased)
-	if err == nil && !deleted {
+	present, err = c.keyPresent(ctx, opDelete, leased)
+	if err == nil && present {
 		err = &provider.Error{
 			Class: provider.ClassUnavailable, Op: opDelete,
 			Message: fmt.Sprintf("the manager still returns the API key with ID %d after it was deleted", leased.ID),
@@ -46,23 +50,6 @@ func (c *connection) Revoke(ctx context.Context, raw json.RawMessage) error {
 		}
 	}
 	return err
-}
-
-// keyDeleted reports whether the manager no longer has a key with the leased key's ID. A key with this ID and
-// another name is an error.
-func (c *connection) keyDeleted(ctx context.Context, leased handle) (bool, error) {
-	key, err := c.api.describeKey(ctx, leased.ID)
-	if err != nil {
-		err = c.classify(ctx, err, rightsView)
-		if provider.ClassOf(err) == provider.ClassNotFound {
-			return true, nil
-		}
-		return false, err
-	}
-	if key.KeyName != leased.Name {
-		return false, errOtherKey(opDelete, leased)
-	}
-	return false, nil
 }
 
 // RevokeMarker deletes the key that the marker names.
