@@ -3,9 +3,11 @@ package trend
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
 // Revoke deletes the key. In the normal case it costs two calls: the deletion, and a search for the key's ID that
@@ -37,19 +39,28 @@ func (c *connection) Revoke(ctx context.Context, raw json.RawMessage) error {
 	if err != nil || !present {
 		return err
 	}
-	err = c.api.deleteKey(ctx, leased.ID)
-	if err != nil && provider.ClassOf(err) != provider.ClassNotFound {
-		return c.classify(ctx, err, rightsDelete)
+	deleteErr := c.api.deleteKey(ctx, leased.ID)
+	if deleteErr != nil && provider.ClassOf(deleteErr) != provider.ClassNotFound && !answerLost(deleteErr) {
+		return c.classify(ctx, deleteErr, rightsDelete)
 	}
 	present, err = c.keyPresent(ctx, opDelete, leased)
-	if err == nil && present {
-		err = &provider.Error{
+	switch {
+	case answerLost(deleteErr) && (err != nil || present):
+		return deleteErr
+	case err == nil && present:
+		return &provider.Error{
 			Class: provider.ClassUnavailable, Op: opDelete,
 			Message: fmt.Sprintf("the manager still returns the API key with ID %d after it was deleted", leased.ID),
 			Remedy:  "check whether a proxy answers in place of the manager",
 		}
 	}
 	return err
+}
+
+// answerLost reports whether a request may have reached the manager and no response came back. The deletion may have
+// taken place, so Revoke searches for the key at once. The search also shows whether the manager answers at all.
+func answerLost(err error) bool {
+	return provider.ClassOf(err) == provider.ClassUnavailable && httpclient.StatusOf(err) == 0 && !errors.Is(err, provider.ErrNotSent)
 }
 
 // RevokeMarker deletes the key that the marker names.
