@@ -124,7 +124,7 @@ func (b *backend) wire(opts options) {
 	logger := func() hclog.Logger { return b.Logger() }
 	b.pool = pool.New(pool.Options{
 		Providers: b.providers, Clock: b.clock, Logger: logger,
-		UserAgent: "vault-plugin-secrets-vendorauth/" + Version, BreakerPause: opts.breakerPause,
+		UserAgent: "vault-plugin-secrets-vendorauth/" + Version, BreakerPause: opts.breakerPause, CountActive: b.ledger.Used,
 	})
 	b.rotator = rotation.New(rotation.Options{
 		Lifetime: b.lifetime, Store: b.store, Pool: b.pool, Markers: b.markers, Providers: b.providers,

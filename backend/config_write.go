@@ -73,7 +73,7 @@ func (u *configUpdate) prepare(ctx context.Context) (step string, err error) {
 	if u.entry, err = u.mergeConfig(u.old, u.data); err != nil {
 		return "", err
 	}
-	if u.conn, err = u.pool.Open(u.storage, u.name, u.entry); err != nil {
+	if u.conn, err = u.pool.OpenNext(u.storage, u.name, u.old, u.entry); err != nil {
 		return "", err
 	}
 	if err := u.checkMovable(ctx); err != nil {

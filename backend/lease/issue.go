@@ -119,7 +119,9 @@ func (c *Credentials) callIssue(ctx context.Context, storage logical.Storage, p 
 		Description: p.Description,
 		Role:        p.Role.FieldData(p.vendor),
 	}
-	if p.config.MaxCredentials > 0 {
+	// Without max_credentials the engine has no limit, but a vendor that has one must still not end a session for
+	// another one.
+	if p.config.MaxCredentials > 0 || p.vendor.Capabilities().DefaultMaxCredentials > 0 {
 		used, err := c.Ledger.Used(ctx, storage, p.Role.Config)
 		if err != nil {
 			return nil, &provider.Error{Class: provider.ClassUnavailable, Message: err.Error(), Err: err}

@@ -24,6 +24,8 @@ type Options struct {
 	Logger func() hclog.Logger
 	// UserAgent is the User-Agent header of all requests.
 	UserAgent string
+	// CountActive returns the number of a config's credentials that are live or being issued. Optional.
+	CountActive func(ctx context.Context, storage logical.Storage, config string) (int, error)
 	// BreakerPause is how long an open circuit breaker waits before it lets one call through, in real time.
 	BreakerPause time.Duration
 }
@@ -31,6 +33,16 @@ type Options struct {
 // Open opens a connection for a config. It makes no network call, and the connection does not become the
 // config's. An error is ClassInvalid and names the field.
 func (p *Pool) Open(storage logical.Storage, name string, entry *store.Config) (provider.Connection, error) {
+	return p.openAfter(storage, name, nil, entry)
+}
+
+// OpenNext is Open for a config that is about to replace the present one, which can be nil. The connection may use the
+// present one's login at the vendor, where logins are limited, if it sends it to the same place.
+func (p *Pool) OpenNext(storage logical.Storage, name string, present, next *store.Config) (provider.Connection, error) {
+	return p.openAfter(storage, name, present, next)
+}
+
+func (p *Pool) openAfter(storage logical.Storage, name string, present, entry *store.Config) (provider.Connection, error) {
 	vendor, ok := p.options.Providers[entry.Vendor]
 	if !ok {
 		return nil, &provider.Error{
@@ -40,7 +52,7 @@ func (p *Pool) Open(storage logical.Storage, name string, entry *store.Config) (
 		}
 	}
 	root := p.auth.rootOf(entry)
-	return vendor.Open(provider.Config{
+	config := provider.Config{
 		Name:           name,
 		Address:        entry.Address,
 		CACert:         entry.CACert,
@@ -55,7 +67,20 @@ func (p *Pool) Open(storage logical.Storage, name string, entry *store.Config) (
 		UserAgent:      p.options.UserAgent,
 		Guard:          &guard{breakers: p.breakers, pacer: p.auth.pacer(root, entry.RequestsPerMinute)},
 		Auth:           rootMemory{memory: p.auth, key: root},
-	})
+	}
+	if present != nil && present.ConnectionID != entry.ConnectionID && sameDestination(vendor, present, entry) {
+		config.Predecessor = newSessionStore(storage, name, present.ConnectionID)
+	}
+	if count := p.options.CountActive; count != nil {
+		config.CountActive = func(ctx context.Context) (int, error) { return count(ctx, storage, name) }
+	}
+	return vendor.Open(config)
+}
+
+// sameDestination reports whether two configs send secrets to the same place, protected in the same way.
+func sameDestination(vendor provider.Provider, a, b *store.Config) bool {
+	return a.Origin(vendor) == b.Origin(vendor) && a.CACert == b.CACert && a.TLSServerName == b.TLSServerName &&
+		a.TLSSkipVerify == b.TLSSkipVerify
 }
 
 // VerifyRoot makes a real login with the root credential of a connection. A panic of the driver becomes an

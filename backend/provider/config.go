@@ -29,6 +29,13 @@ type Config struct {
 	Fields *framework.FieldData
 	// Sessions stores the engine's own login at the vendor, if there is one, across restarts.
 	Sessions SessionStore
+	// Predecessor stores the login of the connection that this one replaces, if both send it to the same place: the
+	// address and the TLS trust are the same. A driver may use that login instead of making another one. It does not
+	// end it in Logout. Optional.
+	Predecessor SessionStore
+	// CountActive returns the number of live credentials under this config, including those that are being issued.
+	// It makes no network call. Nil if that is not known.
+	CountActive func(ctx context.Context) (int, error)
 	// Logger is for this connection. A driver never logs a secret, sent or received.
 	Logger hclog.Logger
 	// Clock is the source of time.

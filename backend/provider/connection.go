@@ -56,8 +56,9 @@ type IssueRequest struct {
 	Lifetime time.Duration
 	// Description explains the credential's origin to a reader of the vendor's console.
 	Description string
-	// ActiveCount is the number of live credentials under this config, without this one. Zero if
-	// max_credentials is unlimited, since then they are not counted.
+	// ActiveCount is the number of live credentials under this config, without this one. It includes those that are
+	// being issued. Zero if max_credentials is unlimited and the vendor's Capabilities.DefaultMaxCredentials is
+	// zero, since then they are not counted.
 	ActiveCount int
 	// Role holds the vendor's own fields of the role, by the schema of RoleFields.
 	Role *framework.FieldData

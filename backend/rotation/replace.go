@@ -171,7 +171,7 @@ func (r *replacement) rollbackRotation(ctx context.Context, rotated *provider.Ro
 // activateRoot proves that a config's next root credential works, stores it, and makes its connection the
 // config's.
 func (r *Rotator) activateRoot(ctx context.Context, storage logical.Storage, name string, present, next *store.Config) error {
-	conn, err := r.Pool.Open(storage, name, next)
+	conn, err := r.Pool.OpenNext(storage, name, present, next)
 	if err != nil {
 		return err
 	}

@@ -7,10 +7,10 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// Check implements [provider.Connection]. It logs in with the password. The connection keeps the new login and
-// ends the previous one first, so a check does not use one more of the device's sessions.
+// Check implements [provider.Connection]. It logs in with the password. The connection keeps the new login and ends
+// the previous one. A check never opens a sixth session; see [sessionCache.replace].
 func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
-	login, err := c.sessions.login(ctx)
+	login, err := c.login(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +32,16 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 		return nil, err
 	}
 	return result, nil
+}
+
+// login makes a password login while no token is issued.
+func (c *connection) login(ctx context.Context) (*session, error) {
+	release, err := c.guard.acquire(ctx, opLogin)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return c.sessions.login(ctx)
 }
 
 // addUserRole adds the role of the engine's user to the result, or a warning that gives the reason why the role is

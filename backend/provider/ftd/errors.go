@@ -11,6 +11,15 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
+const (
+	// tooManyAttempts begins the device's message after several wrong passwords. It is confirmed by Cisco's client, which
+	// waits 15 to 60 seconds then. It says nothing about the password of the refused request.
+	tooManyAttempts = "Too many failed attempts"
+
+	// attemptsRetry is how long the driver sends no login after that message.
+	attemptsRetry = 60 * time.Second
+)
+
 // lockedRetry is the time that Cisco's client waits when the device's configuration database is locked.
 const lockedRetry = 10 * time.Second
 
@@ -20,6 +29,12 @@ var errUnconfirmed = errors.New("the answer does not confirm the revocation")
 // statusError turns an answer whose status is not 2xx into an error.
 func (c *client) statusError(response *httpclient.Response) *provider.Error {
 	failure := response.StatusError(errorText(response.Body))
+	if text := errorText(response.Body); len(text) >= len(tooManyAttempts) && strings.EqualFold(text[:len(tooManyAttempts)], tooManyAttempts) {
+		failure.Class = provider.ClassRateLimited
+		failure.RetryAfter = max(failure.RetryAfter, attemptsRetry)
+		failure.Remedy = "another client may have used a wrong password; the engine logs in again after this time"
+		return failure
+	}
 	switch response.Status {
 	case http.StatusRequestTimeout:
 		// This status has another meaning here: a Cisco client calls it "token expiration" and treats it like 401.
@@ -44,6 +59,9 @@ func (c *client) statusError(response *httpclient.Response) *provider.Error {
 // refused reports whether err is an answer by which the device refuses a request made with this token; it may accept
 // the same request with another token. Such an answer proves that the device issued and revoked nothing.
 func refused(err error) bool {
+	if provider.ClassOf(err) == provider.ClassRateLimited {
+		return false
+	}
 	switch httpclient.StatusOf(err) {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound,
 		http.StatusRequestTimeout, http.StatusUnprocessableEntity:

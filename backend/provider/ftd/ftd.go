@@ -98,6 +98,11 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 		http: web, config: config.Name,
 		version: fields.apiVersion, username: fields.username, password: fields.password,
 	}
+	storeOf := func(store provider.SessionStore) sessionStore {
+		return sessionStore{
+			store: store, address: web.BaseURL(), username: fields.username, timeout: web.RequestTimeout(), logger: logger,
+		}
+	}
 	return &connection{
 		api:            api,
 		passwordPolicy: fields.passwordPolicy,
@@ -105,11 +110,8 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 		guard:          newSessionGuard(),
 		logger:         logger,
 		sessions: &sessionCache{
-			api: api, clock: clock, logger: logger,
-			store: sessionStore{
-				store: config.Sessions, address: web.BaseURL(), username: fields.username,
-				timeout: web.RequestTimeout(), logger: logger,
-			},
+			api: api, clock: clock, logger: logger, countActive: config.CountActive,
+			store: storeOf(config.Sessions), predecessor: storeOf(config.Predecessor),
 			refusedLogins: config.AuthBackoff(refusedBackoff, refusedBackoff),
 			lostLogins:    provider.AuthBackoff{Initial: refusedBackoff, Max: maxLostBackoff},
 		},

@@ -60,6 +60,9 @@ type device struct {
 	random   io.Reader
 	log      bytes.Buffer // of all connections
 	timeout  time.Duration
+	auth     provider.AuthMemory                // of all connections; may be nil
+	active   *int                               // the number of leased tokens that the engine knows, or nil
+	count    func(context.Context) (int, error) // used if active is nil
 }
 
 // newDevice starts an emulated device. The test stops it.
@@ -86,11 +89,35 @@ func (d *device) open() connection {
 // openWithStore returns a new connection that uses another session store.
 func (d *device) openWithStore(store provider.SessionStore) connection {
 	d.T.Helper()
+	return d.openAfter(store, nil)
+}
+
+// openCounting returns a connection of an engine that counts its tokens with count.
+func (d *device) openCounting(count func(context.Context) (int, error)) connection {
+	d.T.Helper()
+	d.count = count
+	return d.open()
+}
+
+// openNext returns a connection that replaces those of open, as after a config write.
+func (d *device) openNext() (connection, *providertest.Sessions) {
+	d.T.Helper()
+	store := &providertest.Sessions{}
+	return d.openAfter(store, d.sessions), store
+}
+
+// openAfter returns a new connection with a session store and the store of its predecessor.
+func (d *device) openAfter(store, predecessor provider.SessionStore) connection {
+	d.T.Helper()
 	driver := ftd.NewWithRandom(d.random)
+	countActive := d.count
+	if d.active != nil {
+		countActive = func(context.Context) (int, error) { return *d.active, nil }
+	}
 	opened, err := driver.Open(provider.Config{
 		Name: "edge", Address: d.address, RequestTimeout: d.timeout,
 		Fields:   &framework.FieldData{Raw: d.fields, Schema: driver.ConfigFields()},
-		Sessions: store, Clock: d.clock,
+		Sessions: store, Predecessor: predecessor, CountActive: countActive, Auth: d.auth, Clock: d.clock,
 		Logger: hclog.New(&hclog.LoggerOptions{Output: &d.log, Level: hclog.Trace}),
 	})
 	require.NoError(d.T, err)

@@ -34,7 +34,7 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 			Message: fmt.Sprintf("the lifetime of a custom token must be between 1s and %s", maxLifetime),
 		}
 	}
-	release, err := c.guard.acquire(ctx)
+	release, err := c.guard.acquire(ctx, opIssue)
 	if err != nil {
 		return nil, err
 	}
@@ -84,11 +84,12 @@ func (c *connection) credential(issued *tokenGrant, subject string, expiresAt ti
 }
 
 // revokeUnusable revokes a token that the device returned without a lifetime, since a lease needs one. It returns
-// the error of the issue: ClassInvalid if the token was revoked, otherwise ClassAmbiguous.
+// the error of the issue. The error is ClassAmbiguous even if the device confirms the revocation, since a token was
+// issued: the engine also revokes the token's subject.
 func (c *connection) revokeUnusable(ctx context.Context, access string, issued *tokenGrant) error {
 	failure := issued.response.UnexpectedResponse("the answer does not say how long the token lives")
+	failure.Class = provider.ClassAmbiguous
 	if c.api.revokeToken(ctx, access, issued.AccessToken) == nil {
-		failure.Class = provider.ClassInvalid
 		failure.Message += ", so the engine has revoked it"
 	}
 	return failure

@@ -40,7 +40,8 @@ func TestIssue_AnswerWithoutLifetime_RevokesToken(t *testing.T) {
 			d.Set("revoke_unknown_token", "ok")
 			d.InjectFault(emulator.Fault{Route: "custom_token", Body: &body})
 			_, err := d.open().Issue(t.Context(), request("va-1"))
-			requireClass(t, provider.ClassInvalid, err)
+			failure := requireClass(t, provider.ClassAmbiguous, err)
+			assert.Contains(t, failure.Message, "has revoked it")
 			assert.Equal(t, 1, d.Requested("revoke_token"))
 		})
 		t.Run(name+", and revocation fails", func(t *testing.T) {

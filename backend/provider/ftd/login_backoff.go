@@ -27,6 +27,9 @@ func (c *sessionCache) observeLoginError(err error) error {
 	}
 	now := c.clock.Now()
 	switch {
+	case failure.Class == provider.ClassRateLimited:
+		// This includes "Too many failed attempts", whatever its status: it is no refusal of the password.
+		c.refusedLogins.Hold(failure, now) // only as long as the device asks
 	case httpclient.StatusOf(err) == http.StatusBadRequest:
 		// Documented: the device answers a wrong user name or password with 400, not with 401.
 		failure.Class = provider.ClassUnauthenticated
@@ -34,8 +37,6 @@ func (c *sessionCache) observeLoginError(err error) error {
 		c.refusedLogins.Observe(failure, now)
 	case failure.Class == provider.ClassUnauthenticated, failure.Class == provider.ClassForbidden:
 		c.refusedLogins.Observe(failure, now)
-	case failure.Class == provider.ClassRateLimited:
-		c.refusedLogins.Hold(failure, now) // only as long as the device asks
 	case failure.Class == provider.ClassAmbiguous:
 		// The operation that needs the login has not started, so its outcome is known. But the device may have opened
 		// a session whose token is lost.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
@@ -63,3 +64,54 @@ func TestLoginBackoff_UnavailableDevice_IsNotRemembered(t *testing.T) {
 	requireClass(t, provider.ClassUnavailable, err)
 	issue(t, c, "va-1")
 }
+
+// After wrong passwords the device refuses every login for a while, also with the right password.
+func TestLoginBackoff_TooManyAttempts_IsRateLimit(t *testing.T) {
+	for _, status := range []int{400, 401} {
+		d := newDevice(t)
+		c := d.open()
+		credential := issue(t, c, "va-1")
+		d.InjectFault(emulator.Fault{Route: "password", Status: status, Body: new(
+			`{"status_code":400,"message":"Too many failed attempts. Try again later."}`)})
+		failing := d.openWithStore(nil)
+		for range 2 {
+			_, err := failing.Issue(t.Context(), request("va-2"))
+			failure := requireClass(t, provider.ClassRateLimited, err)
+			assert.Equal(t, time.Minute, failure.RetryAfter)
+			assert.NotContains(t, failure.Error(), "check username and password")
+		}
+		assert.Equal(t, 2, d.Requested("password"))
+		_, err := failing.Renew(t.Context(), credential.Handle, time.Hour)
+		require.NoError(t, err, "a renewal uses the token itself")
+		require.NoError(t, c.Revoke(t.Context(), credential.Handle), "the live login is used")
+		d.EndFaults()
+		d.clock.Advance(time.Minute)
+		issue(t, failing, "va-3")
+	}
+}
+
+// A refused password stops neither renewals nor revocations that do not need it.
+func TestLoginBackoff_LiveLogin_IsUsed(t *testing.T) {
+	d := newDevice(t)
+	d.Set("password_change_ends", "own_session")
+	backoff := &provider.AuthBackoff{Initial: time.Hour}
+	d.auth = sharedBackoff{backoff}
+	c := d.open()
+	first, second := issue(t, c, "va-1"), issue(t, c, "va-2")
+	d.Act("change_password")
+	_, err := d.openWithStore(nil).Issue(t.Context(), request("va-3"))
+	requireClass(t, provider.ClassUnauthenticated, err)
+	require.Error(t, backoff.Err(d.clock.Now()), "the refusal is remembered for the root credential")
+	_, err = c.Renew(t.Context(), first.Handle, time.Hour)
+	require.NoError(t, err)
+	require.NoError(t, c.Revoke(t.Context(), first.Handle))
+	d.clock.Advance(1790 * time.Second) // the login is refreshed without the password
+	require.NoError(t, c.Revoke(t.Context(), second.Handle))
+	assert.Equal(t, 2, d.Requested("password"))
+}
+
+// sharedBackoff is an [provider.AuthMemory] with one back-off.
+type sharedBackoff struct{ backoff *provider.AuthBackoff }
+
+// Backoff implements [provider.AuthMemory].
+func (s sharedBackoff) Backoff(_, _ time.Duration) *provider.AuthBackoff { return s.backoff }

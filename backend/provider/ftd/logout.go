@@ -34,7 +34,7 @@ func (c *sessionCache) discard(ctx context.Context, held *session) error {
 		return err
 	}
 	c.invalidate(held)
-	return c.store.save(ctx, nil)
+	return c.store.save(ctx, nil, listingUnknown)
 }
 
 // revoke ends a session at the device. A nil error means that the session is known to have ended. revoke returns the

@@ -19,17 +19,24 @@ import (
 //
 // A sessionCache is safe for concurrent use.
 type sessionCache struct {
-	api    *client
-	store  sessionStore
-	clock  provider.Clock
-	logger hclog.Logger
+	api   *client
+	store sessionStore
+	// predecessor is the store of the connection that this one replaces. Its session is used once, in place of another
+	// login.
+	predecessor sessionStore
+	clock       provider.Clock
+	logger      hclog.Logger
+	// countActive is [provider.Config.CountActive].
+	countActive func(context.Context) (int, error)
 
 	flights singleflight.Group
 
-	mu      sync.Mutex
-	loaded  bool // current has been read from the store
-	current *session
-	closed  bool
+	mu        sync.Mutex
+	loaded    bool // current has been read from the store
+	inherited bool // the predecessor's session has been used
+	current   *session
+	listing   tokenListing
+	closed    bool
 
 	refusedLogins *provider.AuthBackoff // logins that the device refused
 	lostLogins    provider.AuthBackoff  // logins whose answer was lost
@@ -53,8 +60,8 @@ func (c *sessionCache) get(ctx context.Context) (held *session, isNew bool, err 
 	return result.session, result.isNew, err
 }
 
-// login makes a password login, even if there is a session. It ends the existing session first, so that there are
-// never two.
+// login makes a password login, even if there is a session. The existing session ends, before or after the login; see
+// replace.
 func (c *sessionCache) login(ctx context.Context) (*session, error) {
 	for {
 		result, err := c.singleflight(ctx, c.replace)
@@ -90,13 +97,17 @@ func errCanceled(cause error) error {
 	}
 }
 
-// acquire is the flight of get. It returns the current session, refreshes it, or makes a password login.
+// acquire is the flight of get. It returns the current session or that of the predecessor, refreshes it, or makes a
+// password login.
 func (c *sessionCache) acquire(ctx context.Context) (flightResult, error) {
-	held, err := c.load(ctx)
+	held, inherited, err := c.loadAny(ctx)
 	if err != nil {
 		return flightResult{}, err
 	}
 	if held != nil && held.fresh(c.clock.Now()) {
+		if inherited {
+			c.put(ctx, held)
+		}
 		return flightResult{session: held}, nil
 	}
 	if held != nil && held.refreshable(c.clock.Now()) {
@@ -109,24 +120,6 @@ func (c *sessionCache) acquire(ctx context.Context) (flightResult, error) {
 			return flightResult{}, asUnavailable(err)
 		}
 		c.logger.Debug("the device refused to refresh the login; the engine logs in again")
-	}
-	return c.passwordLogin(ctx)
-}
-
-// replace is the flight of login. It ends the current session and makes a password login.
-func (c *sessionCache) replace(ctx context.Context) (flightResult, error) {
-	// This check comes first: no session is ended for a password that the device is known to refuse.
-	if err := c.checkLoginAllowed(); err != nil {
-		return flightResult{}, err
-	}
-	held, err := c.load(ctx)
-	if err != nil {
-		return flightResult{}, err
-	}
-	if held != nil {
-		if err := c.discard(ctx, held); err != nil {
-			return flightResult{}, err
-		}
 	}
 	return c.passwordLogin(ctx)
 }
@@ -146,7 +139,8 @@ func (c *sessionCache) passwordLogin(ctx context.Context) (flightResult, error) 
 	return flightResult{session: opened, isNew: true}, nil
 }
 
-// load returns the current session, or nil when there is none. Its first call reads the store.
+// load returns the current session, or nil when there is none. Its first call reads the store. It is called within a
+// flight.
 func (c *sessionCache) load(ctx context.Context) (*session, error) {
 	c.mu.Lock()
 	held, loaded := c.current, c.loaded
@@ -154,18 +148,35 @@ func (c *sessionCache) load(ctx context.Context) (*session, error) {
 	if loaded {
 		return held, nil
 	}
-	held, err := c.store.load(ctx)
+	held, listing, err := c.store.load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c.set(held)
+	c.observeListing(listing)
 	return held, nil
+}
+
+// loadAny is load, but returns the predecessor's session if there is no current one. It does so only once: the
+// predecessor ends its session when it is closed.
+func (c *sessionCache) loadAny(ctx context.Context) (held *session, inherited bool, err error) {
+	held, err = c.load(ctx)
+	c.mu.Lock()
+	done := c.inherited
+	c.inherited = true
+	c.mu.Unlock()
+	if held != nil || err != nil || done {
+		return held, false, err
+	}
+	held, listing, err := c.predecessor.load(ctx)
+	c.observeListing(listing)
+	return held, held != nil, err
 }
 
 // put makes held the current session, in memory and in the store.
 func (c *sessionCache) put(ctx context.Context, held *session) {
 	c.set(held)
-	if err := c.store.save(ctx, held); err != nil {
+	if err := c.store.save(ctx, held, c.tokenListing()); err != nil {
 		// The login works, and an error for the caller would not undo it. After a restart the login is unknown, and
 		// it uses one of the device's sessions until it expires.
 		c.logger.Warn("the login at the device could not be stored; after a restart it uses one of the device's sessions until it expires",

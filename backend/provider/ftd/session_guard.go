@@ -29,14 +29,11 @@ func listingUnsupported(err error) bool {
 	return status == http.StatusNotImplemented || errors.Is(err, errUnexpectedListing)
 }
 
-// sessionGuard protects the device's few sessions. A connection issues one custom token at a time. So no other token
-// can use the last free session between the count and the issue, in which case the device would silently end its
-// oldest session.
+// sessionGuard protects the device's few sessions. A connection issues one custom token at a time, and makes no
+// additional login at the same time. So nothing else of the engine can use the last free session between the count and the issue,
+// in which case the device would silently end its oldest session.
 type sessionGuard struct {
 	semaphore chan struct{} // contains a value while a caller holds the guard
-
-	// listing is read and written only by the caller that holds the guard.
-	listing tokenListing
 }
 
 // tokenListing states whether the device lists custom tokens among its sessions.
@@ -51,14 +48,14 @@ const (
 // newSessionGuard returns a guard that is free.
 func newSessionGuard() *sessionGuard { return &sessionGuard{semaphore: make(chan struct{}, 1)} }
 
-// acquire waits until the guard is free, and returns the function that releases it.
-func (g *sessionGuard) acquire(ctx context.Context) (release func(), err error) {
+// acquire waits until the guard is free, and returns the function that releases it. op is the caller's operation.
+func (g *sessionGuard) acquire(ctx context.Context, op string) (release func(), err error) {
 	select {
 	case g.semaphore <- struct{}{}:
 		return func() { <-g.semaphore }, nil
 	case <-ctx.Done():
 		return nil, &provider.Error{
-			Class: provider.ClassUnavailable, Op: opIssue, Err: ctx.Err(),
+			Class: provider.ClassUnavailable, Op: op, Err: ctx.Err(),
 			Message: "nothing was sent: the caller's context ended while another token was issued at the same device",
 		}
 	}
@@ -66,17 +63,27 @@ func (g *sessionGuard) acquire(ctx context.Context) (release func(), err error) 
 
 // checkCapacity returns ClassCapacity if one more token would exceed the device's limit of sessions. Otherwise it
 // returns the sessions that the device lists. It returns nil for a device that does not list its sessions, such as
-// one with an older release: the token is then issued without a count. activeCount is the number of leased tokens.
+// one with an older release: only the engine's own sessions are counted then. activeCount is the number of leased tokens.
 // The caller holds the guard.
 //
-// Whether a device lists custom tokens is not documented; see [connection.detectListing]. While it is unknown, a
-// list that is shorter than the engine's login and the leased tokens together is taken as one without the tokens. A
-// longer list may also be without the tokens, if it contains other users. Then the count is too low, and the device
-// may end a session.
+// Whether a device lists custom tokens is not documented; see [connection.detectListing]. Unless it is known that it
+// does, checkCapacity assumes that it does not, and adds the leased tokens to the list. It can then refuse a token that
+// the device has room for, but not before the first token is leased, whose issue shows whether tokens are listed.
 //
-// The engine's login itself is not checked, since the device lists its sessions only to a login. If other users have
-// opened five sessions, this login ends the oldest of them.
+// The order in which requests get the guard does not matter. Each activeCount contains all tokens that were issued or
+// requested before it was determined. So of the requests that are not refused, the n-th to be counted has an activeCount of
+// at least n-1, and the engine never has more tokens than the largest activeCount that is accepted, plus one.
+//
+// If the engine has no login, the login itself cannot be checked against the list, since the device lists its sessions
+// only to a login. If other users have opened five sessions, this login ends the oldest of them.
 func (c *connection) checkCapacity(ctx context.Context, activeCount int) ([]activeSession, error) {
+	if err := c.sessions.restore(ctx); err != nil {
+		return nil, err
+	}
+	// The login counts too. It may have to be made first, so this check comes before all requests.
+	if c.sessions.tokenListing() != tokensListed && 1+activeCount >= maxSessions {
+		return nil, c.capacityError(1, activeCount)
+	}
 	sessions, refusal, err := c.listSessions(ctx)
 	if err != nil {
 		return nil, err
@@ -85,17 +92,22 @@ func (c *connection) checkCapacity(ctx context.Context, activeCount int) ([]acti
 		c.logger.Debug("the device does not list its sessions", "reason", refusal.Error())
 		return nil, nil
 	}
-	unlisted := 0
-	if c.guard.listing == tokensNotListed || c.guard.listing == listingUnknown && len(sessions) < activeCount+1 {
-		unlisted = activeCount
+	unlisted := activeCount
+	if c.sessions.tokenListing() == tokensListed {
+		unlisted = 0
 	}
 	if len(sessions)+unlisted < maxSessions {
 		return sessions, nil
 	}
-	return nil, &provider.Error{
+	return nil, c.capacityError(len(sessions), unlisted)
+}
+
+// capacityError is the error for a token that would be one session too many.
+func (c *connection) capacityError(listed, unlisted int) error {
+	return &provider.Error{
 		Class: provider.ClassCapacity, Op: opIssue,
 		Message: fmt.Sprintf("the device has %d sessions: it lists %d, including the engine's login, and it does not list %d leased tokens; "+
-			"its limit is %d, and it would end its oldest session for another one", len(sessions)+unlisted, len(sessions), unlisted, maxSessions),
+			"its limit is %d, and it would end its oldest session for another one", listed+unlisted, listed, unlisted, maxSessions),
 		Remedy: "log a user out at the device, lower max_credentials in config/" + c.api.config +
 			", or set sharing=shared in the role so that readers share one token",
 	}
@@ -105,7 +117,7 @@ func (c *connection) checkCapacity(ctx context.Context, activeCount int) ([]acti
 // of a token, and runs until it has a result. access is the token of the login that issued the token with this
 // marker. If the device's list cannot be read, the result stays unknown. The caller holds the guard.
 func (c *connection) detectListing(ctx context.Context, access, marker string, before []activeSession) {
-	if c.guard.listing != listingUnknown || before == nil {
+	if c.sessions.tokenListing() != listingUnknown || before == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, detectTimeout)
@@ -125,5 +137,5 @@ func (c *connection) detectListing(ctx context.Context, access, marker string, b
 			listing = tokensListed
 		}
 	}
-	c.guard.listing = listing
+	c.sessions.saveListing(ctx, listing)
 }

@@ -1,6 +1,7 @@
 package ftd_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"testing"
@@ -95,6 +96,63 @@ func TestSessionGuard_AfterRestart_CountsUnlistedTokens(t *testing.T) {
 	_, err := d.open().Issue(t.Context(), requestWithActive(3))
 	requireClass(t, provider.ClassCapacity, err)
 	assert.Zero(t, d.evicted())
+}
+
+// Requests can be issued in another order than the one in which the engine has counted them.
+func TestSessionGuard_AnyOrderOfCounts_EvictsNoSession(t *testing.T) {
+	for _, lists := range []string{"no", "yes"} {
+		for _, counts := range [][]int{{2, 0, 1}, {1, 2, 0}, {2, 1, 0}, {3, 1, 0, 2}} {
+			d := newDevice(t)
+			d.Set("custom_tokens_in_sessions", lists)
+			d.Act("ui_login")
+			d.Act("ui_login")
+			c := d.open()
+			for _, active := range counts {
+				if _, err := c.Issue(t.Context(), requestWithActive(active)); err != nil {
+					requireClass(t, provider.ClassCapacity, err)
+				}
+			}
+			assert.Zero(t, d.evicted(), "lists %s, counts %v", lists, counts)
+			assert.Equal(t, 2, d.Live(emulator.KindLeased), "lists %s, counts %v", lists, counts)
+		}
+	}
+}
+
+// A list that is longer than the engine's own sessions may contain other users instead of the tokens.
+func TestSessionGuard_ListingUnknown_CountsTokensTwice(t *testing.T) {
+	d := newDevice(t)
+	issue(t, d.open(), "va-1")
+	for range 3 {
+		d.Act("ui_login")
+	}
+	content := d.sessions.Saved()
+	d.sessions.Put(bytes.ReplaceAll(content, []byte("lists_tokens"), []byte("unknown")))
+	require.NotEqual(t, content, d.sessions.Saved())
+	_, err := d.open().Issue(t.Context(), requestWithActive(1))
+	requireClass(t, provider.ClassCapacity, err)
+	assert.Zero(t, d.evicted())
+}
+
+func TestSessionGuard_AfterRestart_KnowsListedTokens(t *testing.T) {
+	d := newDevice(t)
+	d.Set("custom_tokens_in_sessions", "yes")
+	first := d.open()
+	for active := range 3 {
+		_, err := first.Issue(t.Context(), requestWithActive(active))
+		require.NoError(t, err)
+	}
+	first.Close()
+	_, err := d.open().Issue(t.Context(), requestWithActive(3))
+	require.NoError(t, err, "the tokens are not counted twice")
+	assert.Zero(t, d.evicted())
+}
+
+func TestSessionGuard_OwnTokensFillDevice_SendsNothing(t *testing.T) {
+	d := newDevice(t)
+	_, err := d.open().Issue(t.Context(), requestWithActive(4))
+	failure := requireClass(t, provider.ClassCapacity, err)
+	assert.Contains(t, failure.Message, "5 sessions")
+	assert.Empty(t, d.Requests("ftd"))
 }
 
 func TestSessionGuard_SeveralIssues_DetectListingOnce(t *testing.T) {

@@ -330,6 +330,26 @@ var loginTests = []test{
 		require.NoError(t, e.checkErr(e.open().Logout(t.Context())))
 		assert.Zero(t, e.Live(emulator.KindLogin))
 	}},
+	{name: "Logout_UnusedSuccessor_KeepsTheLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		e.issue(connection)
+		successor := e.open(func(config *provider.Config) { config.Predecessor, config.Sessions = e.sessions, &Sessions{} })
+		require.NoError(t, e.checkErr(successor.Logout(t.Context())))
+		assert.Equal(t, 1, e.Live(emulator.KindLogin))
+		e.issue(connection)
+		assert.Equal(t, 1, e.Requested(e.suite.Login))
+	}},
+	{name: "Check_Successor_LeavesOneLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
+		connection := e.open()
+		e.issue(connection)
+		successor := e.open(func(config *provider.Config) { config.Predecessor, config.Sessions = e.sessions, &Sessions{} })
+		_, err := successor.Check(t.Context())
+		require.NoError(t, e.checkErr(err))
+		require.NoError(t, e.checkErr(connection.Logout(t.Context())))
+		assert.Equal(t, 1, e.Live(emulator.KindLogin))
+		e.issue(successor)
+		assert.Equal(t, 2, e.Requested(e.suite.Login))
+	}},
 	{name: "Close_KeepsTheLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		e.issue(connection)

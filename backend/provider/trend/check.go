@@ -18,7 +18,7 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	if c.root.bootstrap != nil {
 		return nil, c.checkUsable(opCurrent)
 	}
-	current, err := c.api.describeCurrentKey(ctx)
+	current, err := c.describeCurrent(ctx)
 	if err != nil {
 		return nil, c.classifyCurrent(err)
 	}

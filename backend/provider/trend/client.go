@@ -160,11 +160,15 @@ func (c *client) deleteKey(ctx context.Context, id int) error {
 // findKeys finds the API keys with exactly this name: POST /apikeys/search.
 func (c *client) findKeys(ctx context.Context, name string) ([]apiKey, error) {
 	var found keysResponse
-	_, err := c.fetch(ctx, httpclient.Request{
+	response, err := c.fetch(ctx, httpclient.Request{
 		Op: opSearch, Method: http.MethodPost, Path: "/apikeys/search", JSON: searchByName("keyName", name), Idempotent: true,
 	}, &found)
 	if err != nil {
 		return nil, err
+	}
+	if len(found.APIKeys) >= pageSize {
+		// The manager seems to have ignored the condition, so the key may be on another page.
+		return nil, response.UnexpectedResponse("the response to the search for one name contains %d keys", len(found.APIKeys))
 	}
 	var exact []apiKey
 	for _, key := range found.APIKeys {

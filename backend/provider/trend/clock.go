@@ -21,9 +21,8 @@ const dateResolution = time.Second
 type managerClock struct {
 	local provider.Clock
 
-	mu       sync.Mutex
-	observed bool
-	ahead    time.Duration // upper bound of the manager's time minus the local time; can be negative
+	mu    sync.Mutex
+	ahead time.Duration // upper bound of the manager's time minus the local time; can be negative
 }
 
 // observe updates the difference from a response. A response without a Date header changes nothing: the last
@@ -31,17 +30,9 @@ type managerClock struct {
 func (c *managerClock) observe(response *httpclient.Response) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.observed = true
 	if !response.ServerTime.IsZero() {
 		c.ahead = response.ServerTime.Add(dateResolution).Sub(response.SentAt)
 	}
-}
-
-// known reports whether the clock has observed a response.
-func (c *managerClock) known() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.observed
 }
 
 // toServer returns the expiryDate of a key with the given lifetime, on the manager's clock. It rounds up to a

@@ -69,14 +69,14 @@ func (c *connection) classify(ctx context.Context, err error, rights string) err
 	case httpclient.StatusOf(err) == http.StatusUnauthorized:
 		return c.asUnauthenticated(failure)
 	case failure.Class == provider.ClassNotFound:
-		if _, probeErr := c.api.describeCurrentKey(ctx); probeErr != nil {
+		if _, probeErr := c.describeCurrent(ctx); probeErr != nil {
 			return c.classifyCurrent(probeErr)
 		}
 		return failure
 	case httpclient.StatusOf(err) != http.StatusForbidden:
 		return failure
 	}
-	_, probeErr := c.api.describeCurrentKey(ctx)
+	_, probeErr := c.describeCurrent(ctx)
 	if keyRejected(probeErr) {
 		return c.asUnauthenticated(failure)
 	}

@@ -15,6 +15,9 @@ type handle struct {
 	Version int    `json:"v"`
 	ID      int    `json:"id"`
 	Name    string `json:"name"`
+	// Tenant is where the key was created; see [tenantOf]. It is empty in handles of earlier versions
+	// of the plugin and of managers that do not identify the tenant.
+	Tenant string `json:"tenant,omitempty"`
 }
 
 func parseHandle(raw json.RawMessage) (handle, error) {

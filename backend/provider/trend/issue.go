@@ -26,16 +26,15 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 	if err := c.handshake(ctx); err != nil {
 		return nil, err
 	}
-	if settings.roleID == 0 {
-		if settings.roleID, err = c.api.findRoleID(ctx, settings.roleName); err != nil {
-			return nil, c.classify(ctx, err, rightsRoles+", or use "+fieldRoleID+" in the role")
-		}
+	roleID, err := c.roleID(ctx, settings)
+	if err != nil {
+		return nil, err
 	}
 	requested := c.api.clock.toServer(request.Lifetime)
 	created, err := c.api.createKey(ctx, newKey{
 		KeyName:     request.Marker,
 		Description: settings.keyDescription(request.Description),
-		RoleID:      settings.roleID,
+		RoleID:      roleID,
 		Locale:      settings.locale,
 		TimeZone:    settings.timeZone,
 		ExpiryDate:  requested.UnixMilli(),
@@ -44,6 +43,10 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 	case err != nil && created != nil:
 		return nil, c.revokeUnusable(ctx, request.Marker, err)
 	case err != nil:
+		if provider.ClassOf(err) == provider.ClassInvalid {
+			// The manager may have rejected the role: it was deleted, and the name may belong to another one now.
+			c.roleIDs.forget(settings.roleName)
+		}
 		return nil, c.classify(ctx, err, rightsCreate)
 	}
 	return c.credential(ctx, request.Marker, created, requested)
@@ -78,7 +81,7 @@ func (c *connection) credential(ctx context.Context, marker string, created *api
 	if !expiresAt.After(c.clock.Now()) {
 		return nil, c.revokeExpired(ctx, created.ID)
 	}
-	raw, err := json.Marshal(handle{handleVersion, created.ID, marker})
+	raw, err := json.Marshal(handle{handleVersion, created.ID, marker, c.tenant.get()})
 	if err != nil {
 		return nil, &provider.Error{Class: provider.ClassAmbiguous, Op: opCreate, Message: "the handle cannot be encoded as JSON", Err: err}
 	}
@@ -97,18 +100,18 @@ func (c *connection) credential(ctx context.Context, marker string, created *api
 }
 
 // revokeExpired deletes a key whose stored expiry is in the past. The vendor's console shows only the date of an
-// expiry. It is not documented whether the manager stores the time of day.
+// expiry. It is not documented whether the manager stores the time of day. The error is ClassAmbiguous even if the
+// manager confirms the deletion, since a proxy could have done so: the engine searches for the marker.
 func (c *connection) revokeExpired(ctx context.Context, id int) error {
-	failure := &provider.Error{
-		Class: provider.ClassInvalid, Op: opCreate, Field: "ttl",
-		Message: "the manager stored an expiry that is in the past, and the key was deleted",
+	outcome := "the key was deleted"
+	if err := c.api.deleteKey(ctx, id); err != nil && provider.ClassOf(err) != provider.ClassNotFound {
+		outcome = "the key could not be deleted: " + err.Error()
+	}
+	return &provider.Error{
+		Class: provider.ClassAmbiguous, Op: opCreate, Field: "ttl",
+		Message: "the manager stored an expiry that is in the past, and " + outcome,
 		Remedy:  "the manager may store only the date of an expiry: set a ttl of more than one day",
 	}
-	if err := c.api.deleteKey(ctx, id); err != nil && provider.ClassOf(err) != provider.ClassNotFound {
-		failure.Class = provider.ClassAmbiguous
-		failure.Message = "the manager stored an expiry that is in the past, and the key could not be deleted: " + err.Error()
-	}
-	return failure
 }
 
 // keyExpiry returns when a key expires, on the local clock. key comes from a response; if it contains no expiry,

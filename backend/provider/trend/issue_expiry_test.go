@@ -16,7 +16,8 @@ func TestIssue_ExpiryRoundedDown_IsReported(t *testing.T) {
 	conn := m.open(m.rootFields())
 	_, err := conn.Issue(t.Context(), hourRequest(nil))
 	failure := providerError(t, err)
-	assert.Equal(t, provider.ClassInvalid, failure.Class)
+	assert.Equal(t, provider.ClassAmbiguous, failure.Class, "a key was created")
+	assert.Contains(t, failure.Message, "the key was deleted")
 	assert.Contains(t, failure.Remedy, "more than one day")
 	assert.Equal(t, "deleteApiKey 204", m.operations()[len(m.operations())-1])
 
@@ -65,10 +66,10 @@ func TestIssue_ExpiryUnreadable_Warns(t *testing.T) {
 	assert.Contains(t, credential.Warnings[0], "could not be read")
 }
 
-func TestIssue_CreatedExpiredAndPurged_IsInvalid(t *testing.T) {
+func TestIssue_CreatedExpiredAndPurged_IsAmbiguous(t *testing.T) {
 	m := newManager(t, "expiry_precision", "day_start", "expiry_in_answer", "no", "expired_keys", "purged")
 	_, err := m.open(m.rootFields()).Issue(t.Context(), hourRequest(nil))
-	assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
+	assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
 }
 
 func TestIssue_CreatedExpiredNotDeleted_IsAmbiguous(t *testing.T) {

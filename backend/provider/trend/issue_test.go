@@ -24,7 +24,11 @@ func TestIssue_Credential_HasAllTerms(t *testing.T) {
 	assert.Equal(t, "api-secret-key", credential.TokenType)
 	assert.Equal(t, m.Address(), credential.Address)
 	assert.Equal(t, map[string]any{"api_key_id": 2, "key_name": marker, "api_version": "v1"}, credential.Data)
-	assert.JSONEq(t, `{"v":1,"id":2,"name":"vault-test-reader-1"}`, string(credential.Handle))
+	var handle map[string]any
+	require.NoError(t, json.Unmarshal(credential.Handle, &handle))
+	assert.Regexp(t, `^guid:[0-9A-F-]{36}$`, handle["tenant"])
+	delete(handle, "tenant")
+	assert.Equal(t, map[string]any{"v": 1.0, "id": 2.0, "name": "vault-test-reader-1"}, handle)
 	assert.Equal(t, m.Clock.Now().Add(time.Hour), credential.ExpiresAt)
 	assert.Empty(t, credential.Warnings)
 }

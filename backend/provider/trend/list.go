@@ -2,6 +2,7 @@ package trend
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -19,46 +20,67 @@ func (c *connection) List(ctx context.Context, prefix string) ([]provider.Listed
 	if err := c.checkUsable(opSearch); err != nil {
 		return nil, err
 	}
-	current, err := c.api.describeCurrentKey(ctx)
+	current, err := c.describeCurrent(ctx)
 	if err != nil {
 		return nil, c.classifyCurrent(err)
 	}
-	keys, err := c.api.listKeys(ctx, prefix)
-	if err != nil {
-		return nil, c.classify(ctx, err, rightsView)
-	}
-	listed := make([]provider.Listed, 0, len(keys))
-	for _, key := range keys {
+	var listed []provider.Listed
+	err = c.api.listKeys(ctx, prefix, func(key apiKey) {
 		if key.ID == current.ID {
-			continue
+			return
 		}
 		entry := provider.Listed{Marker: key.KeyName}
 		if key.expires() {
 			entry.ExpiresAt = c.api.clock.toLocal(time.UnixMilli(*key.ExpiryDate))
 		}
 		listed = append(listed, entry)
+	})
+	if err != nil {
+		return nil, c.classify(ctx, err, rightsView)
 	}
 	return listed, nil
 }
 
-// listKeys finds the API keys whose name begins with prefix: POST /apikeys/search, page by page.
+const (
+	// pageSize is the number of keys that a search requests. A page of keys with long descriptions, of up to two
+	// kilobytes each, is smaller than the largest response that is read, [httpclient.MaxBody]. The documented
+	// default is 5,000.
+	pageSize = 500
+
+	// maxListedKeys and maxPages limit a list, so that a manager whose list does not end uses neither the memory of
+	// the plugin nor the calls that the manager allows for a key.
+	maxListedKeys = 20_000
+	maxPages      = 200
+)
+
+// listKeys finds the API keys whose name begins with prefix: POST /apikeys/search, page by page. It calls keep with
+// each of them, and holds one page in memory.
 //
 // It is not documented whether the manager returns as many keys as requested. So a page that is not full can
 // have a next page, and listKeys stops only at an empty page.
-func (c *client) listKeys(ctx context.Context, prefix string) ([]apiKey, error) {
-	var keys []apiKey
-	for lastID := 0; ; {
+func (c *client) listKeys(ctx context.Context, prefix string, keep func(apiKey)) error {
+	lastID, received := 0, 0
+	for range maxPages {
 		page, err := c.listPage(ctx, prefix, lastID)
 		if err != nil || len(page) == 0 {
-			return keys, err
+			return err
 		}
 		lastID = page[len(page)-1].ID
+		if received += len(page); received > maxListedKeys {
+			break
+		}
 		for _, key := range page {
 			// In a search with wildcards, _ matches any character, and the search may ignore case.
 			if strings.HasPrefix(key.KeyName, prefix) {
-				keys = append(keys, key)
+				keep(key)
 			}
 		}
+	}
+	return &provider.Error{
+		Class: provider.ClassUnavailable, Op: opSearch,
+		Message: fmt.Sprintf("the manager returned more API keys whose name begins with %q than the engine reads (%d keys, %d pages)",
+			prefix, maxListedKeys, maxPages),
+		Remedy: "delete those keys at the manager that are no longer used, or check whether its list ends",
 	}
 }
 

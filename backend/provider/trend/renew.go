@@ -12,6 +12,9 @@ import (
 
 // Renew sets the key's expiry to now plus lifetime, which can be earlier or later than before. It returns the
 // expiry that the manager stored.
+//
+// In the normal case it costs one call. The key must be known to be the leased one before it is modified, as before
+// it is deleted; see Revoke. The response is checked in addition.
 func (c *connection) Renew(ctx context.Context, raw json.RawMessage, lifetime time.Duration) (time.Time, error) {
 	leased, err := parseHandle(raw)
 	if err != nil {
@@ -23,16 +26,19 @@ func (c *connection) Renew(ctx context.Context, raw json.RawMessage, lifetime ti
 	if err := c.handshake(ctx); err != nil {
 		return time.Time{}, err
 	}
-	requested := c.api.clock.toServer(lifetime)
-	key, err := c.api.modifyKey(ctx, leased.ID, keyChange{ExpiryDate: requested.UnixMilli()})
-	switch httpclient.StatusOf(err) {
-	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity:
-		key, err = c.expiryRejected(ctx, leased.ID, requested, err)
+	present, err := c.ownKeyPresent(ctx, opModify, leased)
+	switch {
+	case err != nil:
+		return time.Time{}, err
+	case !present:
+		return time.Time{}, errKeyEnded("the key does not exist at the manager")
 	}
+	requested := c.api.clock.toServer(lifetime)
+	key, err := c.modifyExpiry(ctx, leased, requested)
 	if err != nil {
 		return time.Time{}, c.classify(ctx, err, rightsEdit)
 	}
-	if key.KeyName != "" && key.KeyName != leased.Name {
+	if key.ID != leased.ID || key.KeyName != leased.Name {
 		return time.Time{}, errOtherKey(opModify, leased)
 	}
 	if key.locked() {
@@ -46,6 +52,20 @@ func (c *connection) Renew(ctx context.Context, raw json.RawMessage, lifetime ti
 		return time.Time{}, errKeyEnded("the key has expired")
 	}
 	return expiresAt, nil
+}
+
+// modifyExpiry sets the key's expiry and returns the key as the manager has it afterwards.
+func (c *connection) modifyExpiry(ctx context.Context, leased handle, requested time.Time) (*apiKey, error) {
+	key, err := c.api.modifyKey(ctx, leased.ID, keyChange{ExpiryDate: requested.UnixMilli()})
+	switch httpclient.StatusOf(err) {
+	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity:
+		return c.expiryRejected(ctx, leased.ID, requested, err)
+	}
+	if err == nil && (key.ID == 0 || key.KeyName == "") {
+		// The response does not show which key was modified.
+		return c.api.describeKey(ctx, leased.ID)
+	}
+	return key, err
 }
 
 // expiryRejected handles the manager's rejection of a new expiry. It is not documented whether the manager

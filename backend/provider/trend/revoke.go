@@ -3,18 +3,24 @@ package trend
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// Revoke deletes the key. It reads the key before and after the deletion:
+// Revoke deletes the key. In the normal case it costs two calls: the deletion, and a search for the key's ID that
+// confirms it. Both are needed, and a third only without proof that the key is the engine's own:
 //
-//   - Before, to check that the key with this ID is the leased one. IDs are small numbers that are unique only
-//     within a tenant. If the management key now belongs to another tenant, the ID can be that of an unrelated
-//     key.
-//   - After, to check that the key no longer exists. Neither a success nor a 404 proves the deletion, because a
-//     proxy can send either without passing the request on to the manager.
+//   - Before the deletion, the key with this ID must be known to be the leased one. IDs are small numbers that are
+//     unique only within a tenant. If the management key now belongs to another tenant, the ID can be that of an
+//     unrelated key. The handle contains the tenant, so usually no call is needed; see [tenant.owns]. Otherwise
+//     Revoke reads the key and compares its name.
+//   - After the deletion, a search must show that the key no longer exists. Neither a success nor a 404 of the
+//     deletion proves it: a success has an empty body, and a proxy can send either without passing the request on
+//     to the manager. A 404 of describe would prove as little. The response to a search is a list, which only
+//     the manager sends.
 func (c *connection) Revoke(ctx context.Context, raw json.RawMessage) error {
 	leased, err := parseHandle(raw)
 	if err != nil {
@@ -29,17 +35,20 @@ func (c *connection) Revoke(ctx context.Context, raw json.RawMessage) error {
 			Message: fmt.Sprintf("the API key with ID %d is the management key of config/%s, which does not delete itself", leased.ID, c.api.config),
 		}
 	}
-	deleted, err := c.keyDeleted(ctx, leased)
-	if err != nil || deleted {
+	present, err := c.ownKeyPresent(ctx, opDelete, leased)
+	if err != nil || !present {
 		return err
 	}
-	err = c.api.deleteKey(ctx, leased.ID)
-	if err != nil && provider.ClassOf(err) != provider.ClassNotFound {
-		return c.classify(ctx, err, rightsDelete)
+	deleteErr := c.api.deleteKey(ctx, leased.ID)
+	if deleteErr != nil && provider.ClassOf(deleteErr) != provider.ClassNotFound && !answerLost(deleteErr) {
+		return c.classify(ctx, deleteErr, rightsDelete)
 	}
-	deleted, err = c.keyDeleted(ctx, leased)
-	if err == nil && !deleted {
-		err = &provider.Error{
+	present, err = c.keyPresent(ctx, opDelete, leased)
+	switch {
+	case answerLost(deleteErr) && (err != nil || present):
+		return deleteErr
+	case err == nil && present:
+		return &provider.Error{
 			Class: provider.ClassUnavailable, Op: opDelete,
 			Message: fmt.Sprintf("the manager still returns the API key with ID %d after it was deleted", leased.ID),
 			Remedy:  "check whether a proxy answers in place of the manager",
@@ -48,21 +57,10 @@ func (c *connection) Revoke(ctx context.Context, raw json.RawMessage) error {
 	return err
 }
 
-// keyDeleted reports whether the manager no longer has a key with the leased key's ID. A key with this ID and
-// another name is an error.
-func (c *connection) keyDeleted(ctx context.Context, leased handle) (bool, error) {
-	key, err := c.api.describeKey(ctx, leased.ID)
-	if err != nil {
-		err = c.classify(ctx, err, rightsView)
-		if provider.ClassOf(err) == provider.ClassNotFound {
-			return true, nil
-		}
-		return false, err
-	}
-	if key.KeyName != leased.Name {
-		return false, errOtherKey(opDelete, leased)
-	}
-	return false, nil
+// answerLost reports whether a request may have reached the manager and no response came back. The deletion may have
+// taken place, so Revoke searches for the key at once. The search also shows whether the manager answers at all.
+func answerLost(err error) bool {
+	return provider.ClassOf(err) == provider.ClassUnavailable && httpclient.StatusOf(err) == 0 && !errors.Is(err, provider.ErrNotSent)
 }
 
 // RevokeMarker deletes the key that the marker names.

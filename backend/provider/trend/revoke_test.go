@@ -98,3 +98,18 @@ func TestRevoke_404OnEveryPath_NamesTheAddress(t *testing.T) {
 	assert.Equal(t, "address", failure.Field)
 	assert.True(t, m.LastIssued(emulator.KindLeased).Live)
 }
+
+func TestRevoke_LostAnswer_IsConfirmedBySearch(t *testing.T) {
+	for _, acted := range []bool{true, false} {
+		m := newManager(t)
+		conn := m.open(m.rootFields())
+		credential := m.issue(conn)
+		m.InjectFault(emulator.Fault{Route: "deleteApiKey", DropAfter: acted, DropBefore: !acted})
+		err := conn.Revoke(t.Context(), credential.Handle)
+		assert.Equal(t, acted, err == nil, "%v", err)
+		if !acted {
+			assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
+			assert.Contains(t, err.Error(), "delete API key")
+		}
+	}
+}

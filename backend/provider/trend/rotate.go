@@ -23,14 +23,14 @@ func (c *connection) RotateRoot(ctx context.Context, marker string, _ map[string
 	if err := c.checkUsable(opCurrent); err != nil {
 		return nil, err
 	}
-	previous, err := c.api.describeCurrentKey(ctx)
+	previous, err := c.describeCurrent(ctx)
 	if err != nil {
 		return nil, c.classifyCurrent(err)
 	}
 	if err := c.checkReplaceable(previous, marker); err != nil {
 		return nil, err
 	}
-	previousHandle, err := json.Marshal(handle{handleVersion, previous.ID, previous.KeyName})
+	previousHandle, err := json.Marshal(handle{handleVersion, previous.ID, previous.KeyName, tenantOf(previous)})
 	if err != nil {
 		return nil, &provider.Error{Class: provider.ClassInvalid, Op: opCurrent, Message: "the handle cannot be encoded as JSON", Err: err}
 	}

@@ -93,6 +93,7 @@ func (vendor) Open(config provider.Config) (provider.Connection, error) {
 	return &connection{
 		root: root, api: api, clock: clock,
 		backoff: config.AuthBackoff(rejectedKeyBackoff, rejectedKeyBackoff),
+		roleIDs: roleIDs{clock: clock},
 	}, nil
 }
 
@@ -103,8 +104,10 @@ type connection struct {
 	api   *client
 	clock provider.Clock
 
-	backoff    *provider.AuthBackoff // of the management key
-	handshakes singleflight.Group    // see handshake
+	backoff *provider.AuthBackoff // of the management key
+	flights singleflight.Group    // see shareFlight
+	tenant  tenant
+	roleIDs roleIDs
 }
 
 // MaxLifetime returns zero: the vendor documents no limit of expiryDate.
@@ -120,33 +123,6 @@ func (c *connection) checkUsable(op string) error {
 		}
 	}
 	return c.backoff.Err(c.clock.Now())
-}
-
-// handshake reads the management key from the manager before the first other request of the connection. The
-// response carries the manager's time, which is needed to set the expiry of a key. Concurrent callers share
-// one request, so that a key that the manager rejects is tried once.
-func (c *connection) handshake(ctx context.Context) error {
-	if c.api.clock.known() {
-		return nil
-	}
-	if err := ctx.Err(); err != nil {
-		return errCanceled(err)
-	}
-	// The request outlives the first caller's context, because other callers wait for the same response. The
-	// HTTP client limits its duration.
-	detached := context.WithoutCancel(ctx)
-	flight := c.handshakes.DoChan("", func() (any, error) {
-		return provider.CatchPanic(opCurrent, func() (any, error) {
-			_, err := c.api.describeCurrentKey(detached)
-			return nil, c.classifyCurrent(err)
-		})
-	})
-	select {
-	case result := <-flight:
-		return result.Err
-	case <-ctx.Done():
-		return errCanceled(ctx.Err())
-	}
 }
 
 // Logout frees the HTTP connections. A key needs no login, so there is no session to end. The vendor documents

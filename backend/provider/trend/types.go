@@ -23,6 +23,7 @@ type apiKey struct {
 	KeyName    string `json:"keyName"`
 	RoleID     int    `json:"roleID"`
 	Active     *bool  `json:"active"`
+	Created    int64  `json:"created"` // milliseconds on the manager's clock
 	ExpiryDate *int64 `json:"expiryDate"`
 	SecretKey  string `json:"secretKey"` // only in the response to a creation
 }
@@ -48,9 +49,6 @@ type currentKey struct {
 	CloudOneAccountID string          `json:"cloudOneAccountID"`
 }
 
-// maxItems is the documented default for the number of results of a search.
-const maxItems = 5000
-
 // search is the request body of a search. All criteria must match.
 type search struct {
 	MaxItems       int   `json:"maxItems"`
@@ -68,7 +66,8 @@ type textCriterion struct {
 	StringWildcards bool   `json:"stringWildcards"`
 }
 
-// idCriterion is a condition on the ID. With it, a long result is read page by page.
+// idCriterion is a condition on the ID. With it, a long result is read page by page, and one key is found by its ID.
+// That "equal" is one of its tests, as it is of the numeric conditions, is inferred.
 type idCriterion struct {
 	IDTest  string `json:"idTest"`
 	IDValue int    `json:"idValue"`
@@ -76,13 +75,18 @@ type idCriterion struct {
 
 // searchByName returns the request body of a search for one name.
 func searchByName(field, name string) search {
-	return search{MaxItems: maxItems, Criteria: []any{textCriterion{FieldName: field, StringTest: "equal", StringValue: name}}}
+	return search{MaxItems: pageSize, Criteria: []any{textCriterion{FieldName: field, StringTest: "equal", StringValue: name}}}
+}
+
+// searchByID returns the request body of a search for one ID.
+func searchByID(id int) search {
+	return search{MaxItems: 1, Criteria: []any{idCriterion{IDTest: "equal", IDValue: id}}}
 }
 
 // searchByPrefix returns the request body of a search for names that begin with prefix. It matches only objects
 // with an ID larger than after.
 func searchByPrefix(field, prefix string, after int) search {
-	return search{MaxItems: maxItems, SortByObjectID: true, Criteria: []any{
+	return search{MaxItems: pageSize, SortByObjectID: true, Criteria: []any{
 		textCriterion{FieldName: field, StringTest: "equal", StringValue: prefix + "%", StringWildcards: true},
 		idCriterion{IDTest: "greater-than", IDValue: after},
 	}}
