@@ -123,8 +123,8 @@ func TestBlockNth_NthOperationOnTheKey_WaitsForTheGate(t *testing.T) {
 	_, err := storage.Get(t.Context(), "b")
 	require.NoError(t, err, "other keys do not wait")
 	select {
-	case <-done:
-		require.Fail(t, "the operation did not wait")
+	case err := <-done:
+		require.Fail(t, "the operation did not wait", "%v", err)
 	default:
 	}
 	gate.Open()
