@@ -89,7 +89,7 @@ func (m *authMemory) backoff(key rootKey, initial, limit time.Duration) *provide
 			m.forgetIdle()
 		}
 		backoff = &provider.AuthBackoff{
-			Initial: max(initial, minRejectedPause), Max: max(limit, maxRejectedPause), KeepRetryAfter: true,
+			Initial: max(initial, minRejectedPause), Max: max(limit, maxRejectedPause),
 		}
 		m.backoffs[key] = backoff
 	}

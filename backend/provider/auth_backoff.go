@@ -24,9 +24,6 @@ type AuthBackoff struct {
 	// Max is the longest pause. Each further refusal doubles the pause until it reaches Max. If Max is not
 	// larger than Initial, the pause does not grow.
 	Max time.Duration
-	// KeepRetryAfter is true for a vendor some of whose calls do not need the root credential. Then RetryAfter
-	// stays as the vendor set it, because the engine makes no call at all on a connection while RetryAfter lasts.
-	KeepRetryAfter bool
 
 	mu       sync.Mutex
 	failure  *Error // a copy
@@ -35,7 +32,7 @@ type AuthBackoff struct {
 }
 
 // Observe remembers a refusal for the current pause, or for failure.RetryAfter if that is longer, and sets
-// failure.RetryAfter to that time unless KeepRetryAfter is true. A refusal that arrives while an earlier one is
+// failure.RetryAfter to that time. A refusal that arrives while an earlier one is
 // remembered, because both requests were on their way, does not double the pause.
 func (b *AuthBackoff) Observe(failure *Error, now time.Time) {
 	b.mu.Lock()
@@ -44,9 +41,7 @@ func (b *AuthBackoff) Observe(failure *Error, now time.Time) {
 		b.refusals++
 	}
 	pause := max(b.pause(), failure.RetryAfter)
-	if !b.KeepRetryAfter {
-		failure.RetryAfter = pause
-	}
+	failure.RetryAfter = pause
 	b.remember(failure, now.Add(pause))
 }
 

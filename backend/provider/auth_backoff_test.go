@@ -50,15 +50,6 @@ func TestAuthBackoff_Refusal_IsReturnedUntilThePauseEnds(t *testing.T) {
 	require.NoError(t, backoff.Err(start.Add(30*time.Second)))
 }
 
-func TestAuthBackoff_KeepRetryAfter_PutsThePauseIntoTheText(t *testing.T) {
-	backoff := &provider.AuthBackoff{Initial: 30 * time.Second, KeepRetryAfter: true}
-	require.Zero(t, observe(backoff, start))
-	err := backoff.Err(start.Add(10 * time.Second))
-	require.Zero(t, provider.RetryAfterOf(err))
-	require.ErrorContains(t, err, "remembered for another 20s")
-	require.ErrorIs(t, err, provider.ErrNotSent)
-}
-
 func TestAuthBackoff_FurtherRefusals_DoubleThePauseUpToMax(t *testing.T) {
 	backoff := &provider.AuthBackoff{Initial: 30 * time.Second, Max: 100 * time.Second}
 	now := start

@@ -95,12 +95,12 @@ func (s Suite[T]) testValues(t *testing.T) {
 	server := Start(t, s.Vendor)
 	for i, each := range server.Switches(s.Vendor.Name) {
 		value := func() string { return server.Switches(s.Vendor.Name)[i].Value }
-		for good := range s.Switches[each.Name].Want {
-			server.Set(each.Name, good)
-			assert.Equal(t, good, value(), each.Name)
+		for valid := range s.Switches[each.Name].Want {
+			server.Set(each.Name, valid)
+			assert.Equal(t, valid, value(), each.Name)
 			for _, wrong := range wrongValues[each.Kind] {
 				require.Error(t, server.SetSwitch(s.Vendor.Name, each.Name, wrong), "%s %q", each.Name, wrong)
-				assert.Equal(t, good, value(), "%s after %q was refused", each.Name, wrong)
+				assert.Equal(t, valid, value(), "%s after %q was refused", each.Name, wrong)
 			}
 		}
 		server.Reset()

@@ -55,7 +55,7 @@ type service struct {
 	opened    []*session          // those that count towards login-max, the oldest first
 }
 
-// user is an IAM API user and its account on the instance.
+// user is an IAM API user and its rights on the instance.
 type user struct {
 	id, password string
 	disabled     bool // in the FortiCloud portal

@@ -41,7 +41,7 @@ func TestGrant_InvalidRequest_IsRefused(t *testing.T) {
 		"another client_id":     {full("client_id", "flexvm"), 401},
 		"client_id in capitals": {full("client_id", "FORTIANALYZER"), 401},
 		"no username":           {full("username", ""), 400},
-		"unknown user":          {full("username", "NOBODY"), 401},
+		"unknown user":          {full("username", "UNKNOWN"), 401},
 		"no password":           {full("password", ""), 400},
 		"wrong password":        {full("password", "wrong"), 401},
 		"another grant":         {full("grant_type", "client_credentials"), 400},
@@ -235,9 +235,9 @@ func TestActions_PortalAndConsole_ApplyUntilReset(t *testing.T) {
 	require.Equal(t, -11, c.status(session))
 	require.Equal(t, []string{"administrator"}, c.EndReasons(emulator.KindLeased))
 
-	c.ActRefused("disable_api_user", "username", "NOBODY")
+	c.ActRefused("disable_api_user", "username", "UNKNOWN")
 	c.ActRefused("set_permission", "permission", "some")
-	c.ActRefused("set_permission", "username", "NOBODY", "permission", "no")
+	c.ActRefused("set_permission", "username", "UNKNOWN", "permission", "no")
 
 	c.Reset()
 	require.Equal(t, 401, c.grant().Status)

@@ -110,7 +110,7 @@ func operation(r *http.Request, _ []byte) string {
 func (svc *service) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == tokenPath && r.Method == http.MethodPost:
-		svc.mint(w, r)
+		svc.issueToken(w, r)
 	case r.URL.Path == profilePath && r.Method == http.MethodGet:
 		svc.profile(w, r)
 	case r.URL.Path == tokenPath || r.URL.Path == profilePath:

@@ -40,16 +40,16 @@ func (a *account) do(method, path, body string, header ...string) answer {
 	return a.Send(method, a.Address()+path, body, append([]string{"Content-Type", "application/json"}, header...)...)
 }
 
-// mint requests a token. rest is the body after the key id, such as `,"expiryTime":60`.
-func (a *account) mint(rest string) answer {
+// issue requests a token. rest is the body after the key id, such as `,"expiryTime":60`.
+func (a *account) issueToken(rest string) answer {
 	a.T.Helper()
 	return a.do(http.MethodPost, "/api/v2/access/tokens", `{"keyId":"`+a.key+`"`+rest+`}`, "X-LW-UAKS", a.secret)
 }
 
-// token mints a token that lives one hour.
+// token issues a token that lives one hour.
 func (a *account) token() string {
 	a.T.Helper()
-	return a.mint(`,"expiryTime":3600`).Member("token")
+	return a.issueToken(`,"expiryTime":3600`).Member("token")
 }
 
 // profile reads the user profile with an Authorization header.
@@ -58,33 +58,33 @@ func (a *account) profile(authorization string, header ...string) answer {
 	return a.do(http.MethodGet, "/api/v2/UserProfile", "", append([]string{"Authorization", authorization}, header...)...)
 }
 
-func TestMint_ValidKey_AnswersTwoMembersInMilliseconds(t *testing.T) {
+func TestIssue_ValidKey_AnswersTwoMembersInMilliseconds(t *testing.T) {
 	a := newAccount(t)
-	minted := a.mint(`,"expiryTime":60`)
-	require.Equal(t, 201, minted.Status)
-	require.Equal(t, "application/json", minted.Header.Get("Content-Type"))
-	require.Len(t, minted.Body, 2)
-	require.Equal(t, "2030-01-02T03:05:05.678Z", minted.Body["expiresAt"])
-	require.True(t, strings.HasPrefix(minted.Member("token"), "_"))
+	answer := a.issueToken(`,"expiryTime":60`)
+	require.Equal(t, 201, answer.Status)
+	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
+	require.Len(t, answer.Body, 2)
+	require.Equal(t, "2030-01-02T03:05:05.678Z", answer.Body["expiresAt"])
+	require.True(t, strings.HasPrefix(answer.Member("token"), "_"))
 
 	issued := a.RequireIssued(emulator.KindLeased, "", time.Date(2030, 1, 2, 3, 5, 5, 678_000_000, time.UTC))
 	require.Len(t, a.Issued(), 1)
-	require.NotContains(t, minted.Member("token"), issued.ID)
+	require.NotContains(t, answer.Member("token"), issued.ID)
 	require.Equal(t, "access_token", a.Operations()[0])
 }
 
-func TestMint_HeadersOfOtherCalls_AreIgnored(t *testing.T) {
+func TestIssue_HeadersOfOtherCalls_AreIgnored(t *testing.T) {
 	a := newAccount(t)
-	minted := a.do(http.MethodPost, "/api/v2/access/tokens", `{"keyId":"`+a.key+`","expiryTime":60,"x":1}`,
+	issued := a.do(http.MethodPost, "/api/v2/access/tokens", `{"keyId":"`+a.key+`","expiryTime":60,"x":1}`,
 		"x-lw-uaks", a.secret, "Method", "POST", "Account-Name", "sub", "Org-Access", "true", "Authorization", "stale")
-	require.Equal(t, 201, minted.Status)
+	require.Equal(t, 201, issued.Status)
 }
 
-func TestMint_WithoutExpiry_LivesOneHour(t *testing.T) {
-	require.Equal(t, "2030-01-02T04:04:05.678Z", newAccount(t).mint("").Body["expiresAt"])
+func TestIssue_WithoutExpiry_LivesOneHour(t *testing.T) {
+	require.Equal(t, "2030-01-02T04:04:05.678Z", newAccount(t).issueToken("").Body["expiresAt"])
 }
 
-func TestMint_InvalidRequest_IsRefused(t *testing.T) {
+func TestIssue_InvalidRequest_IsRefused(t *testing.T) {
 	a := newAccount(t)
 	const path = "/api/v2/access/tokens"
 	good := `{"keyId":"` + a.key + `","expiryTime":60}`
@@ -117,7 +117,7 @@ func TestMint_InvalidRequest_IsRefused(t *testing.T) {
 	}
 	require.Equal(t, "Access Key is null.", a.do(http.MethodPost, path, good).Body["message"])
 	require.Empty(t, a.Issued())
-	require.Equal(t, 201, a.mint(`,"expiryTime":86400`).Status)
+	require.Equal(t, 201, a.issueToken(`,"expiryTime":86400`).Status)
 }
 
 func TestToken_WithAndWithoutScheme_WorksUntilExpiry(t *testing.T) {
@@ -182,40 +182,40 @@ func TestRateLimit_Reached_AppliesPerUserAndFunctionality(t *testing.T) {
 	a.Set("rate_limit", "3")
 	var token string
 	for remaining := 2; remaining >= 0; remaining-- {
-		minted := a.mint(`,"expiryTime":3600`)
-		require.Equal(t, 201, minted.Status)
-		require.Equal(t, "3", minted.Header.Get("RateLimit-Limit"))
-		require.Equal(t, strconv.Itoa(remaining), minted.Header.Get("RateLimit-Remaining"))
-		token = minted.Member("token")
+		issued := a.issueToken(`,"expiryTime":3600`)
+		require.Equal(t, 201, issued.Status)
+		require.Equal(t, "3", issued.Header.Get("RateLimit-Limit"))
+		require.Equal(t, strconv.Itoa(remaining), issued.Header.Get("RateLimit-Remaining"))
+		token = issued.Member("token")
 	}
-	require.Equal(t, 429, a.mint("").Status)
+	require.Equal(t, 429, a.issueToken("").Status)
 	require.Equal(t, 200, a.profile(token).Status, "another functionality")
 
 	second := a.Act("create_key")
 	a.key, a.secret = second["key_id"], second["secret_key"]
-	require.Equal(t, 429, a.mint("").Status, "another key of the same user")
+	require.Equal(t, 429, a.issueToken("").Status, "another key of the same user")
 	service := a.Act("create_key", "user", "service")
 	a.key, a.secret = service["key_id"], service["secret_key"]
-	require.Equal(t, 201, a.mint("").Status, "another user")
+	require.Equal(t, 201, a.issueToken("").Status, "another user")
 
 	a.key, a.secret = second["key_id"], second["secret_key"]
 	a.MoveClock(20 * time.Minute)
-	require.Equal(t, 201, a.mint("").Status, "a third of an hour gives back one of three")
-	require.Equal(t, 429, a.mint("").Status)
+	require.Equal(t, 201, a.issueToken("").Status, "a third of an hour gives back one of three")
+	require.Equal(t, 429, a.issueToken("").Status)
 }
 
 func TestActions_OnKeys_ApplyUntilReset(t *testing.T) {
 	a := newAccount(t)
 	a.Act("disable_key")
-	require.Equal(t, 401, a.mint("").Status)
+	require.Equal(t, 401, a.issueToken("").Status)
 	a.Act("enable_key", "key_id", a.key)
-	require.Equal(t, 201, a.mint("").Status)
+	require.Equal(t, 201, a.issueToken("").Status)
 	a.Act("delete_key")
-	require.Equal(t, 401, a.mint("").Status)
+	require.Equal(t, 401, a.issueToken("").Status)
 	a.ActRefused("enable_key")
 
 	a.Reset()
-	require.Equal(t, 201, a.mint("").Status, "the root key is back")
+	require.Equal(t, 201, a.issueToken("").Status, "the root key is back")
 	for range 19 {
 		a.Act("create_key")
 	}
@@ -226,7 +226,7 @@ func TestActions_OnKeys_ApplyUntilReset(t *testing.T) {
 func TestInjectedError_StatusOnly_HasTheVendorsForm(t *testing.T) {
 	a := newAccount(t)
 	a.InjectFault(emulator.Fault{Route: "access_token", Status: 500})
-	refused := a.mint("")
+	refused := a.issueToken("")
 	require.Equal(t, 500, refused.Status)
 	require.Equal(t, map[string]any{"message": "Internal Server Error"}, refused.Body)
 }

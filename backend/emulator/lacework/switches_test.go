@@ -17,20 +17,20 @@ func TestSuite(t *testing.T) {
 var switches = emulatortest.SwitchCases[*account]{
 	"above_maximum": {
 		func(a *account) string {
-			minted := a.mint(`,"expiryTime":90000`)
-			if minted.Status != 201 {
-				return strconv.Itoa(minted.Status)
+			issued := a.issueToken(`,"expiryTime":90000`)
+			if issued.Status != 201 {
+				return strconv.Itoa(issued.Status)
 			}
-			return minted.Member("expiresAt")
+			return issued.Member("expiresAt")
 		},
 		map[string]string{"reject": "400", "clamp": "2030-01-03T03:04:05.678Z"},
 	},
 	"minimum_expiry": {
-		emulatortest.StatusOf(func(a *account) answer { return a.mint(`,"expiryTime":59`) }),
+		emulatortest.StatusOf(func(a *account) answer { return a.issueToken(`,"expiryTime":59`) }),
 		map[string]string{"1": "201", "60": "400"},
 	},
 	"strict_openapi": {
-		emulatortest.StatusOf(func(a *account) answer { return a.mint("") }),
+		emulatortest.StatusOf(func(a *account) answer { return a.issueToken("") }),
 		map[string]string{"no": "201", "yes": "400"},
 	},
 	"require_json_content_type": {
@@ -41,15 +41,15 @@ var switches = emulatortest.SwitchCases[*account]{
 		map[string]string{"yes": "400", "no": "201"},
 	},
 	"success_status": {
-		emulatortest.StatusOf(func(a *account) answer { return a.mint("") }),
+		emulatortest.StatusOf(func(a *account) answer { return a.issueToken("") }),
 		map[string]string{"201": "201", "200": "200"},
 	},
 	"wrong_key_status": {
-		emulatortest.StatusOf(func(a *account) answer { a.secret = "wrong"; return a.mint("") }),
+		emulatortest.StatusOf(func(a *account) answer { a.secret = "wrong"; return a.issueToken("") }),
 		map[string]string{"401": "401", "403": "403", "400": "400"},
 	},
 	"disabled_key_status": {
-		emulatortest.StatusOf(func(a *account) answer { a.Act("disable_key"); return a.mint("") }),
+		emulatortest.StatusOf(func(a *account) answer { a.Act("disable_key"); return a.issueToken("") }),
 		map[string]string{"401": "401", "403": "403"},
 	},
 	"disabling_key_kills_tokens": {
@@ -77,26 +77,26 @@ var switches = emulatortest.SwitchCases[*account]{
 		map[string]string{"opaque": "0", "jwt": "2"},
 	},
 	"tokens_per_key": {
-		emulatortest.StatusOf(func(a *account) answer { a.token(); return a.mint("") }),
+		emulatortest.StatusOf(func(a *account) answer { a.token(); return a.issueToken("") }),
 		map[string]string{"0": "201", "1": "403", "2": "201"},
 	},
 	"rate_limit": {
-		emulatortest.StatusOf(func(a *account) answer { a.mint(""); return a.mint("") }),
+		emulatortest.StatusOf(func(a *account) answer { a.issueToken(""); return a.issueToken("") }),
 		map[string]string{"480": "201", "1": "429", "0": "429"},
 	},
 	"rate_limit_reset": {
 		func(a *account) string {
 			a.Set("rate_limit", "2")
-			a.mint("")
-			a.mint("")
-			return a.mint("").Header.Get("RateLimit-Reset")
+			a.issueToken("")
+			a.issueToken("")
+			return a.issueToken("").Header.Get("RateLimit-Reset")
 		},
 		map[string]string{"full": "3600", "next": "1800"},
 	},
 	"retry_after": {
 		func(a *account) string {
 			a.Set("rate_limit", "0")
-			return a.mint("").Header.Get("Retry-After")
+			return a.issueToken("").Header.Get("Retry-After")
 		},
 		map[string]string{"absent": "", "present": "3600"},
 	},
@@ -114,8 +114,8 @@ var switches = emulatortest.SwitchCases[*account]{
 	},
 	"clock_skew": {
 		func(a *account) string {
-			minted := a.mint(`,"expiryTime":60`)
-			return minted.Header.Get("Date") + " " + minted.Member("expiresAt")
+			issued := a.issueToken(`,"expiryTime":60`)
+			return issued.Header.Get("Date") + " " + issued.Member("expiresAt")
 		},
 		map[string]string{
 			"0s":  "Wed, 02 Jan 2030 03:04:05 GMT 2030-01-02T03:05:05.678Z",

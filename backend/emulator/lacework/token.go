@@ -25,9 +25,9 @@ type tokenRequest struct {
 	given  bool // expiryTime is present
 }
 
-// mint answers POST /api/v2/access/tokens. It ignores all headers but Content-Type and the secret's, since the
+// issueToken answers POST /api/v2/access/tokens. It ignores all headers but Content-Type and the secret's, since the
 // vendor's Go client sends several that have no meaning for this call.
-func (svc *service) mint(w http.ResponseWriter, r *http.Request) {
+func (svc *service) issueToken(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	request, malformed := parseTokenRequest(body)
 	k := svc.keys[request.keyID]

@@ -94,7 +94,7 @@ func TestSession_WithoutCookieRIDOrVersion_IsRefused(t *testing.T) {
 
 func TestSession_WrongLogin_IsRefused(t *testing.T) {
 	m := newManager(t)
-	for _, changes := range []object{{"password": "wrong"}, {"userName": "nobody"}, {"tenantName": "other"}} {
+	for _, changes := range []object{{"password": "wrong"}, {"userName": "unknown"}, {"tenantName": "other"}} {
 		require.Equal(t, 401, m.logIn(changes).Status)
 	}
 	require.Equal(t, 200, m.logIn(object{"tenantName": "acme", "mfaCode": "ignored"}).Status)

@@ -69,7 +69,7 @@ func bearerGet(path string) func(context.Context, map[string]any) (*http.Request
 	}
 }
 
-// accountGet is bearerGet with the header that names the sub-account of a Lacework token.
+// accountGet is bearerGet with the header that names the sub-account that a Lacework token acts in.
 func accountGet(path string) func(context.Context, map[string]any) (*http.Request, error) {
 	return func(ctx context.Context, credential map[string]any) (*http.Request, error) {
 		request, err := bearerGet(path)(ctx, credential)

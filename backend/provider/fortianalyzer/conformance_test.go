@@ -43,7 +43,7 @@ func suite() providertest.Suite {
 	facts := vendorfacts.Named("fortianalyzer")
 	return providertest.Suite{
 		New:       func() provider.Provider { return suiteProvider{New()} },
-		Twin:      emulatortest.WithDefaults(emulated.New(), "idle_timeout", suiteIdleTimeout.String()),
+		Emulator:  emulatortest.WithDefaults(emulated.New(), "idle_timeout", suiteIdleTimeout.String()),
 		Create:    facts.Operations.Issue,
 		Required:  facts.Root,
 		WrongRoot: map[string]any{fieldPassword: "not-the-password-of-the-api-user"},

@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
-	twin "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortisiem"
+	emulated "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortisiem"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/fortisiem"
@@ -91,7 +91,7 @@ func suite() providertest.Suite {
 	facts := vendorfacts.Named("fortisiem")
 	return providertest.Suite{
 		New:       func() provider.Provider { return hooked{unthrottled{fortisiem.New()}} },
-		Twin:      emulatortest.WithDefaults(twin.New(), "access_token_expiry", "3h", "token_interval", "0s", "revoke_route", "yes"),
+		Emulator:  emulatortest.WithDefaults(emulated.New(), "access_token_expiry", "3h", "token_interval", "0s", "revoke_route", "yes"),
 		Create:    facts.Operations.Issue,
 		Required:  facts.Root,
 		WrongRoot: map[string]any{"client_secret": "not-the-secret-of-this-client"},

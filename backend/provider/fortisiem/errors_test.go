@@ -26,19 +26,19 @@ var refusalCases = map[string]struct {
 }{
 	"wrong credentials": {
 		func(a *appliance) { a.Act("reset_secret") },
-		provider.ClassUnauthenticated, 0, "check client_id and client_secret in config/edge",
+		provider.ClassUnauthenticated, 30 * time.Second, "check client_id and client_secret in config/edge",
 	},
 	"owner without the right": {
 		func(a *appliance) { a.Act("deny_owner") },
-		provider.ClassForbidden, 0, "the right to ask for tokens",
+		provider.ClassForbidden, 30 * time.Second, "the right to ask for tokens",
 	},
 	"expired secret": {
 		func(a *appliance) { a.Act("expire_secret") },
-		provider.ClassUnauthenticated, 0, "reset the secret",
+		provider.ClassUnauthenticated, 30 * time.Second, "reset the secret",
 	},
 	"revoked client": {
 		func(a *appliance) { a.Act("revoke_client") },
-		provider.ClassUnauthenticated, 0, "create a new API token",
+		provider.ClassUnauthenticated, 30 * time.Second, "create a new API token",
 	},
 	"blocked": {
 		func(a *appliance) {
@@ -58,7 +58,7 @@ var refusalCases = map[string]struct {
 	},
 	"an undocumented 401": {
 		func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 401}) },
-		provider.ClassUnauthenticated, 0, "check client_id and client_secret in config/edge",
+		provider.ClassUnauthenticated, 30 * time.Second, "check client_id and client_secret in config/edge",
 	},
 	"an undocumented 429": {
 		func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 429}) },

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	twin "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortisiem"
+	emulated "github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortisiem"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/fortisiem"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
@@ -32,7 +32,7 @@ type appliance struct{ *providertest.Instance }
 // newAppliance serves an emulated FortiSIEM until the test ends. switches are alternating names and values.
 func newAppliance(t *testing.T, switches ...string) *appliance {
 	t.Helper()
-	return &appliance{providertest.StartInstance(t, twin.New(), switches...)}
+	return &appliance{providertest.StartInstance(t, emulated.New(), switches...)}
 }
 
 // tryOpen opens a connection with changes to the fields of a valid config.

@@ -23,7 +23,7 @@ func suite() providertest.Suite {
 	facts := vendorfacts.Named("ftd")
 	return providertest.Suite{
 		New:         ftd.New,
-		Twin:        ftdemulator.New(),
+		Emulator:    ftdemulator.New(),
 		Create:      facts.Operations.Issue,
 		Login:       facts.Operations.Login,
 		Required:    facts.Root,

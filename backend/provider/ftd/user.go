@@ -112,7 +112,7 @@ func (c *client) changePassword(ctx context.Context, access string, user userObj
 		return err
 	}
 	if changed.text("id") != id || changed.text("type") != userType {
-		return response.UnexpectedResponse("the device's answer is not the user whose password was to be changed")
+		return response.UnexpectedResponse("the device's answer is not the user whose password had to change")
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func suite() providertest.Suite {
 	facts := vendorfacts.Named("lacework")
 	return providertest.Suite{
 		New:       lacework.New,
-		Twin:      emulated.New(),
+		Emulator:  emulated.New(),
 		Create:    facts.Operations.Issue,
 		Required:  facts.Root,
 		WrongRoot: map[string]any{"secret_key": "_not-the-secret-of-this-key"},

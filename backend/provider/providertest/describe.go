@@ -18,7 +18,7 @@ var namePattern = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
 func (s Suite) testDescription(t *testing.T) {
 	described := s.New()
 	assert.Regexp(t, namePattern, described.Name())
-	assert.Equal(t, s.Twin.Name, described.Name(), "driver and emulator have the same vendor")
+	assert.Equal(t, s.Emulator.Name, described.Name(), "driver and emulator have the same vendor")
 	assert.NotEmpty(t, described.Description())
 
 	capabilities := described.Capabilities()

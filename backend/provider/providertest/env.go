@@ -43,7 +43,7 @@ type env struct {
 
 func newEnv(t *testing.T, suite *Suite, variant Variant, running *emulator.Server, clock *Clock) *env {
 	e := &env{
-		Instance: &Instance{emulatortest.Use(t, running, suite.Twin.Name), clock},
+		Instance: &Instance{emulatortest.Use(t, running, suite.Emulator.Name), clock},
 		t:        t, suite: suite, variant: variant, provider: suite.New(), sessions: &Sessions{}, log: &lockedBuffer{},
 	}
 	for name, value := range variant.Switches {

@@ -120,7 +120,7 @@ type fuzzed struct {
 func (s Suite) Fuzz(f *testing.F, fuzzing Fuzzing) {
 	clock := NewClock()
 	start := clock.Now()
-	server, err := emulator.Start(emulator.Config{Seed: 1, Now: clock.Now}, s.Twin)
+	server, err := emulator.Start(emulator.Config{Seed: 1, Now: clock.Now}, s.Emulator)
 	require.NoError(f, err)
 	f.Cleanup(func() { require.NoError(f, server.Close()) })
 	for i, body := range append([]string{"", "null", "{}", "[]", "<html>", `{"message":"§"}`, repeat("[", 9000)}, fuzzing.Seeds...) {

@@ -26,8 +26,8 @@ import (
 type Suite struct {
 	// New returns the provider.
 	New func() provider.Provider
-	// Twin is the vendor's emulator. Its name is the provider's.
-	Twin emulator.Vendor
+	// Emulator is the vendor's emulator. Its name is the provider's.
+	Emulator emulator.Vendor
 	// Create is the operation in the emulator's request log that creates a credential.
 	Create string
 	// Login is the operation with which the connection logs in. Empty if the driver creates credentials with the
@@ -115,7 +115,7 @@ func (s Suite) Run(t *testing.T) {
 func (s Suite) runVariant(t *testing.T, variant Variant) {
 	clock := NewClock()
 	start := clock.Now()
-	server, err := emulator.Start(emulator.Config{Seed: 1, Now: clock.Now}, s.Twin)
+	server, err := emulator.Start(emulator.Config{Seed: 1, Now: clock.Now}, s.Emulator)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	capabilities := s.New().Capabilities()

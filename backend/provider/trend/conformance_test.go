@@ -21,7 +21,7 @@ func suite() providertest.Suite {
 	facts := vendorfacts.Named("trend")
 	return providertest.Suite{
 		New:       trend.New,
-		Twin:      emulatortrend.New(),
+		Emulator:  emulatortrend.New(),
 		Create:    facts.Operations.Issue,
 		Required:  facts.Root,
 		WrongRoot: map[string]any{"api_key": "1:bm90IHRoZSBzZWNyZXQgb2YgYW55IGtleSBhdCBhbGw="},
