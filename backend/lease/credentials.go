@@ -69,6 +69,9 @@ type Credentials struct {
 
 	// inFlight holds the ids that a request of this process is issuing at this moment. Sweeps skip them.
 	inFlight sync.Map
+
+	// watch tells whether the wall clock can be trusted.
+	watch clockWatch
 }
 
 // New returns the credentials of a mount.
