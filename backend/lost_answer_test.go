@@ -19,6 +19,7 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/storagetest"
 )
 
 // relay passes requests on to a vendor. It withholds the creates, which the vendor finishes only when the test
@@ -132,7 +133,7 @@ func (m *mount) inventory(config string) map[string]any {
 func (m *mount) wait(minutes int) {
 	m.t.Helper()
 	for range minutes {
-		m.clock.advance(time.Minute)
+		m.clock.Advance(time.Minute)
 		m.runPeriodic()
 	}
 }
@@ -143,8 +144,7 @@ func TestLostAnswer_VendorFinishesLater_IsRevoked(t *testing.T) {
 		for name, minutes := range map[string]int{"at once": 0, "2 minutes": 2, "20 minutes": 20} {
 			t.Run(vendor+" "+name, func(t *testing.T) {
 				m, relay := behindRelay(t, vendor, true)
-				status, text := m.refused(logical.ReadOperation, "creds/"+vendor, nil)
-				require.Equal(t, http.StatusFailedDependency, status, text)
+				m.rejected(http.StatusFailedDependency, logical.ReadOperation, "creds/"+vendor, nil)
 				m.runPeriodic()
 				require.Len(t, m.ledgerOf(vendor), 1)
 				require.Equal(t, "searching", m.inventory(vendor)["state"])
@@ -165,7 +165,7 @@ func TestLostAnswer_NothingAppears_ReleasesTheSlotThenEnds(t *testing.T) {
 	for vendor, minutes := range map[string]int{"trend": 55, "ftd": 7 * 60} {
 		t.Run(vendor, func(t *testing.T) {
 			m, _ := behindRelay(t, vendor, true)
-			m.refused(logical.ReadOperation, "creds/"+vendor, nil)
+			m.rejected(http.StatusFailedDependency, logical.ReadOperation, "creds/"+vendor, nil)
 			m.runPeriodic()
 			require.Equal(t, true, m.inventory(vendor)["occupies_slot"], "one search proves nothing")
 			m.wait(5)
@@ -189,10 +189,9 @@ func TestLostAnswer_SlotReleased_IsGivenToTheNextReader(t *testing.T) {
 	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"config": "ftd", "ttl": "1h"})
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "custom_token", DropAfter: true, Times: 1})
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "revoke_token", DropBefore: true})
-	m.refused(logical.ReadOperation, "creds/ftd", nil)
+	m.rejected(http.StatusFailedDependency, logical.ReadOperation, "creds/ftd", nil)
 	m.wait(10)
-	status, _ := m.refused(logical.ReadOperation, "creds/ftd", nil)
-	require.Equal(t, http.StatusConflict, status, "a search that failed has not found nothing")
+	m.rejected(http.StatusConflict, logical.ReadOperation, "creds/ftd", nil)
 	m.vendors.ClearFaults("ftd")
 	m.wait(11)
 	require.Empty(t, m.leased("ftd"))
@@ -203,18 +202,15 @@ func TestLostAnswer_ConfigIsDeleted_IsSearchedOnceMore(t *testing.T) {
 	for vendor := range lateVendors {
 		t.Run(vendor, func(t *testing.T) {
 			m, relay := behindRelay(t, vendor, true)
-			m.refused(logical.ReadOperation, "creds/"+vendor, nil)
+			m.rejected(http.StatusFailedDependency, logical.ReadOperation, "creds/"+vendor, nil)
 			marker := m.inventory(vendor)["marker"].(string)
 			m.runPeriodic()
-			status, _ := m.refused(logical.DeleteOperation, "config/"+vendor, nil)
-			require.Equal(t, http.StatusConflict, status, "it counts as in use")
+			m.rejected(http.StatusConflict, logical.DeleteOperation, "config/"+vendor, nil)
 			m.wait(5)
 
 			route := map[string]string{"trend": "searchApiKeys", "ftd": "revoke_token"}[vendor]
 			m.fault(emulator.Fault{Vendor: vendor, Route: route, DropBefore: true})
-			status, text := m.refused(logical.DeleteOperation, "config/"+vendor, nil)
-			require.Equal(t, http.StatusConflict, status)
-			require.Contains(t, text, "searched a last time")
+			m.rejected(http.StatusConflict, logical.DeleteOperation, "config/"+vendor, nil, "searched a last time")
 			m.vendors.ClearFaults(vendor)
 
 			response := m.must(logical.DeleteOperation, "config/"+vendor, nil)
@@ -228,7 +224,7 @@ func TestLostAnswer_ConfigIsDeleted_IsSearchedOnceMore(t *testing.T) {
 
 func TestLostAnswer_ConfigIsRetired_GoesOnSearching(t *testing.T) {
 	m, relay := behindRelay(t, "trend", true)
-	m.refused(logical.ReadOperation, "creds/trend", nil)
+	m.rejected(http.StatusFailedDependency, logical.ReadOperation, "creds/trend", nil)
 	m.must(logical.DeleteOperation, "config/trend", map[string]any{"force": true})
 	m.wait(10)
 	relay.finish()
@@ -247,10 +243,8 @@ func TestIntent_ProcessDied_IsSearchedAsALostAnswer(t *testing.T) {
 	m := newMount(t)
 	m.configure("trend", map[string]any{"role_name": "Auditor", "ttl": "10m"})
 	m.fault(emulator.Fault{Vendor: "trend", Route: "createApiKey", DropBefore: true, Times: 1})
-	failing := &failingStorage{Storage: m.storage, failPut: 2}
-	_, _, err := m.send(t.Context(), &logical.Request{
-		Operation: logical.ReadOperation, Path: "creds/trend", Storage: failing, MountPoint: "vendorauth/",
-	})
+	failing := storagetest.FailFrom(m.storage, 2, storagetest.Writes...)
+	_, _, err := m.requestOn(failing, logical.ReadOperation, "creds/trend", nil)
 	require.Error(t, err)
 	m.restart()
 	require.Equal(t, "issuing", m.inventory("trend")["state"])
@@ -279,9 +273,7 @@ func TestIssue_ExpiredByVendorsClock_IsRecordedOnce(t *testing.T) {
 		"vendor": "lacework", "address": vendor.URL, "key_id": "k", "secret_key": "s3cr3tk3y", "verify_connection": false,
 	})
 	m.must(logical.UpdateOperation, "roles/lw", map[string]any{"config": "lw", "ttl": "1h"})
-	status, text := m.refused(logical.ReadOperation, "creds/lw", nil)
-	require.Equal(t, http.StatusFailedDependency, status, "a status that Vault's client does not repeat")
-	require.Contains(t, text, "already expired")
+	m.rejected(http.StatusFailedDependency, logical.ReadOperation, "creds/lw", nil, "already expired")
 	require.EqualValues(t, 1, created.Load())
 	require.Equal(t, "expiring", m.inventory("lw")["state"])
 	m.wait(65)
@@ -296,8 +288,7 @@ func TestIssue_NoTimeLeftForALease_IsRevokedInBackground(t *testing.T) {
 			m.configure("ftd", map[string]any{"sharing": sharing})
 			short := `{"access_token":"` + strings.Repeat("t", 40) + `","token_type":"Bearer","expires_in":2}`
 			m.fault(emulator.Fault{Vendor: "ftd", Route: "custom_token", Body: &short, Times: 1})
-			status, text := m.refused(logical.ReadOperation, "creds/ftd", nil)
-			require.Equal(t, http.StatusFailedDependency, status, text)
+			m.rejected(http.StatusFailedDependency, logical.ReadOperation, "creds/ftd", nil)
 			require.Equal(t, "revoking", m.inventory("ftd")["state"])
 			m.runPeriodic()
 			require.Empty(t, m.ledgerOf("ftd"))
@@ -306,23 +297,6 @@ func TestIssue_NoTimeLeftForALease_IsRevokedInBackground(t *testing.T) {
 			require.Empty(t, holders)
 		})
 	}
-}
-
-// hangingUpStorage fails a write once, at which moment the caller gives up.
-type hangingUpStorage struct {
-	logical.Storage
-	hangUp  context.CancelFunc
-	failPut int
-	puts    int
-}
-
-func (s *hangingUpStorage) Put(ctx context.Context, entry *logical.StorageEntry) error {
-	s.puts++
-	if s.puts == s.failPut {
-		s.hangUp()
-		return errStorage
-	}
-	return s.Storage.Put(ctx, entry)
 }
 
 func TestIssue_CallerGaveUp_DoesNotWaitForTheVendor(t *testing.T) {
@@ -338,10 +312,16 @@ func TestIssue_CallerGaveUp_DoesNotWaitForTheVendor(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			before := m.operations(vendor)[route]
-			_, _, err := m.send(ctx, &logical.Request{
-				Operation: logical.ReadOperation, Path: "creds/" + vendor, MountPoint: "vendorauth/",
-				Storage: &hangingUpStorage{Storage: m.storage, hangUp: cancel, failPut: 2},
-			})
+			storage := storagetest.FailNth(m.storage, 2, storagetest.Put)
+			fail := storage.Before
+			storage.Before = func(ctx context.Context, operation storagetest.Operation) error {
+				err := fail(ctx, operation)
+				if err != nil {
+					cancel() // the caller gives up at the moment at which the write fails
+				}
+				return err
+			}
+			_, _, err := m.handle(ctx, &logical.Request{Operation: logical.ReadOperation, Path: "creds/" + vendor, Storage: storage})
 			require.Error(t, err)
 			require.Equal(t, before, m.operations(vendor)[route], "the vendor was not asked")
 			require.Equal(t, "revoking", m.inventory(vendor)["state"])
@@ -383,7 +363,7 @@ func TestSweep_FailedCredentials_DoNotStopTheOthers(t *testing.T) {
 			require.Error(t, m.revoke(m.read("trend")))
 		}
 		m.vendors.ClearFaults("trend")
-		m.clock.advance(lease.MinRetryPause)
+		m.clock.Advance(lease.MinRetryPause)
 		m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: status, Times: 2})
 		m.runPeriodic()
 		require.Len(t, m.leased("trend"), 2, status)
