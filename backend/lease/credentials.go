@@ -76,7 +76,9 @@ type Credentials struct {
 
 // New returns the credentials of a mount.
 func New(options Options) *Credentials {
-	return &Credentials{Options: options, shared: sharedSet{byRole: make(map[string]*sharedCredential)}}
+	c := &Credentials{Options: options, shared: sharedSet{byRole: make(map[string]*sharedCredential)}}
+	c.clockIsSteady(c.Clock.Now()) // the first look: the clock may be wrong after a boot
+	return c
 }
 
 // ForgetRole drops what is in memory about the credential that a role's readers share, after the role has
