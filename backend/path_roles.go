@@ -117,20 +117,9 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *s
 	if entry.Config == "" {
 		return nil, nil, provider.InvalidField("config", "is required")
 	}
-	if entry.MaxTTL > 0 && entry.TTL > entry.MaxTTL {
-		return nil, nil, provider.InvalidField("ttl", "of %s exceeds max_ttl of %s", entry.TTL, entry.MaxTTL)
+	if err := checkRole(entry); err != nil {
+		return nil, nil, err
 	}
-	if entry.Sharing != store.SharingExclusive && entry.Sharing != store.SharingShared {
-		return nil, nil, provider.InvalidField("sharing", "must be %q or %q", store.SharingExclusive, store.SharingShared)
-	}
-	if entry.MaxWait > maxMaxWait {
-		return nil, nil, provider.InvalidField("max_wait", "must be at most %s", maxMaxWait)
-	}
-
-	if entry.MaxCredentials < 0 {
-		return nil, nil, provider.InvalidField("max_credentials", "must not be negative; 0 is no limit of the role's own")
-	}
-
 	config, err := b.store.Config(ctx, storage, entry.Config)
 	if err != nil {
 		return nil, nil, err
@@ -167,6 +156,23 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *s
 	}
 	defer conn.Release()
 	return entry, b.credentials.Lifetimes(entry, conn.MaxLifetime(), vendor.Capabilities().Renewal).Warnings, nil
+}
+
+// checkRole checks the fields that every vendor's roles have, as far as that needs no config.
+func checkRole(entry *store.Role) error {
+	if entry.MaxTTL > 0 && entry.TTL > entry.MaxTTL {
+		return provider.InvalidField("ttl", "of %s exceeds max_ttl of %s", entry.TTL, entry.MaxTTL)
+	}
+	if entry.Sharing != store.SharingExclusive && entry.Sharing != store.SharingShared {
+		return provider.InvalidField("sharing", "must be %q or %q", store.SharingExclusive, store.SharingShared)
+	}
+	if entry.MaxWait > maxMaxWait {
+		return provider.InvalidField("max_wait", "must be at most %s", maxMaxWait)
+	}
+	if entry.MaxCredentials < 0 {
+		return provider.InvalidField("max_credentials", "must not be negative; 0 is no limit of the role's own")
+	}
+	return nil
 }
 
 // endsSharing reports whether readers before and after a change of a role share no credential. How many

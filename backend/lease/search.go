@@ -58,13 +58,13 @@ func SearchUntil(entry *ledger.Entry) time.Time {
 // proves nothing: the entry is kept and searched again at growing intervals until searchUntil. The slot is
 // released earlier, once a few searches have found nothing.
 func (c *Credentials) search(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *store.Config, conn *pool.Conn) (outcome, error) {
-	failpoint.Hit("search.begun")
+	failpoint.Hit("revoke.begun")
 	found, err := c.endMarked(ctx, config, conn, entry.Marker)
 	if err != nil {
 		c.scheduleRetry(ctx, storage, entry, err)
 		return outcome{}, err
 	}
-	failpoint.Hit("search.searched")
+	failpoint.Hit("revoke.revoked")
 	if found {
 		c.Logger().Info("found and revoked the credential of an issue whose answer was lost",
 			"config", entry.Config, "role", entry.Role, "id", entry.ID, "marker", entry.Marker)
