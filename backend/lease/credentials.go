@@ -77,7 +77,9 @@ type Credentials struct {
 // New returns the credentials of a mount.
 func New(options Options) *Credentials {
 	c := &Credentials{Options: options, shared: sharedSet{byRole: make(map[string]*sharedCredential)}}
-	c.clockIsSteady(c.Clock.Now()) // the first look: the clock may be wrong after a boot
+	if clock, ok := options.Clock.(monotonic); ok {
+		c.watch.steady(options.Clock.Now(), clock.Elapsed()) // the first look: the clock may be wrong after a boot
+	}
 	return c
 }
 
