@@ -41,7 +41,7 @@ func (panickingConnection) Issue(context.Context, provider.IssueRequest) (*provi
 	panic("a fault")
 }
 
-func (panickingConnection) RevokeMarker(context.Context, string) error {
+func (panickingConnection) RevokeMarker(context.Context, string) (bool, error) {
 	panic("another fault")
 }
 

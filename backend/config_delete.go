@@ -16,7 +16,9 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-// configDelete deletes a config without live credentials. With force, it retires a config that has some.
+// configDelete deletes a config without live credentials. With force, it retires a config that has some. A lost
+// issue counts as live until its slot is released. Then its marker is searched one last time, and named in a
+// warning; if that fails, the config is in use, and force retires it: the search goes on to its regular end.
 func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
 	force := data.Get("force").(bool)
@@ -40,9 +42,14 @@ func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *
 	if entry, err = store.ReadConfig(ctx, req.Storage, name); err != nil || entry == nil {
 		return nil, err
 	}
+	unresolved, searchErr := b.finishSearches(ctx, req.Storage, name)
+	losses = append(losses, unresolved...)
 	err = b.deleteConfig(ctx, req.Storage, name, entry)
 	inUse, busy := errors.AsType[*ledger.InUseError](err)
 	switch {
+	case busy && !force && searchErr != nil:
+		return errorResponse(fmt.Sprintf("config %q", name), fmt.Errorf(
+			"%w: %w; try again when the vendor answers, or delete with force=true to retire the config until the search is over", inUse, searchErr))
 	case busy && !force:
 		return errorResponse(fmt.Sprintf("config %q", name), fmt.Errorf(
 			"%w; revoke their leases first, or delete with force=true to retire the config until they have ended", inUse))
@@ -56,6 +63,20 @@ func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *
 		return nil, err
 	}
 	return warningsResponse(losses), nil
+}
+
+// finishSearches searches the markers of lost issues one last time, if nothing else is left under the config. It
+// returns what no search has found.
+func (b *backend) finishSearches(ctx context.Context, storage logical.Storage, name string) (losses []string, err error) {
+	unresolved, err := b.credentials.FinishSearches(ctx, storage, name)
+	for _, marker := range unresolved {
+		losses = append(losses, fmt.Sprintf(
+			"a credential named %q may still appear at the vendor: the answer to its issue was lost, and no search has found it", marker))
+	}
+	if err != nil {
+		err = fmt.Errorf("the answer to an issue was lost, and what it may have created could not be searched a last time: %w", err)
+	}
+	return losses, err
 }
 
 // resolveBeforeDelete revokes the root credentials that only this config can revoke. It returns what will be

@@ -69,7 +69,9 @@ func newMount(t testing.TB) *mount {
 func newMountOn(t testing.TB, served emulator.Config) *mount {
 	t.Helper()
 	m := newMountWithoutVendors(t)
-	served.Now = m.clock.Now
+	if served.Now == nil {
+		served.Now = m.clock.Now
+	}
 	vendors, err := emulator.Start(served, all.Vendors()...)
 	require.NoError(t, err)
 	m.vendors = vendors

@@ -6,6 +6,9 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 )
 
 func (b *backend) pathConfigCredentials(name *framework.FieldSchema) *framework.Path {
@@ -23,8 +26,9 @@ func (b *backend) pathConfigCredentials(name *framework.FieldSchema) *framework.
 		},
 		HelpSynopsis: "The live credentials of a config.",
 		HelpDescription: "Lists every credential that is or may be alive at the vendor, with its role, its times, the leases that " +
-			"hold it, and its state: issuing, live, revoking (the vendor has not confirmed yet) or expiring (the vendor cannot revoke it). " +
-			"The list contains no secret.",
+			"hold it, and its state: issuing, live, revoking (the vendor has not confirmed yet), searching (the vendor's answer was lost, " +
+			"and its marker is searched until search_until) or expiring (the vendor cannot revoke it). A credential with occupies_slot=false " +
+			"does not count towards max_credentials. The list contains no secret.",
 	}
 }
 
@@ -51,8 +55,20 @@ func (b *backend) configCredentials(ctx context.Context, req *logical.Request, d
 				return nil, fmt.Errorf("counting the holders of %s: %w", entry.ID, err)
 			}
 		}
+		if entry.State == ledger.StateSearching {
+			holders = 0 // no lease was made
+		}
+		leaseExpiresAt, err := b.ledger.LeaseExpiresAt(ctx, req.Storage, entry)
+		if err != nil {
+			return nil, err
+		}
 		ids = append(ids, entry.ID)
 		details[entry.ID] = map[string]any{
+			"lease_expires_at": formatTime(leaseExpiresAt),
+			"occupies_slot":    entry.OccupiesSlot(b.clock.Now()),
+			"searches":         entry.Searches,
+			"search_until":     formatTime(lease.SearchUntil(entry)),
+
 			"role":            entry.Role,
 			"state":           string(entry.State),
 			"issued_at":       formatTime(entry.CreatedAt),

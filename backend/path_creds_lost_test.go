@@ -88,5 +88,11 @@ func TestCreds_ClientHangsUp_LosesNothing(t *testing.T) {
 	cancel()
 	require.Equal(t, http.StatusFailedDependency, <-statuses)
 	m.runPeriodic()
+	require.Empty(t, m.leased("ftd"))
+	require.Len(t, m.ledgerOf("ftd"), 1, "the device may finish the request later")
+	for range 3 {
+		m.clock.Advance(lease.MaxSearch)
+		m.runPeriodic()
+	}
 	m.requireNoneLeft("ftd")
 }

@@ -29,6 +29,10 @@ func (b *backend) pathRoles() []*framework.Path {
 			Type: framework.TypeString, Default: store.SharingExclusive, AllowedValues: []any{store.SharingExclusive, store.SharingShared},
 			Description: "exclusive: each reader gets a credential of its own. shared: one credential for all, which ends with the last lease.",
 		},
+		"max_credentials": {
+			Type:        framework.TypeInt,
+			Description: "How many of the config's credentials the role may have alive at once. Default 0: only max_credentials of the config limits it.",
+		},
 		"max_wait": {
 			Type: framework.TypeDurationSecond, Description: "How long a read waits for a free slot when max_credentials of the config are in use, at most 60 s.",
 		},
@@ -109,19 +113,13 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *s
 	applySeconds(data, "max_ttl", &entry.MaxTTL)
 	applyField(data, "sharing", &entry.Sharing)
 	applySeconds(data, "max_wait", &entry.MaxWait)
+	applyField(data, "max_credentials", &entry.MaxCredentials)
 	if entry.Config == "" {
 		return nil, nil, provider.InvalidField("config", "is required")
 	}
-	if entry.MaxTTL > 0 && entry.TTL > entry.MaxTTL {
-		return nil, nil, provider.InvalidField("ttl", "of %s exceeds max_ttl of %s", entry.TTL, entry.MaxTTL)
+	if err := checkRole(entry); err != nil {
+		return nil, nil, err
 	}
-	if entry.Sharing != store.SharingExclusive && entry.Sharing != store.SharingShared {
-		return nil, nil, provider.InvalidField("sharing", "must be %q or %q", store.SharingExclusive, store.SharingShared)
-	}
-	if entry.MaxWait > maxMaxWait {
-		return nil, nil, provider.InvalidField("max_wait", "must be at most %s", maxMaxWait)
-	}
-
 	config, err := b.store.Config(ctx, storage, entry.Config)
 	if err != nil {
 		return nil, nil, err
@@ -149,7 +147,7 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *s
 	if err := vendor.ValidateRole(entry.FieldData(vendor)); err != nil {
 		return nil, nil, err
 	}
-	if old == nil || !reflect.DeepEqual(*old, *entry) {
+	if old == nil || endsSharing(*old, *entry) {
 		entry.Revision = rand.Text() // an unchanged role keeps its shared credential
 	}
 	conn, err := b.pool.Acquire(storage, entry.Config, config)
@@ -158,6 +156,30 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *s
 	}
 	defer conn.Release()
 	return entry, b.credentials.Lifetimes(entry, conn.MaxLifetime(), vendor.Capabilities().Renewal).Warnings, nil
+}
+
+// checkRole checks the fields that every vendor's roles have, as far as that needs no config.
+func checkRole(entry *store.Role) error {
+	if entry.MaxTTL > 0 && entry.TTL > entry.MaxTTL {
+		return provider.InvalidField("ttl", "of %s exceeds max_ttl of %s", entry.TTL, entry.MaxTTL)
+	}
+	if entry.Sharing != store.SharingExclusive && entry.Sharing != store.SharingShared {
+		return provider.InvalidField("sharing", "must be %q or %q", store.SharingExclusive, store.SharingShared)
+	}
+	if entry.MaxWait > maxMaxWait {
+		return provider.InvalidField("max_wait", "must be at most %s", maxMaxWait)
+	}
+	if entry.MaxCredentials < 0 {
+		return provider.InvalidField("max_credentials", "must not be negative; 0 is no limit of the role's own")
+	}
+	return nil
+}
+
+// endsSharing reports whether readers before and after a change of a role share no credential. How many
+// credentials the role may have, and for how long a reader waits for one, makes no difference to a credential.
+func endsSharing(before, after store.Role) bool {
+	before.MaxCredentials, before.MaxWait = after.MaxCredentials, after.MaxWait
+	return !reflect.DeepEqual(before, after)
 }
 
 func (b *backend) roleRead(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
@@ -172,6 +194,8 @@ func (b *backend) roleRead(ctx context.Context, req *logical.Request, data *fram
 		"max_ttl":  int64(entry.MaxTTL.Seconds()),
 		"sharing":  entry.Sharing,
 		"max_wait": int64(entry.MaxWait.Seconds()),
+
+		"max_credentials": entry.MaxCredentials,
 	}
 	if vendor, ok := b.providers[entry.Vendor]; ok {
 		values := entry.FieldData(vendor)

@@ -69,11 +69,18 @@ type Credentials struct {
 
 	// inFlight holds the ids that a request of this process is issuing at this moment. Sweeps skip them.
 	inFlight sync.Map
+
+	// watch tells whether the wall clock can be trusted.
+	watch clockWatch
 }
 
 // New returns the credentials of a mount.
 func New(options Options) *Credentials {
-	return &Credentials{Options: options, shared: sharedSet{byRole: make(map[string]*sharedCredential)}}
+	c := &Credentials{Options: options, shared: sharedSet{byRole: make(map[string]*sharedCredential)}}
+	if clock, ok := options.Clock.(monotonic); ok {
+		c.watch.steady(options.Clock.Now(), clock.Elapsed()) // the first look: the clock may be wrong after a boot
+	}
+	return c
 }
 
 // ForgetRole drops what is in memory about the credential that a role's readers share, after the role has

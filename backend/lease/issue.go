@@ -51,6 +51,9 @@ func (c *Credentials) issue(ctx context.Context, storage logical.Storage, p issu
 	if err != nil {
 		return nil, c.handleIssueError(ctx, storage, entry, p.vendor, err)
 	}
+	if !credential.ExpiresAt.After(c.Clock.Now().Add(transitAllowance)) {
+		return nil, c.discardExpired(ctx, storage, entry, p, credential)
+	}
 	failpoint.Hit("issue.issued")
 	if err := c.record(ctx, storage, p, entry, credential); err != nil {
 		return nil, c.revokeUnrecorded(ctx, storage, entry, p, err)
@@ -86,6 +89,7 @@ func (c *Credentials) intent(ctx context.Context, storage logical.Storage, p iss
 		LeaseExpiresAt: now.Add(IssueDeadline + p.lifetimes.TTL),
 		ShareKey:       p.shareKey(),
 		Limit:          p.config.MaxCredentials,
+		RoleLimit:      p.Role.MaxCredentials,
 	}, nil
 }
 
@@ -104,14 +108,14 @@ func (c *Credentials) reserve(ctx context.Context, storage logical.Storage, p is
 		case <-freed:
 		case <-p.conn.YieldRequested():
 			return nil, errPreempted
-		case <-c.Clock.After(min(remaining, max(limit.NextExpiry.Sub(c.Clock.Now()), time.Second))):
+		case <-c.Clock.After(min(remaining, max(limit.NextFree.Sub(c.Clock.Now()), time.Second))):
 		case <-ctx.Done():
 			return nil, err
 		}
 	}
 }
 
-// callIssue asks the vendor for the credential. An unusable credential is an error.
+// callIssue asks the vendor for the credential.
 func (c *Credentials) callIssue(ctx context.Context, storage logical.Storage, p issueParams, entry *ledger.Entry) (*provider.Credential, error) {
 	request := provider.IssueRequest{
 		Marker:      entry.Marker,
@@ -133,12 +137,6 @@ func (c *Credentials) callIssue(ctx context.Context, storage logical.Storage, p 
 		credential, err = p.conn.Issue(ctx, request)
 		return err
 	})
-	if err == nil && !credential.ExpiresAt.After(c.Clock.Now().Add(time.Second)) {
-		err = &provider.Error{
-			Class: provider.ClassAmbiguous, Op: p.vendor.Name() + ": issue",
-			Message: "the vendor issued a credential that has already expired", Remedy: "compare the vendor's clock with Vault's",
-		}
-	}
 	return credential, err
 }
 

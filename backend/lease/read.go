@@ -85,7 +85,11 @@ func (c *Credentials) read(ctx context.Context, storage logical.Storage, request
 			return nil, err
 		}
 		reference := Reference{Config: request.Role.Config, Role: request.RoleName, ID: shared.entryID, Holder: holder}
-		return c.lease(p, reference, shared.credential(), shared.maxExpiresAt)
+		leased, err := c.lease(p, reference, shared.credential(), shared.maxExpiresAt)
+		if err != nil {
+			err = c.detachUnused(ctx, storage, reference, p, err)
+		}
+		return leased, err
 	}
 	issued, err := c.issue(ctx, storage, p)
 	if err != nil {
@@ -96,7 +100,11 @@ func (c *Credentials) read(ctx context.Context, storage logical.Storage, request
 		// The vendor's end moves with each renewal, which computes the lease's limit again.
 		maxExpiresAt = c.Clock.Now().Add(p.lifetimes.MaxTTL)
 	}
-	return c.lease(p, Reference{Config: request.Role.Config, Role: request.RoleName, ID: issued.entry.ID}, issued.credential, maxExpiresAt)
+	leased, err := c.lease(p, Reference{Config: request.Role.Config, Role: request.RoleName, ID: issued.entry.ID}, issued.credential, maxExpiresAt)
+	if err != nil {
+		return nil, c.discard(ctx, storage, issued.entry, p, err)
+	}
+	return leased, nil
 }
 
 // checkIssuable refuses a role whose config issues no credentials for it.
@@ -128,9 +136,9 @@ func (c *Credentials) lease(p issueParams, reference Reference, credential *prov
 		Renewable: can.Renewal != provider.RenewalNone,
 	}
 	if leased.TTL <= 0 {
-		// Vault would read a TTL of zero as the mount's default. The background work revokes the credential,
-		// which no application gets.
-		return nil, &provider.Error{Class: provider.ClassUnavailable, Message: "the credential expired before it could be leased", Remedy: "use a longer ttl"}
+		// Vault would read a TTL of zero as the mount's default. The credential exists, so the class is one that
+		// Vault's client does not repeat.
+		return nil, &provider.Error{Class: provider.ClassAmbiguous, Message: "the credential expired before it could be leased", Remedy: "use a longer ttl"}
 	}
 	leased.Warnings = append(leased.Warnings, p.lifetimes.Warnings...)
 	leased.Warnings = append(leased.Warnings, credential.Warnings...)

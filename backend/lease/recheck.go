@@ -13,8 +13,7 @@ import (
 )
 
 // Recheck finds the credentials of a config that the vendor has ended together with a previous root
-// credential, and returns how many there are. No reader gets them any more, and they take no slot once a sweep
-// has deleted their entries.
+// credential, and returns how many there are. No reader gets them any more, and they take no slot.
 func (c *Credentials) Recheck(ctx context.Context, storage logical.Storage, name string, config *store.Config) (ended int, err error) {
 	conn, err := c.Pool.Acquire(storage, name, config)
 	if err != nil {
@@ -52,14 +51,25 @@ func (c *Credentials) Recheck(ctx context.Context, storage logical.Storage, name
 	return ended, nil
 }
 
-// markEnded marks a credential that the vendor has ended, so that the next sweep confirms it and deletes the
-// entry.
+// markEnded marks a credential of which the vendor has reported that it does not exist any more (ClassNotFound).
+// It gives back its slot at once, and no reader shares it any more. Its leases cannot be renewed. The next sweep
+// confirms the end by a revocation and deletes the entry. It makes no vendor call, and writes even if the caller
+// has given up.
 func (c *Credentials) markEnded(ctx context.Context, storage logical.Storage, entry *ledger.Entry) error {
+	ctx = context.WithoutCancel(ctx)
 	c.shared.forgetEntry(entry.ID)
-	entry.State, entry.NextAttemptAt = ledger.StateRevoking, c.Clock.Now()
-	entry.LastError = "the vendor ended it with the previous root credential"
-	if err := c.Ledger.Update(ctx, storage, entry); err != nil && !errors.Is(err, ledger.ErrChanged) {
-		return err
+	for range attachAttempts {
+		entry.State, entry.NextAttemptAt, entry.SlotReleased = ledger.StateRevoking, c.Clock.Now(), true
+		entry.LastError = "the vendor reports that the credential does not exist any more"
+		err := c.Ledger.Update(ctx, storage, entry)
+		if !errors.Is(err, ledger.ErrChanged) {
+			return err
+		}
+		current, err := c.Ledger.Get(ctx, storage, entry.Config, entry.ID)
+		if err != nil || current == nil || current.SlotReleased {
+			return err
+		}
+		*entry = *current
 	}
 	return nil
 }

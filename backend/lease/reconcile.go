@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -46,46 +47,73 @@ func (c *Credentials) Reconcile(ctx context.Context, storage logical.Storage, co
 	if !ok {
 		return result, nil
 	}
-	revoker, ok := conn.Connection.(provider.MarkerRevoker)
-	if !ok {
+	if _, ok := conn.Connection.(provider.MarkerRevoker); !ok {
 		return result, fmt.Errorf("the vendor's connection %T lists markers and cannot revoke them", conn.Connection)
 	}
 	prefix, err := c.Markers.Prefix(ctx, storage)
 	if err != nil {
 		return result, err
 	}
-	var listed []provider.Listed
-	err = c.Pool.Call(ctx, conn, config.Vendor, pool.OperationList, func(ctx context.Context) (err error) {
-		listed, err = lister.List(ctx, prefix)
-		return err
-	})
-	if err != nil {
-		return result, err
+	list := func() (map[string]bool, error) {
+		var listed []provider.Listed
+		err := c.Pool.Call(ctx, conn, config.Vendor, pool.OperationList, func(ctx context.Context) (err error) {
+			listed, err = lister.List(ctx, prefix)
+			return err
+		})
+		markers := make(map[string]bool, len(listed))
+		for _, credential := range listed {
+			markers[credential.Marker] = true
+		}
+		return markers, err
 	}
-	// The ledger is read after the vendor's list: an intent is stored before its credential exists.
-	live, err := c.liveIDs(ctx, storage, prefix)
+	result.Orphans, err = c.orphans(ctx, storage, prefix, list)
 	if err != nil {
 		return result, err
 	}
 	result.Reconciled = true
-	for _, credential := range listed {
-		name := credential.Marker
-		id, complete := marker.ID(name, prefix)
-		if !complete || live[id] || slices.Contains(result.Orphans, name) {
-			continue
-		}
-		result.Orphans = append(result.Orphans, name)
-		if dryRun {
-			continue
-		}
-		err := c.Pool.Call(ctx, conn, config.Vendor, pool.OperationRevoke, func(ctx context.Context) error { return revoker.RevokeMarker(ctx, name) })
-		if err != nil {
+	if dryRun {
+		return result, nil
+	}
+	for _, name := range result.Orphans {
+		if _, err := c.endMarked(ctx, config, conn, name); err != nil {
 			return result, fmt.Errorf("revoking %s: %w", name, err)
 		}
 		c.Logger().Info("revoked a credential that was not in the ledger", "vendor", config.Vendor, "marker", name)
 		result.OrphansRevoked++
 	}
 	return result, nil
+}
+
+// orphans returns the markers that the vendor lists and the ledger does not have, sorted. A credential that is
+// revoked while the vendor is listing is in the ledger before the list, one that is issued then is in the ledger
+// after it, and one that is issued and revoked then is not in a second list.
+func (c *Credentials) orphans(ctx context.Context, storage logical.Storage, prefix string, list func() (map[string]bool, error)) ([]string, error) {
+	known, err := c.liveIDs(ctx, storage, prefix)
+	if err != nil {
+		return nil, err
+	}
+	listed, err := list()
+	if err != nil {
+		return nil, err
+	}
+	live, err := c.liveIDs(ctx, storage, prefix)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(known, live)
+	maps.DeleteFunc(listed, func(name string, _ bool) bool {
+		id, complete := marker.ID(name, prefix)
+		return !complete || known[id]
+	})
+	if len(listed) == 0 {
+		return nil, nil
+	}
+	again, err := list()
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(listed, func(name string, _ bool) bool { return !again[name] })
+	return slices.Sorted(maps.Keys(listed)), nil
 }
 
 // liveIDs are the ids of everything that this mount has created and not revoked, under any config: two configs

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -36,32 +37,50 @@ func (c *Credentials) Revoke(ctx context.Context, storage logical.Storage, refer
 		// entry again drops what is in memory about its holders.
 		return false, c.Ledger.Remove(ctx, storage, reference.Config, reference.ID)
 	}
-	return c.revoke(ctx, storage, entry)
+	result, err := c.revoke(ctx, storage, entry)
+	return result.drained, err
+}
+
+// outcome is what became of an entry.
+type outcome struct {
+	// deleted is true when the entry was deleted.
+	deleted bool
+	// drained is true when the config is retired and has no entries left.
+	drained bool
 }
 
 // revoke revokes an entry's credential at the vendor and deletes the entry. If that fails, the entry records
-// it, and the background work retries. Revoking twice is harmless.
-func (c *Credentials) revoke(ctx context.Context, storage logical.Storage, entry *ledger.Entry) (drained bool, err error) {
+// it, and the background work retries. A vendor that can be asked is asked, also after the credential's expiry:
+// the wall clock may be wrong. Revoking twice is harmless.
+func (c *Credentials) revoke(ctx context.Context, storage logical.Storage, entry *ledger.Entry) (outcome, error) {
 	config, conn, err := c.Acquire(ctx, storage, entry.Config)
 	if err != nil {
 		c.scheduleRetry(ctx, storage, entry, err)
-		return false, err
+		return outcome{}, err
 	}
 	defer conn.Release()
 	vendor := c.Providers[config.Vendor]
 	if err := config.CheckOrigin(vendor, entry.Origin); err != nil {
+		if c.hasExpired(entry) {
+			return c.deleteEntry(ctx, storage, entry, config) // its vendor cannot be asked under this config
+		}
 		c.scheduleRetry(ctx, storage, entry, err)
-		return false, err
+		return outcome{}, err
 	}
 	can := vendor.Capabilities()
-	if entry.Handle != nil && !canRevoke(conn.Connection, can) || entry.Handle == nil && can.Marker == "" {
+	switch {
+	case entry.Handle == nil && can.Marker != "":
+		return c.search(ctx, storage, entry, config, conn)
+	case entry.Handle == nil || !canRevoke(conn.Connection, can):
 		return c.keepUntilExpiry(ctx, storage, entry, config)
 	}
 	failpoint.Hit("revoke.begun")
-	err = c.Pool.Call(ctx, conn, config.Vendor, pool.OperationRevoke, func(ctx context.Context) error { return revokeAtVendor(ctx, conn, entry) })
+	err = c.Pool.Call(ctx, conn, config.Vendor, pool.OperationRevoke, func(ctx context.Context) error {
+		return revokeAtVendor(ctx, conn, entry.Handle)
+	})
 	if err != nil {
 		c.scheduleRetry(ctx, storage, entry, err)
-		return false, err
+		return outcome{}, err
 	}
 	failpoint.Hit("revoke.revoked")
 	if entry.Attempts > 0 {
@@ -78,69 +97,85 @@ func canRevoke(conn provider.Connection, can provider.Capabilities) bool {
 	return can.Revokes
 }
 
-// revokeAtVendor asks the vendor to end the credential: by its handle, or by its marker when the vendor's
-// answer to the issue was lost.
-func revokeAtVendor(ctx context.Context, conn *pool.Conn, entry *ledger.Entry) error {
-	if entry.Handle != nil {
-		revoker, ok := conn.Connection.(provider.Revoker)
-		if !ok {
-			return fmt.Errorf("the vendor's connection %T cannot revoke although its capabilities say so", conn.Connection)
-		}
-		return revoker.Revoke(ctx, entry.Handle)
-	}
-	revoker, ok := conn.Connection.(provider.MarkerRevoker)
+// revokeAtVendor asks the vendor to end the credential of a handle.
+func revokeAtVendor(ctx context.Context, conn *pool.Conn, handle json.RawMessage) error {
+	revoker, ok := conn.Connection.(provider.Revoker)
 	if !ok {
-		return fmt.Errorf("the vendor's connection %T cannot revoke by marker although its capabilities say so", conn.Connection)
+		return fmt.Errorf("the vendor's connection %T cannot revoke although its capabilities say so", conn.Connection)
 	}
-	return revoker.RevokeMarker(ctx, entry.Marker)
+	return revoker.Revoke(ctx, handle)
 }
 
-// deleteEntry deletes an entry whose credential has ended. config may be nil. drained is true when the config
-// is retired and has no entries left.
-func (c *Credentials) deleteEntry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *store.Config) (drained bool, err error) {
+// deleteEntry deletes an entry whose credential has ended. config may be nil.
+func (c *Credentials) deleteEntry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *store.Config) (outcome, error) {
 	ctx = context.WithoutCancel(ctx)
 	if entry.IsShared() {
 		c.shared.forgetEntry(entry.ID)
 		// Holders are left only after the expiry: their leases were lost.
 		if err := c.Ledger.DetachAll(ctx, storage, entry.ID); err != nil {
-			return false, err
+			return outcome{}, err
 		}
 	}
 	if err := c.Ledger.Remove(ctx, storage, entry.Config, entry.ID); err != nil {
-		return false, err
+		return outcome{}, err
 	}
+	result := outcome{deleted: true}
 	if config == nil || !config.Retired {
-		return false, nil
+		return result, nil
 	}
 	remaining, err := c.Ledger.List(ctx, storage, entry.Config)
-	return err == nil && len(remaining) == 0, nil
+	result.drained = err == nil && len(remaining) == 0
+	return result, nil
+}
+
+// hasExpired reports whether the age of a credential proves that it has ended. It is asked only where the vendor
+// cannot be: a wall clock that has just jumped proves nothing, and neither does the expiry of a credential that
+// its vendor may not end by itself.
+func (c *Credentials) hasExpired(entry *ledger.Entry) bool {
+	now := c.Clock.Now()
+	enforced := !entry.ExpiryNotEnforced || entry.State == ledger.StateExpiring
+	return enforced && now.After(entry.ExpiresAt.Add(ExpiryGrace)) && c.clockIsSteady(now)
 }
 
 // keepUntilExpiry keeps the entry of a credential that its vendor cannot revoke, until it has expired.
-func (c *Credentials) keepUntilExpiry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *store.Config) (drained bool, err error) {
-	if !c.Clock.Now().Before(entry.ExpiresAt) {
+func (c *Credentials) keepUntilExpiry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *store.Config) (outcome, error) {
+	if c.hasExpired(entry) {
+		c.Logger().Info("credential expired at the vendor", "config", entry.Config, "id", entry.ID, "state", entry.State)
 		return c.deleteEntry(ctx, storage, entry, config)
 	}
 	if entry.State == ledger.StateExpiring {
-		return false, nil
+		return outcome{}, nil
 	}
 	entry.State = ledger.StateExpiring
-	return false, c.Ledger.Update(ctx, storage, entry)
+	return outcome{}, c.Ledger.Update(ctx, storage, entry)
 }
 
-// scheduleRetry records that a revocation failed and when to retry it.
+// scheduleRetry records that a revocation or a search failed and when to retry it. While the vendor is not
+// asked, nothing new is known: then it writes only what shortens the pause.
 func (c *Credentials) scheduleRetry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, cause error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
+	now := c.Clock.Now()
+	notSent := errors.Is(cause, provider.ErrNotSent)
+	marked := entry.State != ledger.StateLive && entry.State != ledger.StateIssuing
+	if notSent && marked && !entry.NextAttemptAt.After(now.Add(MinRetryPause)) {
+		return
+	}
 	pause := min(MinRetryPause<<min(entry.Attempts, 10), MaxRetryPause)
-	if errors.Is(cause, provider.ErrNotSent) {
+	if notSent {
 		pause = MinRetryPause // the vendor said nothing, so this does not count as an attempt
 	} else {
 		entry.Attempts++
+		pause = min(max(pause, provider.RetryAfterOf(cause)), MaxRetryPause)
 	}
-	pause = max(pause, provider.RetryAfterOf(cause))
-	entry.State = ledger.StateRevoking
-	entry.NextAttemptAt = c.Clock.Now().Add(pause)
+	switch entry.State {
+	case ledger.StateLive:
+		entry.State = ledger.StateRevoking
+	case ledger.StateIssuing:
+		entry.State = ledger.StateSearching
+	case ledger.StateRevoking, ledger.StateSearching, ledger.StateExpiring:
+	}
+	entry.NextAttemptAt = now.Add(pause)
 	entry.LastError = cause.Error()
 	err := c.Ledger.Update(ctx, storage, entry)
 	if errors.Is(err, ledger.ErrChanged) {

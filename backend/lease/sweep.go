@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -32,9 +33,13 @@ type SweepResult struct {
 	Drained bool
 }
 
-// Sweep revokes every credential of a config that should not live any more, and deletes the entries of those
-// that have expired. The first failure that concerns the vendor as a whole ends the sweep: an unreachable
-// vendor costs one timeout.
+// maxReported bounds how many failures the error of a sweep lists.
+const maxReported = 3
+
+// Sweep revokes every credential of a config that should not live any more, searches the markers of lost issues,
+// and deletes the entries of what has ended. The failure of one credential does not stop the others; each failed
+// one backs off by itself. A failure that concerns the vendor as a whole ends the sweep: an unreachable vendor
+// costs one timeout.
 func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name string, options SweepOptions) (SweepResult, error) {
 	var result SweepResult
 	entries, err := c.Ledger.List(ctx, storage, name)
@@ -46,36 +51,41 @@ func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name s
 		return result, err
 	}
 	now := c.Clock.Now()
+	steady := c.clockIsSteady(now) || options.IgnoreBackoff
 	var failed []error
 	for i := range entries {
 		entry := &entries[i]
 		if _, busy := c.inFlight.Load(entry.ID); busy || ctx.Err() != nil {
 			continue
 		}
+		if entry.State == ledger.StateLive && !steady {
+			continue // its lease may be good: the wall clock has jumped
+		}
 		act, err := c.decide(ctx, storage, entry, now, options)
 		if err != nil {
-			return result, err
+			failed = append(failed, err)
+			continue
 		}
-		if act != actionDelete && act != actionRevoke {
+		if act != actionRevoke {
 			continue
 		}
 		result.Pending = append(result.Pending, entry.Marker)
 		if options.DryRun {
 			continue
 		}
-		drained, err := c.sweepOne(ctx, storage, entry, config, act)
-		result.Drained = result.Drained || drained
-		switch {
-		case err == nil:
+		swept, err := c.sweepOne(ctx, storage, entry, config)
+		result.Drained = result.Drained || swept.drained
+		if swept.deleted {
 			result.Revoked++
+		}
+		switch {
 		case concernsVendor(err):
-			return result, errors.Join(append(failed, err)...)
-		default:
-			// The failure concerns this credential. The entries behind it may succeed.
+			return result, joinFirst(append(failed, err))
+		case err != nil:
 			failed = append(failed, err)
 		}
 	}
-	return result, errors.Join(failed...)
+	return result, joinFirst(failed)
 }
 
 // concernsVendor reports whether a failure concerns the vendor as a whole, and not one credential: it did not
@@ -87,6 +97,14 @@ func concernsVendor(err error) bool {
 	default:
 		return errors.Is(err, provider.ErrNotSent) || pool.Unanswered(err)
 	}
+}
+
+// joinFirst joins the first failures, and counts the others.
+func joinFirst(failed []error) error {
+	if len(failed) <= maxReported {
+		return errors.Join(failed...)
+	}
+	return errors.Join(append(failed[:maxReported:maxReported], fmt.Errorf("and %d more", len(failed)-maxReported))...)
 }
 
 // decide returns what a sweep does about an entry. For a shared credential, it looks for holders.
@@ -103,27 +121,33 @@ func (c *Credentials) decide(ctx context.Context, storage logical.Storage, entry
 	return actionRevoke, nil
 }
 
-// sweepOne revokes one credential, or deletes the entry of one that has expired.
-func (c *Credentials) sweepOne(ctx context.Context, storage logical.Storage, listed *ledger.Entry, config *store.Config, act action) (drained bool, err error) {
-	if act == actionDelete {
-		c.Logger().Info("credential expired at the vendor", "config", listed.Config, "id", listed.ID, "state", listed.State)
-		return c.deleteEntry(ctx, storage, listed, config)
-	}
+// sweepOne revokes one credential, or searches its marker. config is nil if it was deleted.
+func (c *Credentials) sweepOne(ctx context.Context, storage logical.Storage, listed *ledger.Entry, config *store.Config) (outcome, error) {
 	// Read again for its handle, and because it may have been renewed or revoked since it was listed.
 	entry, err := c.Ledger.Get(ctx, storage, listed.Config, listed.ID)
 	if err != nil || entry == nil || nextAction(entry, c.Clock.Now(), true) < actionCheckHolders {
-		return false, err
+		return outcome{}, err
 	}
-	c.Logger().Info("revoking a credential that no lease holds", "config", entry.Config, "id", entry.ID, "state", entry.State)
+	if config == nil && c.hasExpired(entry) {
+		return c.deleteEntry(ctx, storage, entry, nil)
+	}
 	// Recorded before the vendor is asked: a stalled leader that has a successor cannot write, and what it knows
 	// of leases is old.
-	if entry.State != ledger.StateRevoking {
+	before := entry.State
+	switch before {
+	case ledger.StateIssuing:
+		entry.State = ledger.StateSearching
+	case ledger.StateLive:
 		entry.State = ledger.StateRevoking
+	case ledger.StateRevoking, ledger.StateSearching, ledger.StateExpiring:
+	}
+	if entry.State != before {
+		c.Logger().Info("revoking a credential that no lease holds", "config", entry.Config, "id", entry.ID, "state", before)
 		if err := c.Ledger.Update(ctx, storage, entry); err != nil {
 			if errors.Is(err, ledger.ErrChanged) {
-				return false, nil
+				return outcome{}, nil
 			}
-			return false, err
+			return outcome{}, err
 		}
 	}
 	return c.revoke(ctx, storage, entry)
@@ -134,41 +158,52 @@ type action int
 
 const (
 	actionNone action = iota
-	actionDelete
 	actionCheckHolders
 	actionRevoke
 )
 
 // nextAction decides by the entry alone, so that the result does not depend on the caller, except that
-// ignoreBackoff skips the pause after a failed attempt.
+// ignoreBackoff skips the pause after a failed attempt. No entry is deleted here because of its age: revoking
+// asks the vendor wherever it can be asked.
 func nextAction(entry *ledger.Entry, now time.Time, ignoreBackoff bool) action {
-	// The vendor may keep no expiry, or the application's own calls may have moved it: only the vendor can tell
-	// whether such a credential has ended.
-	mayLiveOn := entry.ExpiryNotEnforced && (entry.State == ledger.StateLive || entry.State == ledger.StateRevoking)
-	if now.After(entry.ExpiresAt.Add(ExpiryGrace)) && !mayLiveOn {
-		return actionDelete
-	}
+	expired := now.After(entry.ExpiresAt.Add(ExpiryGrace))
+	// No request lasts that long: what it was working on is complete, or its process has died. An intent of the
+	// future was written by a clock that was ahead.
+	old := now.Sub(entry.CreatedAt).Abs() > IssueDeadline
+	isDue := ignoreBackoff || due(entry, now)
 	switch entry.State {
 	case ledger.StateIssuing:
-		// No request lasts that long: the process that wrote the intent has died.
-		if now.After(entry.CreatedAt.Add(IssueDeadline)) {
+		if old {
 			return actionRevoke
 		}
 	case ledger.StateLive:
-		if entry.IsShared() {
-			if now.After(entry.CreatedAt.Add(IssueDeadline)) {
-				return actionCheckHolders
-			}
-			return actionNone
-		}
-		if now.After(entry.LeaseExpiresAt.Add(LostLeaseGrace)) {
+		switch {
+		case expired && !entry.ExpiryNotEnforced:
+			return actionRevoke
+		case entry.IsShared() && old:
+			return actionCheckHolders
+		case !entry.IsShared() && now.After(entry.LeaseExpiresAt.Add(LostLeaseGrace)):
 			return actionRevoke
 		}
-	case ledger.StateRevoking:
-		if ignoreBackoff || !now.Before(entry.NextAttemptAt) {
+	case ledger.StateRevoking, ledger.StateSearching:
+		if isDue {
 			return actionRevoke
 		}
 	case ledger.StateExpiring:
+		if expired && isDue {
+			return actionRevoke
+		}
 	}
 	return actionNone
+}
+
+// due reports whether the pause before the next attempt is over. A pause that is longer than the longest one was
+// computed by a clock that was ahead.
+func due(entry *ledger.Entry, now time.Time) bool {
+	longest := MaxRetryPause
+	if entry.State == ledger.StateSearching {
+		longest = max(MaxSearchPause, MaxRetryPause)
+	}
+	pause := entry.NextAttemptAt.Sub(now)
+	return pause <= 0 || pause > longest
 }

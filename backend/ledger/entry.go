@@ -15,6 +15,9 @@ const (
 	StateLive State = "live"
 	// StateRevoking: the credential must end, and the vendor has not confirmed it yet.
 	StateRevoking State = "revoking"
+	// StateSearching: the outcome of the issue is unknown, because the vendor's answer was lost or because the
+	// process died. A credential may exist, or may still appear: its marker is searched at growing intervals.
+	StateSearching State = "searching"
 	// StateExpiring: no lease holds the credential, and the vendor cannot revoke it before its expiry.
 	StateExpiring State = "expiring"
 )
@@ -59,6 +62,11 @@ type Entry struct {
 	Shared json.RawMessage `json:"shared,omitempty"`
 	// MaxExpiresAt is the last moment to which renewals may move ExpiresAt of a shared credential.
 	MaxExpiresAt time.Time `json:"max_expires_at,omitzero"`
+	// Searches counts the searches for the marker that found nothing.
+	Searches int `json:"searches,omitempty"`
+	// SlotReleased is true when the credential takes no slot any more although its entry is kept: the vendor
+	// has reported that it ended, or several searches have found nothing.
+	SlotReleased bool `json:"slot_released,omitempty"`
 	// Attempts counts failed revocations.
 	Attempts int `json:"attempts,omitempty"`
 	// NextAttemptAt is when the next revocation is due.
@@ -81,7 +89,11 @@ func (e *Entry) summary() Entry {
 // IsShared reports whether several leases may hold the credential. It is revoked when the last one ends.
 func (e *Entry) IsShared() bool { return e.Shared != nil }
 
-// occupiesSlot reports whether the credential may still be alive at the vendor.
-func (e *Entry) occupiesSlot(now time.Time) bool {
+// OccupiesSlot reports whether the credential counts towards the limits: it may be alive at the vendor at this
+// time, and its slot was not released.
+func (e *Entry) OccupiesSlot(now time.Time) bool {
+	if e.SlotReleased {
+		return false
+	}
 	return now.Before(e.ExpiresAt) || e.ExpiryNotEnforced && e.State != StateIssuing
 }

@@ -82,35 +82,51 @@ func (x *index) load(ctx context.Context, storage logical.Storage) error {
 func (x *index) used(now time.Time) int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	used, _ := x.occupied(now)
+	used, _ := x.count("", now)
 	return used
 }
 
-// occupied counts the entries that occupy a slot, and returns when the first of them expires. It is called with the
-// lock held.
-func (x *index) occupied(now time.Time) (used int, nextExpiry time.Time) {
+// count counts the entries that occupy a slot: all, and those of a role. It is called with the lock held.
+func (x *index) count(role string, now time.Time) (used, byRole int) {
 	for _, entry := range x.entries {
-		if !entry.occupiesSlot(now) {
+		if !entry.OccupiesSlot(now) {
 			continue
 		}
 		used++
-		if nextExpiry.IsZero() || entry.ExpiresAt.Before(nextExpiry) {
-			nextExpiry = entry.ExpiresAt
+		if entry.Role == role {
+			byRole++
 		}
 	}
-	return used, nextExpiry
+	return used, byRole
 }
 
-// reserve takes a slot for entry. It fails with ErrFrozen or a LimitError.
-func (x *index) reserve(entry *Entry, uid string, limit int, now time.Time) error {
+// occupying returns the entries that occupy a slot: those of a role, or all if role is empty.
+func (x *index) occupying(role string, now time.Time) []Entry {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.frozen != "" && x.frozen == uid {
+	var occupying []Entry
+	for _, entry := range x.entries {
+		if entry.OccupiesSlot(now) && (role == "" || entry.Role == role) {
+			occupying = append(occupying, entry)
+		}
+	}
+	return occupying
+}
+
+// reserve takes a slot for entry. It fails with ErrFrozen or a LimitError, whose NextFree is not set.
+func (x *index) reserve(entry *Entry, intent Intent, now time.Time) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.frozen != "" && x.frozen == intent.UID {
 		return ErrFrozen
 	}
-	if limit > 0 {
-		if used, nextExpiry := x.occupied(now); used >= limit {
-			return &LimitError{Used: used, Limit: limit, NextExpiry: nextExpiry}
+	if intent.Limit > 0 || intent.RoleLimit > 0 {
+		used, byRole := x.count(intent.Role, now)
+		if intent.RoleLimit > 0 && byRole >= intent.RoleLimit {
+			return &LimitError{Used: byRole, Limit: intent.RoleLimit, Role: intent.Role}
+		}
+		if intent.Limit > 0 && used >= intent.Limit {
+			return &LimitError{Used: used, Limit: intent.Limit}
 		}
 	}
 	x.entries[entry.ID] = entry.summary()
@@ -129,9 +145,13 @@ func (x *index) get(id string) (Entry, bool) {
 func (x *index) set(entry *Entry) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	released := entry.SlotReleased && !x.entries[entry.ID].SlotReleased
 	x.entries[entry.ID] = entry.summary()
 	if !x.loaded {
 		delete(x.removed, entry.ID)
+	}
+	if released {
+		x.signalFreed()
 	}
 }
 
@@ -142,6 +162,11 @@ func (x *index) remove(id string) {
 	if !x.loaded {
 		x.removed[id] = struct{}{}
 	}
+	x.signalFreed()
+}
+
+// signalFreed wakes the callers that wait for a slot. It is called with the lock held.
+func (x *index) signalFreed() {
 	close(x.freed)
 	x.freed = make(chan struct{})
 }

@@ -29,20 +29,6 @@ var ErrChanged = errors.New("the credential's ledger entry was changed by anothe
 // ErrFrozen is returned by Reserve for a config that is being deleted.
 var ErrFrozen = errors.New("the config is being deleted")
 
-// LimitError is returned by Reserve when a config has as many live credentials as its limit allows.
-type LimitError struct {
-	// Used and Limit count credentials.
-	Used, Limit int
-	// NextExpiry is when the first of them expires at the vendor unless it is renewed.
-	NextExpiry time.Time
-}
-
-// Error names used, limit and the next expiry.
-func (e *LimitError) Error() string {
-	return fmt.Sprintf("%d of %d credentials in use, the next expires at %s",
-		e.Used, e.Limit, e.NextExpiry.UTC().Format(time.RFC3339))
-}
-
 // InUseError is returned by Freeze for a config that still has credentials.
 type InUseError struct {
 	// Used counts the credentials.
@@ -84,16 +70,17 @@ type Intent struct {
 	LeaseExpiresAt time.Time
 	// ShareKey is that of the [Entry].
 	ShareKey string
-	// Limit is how many live credentials the config may have. Zero means no limit.
-	Limit int
+	// Limit is how many live credentials the config may have, and RoleLimit how many of them its role may have.
+	// Zero means no limit.
+	Limit, RoleLimit int
 }
 
-// Reserve stores the intent and takes its slot. It fails with [*LimitError] when the config has
-// Limit live credentials, with [ErrFrozen] when it is being deleted, and with a storage error, in
-// each case with nothing reserved. One storage write.
+// Reserve stores the intent and takes its slot. It fails with [*LimitError] when the config has Limit live
+// credentials or the role RoleLimit of them, with [ErrFrozen] when the config is being deleted, and with a storage
+// error, in each case with nothing reserved. One storage write.
 func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent Intent) (*Entry, error) {
 	idx := l.index(intent.Config)
-	if intent.Limit > 0 {
+	if intent.Limit > 0 || intent.RoleLimit > 0 {
 		if err := idx.load(ctx, storage); err != nil {
 			return nil, err
 		}
@@ -112,7 +99,10 @@ func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent In
 		LeaseExpiresAt: intent.LeaseExpiresAt,
 		ShareKey:       intent.ShareKey,
 	}
-	if err := idx.reserve(entry, intent.UID, intent.Limit, now); err != nil {
+	if err := idx.reserve(entry, intent, now); err != nil {
+		if full, ok := errors.AsType[*LimitError](err); ok {
+			full.NextFree = l.nextFree(ctx, storage, idx.occupying(full.Role, now), now)
+		}
 		return nil, err
 	}
 	if err := l.put(ctx, storage, entry); err != nil {

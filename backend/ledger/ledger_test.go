@@ -84,7 +84,7 @@ func TestReserve_AfterRestart_CountsWhatStorageHolds(t *testing.T) {
 	_, err := New(clock.Now).Reserve(t.Context(), storage, intent("c", 2))
 	full, ok := errors.AsType[*LimitError](err)
 	require.True(t, ok, "%v", err)
-	require.Equal(t, LimitError{Used: 2, Limit: 2, NextExpiry: start.Add(time.Hour)}, *full)
+	require.Equal(t, LimitError{Used: 2, Limit: 2, NextFree: start.Add(30 * time.Minute)}, *full)
 }
 
 func TestReserve_ExpiredCredential_FreesItsSlot(t *testing.T) {
@@ -257,7 +257,7 @@ func TestEntry_StoredLayout_IsPinned(t *testing.T) {
 		ShareKey: "reader/R/G", Shared: json.RawMessage(`{"token":"t"}`), MaxExpiresAt: start.Add(2 * time.Hour), Config: "edge", Role: "reader", Marker: "vault-0a1b2c3d-reader-abcdefgh234567ab",
 		State: StateRevoking, Handle: json.RawMessage(`{"v":1,"id":7}`),
 		CreatedAt: start, ExpiresAt: start.Add(time.Hour), LeaseExpiresAt: start.Add(30 * time.Minute),
-		Attempts: 2, NextAttemptAt: start.Add(time.Minute), LastError: "ftd: revoke_token: unreachable",
+		Searches: 4, SlotReleased: true, Attempts: 2, NextAttemptAt: start.Add(time.Minute), LastError: "ftd: revoke_token: unreachable",
 	}
 	encoded, err := json.MarshalIndent(entry, "", "  ")
 	require.NoError(t, err)

@@ -34,8 +34,9 @@ type ConditionalRevoker interface {
 // MarkerRevoker is implemented by connections of vendors that carry the marker.
 type MarkerRevoker interface {
 	// RevokeMarker ends every credential that carries the marker. A nil error means that the vendor confirmed
-	// that none exists any more. A repeated call does no harm.
-	RevokeMarker(ctx context.Context, marker string) error
+	// that none exists any more; found is then true if this call has ended one. It is no proof that none appears
+	// later: the vendor may still be working on a request whose caller gave up. A repeated call does no harm.
+	RevokeMarker(ctx context.Context, marker string) (found bool, err error)
 }
 
 // Lister is implemented by connections of vendors that can list credentials by marker. Such connections

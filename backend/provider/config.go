@@ -74,5 +74,12 @@ type SystemClock struct{}
 // monotonic clock lags behind the clocks of the vendors, by which credentials expire.
 func (SystemClock) Now() time.Time { return time.Now().UTC().Round(0) }
 
+// Elapsed returns the time since the process began, by the monotonic clock. It does not change when the wall clock
+// is set, and may not include the time for which the machine was suspended.
+func (SystemClock) Elapsed() time.Duration { return time.Since(started) }
+
+// started is when the process began, with a monotonic reading.
+var started = time.Now()
+
 // After returns time.After(d).
 func (SystemClock) After(d time.Duration) <-chan time.Time { return time.After(d) }

@@ -100,8 +100,8 @@ func (r *Rotator) RevokeOrphanedRoots(ctx context.Context, storage logical.Stora
 			if intent.InProgress(r.Clock.Now()) {
 				continue
 			}
-			_, err := provider.CatchPanic("revoking a root credential", func() (struct{}, error) {
-				return struct{}{}, revoker.RevokeMarker(ctx, intent.Marker)
+			_, err := provider.CatchPanic("revoking a root credential", func() (bool, error) {
+				return revoker.RevokeMarker(ctx, intent.Marker)
 			})
 			if err != nil {
 				warnings = append(warnings, fmt.Sprintf(

@@ -30,7 +30,7 @@ func TestRecords_StoredLayout_IsPinned(t *testing.T) {
 		},
 		"role_v1.json": &Role{
 			Version: 1, Config: "edge", Vendor: "lacework", TTL: 15 * time.Minute, MaxTTL: time.Hour,
-			Sharing: "shared", MaxWait: 30 * time.Second, Revision: "R",
+			Sharing: "shared", MaxWait: 30 * time.Second, MaxCredentials: 2, Revision: "R",
 			Fields: map[string]any{"subaccount": "emea"},
 		},
 	} {

@@ -36,6 +36,8 @@ type Role struct {
 	Sharing string `json:"sharing"`
 	// MaxWait is how long a read waits for a free slot.
 	MaxWait time.Duration `json:"max_wait_ns,omitempty"`
+	// MaxCredentials is how many of the config's credentials the role may have alive; zero is no limit of its own.
+	MaxCredentials int `json:"max_credentials,omitempty"`
 	// Revision is made at every change: readers before and after a change share no credential.
 	Revision string `json:"revision"`
 	// Fields are the vendor's own, by the schema of its RoleFields.

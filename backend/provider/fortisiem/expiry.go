@@ -83,7 +83,7 @@ func (m *issuedToken) expiry(unit string) (*expiry, error) {
 	life = (life - resolution).Truncate(time.Second)
 	if life <= 0 {
 		return nil, &provider.Error{
-			Class: provider.ClassUnavailable, Op: opExchange,
+			Class: provider.ClassAmbiguous, Op: opExchange, // the token exists
 			Message: "the product answered with an access token that ends at once",
 			Remedy:  "check the client's Access Token Expiry in the FortiSIEM GUI, and expires_in_unit",
 		}

@@ -236,3 +236,6 @@ func (s panickingStore) Load(context.Context) ([]byte, error) {
 
 // Save implements [provider.SessionStore].
 func (panickingStore) Save(context.Context, []byte) error { panic("index out of range") }
+
+// errOf is the error of a call that also returns whether it found something.
+func errOf(_ bool, err error) error { return err }

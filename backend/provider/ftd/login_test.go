@@ -28,7 +28,7 @@ func TestLogin_UnknownAPIVersion_ProvesNothing(t *testing.T) {
 		_, err := wrongVersion.Renew(t.Context(), credential.Handle, time.Hour)
 		requireClass(t, provider.ClassUnauthenticated, err)
 		requireClass(t, provider.ClassUnauthenticated, wrongVersion.Revoke(t.Context(), credential.Handle))
-		requireClass(t, provider.ClassUnauthenticated, wrongVersion.RevokeMarker(t.Context(), "va-1"))
+		requireClass(t, provider.ClassUnauthenticated, errOf(wrongVersion.RevokeMarker(t.Context(), "va-1")))
 		assert.Equal(t, 1, d.Live(emulator.KindLeased))
 	})
 }
@@ -44,7 +44,7 @@ func TestLogin_Evicted_IsReplacedOnce(t *testing.T) {
 			return c.Revoke(context.Background(), credential.Handle)
 		},
 		"RevokeMarker": func(c connection, _ *provider.Credential) error {
-			return c.RevokeMarker(context.Background(), "va-1")
+			return errOf(c.RevokeMarker(context.Background(), "va-1"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

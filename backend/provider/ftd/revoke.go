@@ -47,23 +47,37 @@ func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error 
 // call lists custom tokens, and the device's answer to an unknown subject is not documented. So after a refusal,
 // RevokeMarker also revokes a subject that no token has. If the device gives both subjects the same refusal, no token
 // with the marker exists. Any other answer is an error.
-func (c *connection) RevokeMarker(ctx context.Context, marker string) error {
+func (c *connection) RevokeMarker(ctx context.Context, marker string) (found bool, err error) {
 	text, refusal, err := c.revokeSubject(ctx, marker)
-	if err != nil || refusal == nil {
-		return err
+	switch {
+	case err != nil:
+		return false, err
+	case refusal == nil:
+		return c.refusesAbsentSubject(ctx, len(marker)), nil
 	}
 	absent, err := c.absentSubject(len(marker))
 	if err != nil {
-		return err
+		return false, err
 	}
 	absentText, absentRefusal, err := c.revokeSubject(ctx, absent)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if absentRefusal != nil && absentText == text {
-		return nil
+		return false, nil
 	}
-	return withRemedy(refusal, "the engine could not determine whether a token with this subject exists")
+	return false, withRemedy(refusal, "the engine could not determine whether a token with this subject exists")
+}
+
+// refusesAbsentSubject reports whether the device refuses to revoke a subject that no token has. Only then is a
+// success for another subject a proof that a token had it.
+func (c *connection) refusesAbsentSubject(ctx context.Context, length int) bool {
+	absent, err := c.absentSubject(length)
+	if err != nil {
+		return false
+	}
+	_, refusal, err := c.revokeSubject(ctx, absent)
+	return err == nil && refusal != nil && !errors.Is(refusal, errUnconfirmed)
 }
 
 // revokeSubject revokes by subject, once. For a refusal it also returns the device's text.

@@ -59,7 +59,7 @@ func TestRevoke_UnconfirmedAnswer_ChecksToken(t *testing.T) {
 			credential := issue(t, c, "va-1")
 			d.InjectFault(emulator.Fault{Route: "revoke_token", Body: &body})
 			requireClass(t, provider.ClassUnavailable, c.Revoke(t.Context(), credential.Handle))
-			requireClass(t, provider.ClassUnavailable, c.RevokeMarker(t.Context(), "va-1"))
+			requireClass(t, provider.ClassUnavailable, errOf(c.RevokeMarker(t.Context(), "va-1")))
 			requireClass(t, provider.ClassUnavailable, c.Logout(t.Context()))
 		})
 		t.Run(name+", and the token has ended", func(t *testing.T) {
@@ -84,10 +84,29 @@ func TestRevoke_EitherMember_Confirms(t *testing.T) {
 	}
 }
 
+// A device that confirms the revocation of every subject does not show whether a token had it.
+func TestRevokeMarker_LiveToken_IsFoundIfTheDeviceCanTell(t *testing.T) {
+	for answer, found := range map[string]bool{"bad_request": true, "ok": false} {
+		t.Run(answer, func(t *testing.T) {
+			d := newDevice(t)
+			d.Set("revoke_unknown_subject", answer)
+			c := d.open()
+			issue(t, c, "va-1")
+			got, err := c.RevokeMarker(t.Context(), "va-1")
+			require.NoError(t, err)
+			require.Equal(t, found, got)
+			require.Zero(t, d.Live(emulator.KindLeased))
+			got, err = c.RevokeMarker(t.Context(), "va-1")
+			require.NoError(t, err)
+			require.False(t, got)
+		})
+	}
+}
+
 func TestRevokeMarker_Refused_ComparesWithAbsentSubject(t *testing.T) {
 	d := newDevice(t)
 	c := d.open()
-	require.NoError(t, c.RevokeMarker(t.Context(), "va-never-made"))
+	require.NoError(t, errOf(c.RevokeMarker(t.Context(), "va-never-made")))
 	assert.Equal(t, 2, d.Requested("revoke_token"))
 	assert.Equal(t, 1, d.Requested("password"))
 }
@@ -100,7 +119,7 @@ func TestRevokeMarker_SubjectInRefusalText_IsIgnored(t *testing.T) {
 	// the placeholder that the driver puts there.
 	d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400, Body: new(`{"message":"no token for va-gone","status_code":400}`), Times: 1})
 	d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400, Body: new(`{"message":"no token for <subject>","status_code":400}`), Times: 1})
-	require.NoError(t, c.RevokeMarker(t.Context(), "va-gone"))
+	require.NoError(t, errOf(c.RevokeMarker(t.Context(), "va-gone")))
 }
 
 func TestRevokeMarker_DifferentRefusal_IsAnError(t *testing.T) {
@@ -118,7 +137,7 @@ func TestRevokeMarker_DifferentRefusal_IsAnError(t *testing.T) {
 				fault.Route = "revoke_token"
 				d.InjectFault(fault)
 			}
-			require.Error(t, c.RevokeMarker(t.Context(), "va-1"))
+			require.Error(t, errOf(c.RevokeMarker(t.Context(), "va-1")))
 			assert.Equal(t, 1, d.Live(emulator.KindLeased))
 		})
 	}
@@ -128,7 +147,7 @@ func TestRevokeMarker_DifferentRefusal_IsAnError(t *testing.T) {
 		c := d.open()
 		issue(t, c, "va-1")
 		d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400, Times: 1})
-		failure := requireClass(t, provider.ClassInvalid, c.RevokeMarker(t.Context(), "va-1"))
+		failure := requireClass(t, provider.ClassInvalid, errOf(c.RevokeMarker(t.Context(), "va-1")))
 		assert.Contains(t, failure.Remedy, "could not determine")
 	})
 }
@@ -136,5 +155,5 @@ func TestRevokeMarker_DifferentRefusal_IsAnError(t *testing.T) {
 func TestRevokeMarker_WithoutRandomBytes_IsAnError(t *testing.T) {
 	d := newDevice(t)
 	d.random = iotest.ErrReader(errors.New("no entropy"))
-	require.Error(t, d.open().RevokeMarker(t.Context(), "va-1"))
+	require.Error(t, errOf(d.open().RevokeMarker(t.Context(), "va-1")))
 }

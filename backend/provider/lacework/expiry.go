@@ -28,7 +28,7 @@ func (t *issuedToken) expiry(requested time.Duration) (time.Time, error) {
 	}
 	if !end.After(t.sentAt) {
 		return time.Time{}, &provider.Error{
-			Class: provider.ClassUnavailable, Op: opIssue,
+			Class: provider.ClassAmbiguous, Op: opIssue, // the token exists, and may work by the product's own clock
 			Message: "the product answered with a token that has already expired",
 			Remedy:  "compare the clocks of the product and of the Vault server",
 		}

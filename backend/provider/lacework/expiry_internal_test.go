@@ -37,7 +37,7 @@ func TestExpiry_AnyAnswer_IsNeverLate(t *testing.T) {
 			issued := &issuedToken{token: "t", expiresAt: test.expiresAt, sentAt: sent, serverTime: test.serverTime}
 			end, err := issued.expiry(time.Hour)
 			if test.want == 0 {
-				assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err))
+				assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err))
 				return
 			}
 			require.NoError(t, err)

@@ -26,7 +26,7 @@ func FuzzExpiry(f *testing.F) {
 		issued.serverTime, _ = http.ParseTime(date)
 		end, err := issued.expiry(requested)
 		if err != nil {
-			assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err))
+			assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err))
 			return
 		}
 		assert.True(t, end.After(sent))

@@ -74,5 +74,5 @@ func TestIssue_TokenAlreadyExpired_IsNotReturned(t *testing.T) {
 	product := newProduct(t)
 	product.InjectFault(emulator.Fault{Route: "access_token", Status: 201, Body: new(`{"token":"_x","expiresAt":"2001-01-01T00:00:00.000Z"}`)})
 	_, err := product.Issue(t.Context(), request(nil))
-	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
+	assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
 }

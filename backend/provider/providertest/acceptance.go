@@ -90,7 +90,10 @@ func set(variables map[string]string) map[string]any {
 // proveHandle renews a credential, revokes it twice by its handle, and requires that it has ended.
 func proveHandle(t *testing.T, connection provider.Connection, capabilities provider.Capabilities, request provider.IssueRequest) {
 	if marked, ok := connection.(provider.MarkerRevoker); ok { // no credential remains, whatever fails
-		defer func() { require.NoError(t, marked.RevokeMarker(t.Context(), request.Marker)) }()
+		defer func() {
+			_, err := marked.RevokeMarker(t.Context(), request.Marker)
+			require.NoError(t, err)
+		}()
 	}
 	credential := requireIssued(t, connection, capabilities, request)
 	switch capabilities.Renewal {
@@ -116,7 +119,8 @@ func proveHandle(t *testing.T, connection provider.Connection, capabilities prov
 func proveMarker(t *testing.T, connection provider.Connection, capabilities provider.Capabilities, request provider.IssueRequest) {
 	credential := requireIssued(t, connection, capabilities, request)
 	for range 2 { // a repeated call succeeds
-		require.NoError(t, connection.(provider.MarkerRevoker).RevokeMarker(t.Context(), request.Marker))
+		_, err := connection.(provider.MarkerRevoker).RevokeMarker(t.Context(), request.Marker)
+		require.NoError(t, err)
 	}
 	requireGone(t, connection, credential)
 }

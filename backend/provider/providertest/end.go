@@ -240,10 +240,12 @@ var markerTests = []test{
 		assert.True(t, e.works(other))
 		require.NoError(t, e.revokeMarker(connection, request.Marker), "a repeated call succeeds")
 	}},
-	{name: "RevokeMarker_UnknownMarker_Succeeds", needs: needsMarker, run: func(t *testing.T, e *env) {
+	{name: "RevokeMarker_UnknownMarker_SucceedsAndFindsNone", needs: needsMarker, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		credential := e.issue(connection)
-		require.NoError(t, e.revokeMarker(connection, e.request().Marker))
+		found, err := connection.(provider.MarkerRevoker).RevokeMarker(t.Context(), e.request().Marker)
+		require.NoError(t, e.checkErr(err))
+		assert.False(t, found)
 		assert.True(t, e.works(credential))
 	}},
 	{name: "RevokeMarker_AfterExpiry_Succeeds", needs: needsMarker, run: func(t *testing.T, e *env) {
@@ -276,7 +278,7 @@ var markerTests = []test{
 	}},
 	{name: "RevokeMarker_CanceledContext_IsReturned", needs: needsMarker, run: func(t *testing.T, e *env) {
 		connection := e.open()
-		err := connection.(provider.MarkerRevoker).RevokeMarker(canceled(t), e.request().Marker)
+		_, err := connection.(provider.MarkerRevoker).RevokeMarker(canceled(t), e.request().Marker)
 		require.ErrorIs(t, e.checkErr(err), context.Canceled)
 	}},
 }

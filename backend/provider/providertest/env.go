@@ -135,7 +135,8 @@ func (e *env) revoke(connection provider.Connection, handle json.RawMessage) err
 
 // revokeMarker calls RevokeMarker and records the error.
 func (e *env) revokeMarker(connection provider.Connection, marker string) error {
-	return e.checkErr(connection.(provider.MarkerRevoker).RevokeMarker(e.t.Context(), marker))
+	_, err := connection.(provider.MarkerRevoker).RevokeMarker(e.t.Context(), marker)
+	return e.checkErr(err)
 }
 
 // list calls List and records the error.

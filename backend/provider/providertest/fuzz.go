@@ -68,7 +68,7 @@ var steps = []func(f *fuzzed) error{
 		if !ok {
 			return nil
 		}
-		err := revoker.RevokeMarker(f.ctx, f.marker)
+		_, err := revoker.RevokeMarker(f.ctx, f.marker)
 		f.checkNothingLeft(err)
 		return err
 	},

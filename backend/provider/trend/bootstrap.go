@@ -48,7 +48,7 @@ func (c *connection) Bootstrap(ctx context.Context, marker string) (*provider.Bo
 		Warnings: []string{fmt.Sprintf(
 			"the management API key %q (ID %d) was created at the manager and does not expire; delete it there when config/%s is no longer used",
 			marker, created.ID, c.api.config)},
-		Undo: func(ctx context.Context) error { return session.deleteKeys(ctx, marker) },
+		Undo: func(ctx context.Context) error { _, err := session.deleteKeys(ctx, marker); return err },
 	}, nil
 }
 

@@ -241,7 +241,7 @@ func TestBootstrap_Pending_OtherMethodsAreInvalid(t *testing.T) {
 	_, issued := pending.Issue(t.Context(), hourRequest(nil))
 	_, renewed := pending.Renew(t.Context(), handle, time.Hour)
 	_, checked := pending.Check(t.Context())
-	for _, err := range []error{issued, renewed, checked, pending.Revoke(t.Context(), handle), pending.RevokeMarker(t.Context(), marker)} {
+	for _, err := range []error{issued, renewed, checked, pending.Revoke(t.Context(), handle), errOf(pending.RevokeMarker(t.Context(), marker))} {
 		assert.Equal(t, provider.ClassInvalid, provider.ClassOf(err), "%v", err)
 	}
 	assert.Empty(t, m.operations())

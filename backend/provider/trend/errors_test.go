@@ -28,7 +28,7 @@ func TestAuthBackoff_RejectedKey_SendsNothing(t *testing.T) {
 			func() error { _, err := conn.Issue(t.Context(), hourRequest(nil)); return err },
 			func() error { _, err := conn.Renew(t.Context(), credential.Handle, time.Hour); return err },
 			func() error { return conn.Revoke(t.Context(), credential.Handle) },
-			func() error { return conn.RevokeMarker(t.Context(), marker) },
+			func() error { return errOf(conn.RevokeMarker(t.Context(), marker)) },
 		}
 		for _, call := range calls {
 			failure := providerError(t, call())
@@ -67,7 +67,7 @@ func TestClassify_MissingRight_IsNamed(t *testing.T) {
 			return conn.Revoke(t.Context(), credential.Handle)
 		},
 		"canViewApiKeys": func(conn connection, _ *provider.Credential) error {
-			return conn.RevokeMarker(t.Context(), marker)
+			return errOf(conn.RevokeMarker(t.Context(), marker))
 		},
 	} {
 		m := newManager(t)

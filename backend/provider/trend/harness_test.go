@@ -95,3 +95,6 @@ func (m *manager) operations() []string {
 	}
 	return operations
 }
+
+// errOf is the error of a call that also returns whether it found something.
+func errOf(_ bool, err error) error { return err }

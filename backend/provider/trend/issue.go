@@ -56,7 +56,7 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 // ClassAmbiguous in every case, so that the engine also searches for the marker.
 func (c *connection) revokeUnusable(ctx context.Context, marker string, cause error) error {
 	outcome := "the created key was deleted"
-	if err := c.api.deleteKeys(ctx, marker); err != nil {
+	if _, err := c.api.deleteKeys(ctx, marker); err != nil {
 		outcome = "the created key could not be deleted: " + err.Error()
 	}
 	return &provider.Error{Class: provider.ClassAmbiguous, Op: opCreate, Message: cause.Error() + "; " + outcome, Err: cause}

@@ -61,7 +61,7 @@ func TestIssue_SecondKey_NeedsNoHandshake(t *testing.T) {
 	m := newManager(t)
 	conn := m.open(m.rootFields())
 	m.issue(conn)
-	require.NoError(t, conn.RevokeMarker(t.Context(), marker))
+	require.NoError(t, errOf(conn.RevokeMarker(t.Context(), marker)))
 	before := len(m.operations())
 	m.issue(conn)
 	assert.Equal(t, []string{"createApiKey 200"}, m.operations()[before:])

@@ -93,7 +93,7 @@ func TestList_ExpiredKeyStillListed_IsReturned(t *testing.T) {
 		require.Len(t, listed, want)
 		if want > 0 {
 			assert.Equal(t, credential.ExpiresAt, listed[0].ExpiresAt)
-			require.NoError(t, conn.RevokeMarker(t.Context(), listed[0].Marker))
+			require.NoError(t, errOf(conn.RevokeMarker(t.Context(), listed[0].Marker)))
 		}
 	}
 }

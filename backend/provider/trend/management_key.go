@@ -92,5 +92,6 @@ func (k managementKey) revokeUnusable(ctx context.Context, id int, cause error) 
 // revoke deletes all keys with the new key's name. It ignores the cancellation of ctx, since a canceled request
 // must not leave a management key behind. The HTTP client limits the duration of each request.
 func (k managementKey) revoke(ctx context.Context) error {
-	return k.client.deleteKeys(context.WithoutCancel(ctx), k.body.KeyName)
+	_, err := k.client.deleteKeys(context.WithoutCancel(ctx), k.body.KeyName)
+	return err
 }

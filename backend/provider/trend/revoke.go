@@ -64,34 +64,36 @@ func answerLost(err error) bool {
 }
 
 // RevokeMarker deletes the key that the marker names.
-func (c *connection) RevokeMarker(ctx context.Context, marker string) error {
+func (c *connection) RevokeMarker(ctx context.Context, marker string) (found bool, err error) {
 	if err := c.checkUsable(opSearch); err != nil {
-		return err
+		return false, err
 	}
-	return c.classify(ctx, c.api.deleteKeys(ctx, marker), rightsView+" and "+rightsDelete)
+	found, err = c.api.deleteKeys(ctx, marker)
+	return found, c.classify(ctx, err, rightsView+" and "+rightsDelete)
 }
 
-// deleteKeys deletes all keys with exactly this name. A second search proves that none is left.
-func (c *client) deleteKeys(ctx context.Context, name string) error {
-	found, err := c.findKeys(ctx, name)
-	if err != nil || len(found) == 0 {
-		return err
+// deleteKeys deletes all keys with exactly this name and reports whether there were any. A second search proves that
+// none is left.
+func (c *client) deleteKeys(ctx context.Context, name string) (found bool, err error) {
+	keys, err := c.findKeys(ctx, name)
+	if err != nil || len(keys) == 0 {
+		return false, err
 	}
-	for _, key := range found {
+	for _, key := range keys {
 		// A key that does not exist is no failure; the second search verifies it.
 		if err := c.deleteKey(ctx, key.ID); err != nil && provider.ClassOf(err) != provider.ClassNotFound {
-			return err
+			return false, err
 		}
 	}
 	left, err := c.findKeys(ctx, name)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if len(left) > 0 {
-		return &provider.Error{
+		return false, &provider.Error{
 			Class: provider.ClassUnavailable, Op: opDelete,
 			Message: fmt.Sprintf("the manager still lists %d API keys with the name %q after they were deleted", len(left), name),
 		}
 	}
-	return nil
+	return true, nil
 }

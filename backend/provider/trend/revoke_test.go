@@ -60,13 +60,13 @@ func TestRevokeMarker_SimilarNames_AreKept(t *testing.T) {
 	for _, name := range append(similar, marker) {
 		m.Act("create_key", "name", name)
 	}
-	require.NoError(t, m.open(m.rootFields()).RevokeMarker(t.Context(), marker))
+	require.NoError(t, errOf(m.open(m.rootFields()).RevokeMarker(t.Context(), marker)))
 	for _, credential := range m.Issued() {
 		assert.Equal(t, credential.Marker != marker, credential.Live, credential.Marker)
 	}
 	// With wildcards these would match.
-	require.NoError(t, m.open(m.rootFields()).RevokeMarker(t.Context(), "vault_test_reader_1"))
-	require.NoError(t, m.open(m.rootFields()).RevokeMarker(t.Context(), "%"))
+	require.NoError(t, errOf(m.open(m.rootFields()).RevokeMarker(t.Context(), "vault_test_reader_1")))
+	require.NoError(t, errOf(m.open(m.rootFields()).RevokeMarker(t.Context(), "%")))
 	assert.Equal(t, 1+len(similar), m.Live(emulator.KindLogin))
 }
 
@@ -75,7 +75,9 @@ func TestRevokeMarker_SeveralKeys_DeletesAll(t *testing.T) {
 	for range 3 {
 		m.Act("create_key", "name", marker)
 	}
-	require.NoError(t, m.open(m.rootFields()).RevokeMarker(t.Context(), marker))
+	found, err := m.open(m.rootFields()).RevokeMarker(t.Context(), marker)
+	require.NoError(t, err)
+	assert.True(t, found)
 	assert.Equal(t, 1, m.Live(emulator.KindLogin))
 }
 
@@ -84,7 +86,7 @@ func TestRevokeMarker_KeyStillListed_IsUnavailable(t *testing.T) {
 	conn := m.open(m.rootFields())
 	m.issue(conn)
 	m.InjectFault(emulator.Fault{Route: "deleteApiKey", Status: http.StatusNoContent, Body: new("")})
-	err := conn.RevokeMarker(t.Context(), marker)
+	err := errOf(conn.RevokeMarker(t.Context(), marker))
 	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
 }
 

@@ -42,7 +42,7 @@ func (c *connection) RotateRoot(ctx context.Context, marker string, _ map[string
 		Fields:   map[string]any{fieldAPIKey: created.SecretKey, fieldAPIKeyID: created.ID},
 		Previous: previousHandle,
 		Warnings: c.rotationWarnings(previous, current),
-		Undo:     func(ctx context.Context) error { return c.RevokeMarker(ctx, marker) },
+		Undo:     func(ctx context.Context) error { _, err := c.RevokeMarker(ctx, marker); return err },
 	}, nil
 }
 
