@@ -66,6 +66,7 @@ type Options struct {
 type Credentials struct {
 	Options
 	shared sharedSet
+	turns  turns
 
 	// inFlight holds the ids that a request of this process is issuing at this moment. Sweeps skip them.
 	inFlight sync.Map
@@ -73,9 +74,9 @@ type Credentials struct {
 
 // New returns the credentials of a mount.
 func New(options Options) *Credentials {
-	return &Credentials{Options: options, shared: sharedSet{byRole: make(map[string]*sharedCredential)}}
+	return &Credentials{Options: options, shared: newSharedSet()}
 }
 
 // ForgetRole drops what is in memory about the credential that a role's readers share, after the role has
 // changed. The credential lives on until its last holder leaves.
-func (c *Credentials) ForgetRole(role string) { c.shared.forget(role, "") }
+func (c *Credentials) ForgetRole(role string) { c.shared.forgetRole(role) }

@@ -57,7 +57,7 @@ func (c *Credentials) Recheck(ctx context.Context, storage logical.Storage, name
 func (c *Credentials) markEnded(ctx context.Context, storage logical.Storage, entry *ledger.Entry) error {
 	c.shared.forgetEntry(entry.ID)
 	entry.State, entry.NextAttemptAt = ledger.StateRevoking, c.Clock.Now()
-	entry.LastError = "the vendor ended it with the previous root credential"
+	entry.LastError = "the vendor reports that it has ended"
 	if err := c.Ledger.Update(ctx, storage, entry); err != nil && !errors.Is(err, ledger.ErrChanged) {
 		return err
 	}
