@@ -120,7 +120,7 @@ func inBackground(run func() error) <-chan error {
 	return done
 }
 
-// leaseOf stores a lease as Vault does: encoded as JSON, with the real time as its issue time.
+// leaseOf stores a lease as Vault does: encoded as JSON, with its issue time.
 func (m *mount) leaseOf(response *logical.Response) *vaultLease {
 	m.t.Helper()
 	require.NotNil(m.t, response.Secret)
@@ -129,16 +129,22 @@ func (m *mount) leaseOf(response *logical.Response) *vaultLease {
 	secret := *response.Secret
 	secret.InternalData = nil
 	require.NoError(m.t, json.Unmarshal(encoded, &secret.InternalData))
-	secret.IssueTime = time.Now()
+	secret.IssueTime = m.clock.Now()
 	return &vaultLease{secret: &secret, data: response.Data}
 }
 
 func (m *mount) renew(l *vaultLease, increment time.Duration) (*logical.Response, error) {
 	m.t.Helper()
+	return m.renewOn(m.storage, l, increment)
+}
+
+// renewOn is renew on another storage.
+func (m *mount) renewOn(storage logical.Storage, l *vaultLease, increment time.Duration) (*logical.Response, error) {
+	m.t.Helper()
 	secret := *l.secret
 	secret.Increment = increment
 	response, _, err := m.handle(m.t.Context(), &logical.Request{
-		Operation: logical.RenewOperation, Secret: &secret, Storage: m.storage,
+		Operation: logical.RenewOperation, Secret: &secret, Storage: storage,
 	})
 	return response, err
 }

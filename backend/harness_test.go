@@ -28,6 +28,8 @@ func TestMain(m *testing.M) { providertest.Main(m) }
 type clock struct {
 	mu     sync.Mutex
 	offset time.Duration
+	// impatient is true after endWaits.
+	impatient bool
 }
 
 func (c *clock) Now() time.Time {
@@ -36,7 +38,21 @@ func (c *clock) Now() time.Time {
 	return time.Now().Add(c.offset).UTC()
 }
 
-func (c *clock) After(d time.Duration) <-chan time.Time { return time.After(d) }
+func (c *clock) After(d time.Duration) <-chan time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.impatient {
+		d = 0
+	}
+	return time.After(d)
+}
+
+// endWaits makes every wait end at once.
+func (c *clock) endWaits() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.impatient = true
+}
 
 func (c *clock) Advance(d time.Duration) {
 	c.mu.Lock()

@@ -49,6 +49,7 @@ func (b *backend) configCheck(ctx context.Context, req *logical.Request, data *f
 	began := b.clock.Now()
 	checked, err := b.pool.Check(ctx, conn, entry.Vendor)
 	if err != nil {
+		b.credentials.Doubt(name)
 		return errorResponse(fmt.Sprintf("config %q", name), err)
 	}
 	return &logical.Response{

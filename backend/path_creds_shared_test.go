@@ -135,6 +135,7 @@ func TestShared_EndedAtTheVendor_IsReplacedAfterARenewal(t *testing.T) {
 	first := m.read("ftd")
 	_, err := m.vendors.Do("ftd", "reboot", nil)
 	require.NoError(t, err)
+	m.clock.Advance(time.Minute) // the vendor's confirmation of the issue is used for a short time
 	_, err = m.renew(first, 0)
 	require.ErrorContains(t, err, "creds/ftd")
 	fresh := m.read("ftd")

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
@@ -150,12 +151,22 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *s
 	if old == nil || endsSharing(*old, *entry) {
 		entry.Revision = rand.Text() // an unchanged role keeps its shared credential
 	}
-	conn, err := b.pool.Acquire(storage, entry.Config, config)
+	warnings, err := b.checkLifetimes(storage, entry, config, vendor)
+	return entry, warnings, err
+}
+
+// checkLifetimes returns the warnings about a role's TTLs, or a ClassInvalid error for a shared role that its vendor
+// leaves too little time.
+func (b *backend) checkLifetimes(storage logical.Storage, role *store.Role, config *store.Config, vendor provider.Provider) ([]string, error) {
+	conn, err := b.pool.Acquire(storage, role.Config, config)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer conn.Release()
-	return entry, b.credentials.Lifetimes(entry, conn.MaxLifetime(), vendor.Capabilities().Renewal).Warnings, nil
+	if err := lease.CheckSharing(role, conn.MaxLifetime()); err != nil {
+		return nil, err
+	}
+	return b.credentials.Lifetimes(role, conn.MaxLifetime(), vendor.Capabilities().Renewal).Warnings, nil
 }
 
 // checkRole checks the fields that every vendor's roles have, as far as that needs no config.

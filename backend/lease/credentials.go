@@ -66,6 +66,7 @@ type Options struct {
 type Credentials struct {
 	Options
 	shared sharedSet
+	turns  turns
 
 	// inFlight holds the ids that a request of this process is issuing at this moment. Sweeps skip them.
 	inFlight sync.Map
@@ -76,7 +77,7 @@ type Credentials struct {
 
 // New returns the credentials of a mount.
 func New(options Options) *Credentials {
-	c := &Credentials{Options: options, shared: sharedSet{byRole: make(map[string]*sharedCredential)}}
+	c := &Credentials{Options: options, shared: newSharedSet()}
 	if clock, ok := options.Clock.(monotonic); ok {
 		c.watch.steady(options.Clock.Now(), clock.Elapsed()) // the first look: the clock may be wrong after a boot
 	}
@@ -85,4 +86,4 @@ func New(options Options) *Credentials {
 
 // ForgetRole drops what is in memory about the credential that a role's readers share, after the role has
 // changed. The credential lives on until its last holder leaves.
-func (c *Credentials) ForgetRole(role string) { c.shared.forget(role, "") }
+func (c *Credentials) ForgetRole(role string) { c.shared.forgetRole(role) }

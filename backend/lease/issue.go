@@ -153,7 +153,7 @@ func (c *Credentials) record(ctx context.Context, storage logical.Storage, p iss
 	if p.Role.IsShared() {
 		entry.MaxExpiresAt = credential.ExpiresAt
 		if extends {
-			entry.MaxExpiresAt = entry.CreatedAt.Add(p.lifetimes.MaxTTL)
+			entry.MaxExpiresAt = entry.CreatedAt.Add(p.lifetimes.sharedLifetime())
 		}
 		var err error
 		if entry.Shared, err = encodeShared(credential); err != nil {
@@ -181,9 +181,11 @@ func (p *issueParams) shareKey() string {
 // vendorLifetime is how long the credential must live at the vendor.
 func (p *issueParams) vendorLifetime() time.Duration {
 	lifetime := p.lifetimes.TTL
-	if p.vendor.Capabilities().Renewal == provider.RenewalWithinLife || p.Role.IsShared() {
-		// Either the end cannot be moved later, so the life must cover every renewal from the start; or other
-		// leases will begin later on the same credential.
+	switch {
+	case p.Role.IsShared():
+		lifetime = p.lifetimes.sharedLifetime()
+	case p.vendor.Capabilities().Renewal == provider.RenewalWithinLife:
+		// The end cannot be moved later, so the life must cover every renewal from the start.
 		lifetime = p.lifetimes.MaxTTL
 	}
 	lifetime += lifetimeMargin

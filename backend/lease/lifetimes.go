@@ -24,6 +24,11 @@ func maxLeaseTTL(remaining time.Duration) time.Duration {
 	return (remaining - transitAllowance).Truncate(time.Second)
 }
 
+// wholeSeconds rounds a duration up, since vendors count seconds and a renewal must not shorten a credential.
+func wholeSeconds(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
+}
+
 // Lifetimes are the durations of a role's leases, within the limits of mount and vendor.
 type Lifetimes struct {
 	// TTL is how long a lease lasts without renewal, MaxTTL how long it can be renewed.
@@ -32,12 +37,37 @@ type Lifetimes struct {
 	Warnings []string
 }
 
+// sharedLifetime is how long a shared credential lives at the vendor, where the vendor grants it: long enough for every
+// renewal of its first lease, and for new leases of the full TTL during the first half of its life. Otherwise a role
+// whose ttl is near its max_ttl would need another credential for each reader.
+func (l Lifetimes) sharedLifetime() time.Duration { return max(l.MaxTTL, 2*l.TTL+lifetimeMargin) }
+
+// minSharedLifetime is the shortest life of a credential that can be shared: the vendor would have to be asked for
+// almost every reader.
+const minSharedLifetime = 2 * (confirmInterval + lifetimeMargin)
+
+// CheckSharing refuses a shared role whose credentials live too short to be shared; vendorMax is as in Lifetimes.
+func CheckSharing(role *store.Role, vendorMax time.Duration) error {
+	if !role.IsShared() || vendorMax == 0 || vendorMax >= minSharedLifetime {
+		return nil
+	}
+	return &provider.Error{
+		Class: provider.ClassInvalid, Field: "sharing",
+		Message: fmt.Sprintf("the vendor ends a credential after %s, too soon to share it: a shared credential must live for at least %s", vendorMax, minSharedLifetime),
+		Remedy:  "let the vendor grant a longer life, or use sharing=" + store.SharingExclusive,
+	}
+}
+
 // Lifetimes computes the durations of a role's leases: the role's own, or else the mount's, limited by the
 // mount and by vendorMax, the longest life that the vendor grants at once (zero: no limit is known). Where
-// renewals extend the credential, vendorMax limits the ttl and not the max_ttl.
+// renewals extend the credential, vendorMax limits the ttl and not the max_ttl; the ttl of a shared role is then
+// limited to less, so that not every lease needs a vendor call that moves the credential's end.
 func (c *Credentials) Lifetimes(role *store.Role, vendorMax time.Duration, renewal provider.Renewal) Lifetimes {
 	system := c.System()
 	result := Lifetimes{TTL: role.TTL, MaxTTL: role.MaxTTL}
+	if role.IsShared() && renewal == provider.RenewalExtends && vendorMax > 0 {
+		vendorMax = max(vendorMax-confirmInterval-lifetimeMargin, vendorMax/2)
+	}
 	if result.MaxTTL == 0 {
 		result.MaxTTL = system.MaxLeaseTTL()
 	}

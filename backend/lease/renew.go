@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/failpoint"
@@ -23,21 +22,69 @@ var errExpired = &provider.Error{Class: provider.ClassNotFound, Message: "the cr
 // errRevoked is the outcome of a renewal after a revocation.
 var errRevoked = &provider.Error{Class: provider.ClassNotFound, Message: "the credential has been revoked"}
 
+// refusalAge is how old a lease is at least when its renewal is refused. Vault Agent renews a new lease at once, and
+// reads again when that fails. It numbers what it reads by the second of the clock, and drops what it reads twice in
+// the same second: it would keep a dead credential in its file, and renew the lease of a live one.
+const refusalAge = 2 * time.Second
+
+// updateAttempts is how often a renewal is recorded when other requests change the entry at the same time.
+const updateAttempts = 5
+
 // Renewed is a lease's new terms.
 type Renewed struct {
 	// TTL is how long the lease lasts from now.
 	TTL time.Duration
-	// MaxTTL is the limit from the lease's issue. It ends with the recorded end of the lease: Vault computes
-	// the end again from the client's increment, up to this limit.
+	// MaxTTL is the limit from the lease's issue. Vault computes the lease's end again, from the client's
+	// increment and up to this limit, so that it ends before the credential does.
 	MaxTTL time.Duration
-	// Warnings go into the answer.
-	Warnings []string
 }
 
-// Renew renews a lease, and the credential itself at vendors that support it. Vault computes the lease's end
-// from the result and from the client's increment, by the same rule as is used here, so that the vendor is
-// asked for what the lease will promise. ClassNotFound means that the credential has ended.
-func (c *Credentials) Renew(ctx context.Context, storage logical.Storage, role *store.Role, reference Reference, increment time.Duration, issueTime time.Time) (*Renewed, error) {
+// Renewal is a request to renew a lease.
+type Renewal struct {
+	// Role is the role of the lease as it is now.
+	Role *store.Role
+	// Reference finds the credential.
+	Reference Reference
+	// Increment is the TTL that the client asks for; zero for the role's.
+	Increment time.Duration
+	// IssuedAt is when Vault issued the lease.
+	IssuedAt time.Time
+}
+
+// Renew renews a lease, and the credential itself at vendors that support it. It never shortens either of them.
+// Renewals at the same time all succeed. ClassNotFound means that the credential has ended.
+func (c *Credentials) Renew(ctx context.Context, storage logical.Storage, renewal Renewal) (*Renewed, error) {
+	renew := c.renewExclusive
+	if renewal.Reference.Holder != "" {
+		renew = c.renewShared
+	}
+	renewed, err := renew(ctx, storage, renewal)
+	if err != nil {
+		c.delayRefusal(ctx, renewal.IssuedAt)
+	}
+	return renewed, err
+}
+
+// delayRefusal waits until a lease is old enough for the refusal of its renewal.
+func (c *Credentials) delayRefusal(ctx context.Context, issuedAt time.Time) {
+	age := c.Clock.Now().Sub(issuedAt)
+	if age < 0 || age >= refusalAge {
+		return
+	}
+	select {
+	case <-c.Clock.After(refusalAge - age):
+	case <-ctx.Done():
+	}
+}
+
+// renewExclusive renews the lease on a credential of its own.
+func (c *Credentials) renewExclusive(ctx context.Context, storage logical.Storage, renewal Renewal) (*Renewed, error) {
+	reference := renewal.Reference
+	release, err := c.turns.take(ctx, reference.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	entry, err := c.Ledger.Get(ctx, storage, reference.Config, reference.ID)
 	if err != nil {
 		return nil, err
@@ -56,29 +103,56 @@ func (c *Credentials) Renew(ctx context.Context, storage logical.Storage, role *
 	}
 	driver, ok := conn.Connection.(provider.Renewer)
 	if !ok {
-		return nil, &provider.Error{
-			Class: provider.ClassInvalid, Message: fmt.Sprintf("credentials of vendor %q cannot be renewed", config.Vendor),
-			Remedy: "read a new one from creds/" + reference.Role,
-		}
+		return nil, notRenewable(config.Vendor, reference.Role)
 	}
-	renew := c.renewFuncOf(conn, config.Vendor, driver)
-	limits := c.Lifetimes(role, conn.MaxLifetime(), vendor.Capabilities().Renewal)
-	ttl, _, err := framework.CalculateTTL(c.System(), increment, limits.TTL, 0, limits.MaxTTL, 0, issueTime)
-	if err != nil {
-		return nil, &provider.Error{Class: provider.ClassInvalid, Message: err.Error()}
-	}
-	if reference.Holder != "" {
-		ttl, err = c.renewShared(ctx, storage, entry, reference.Holder, renew, ttl)
-	} else {
-		ttl, err = c.renewExclusive(ctx, storage, entry, renew, ttl)
-	}
+	limits := c.Lifetimes(renewal.Role, conn.MaxLifetime(), vendor.Capabilities().Renewal)
+	ttl, err := renewal.requestedTTL(limits, c.Clock.Now())
 	if err != nil {
 		return nil, err
 	}
-	leaseExpiresAt := c.Clock.Now().Add(ttl)
-	return &Renewed{
-		TTL: ttl, MaxTTL: min(limits.MaxTTL, leaseExpiresAt.Sub(issueTime).Truncate(time.Second)), Warnings: limits.Warnings,
-	}, nil
+	ttl, err = c.extendExclusive(ctx, storage, entry, c.renewFuncOf(conn, config.Vendor, driver), ttl)
+	if err != nil {
+		return nil, err
+	}
+	return renewal.renewed(ttl, limits, entry.ExpiresAt), nil
+}
+
+func notRenewable(vendor, role string) error {
+	return &provider.Error{
+		Class: provider.ClassInvalid, Message: fmt.Sprintf("credentials of vendor %q cannot be renewed", vendor),
+		Remedy: "read a new one from creds/" + role,
+	}
+}
+
+// requestedTTL computes what Vault's core makes of the request (framework.CalculateTTL), so that the vendor is asked
+// for what the lease will promise. Like core, it counts from whole seconds.
+func (r *Renewal) requestedTTL(limits Lifetimes, now time.Time) (time.Duration, error) {
+	ttl := limits.TTL
+	if r.Increment > 0 {
+		ttl = r.Increment
+	}
+	remaining := limits.MaxTTL
+	if !r.IssuedAt.IsZero() {
+		remaining = r.IssuedAt.Truncate(time.Second).Add(limits.MaxTTL).Sub(now.Truncate(time.Second))
+	}
+	if remaining <= 0 {
+		return 0, &provider.Error{Class: provider.ClassInvalid, Message: "the lease has reached its max_ttl", Remedy: "read a new one from creds/" + r.Reference.Role}
+	}
+	return min(ttl, remaining), nil
+}
+
+// renewed returns the terms of a lease that was renewed for ttl, on a credential that ends at expiresAt.
+//
+// Core cuts fractions of seconds off the issue time and off the present time, and adds the result to the present
+// time: a lease can end up to a second after issue time plus MaxTTL. So MaxTTL reaches to a second before the
+// credential's end, and not just to now plus ttl: core would compute one second less than ttl every other time.
+func (r *Renewal) renewed(ttl time.Duration, limits Lifetimes, expiresAt time.Time) *Renewed {
+	result := &Renewed{TTL: ttl, MaxTTL: limits.MaxTTL}
+	if !r.IssuedAt.IsZero() {
+		// At least a second: core takes zero for no limit.
+		result.MaxTTL = min(limits.MaxTTL, max(maxLeaseTTL(expiresAt.Sub(r.IssuedAt.Truncate(time.Second))), time.Second))
+	}
+	return result
 }
 
 // renewFunc renews a credential at the vendor, as provider.Renewer does.
@@ -95,47 +169,58 @@ func (c *Credentials) renewFuncOf(conn *pool.Conn, vendor string, driver provide
 	}
 }
 
-// renewExclusive renews a credential that one lease holds, and returns the TTL that the lease can have.
-func (c *Credentials) renewExclusive(ctx context.Context, storage logical.Storage, entry *ledger.Entry, renew renewFunc, ttl time.Duration) (time.Duration, error) {
+// extendExclusive renews a credential that one lease holds at the vendor, records it, and returns the TTL that the
+// lease can have.
+func (c *Credentials) extendExclusive(ctx context.Context, storage logical.Storage, entry *ledger.Entry, renew renewFunc, ttl time.Duration) (time.Duration, error) {
 	failpoint.Hit("renew.begun")
-	// Never an earlier end than before: if this renewal fails half way, the lease keeps its previous end.
-	lifetime := max(ttl+lifetimeMargin, entry.ExpiresAt.Sub(c.Clock.Now()).Truncate(time.Second))
+	// Never an earlier end than before: the lease keeps its previous end if this renewal fails half way, or if Vault
+	// refuses it afterwards.
+	now := c.Clock.Now()
+	lifetime := wholeSeconds(max(ttl, entry.LeaseExpiresAt.Sub(now)) + lifetimeMargin)
+	lifetime = max(lifetime, wholeSeconds(entry.ExpiresAt.Sub(now)))
 	expiresAt, err := renew(ctx, entry.Handle, lifetime)
 	if err != nil {
+		if provider.ClassOf(err) == provider.ClassNotFound {
+			c.endExclusive(ctx, storage, entry)
+		}
 		return 0, err
 	}
 	failpoint.Hit("renew.renewed")
-	now := c.Clock.Now()
+	now = c.Clock.Now()
 	ttl = min(ttl, maxLeaseTTL(expiresAt.Sub(now)))
 	if ttl <= 0 {
 		return 0, errExpired
 	}
-	entry.ExpiresAt, entry.LeaseExpiresAt = expiresAt, now.Add(ttl)
-	if err := c.Ledger.Update(ctx, storage, entry); err != nil {
-		if errors.Is(err, ledger.ErrChanged) {
-			err = errRevoked
-		}
-		return 0, err
-	}
-	return ttl, nil
+	return ttl, c.recordRenewal(ctx, storage, entry, expiresAt, now.Add(ttl))
 }
 
-// renewShared renews one holder's lease on a shared credential, and returns the TTL that the lease can have.
-func (c *Credentials) renewShared(ctx context.Context, storage logical.Storage, entry *ledger.Entry, holder string, renew renewFunc, ttl time.Duration) (time.Duration, error) {
-	if err := c.extendExpiry(ctx, storage, entry, renew, ttl); err != nil {
-		if provider.ClassOf(err) == provider.ClassNotFound {
-			c.unshare(ctx, storage, entry)
+// recordRenewal records the new ends of a credential and its lease. The lease's end never moves to an earlier time:
+// Vault may refuse the renewal afterwards, and the lease keeps its previous end then.
+func (c *Credentials) recordRenewal(ctx context.Context, storage logical.Storage, entry *ledger.Entry, expiresAt, leaseExpiresAt time.Time) error {
+	var err error
+	for range updateAttempts {
+		entry.ExpiresAt = expiresAt
+		if leaseExpiresAt.After(entry.LeaseExpiresAt) {
+			entry.LeaseExpiresAt = leaseExpiresAt
 		}
-		return 0, err
+		if err = c.Ledger.Update(ctx, storage, entry); !errors.Is(err, ledger.ErrChanged) {
+			return err
+		}
+		current, err := c.Ledger.Get(ctx, storage, entry.Config, entry.ID)
+		if err != nil {
+			return err
+		}
+		if current == nil || current.State != ledger.StateLive {
+			return errRevoked
+		}
+		*entry = *current
 	}
-	now := c.Clock.Now()
-	ttl = min(ttl, maxLeaseTTL(entry.ExpiresAt.Sub(now)), maxLeaseTTL(entry.MaxExpiresAt.Sub(now)))
-	if ttl <= 0 {
-		return 0, errExpired
+	return err
+}
+
+// endExclusive marks a credential that the vendor has ended, so that its slot is given back before its lease ends.
+func (c *Credentials) endExclusive(ctx context.Context, storage logical.Storage, entry *ledger.Entry) {
+	if err := c.markEnded(context.WithoutCancel(ctx), storage, entry); err != nil {
+		c.Logger().Warn("a credential that has ended could not be marked", "config", entry.Config, "id", entry.ID, "error", err)
 	}
-	err := c.Ledger.Extend(ctx, storage, entry.ID, holder, now.Add(ttl))
-	if errors.Is(err, ledger.ErrDraining) {
-		err = errRevoked
-	}
-	return ttl, err
 }

@@ -12,14 +12,26 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// sharedCredential is a credential that several leases hold, as it is in memory.
+// sharedCredential is a credential that several leases hold, as it is in memory. There is one for each ledger
+// entry. It is safe for concurrent use.
 type sharedCredential struct {
 	shareKey string
+	config   string
 	entryID  string
 	issuedAt time.Time
-	// expiresAt is the vendor's end, and maxExpiresAt the last moment to which renewals may move it.
-	expiresAt, maxExpiresAt time.Time
-	payload                 sharedPayload
+	// maxExpiresAt is the last moment to which renewals may move the vendor's end.
+	maxExpiresAt time.Time
+	// handle and origin are those of the ledger entry.
+	handle  json.RawMessage
+	origin  string
+	payload sharedPayload
+
+	mu sync.Mutex
+	// expiresAt is the vendor's end.
+	expiresAt time.Time
+	// confirmedAt is when the vendor last confirmed that the credential works. Zero: not since this process
+	// has begun, or there is a reason to doubt it since.
+	confirmedAt time.Time
 }
 
 // sharedPayload is what each reader gets. It is stored with the ledger entry, so that later readers get it
@@ -35,21 +47,59 @@ type sharedPayload struct {
 // remaining is how long the credential can still serve a lease.
 func (s *sharedCredential) remaining(now time.Time) time.Duration { return s.maxExpiresAt.Sub(now) }
 
-// canServe reports whether a new lease of the given TTL fits into the credential's life. A credential that was
-// issued for less than the TTL, since not every vendor lets the caller choose, serves for half its life.
+// canServe reports whether new leases of the given TTL may begin on the credential. It serves them until its
+// remaining life is shorter than the TTL, and never for less than half of its life: at a vendor that grants less
+// than twice the TTL, later leases are shorter. So at most two credentials of a role live at one time: one that
+// serves new leases, and one whose last leases end before the first is replaced.
 func (s *sharedCredential) canServe(ttl time.Duration, now time.Time) bool {
-	need := ttl
-	if life := s.maxExpiresAt.Sub(s.issuedAt); life <= ttl {
-		need = life / 2
-	}
-	return s.remaining(now) >= need
+	return s.remaining(now) >= min(ttl, s.maxExpiresAt.Sub(s.issuedAt)/2)
+}
+
+// expiry returns the vendor's end.
+func (s *sharedCredential) expiry() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.expiresAt
+}
+
+// covers reports whether a lease of the given TTL, or of the rest of the credential's life, fits before the vendor's
+// end as it is now. Only where renewals move that end, it can be otherwise.
+func (s *sharedCredential) covers(ttl time.Duration, now time.Time) bool {
+	return s.expiry().Sub(now) >= min(ttl, s.remaining(now))
+}
+
+// maxLease is the longest lease that fits before the vendor's end as it is now.
+func (s *sharedCredential) maxLease(now time.Time) time.Duration {
+	return maxLeaseTTL(min(s.expiry().Sub(now), s.remaining(now)))
+}
+
+// confirmedWithin reports whether the vendor has confirmed the credential at most this long ago. A confirmation by
+// a clock that was set back since does not count for longer.
+func (s *sharedCredential) confirmedWithin(age time.Duration, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.confirmedAt.IsZero() && now.Sub(s.confirmedAt).Abs() <= age
+}
+
+// confirm records that the vendor has confirmed the credential, and its end.
+func (s *sharedCredential) confirm(expiresAt, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expiresAt, s.confirmedAt = expiresAt, now
+}
+
+// doubt makes the next reader ask the vendor.
+func (s *sharedCredential) doubt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.confirmedAt = time.Time{}
 }
 
 // credential is what one reader gets.
 func (s *sharedCredential) credential() *provider.Credential {
 	return &provider.Credential{
 		Token: s.payload.Token, TokenType: s.payload.TokenType, Address: s.payload.Address,
-		Data: s.payload.Data, Warnings: s.payload.Warnings, ExpiresAt: s.expiresAt,
+		Data: s.payload.Data, Warnings: s.payload.Warnings, ExpiresAt: s.expiry(),
 	}
 }
 
@@ -68,8 +118,8 @@ func encodeShared(credential *provider.Credential) (json.RawMessage, error) {
 // decodeShared reads a shared credential from its ledger entry.
 func decodeShared(entry *ledger.Entry) (*sharedCredential, error) {
 	shared := &sharedCredential{
-		shareKey: entry.ShareKey, entryID: entry.ID, issuedAt: entry.CreatedAt,
-		expiresAt: entry.ExpiresAt, maxExpiresAt: entry.MaxExpiresAt,
+		shareKey: entry.ShareKey, config: entry.Config, entryID: entry.ID, issuedAt: entry.CreatedAt,
+		expiresAt: entry.ExpiresAt, maxExpiresAt: entry.MaxExpiresAt, handle: entry.Handle, origin: entry.Origin,
 	}
 	if err := json.Unmarshal(entry.Shared, &shared.payload); err != nil {
 		return nil, fmt.Errorf("decoding the shared credential %s: %w", entry.ID, err)
@@ -77,16 +127,23 @@ func decodeShared(entry *ledger.Entry) (*sharedCredential, error) {
 	return shared, nil
 }
 
-// sharedSet keeps the credential that the readers of each role share at the moment. A credential whose role
-// was changed or deleted, or that has become too short, is replaced here and drains: it lives on until its
-// last holder leaves.
+// sharedSet keeps the shared credentials that this process has used, and which of them the readers of each role
+// share at the moment. A credential whose role was changed or deleted, or whose remaining life is too short, is
+// replaced there and drains: it lives on until its last holder leaves.
 type sharedSet struct {
-	flights singleflight.Group
+	// reads and confirmations join requests that need the same vendor call.
+	reads, confirmations singleflight.Group
 
-	mu     sync.Mutex
-	byRole map[string]*sharedCredential
+	mu      sync.Mutex
+	byRole  map[string]*sharedCredential
+	byEntry map[string]*sharedCredential
 }
 
+func newSharedSet() sharedSet {
+	return sharedSet{byRole: make(map[string]*sharedCredential), byEntry: make(map[string]*sharedCredential)}
+}
+
+// get returns the credential that the readers of a role share at the moment, or nil.
 func (s *sharedSet) get(role, shareKey string) *sharedCredential {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,28 +154,61 @@ func (s *sharedSet) get(role, shareKey string) *sharedCredential {
 	return current
 }
 
+// byID returns the credential of a ledger entry, or nil when this process has not used it yet.
+func (s *sharedSet) byID(entryID string) *sharedCredential {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byEntry[entryID]
+}
+
+// add adds a credential that was read from the ledger, and returns the one that is in memory from now on: another
+// request may have been faster.
+func (s *sharedSet) add(read *sharedCredential) *sharedCredential {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.byEntry[read.entryID]; known != nil {
+		return known
+	}
+	s.byEntry[read.entryID] = read
+	return read
+}
+
+// set makes a credential the one that the readers of a role share.
 func (s *sharedSet) set(role string, current *sharedCredential) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.byRole[role] = current
+	s.byEntry[current.entryID] = current
 }
 
-// forget drops a role's credential, or, when an entry is named, only if it is that one.
-func (s *sharedSet) forget(role, entryID string) {
+// forgetRole makes the next reader of a role look for its credential again.
+func (s *sharedSet) forgetRole(role string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if current := s.byRole[role]; current != nil && (entryID == "" || current.entryID == entryID) {
-		delete(s.byRole, role)
-	}
+	delete(s.byRole, role)
 }
 
-// forgetEntry drops a credential that has ended, for every role.
+// forgetEntry drops a credential that has ended.
 func (s *sharedSet) forgetEntry(entryID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.byEntry, entryID)
 	for role, current := range s.byRole {
 		if current.entryID == entryID {
 			delete(s.byRole, role)
 		}
 	}
+}
+
+// ofConfig returns the credentials of a config.
+func (s *sharedSet) ofConfig(config string) []*sharedCredential {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []*sharedCredential
+	for _, current := range s.byEntry {
+		if current.config == config {
+			found = append(found, current)
+		}
+	}
+	return found
 }

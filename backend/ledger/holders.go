@@ -95,27 +95,84 @@ func (l *Ledger) Attach(ctx context.Context, storage logical.Storage, config, en
 	return nil
 }
 
-// Extend moves the end of a holder's lease. It fails with [ErrDraining] when the holder has left. One storage
-// write.
-func (l *Ledger) Extend(ctx context.Context, storage logical.Storage, entry, id string, leaseExpiresAt time.Time) error {
+// Extend moves the end of a holder's lease to a later time; an earlier one changes nothing. It fails with
+// [ErrDraining] when the holder has left or the credential has ended, and leaves no record of the holder then. At
+// most one storage write.
+func (l *Ledger) Extend(ctx context.Context, storage logical.Storage, config, entry, id string, leaseExpiresAt time.Time) error {
+	// A Detach waits until the write has ended. Its own deletion comes after the write, also when the process
+	// dies in between: then Vault repeats the revocation.
+	defer l.changes.lock(holderKey(entry, id))()
 	s := l.holderSet(entry)
-	s.mu.Lock()
-	if err := s.load(ctx, storage, entry); err != nil {
-		s.mu.Unlock()
+	previous, err := l.moveEnd(ctx, storage, s, config, entry, id, leaseExpiresAt)
+	if err != nil || !leaseExpiresAt.After(previous) {
 		return err
 	}
+	if err := putHolder(ctx, storage, entry, id, leaseExpiresAt); err != nil {
+		s.setEnd(id, previous) // so that the next renewal writes
+		return err
+	}
+	if !s.setEnd(id, leaseExpiresAt) {
+		return ErrDraining // a sweep has taken the holder away, and deletes its record after this
+	}
+	return nil
+}
+
+// moveEnd moves the end of a holder's lease in memory, never to an earlier time, and returns the end before.
+func (l *Ledger) moveEnd(ctx context.Context, storage logical.Storage, s *holderSet, config, entry, id string, leaseExpiresAt time.Time) (time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.load(ctx, storage, entry); err != nil {
+		return time.Time{}, err
+	}
+	previous, holds := s.holders[id]
+	if known, indexed := l.index(config).get(entry); !holds || indexed && known.State != StateLive {
+		return time.Time{}, ErrDraining
+	}
+	if leaseExpiresAt.After(previous) {
+		s.holders[id] = leaseExpiresAt
+	}
+	return previous, nil
+}
+
+// setEnd sets the end of a holder's lease in memory. It reports false when the holder has gone.
+func (s *holderSet) setEnd(id string, leaseExpiresAt time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if _, holds := s.holders[id]; !holds {
-		s.mu.Unlock()
-		return ErrDraining
+		return false
 	}
 	s.holders[id] = leaseExpiresAt
-	s.mu.Unlock()
-	return putHolder(ctx, storage, entry, id, leaseExpiresAt)
+	return true
+}
+
+// LastLeaseEnd returns when the last of the leases on a shared credential ends; the zero time when it has no
+// holders.
+func (l *Ledger) LastLeaseEnd(ctx context.Context, storage logical.Storage, entry string) (time.Time, error) {
+	s := l.holderSet(entry)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.load(ctx, storage, entry); err != nil {
+		return time.Time{}, err
+	}
+	var last time.Time
+	for _, ends := range s.holders {
+		if ends.After(last) {
+			last = ends
+		}
+	}
+	return last, nil
+}
+
+// NoteExpiry records in memory that the vendor has moved the end of a shared credential. Storage keeps the previous
+// end, and the ends of the holders' leases, which the credential outlasts. No storage access.
+func (l *Ledger) NoteExpiry(config, entry string, expiresAt time.Time) {
+	l.index(config).setExpiry(entry, expiresAt)
 }
 
 // Detach removes a holder. last is true when the credential has no holder left: then it accepts no more, and the
 // caller must revoke it. Detaching twice is harmless, and returns the same.
 func (l *Ledger) Detach(ctx context.Context, storage logical.Storage, entry, id string) (last bool, err error) {
+	defer l.changes.lock(holderKey(entry, id))()
 	if err := storage.Delete(ctx, holderKey(entry, id)); err != nil {
 		return false, fmt.Errorf("deleting a holder of credential %s: %w", entry, err)
 	}
@@ -150,11 +207,21 @@ func (l *Ledger) detachWhere(ctx context.Context, storage logical.Storage, entry
 		return len(s.holders) == 0
 	})
 	for _, id := range gone {
-		if deleteErr := storage.Delete(ctx, holderKey(entry, id)); deleteErr != nil && err == nil {
-			err = fmt.Errorf("deleting a holder of credential %s: %w", entry, deleteErr)
+		if deleteErr := l.deleteHolder(ctx, storage, entry, id); deleteErr != nil && err == nil {
+			err = deleteErr
 		}
 	}
 	return last, err
+}
+
+// deleteHolder deletes the record of a holder that is no longer in memory. It waits for a renewal that is writing
+// the record.
+func (l *Ledger) deleteHolder(ctx context.Context, storage logical.Storage, entry, id string) error {
+	defer l.changes.lock(holderKey(entry, id))()
+	if err := storage.Delete(ctx, holderKey(entry, id)); err != nil {
+		return fmt.Errorf("deleting a holder of credential %s: %w", entry, err)
+	}
+	return nil
 }
 
 // HasHolders reports whether a credential has holders, so that more readers may get it. The revocation of a credential

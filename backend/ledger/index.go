@@ -155,6 +155,16 @@ func (x *index) set(entry *Entry) {
 	}
 }
 
+// setExpiry changes the vendor's end of a known entry, in memory only.
+func (x *index) setExpiry(id string, expiresAt time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if entry, known := x.entries[id]; known {
+		entry.ExpiresAt = expiresAt
+		x.entries[id] = entry
+	}
+}
+
 func (x *index) remove(id string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -48,13 +48,13 @@ var refusalCases = map[string]struct {
 	},
 	"one token only": {
 		func(a *appliance) { a.Set("single_issue", "yes"); a.issue(a.open(nil)) },
-		provider.ClassInvalid, 0, "sharing=shared",
+		provider.ClassInvalid, 30 * time.Second, "sharing=shared",
 	},
 	"an unknown 400": {
 		func(a *appliance) {
 			a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("Teapot")})
 		},
-		provider.ClassInvalid, 0, "",
+		provider.ClassInvalid, 30 * time.Second, "",
 	},
 	"an undocumented 401": {
 		func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 401}) },
