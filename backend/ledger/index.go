@@ -20,7 +20,9 @@ type index struct {
 	loaded  bool
 	removed map[string]struct{}
 	frozen  string
-	freed   chan struct{}
+	// closed are the origins at which nothing more is reserved.
+	closed map[string]struct{}
+	freed  chan struct{}
 }
 
 func newIndex(config string) *index {
@@ -28,6 +30,7 @@ func newIndex(config string) *index {
 		config:  config,
 		entries: make(map[string]Entry),
 		removed: make(map[string]struct{}),
+		closed:  make(map[string]struct{}),
 		freed:   make(chan struct{}),
 	}
 }
@@ -101,12 +104,15 @@ func (x *index) occupied(now time.Time) (used int, nextExpiry time.Time) {
 	return used, nextExpiry
 }
 
-// reserve takes a slot for entry. It fails with ErrFrozen or a LimitError.
+// reserve takes a slot for entry. It fails with ErrFrozen, ErrOriginClosed or a LimitError.
 func (x *index) reserve(entry *Entry, uid string, limit int, now time.Time) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.frozen != "" && x.frozen == uid {
 		return ErrFrozen
+	}
+	if _, closed := x.closed[entry.Origin]; closed {
+		return ErrOriginClosed
 	}
 	if limit > 0 {
 		if used, nextExpiry := x.occupied(now); used >= limit {

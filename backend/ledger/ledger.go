@@ -29,6 +29,10 @@ var ErrChanged = errors.New("the credential's ledger entry was changed by anothe
 // ErrFrozen is returned by Reserve for a config that is being deleted.
 var ErrFrozen = errors.New("the config is being deleted")
 
+// ErrOriginClosed is returned by Reserve for a credential that would be issued at an address that the config is
+// leaving or has left.
+var ErrOriginClosed = errors.New("the config is being moved to another address")
+
 // LimitError is returned by Reserve when a config has as many live credentials as its limit allows.
 type LimitError struct {
 	// Used and Limit count credentials.
@@ -43,7 +47,7 @@ func (e *LimitError) Error() string {
 		e.Used, e.Limit, e.NextExpiry.UTC().Format(time.RFC3339))
 }
 
-// InUseError is returned by Freeze for a config that still has credentials.
+// InUseError is returned by Freeze and CloseOrigin for a config that still has credentials.
 type InUseError struct {
 	// Used counts the credentials.
 	Used int
@@ -89,8 +93,8 @@ type Intent struct {
 }
 
 // Reserve stores the intent and takes its slot. It fails with [*LimitError] when the config has
-// Limit live credentials, with [ErrFrozen] when it is being deleted, and with a storage error, in
-// each case with nothing reserved. One storage write.
+// Limit live credentials, with [ErrFrozen] when it is being deleted, with [ErrOriginClosed] when it is
+// being moved, and with a storage error, in each case with nothing reserved. One storage write.
 func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent Intent) (*Entry, error) {
 	idx := l.index(intent.Config)
 	if intent.Limit > 0 {
