@@ -46,6 +46,9 @@ func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name s
 		return result, err
 	}
 	now := c.Clock.Now()
+	if options.IgnoreBackoff {
+		ctx = withOperator(ctx)
+	}
 	var failed []error
 	for i := range entries {
 		entry := &entries[i]
