@@ -67,6 +67,9 @@ type backend struct {
 	rotator     *rotation.Rotator
 	credentials *lease.Credentials
 	background  *background
+	heartbeat   heartbeat
+	// storage is the mount's, for its end; nil when Vault only asks what the plugin is.
+	storage logical.Storage
 
 	// lifetime is canceled by stop, when the process releases the mount. Work that outlives a request runs on it.
 	lifetime context.Context //nolint:containedctx // it belongs to the mount, not to a request
@@ -100,7 +103,7 @@ func newBackend(opts options) *backend {
 		RunningVersion: Version,
 		PathsSpecial: &logical.Paths{
 			SealWrapStorage: []string{store.ConfigPrefix, pool.SessionPrefix},
-			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, pool.SessionPrefix, marker.StorageKey},
+			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, pool.SessionPrefix, marker.StorageKey, store.HeartbeatKey},
 		},
 		Paths: framework.PathAppend(
 			b.pathInfo(),
@@ -137,7 +140,7 @@ func (b *backend) wire(opts options) {
 	b.credentials = lease.New(lease.Options{
 		Lifetime: b.lifetime, Ledger: b.ledger, Store: b.store, Pool: b.pool, Markers: b.markers,
 		Acquire: b.rotator.Acquire, Providers: b.providers, Clock: b.clock, Random: opts.random, Logger: logger,
-		System: func() logical.SystemView { return b.System() }, SendEvent: b.sendEvent,
+		System: func() logical.SystemView { return b.System() }, SendEvent: b.sendEvent, GapAt: b.gapAt,
 	})
 }
 
@@ -192,10 +195,14 @@ func (b *backend) invalidate(_ context.Context, key string) {
 	b.ledger.Invalidate(key)
 }
 
-// clean runs when the mount goes away: at a seal, a step-down, a plugin reload or an unmount. The engine's
-// logins at the vendors stay open. After the first three, the next process continues with them from the
-// session store. After an unmount they expire at the vendor.
-func (b *backend) clean(context.Context) {
+// clean runs when the mount goes away: at a seal, a step-down, a plugin reload or an unmount. After the first three,
+// the engine's logins at the vendors stay open, and the next process continues with them from the session store.
+// An unmount ends them.
+func (b *backend) clean(ctx context.Context) {
+	if b.isUnmounting() {
+		b.stopWorker()
+		b.unmount(ctx)
+	}
 	b.stop()
 	b.stopWorker()
 	b.pool.DetachAll()

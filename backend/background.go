@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
@@ -118,10 +117,22 @@ func (b *backend) periodic(_ context.Context, req *logical.Request) error {
 // backgroundNames lists the configs that may have work: those that exist and those that have ledger entries.
 // Standbys have none.
 func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) ([]string, error) {
-	state := b.System().ReplicationState()
-	if state.HasState(consts.ReplicationPerformanceStandby | consts.ReplicationDRSecondary) {
+	if b.isStandby() {
 		return nil, nil
 	}
+	if err := b.beat(ctx, storage); err != nil {
+		return nil, err
+	}
+	names, err := b.namesInStorage(ctx, storage)
+	if err != nil {
+		return nil, err
+	}
+	b.background.forget(names)
+	return names, nil
+}
+
+// namesInStorage lists the configs that exist and those that have ledger entries.
+func (b *backend) namesInStorage(ctx context.Context, storage logical.Storage) ([]string, error) {
 	configs, err := b.store.ConfigNames(ctx, storage)
 	if err != nil {
 		return nil, err
@@ -132,9 +143,7 @@ func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) 
 	}
 	names := slices.Concat(configs, inLedger)
 	slices.Sort(names)
-	names = slices.Compact(names)
-	b.background.forget(names)
-	return names, nil
+	return slices.Compact(names), nil
 }
 
 // backgroundTurn does what is due for one config: its root credential, its ledger, and the comparison with its
@@ -190,7 +199,7 @@ func (b *backend) reconcile(ctx context.Context, storage logical.Storage, name s
 // maintainRoot completes a rotation that was interrupted, revokes root credentials that were created and never
 // stored, and begins a rotation that is due by rotation_period.
 func (b *backend) maintainRoot(ctx context.Context, storage logical.Storage, name string) error {
-	if b.System().ReplicationState().HasState(consts.ReplicationPerformanceSecondary) && !b.System().LocalMount() {
+	if !b.ownsRoots() {
 		return nil // only the primary changes configs
 	}
 	now, retryAt := b.clock.Now(), b.background.get(name).rootRetryAt
@@ -220,12 +229,23 @@ func (b *backend) completeRoot(ctx context.Context, storage logical.Storage, nam
 	if err != nil {
 		return err
 	}
-	if !entry.Root.InDoubt() && len(intents) == 0 && entry.Root.Previous == nil && !entry.Root.RecheckCredentials {
+	// The root credential of a retired config that the engine has created is revoked before the config is deleted.
+	ending := entry.Retired && entry.RootMarker != ""
+	if !ending && !entry.Root.InDoubt() && len(intents) == 0 && entry.Root.Previous == nil && !entry.Root.RecheckCredentials {
 		return nil
+	}
+	suspended, err := b.isSuspended(ctx, storage, entry)
+	if err != nil {
+		return err
 	}
 	config, conn, err := b.rotator.Acquire(ctx, storage, name) // finds out which root credential the vendor accepts
 	if err != nil {
 		return err
+	}
+	if suspended && (len(intents) > 0 || config.Root.Previous != nil) {
+		// In a copy, the intent can be that of the original's present root credential.
+		conn.Release()
+		return nil
 	}
 	if len(intents) > 0 {
 		for _, warning := range b.rotator.RevokeOrphanedRoots(ctx, storage, name, config.RootMarker, conn.Connection) {
@@ -237,7 +257,7 @@ func (b *backend) completeRoot(ctx context.Context, storage logical.Storage, nam
 		return err
 	}
 	if config.Retired {
-		b.deleteRetired(ctx, storage, name)
+		return b.tryDeleteRetired(ctx, storage, name)
 	}
 	return nil
 }
@@ -246,6 +266,9 @@ func (b *backend) completeRoot(ctx context.Context, storage logical.Storage, nam
 func (b *backend) rotateIfDue(ctx context.Context, storage logical.Storage, name string) error {
 	entry, err := b.store.Config(ctx, storage, name)
 	if err != nil || entry == nil || !entry.RotationDue(b.clock.Now()) {
+		return err
+	}
+	if suspended, err := b.isSuspended(ctx, storage, entry); err != nil || suspended {
 		return err
 	}
 	// The worker's end ends the rotation, the budget of this turn does not.

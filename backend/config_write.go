@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -31,6 +32,8 @@ type configUpdate struct {
 	// stored is called once it is known whether entry was stored.
 	stored   rotation.StoredFunc
 	warnings []string
+	// leaving is the origin that the write moves the config away from. Nothing is issued there while it runs.
+	leaving string
 }
 
 // configWrite creates, updates or patches a config: merge, verify with the vendor, store. No lock is held
@@ -52,6 +55,7 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 		backend: b, storage: req.Storage, name: name, data: data, verify: wantsVerification(data), old: old,
 		stored: func(context.Context, error) []string { return nil },
 	}
+	defer update.endMove()
 	if step, err := update.prepare(ctx); err != nil {
 		return errorResponse(where+step, err)
 	}
@@ -93,29 +97,54 @@ func (u *configUpdate) connectionChanged() bool {
 	return u.old == nil || u.old.ConnectionID != u.entry.ConnectionID
 }
 
-// verifyRoot makes a login with the new config, if the write needs one.
+// verifyRoot makes a login with the new config if the write changes how the vendor is reached, or brings a root
+// credential. One that equals the stored one is verified too: the vendor may refuse it by now.
 func (u *configUpdate) verifyRoot(ctx context.Context) error {
-	if !u.connectionChanged() || !u.verify {
+	supplied := u.suppliesRoot(u.entry, u.data)
+	if !u.verify || !u.connectionChanged() && !supplied {
 		return nil
 	}
-	checked, err := u.pool.VerifyNewRoot(ctx, u.entry, u.conn)
+	checked, err := u.checkRoot(ctx)
 	if err != nil {
 		u.discard(ctx, err)
 		return err
 	}
-	if u.suppliesRoot(u.entry, u.data) {
+	if supplied {
 		u.entry.Root.MarkVerified()
 	}
 	u.warnings = append(u.warnings, checked.Warnings...)
 	return nil
 }
 
+// checkRoot makes a login: over the new connection, or over the config's present one if the write changes nothing
+// about it. A second connection would end or replace the login that the present one uses.
+func (u *configUpdate) checkRoot(ctx context.Context) (*provider.CheckResult, error) {
+	if u.connectionChanged() {
+		return u.pool.VerifyNewRoot(ctx, u.entry, u.conn)
+	}
+	conn, rotating, err := u.pool.TryAcquire(u.storage, u.name, u.old)
+	switch {
+	case err != nil:
+		return nil, err
+	case rotating != nil:
+		return nil, pool.ErrRotationInProgress
+	}
+	defer conn.Release()
+	return u.pool.Check(ctx, conn, u.entry.Vendor)
+}
+
 // commit stores the new config and makes its connection the config's.
 func (u *configUpdate) commit(ctx context.Context) error {
+	if err := u.replaceCreatedRoot(ctx); err != nil {
+		u.discard(ctx, err)
+		return err
+	}
 	if err := u.store.CompareAndSwapConfig(ctx, u.storage, u.name, u.old, u.entry); err != nil {
 		u.discard(ctx, err)
 		return err
 	}
+	u.leaving = ""
+	u.ledger.OpenOrigin(u.name, u.entry.Origin(u.providers[u.entry.Vendor])) // in case the config was moved back
 	if u.connectionChanged() {
 		u.pool.Swap(ctx, u.storage, u.name, u.old, u.entry, u.conn)
 		u.warnings = append(u.warnings, u.stored(ctx, nil)...)
@@ -129,9 +158,30 @@ func (u *configUpdate) commit(ctx context.Context) error {
 	return nil
 }
 
-// discard ends the login of a config that was not stored, because of cause.
+// replaceCreatedRoot records that the root credential which the engine has created must be revoked when the write
+// replaces it: only Vault knows it. The new one revokes it, which proves that the new one works.
+func (u *configUpdate) replaceCreatedRoot(ctx context.Context) error {
+	if u.old == nil || u.old.RootMarker == "" || u.old.RootMarker == u.entry.RootMarker {
+		return nil
+	}
+	vendor := u.providers[u.entry.Vendor]
+	if u.old.Origin(vendor) != u.entry.Origin(vendor) {
+		u.warnings = append(u.warnings, fmt.Sprintf("the previous root credential %q at %s, which only Vault knew, is not revoked: revoke it there",
+			u.old.RootMarker, u.old.Address))
+		return nil
+	}
+	// Without a time: no request is creating it.
+	return u.store.PutRootIntent(ctx, u.storage, u.name, store.RootIntent{Marker: u.old.RootMarker})
+}
+
+// discard ends the login of a config that was not stored, because of cause. A connection that shares the stored
+// config's login is only closed.
 func (u *configUpdate) discard(ctx context.Context, cause error) {
-	u.pool.Logout(ctx, u.name, u.conn)
+	if u.connectionChanged() {
+		u.pool.Logout(ctx, u.name, u.conn)
+	} else {
+		u.conn.Close()
+	}
 	u.stored(ctx, cause)
 }
 
@@ -149,7 +199,7 @@ func (u *configUpdate) resolveBeforeWrite(ctx context.Context) error {
 		if err := u.rotator.ResolveRoot(ctx, u.storage, u.name); err != nil && u.verify {
 			return fmt.Errorf("%w; verify_connection=false stores a setting before that is known", err)
 		}
-	case u.old.Root.Previous != nil && supplied:
+	case u.old.Root.Previous != nil && rootChanged(u.old, u.data, u.providers[u.old.Vendor]):
 		err := u.rotator.RevokePrevious(ctx, u.storage, u.name)
 		forget = err != nil && u.data.Get("force").(bool)
 		switch {
@@ -171,16 +221,31 @@ func (u *configUpdate) resolveBeforeWrite(ctx context.Context) error {
 }
 
 // checkMovable refuses to move a config to another address while credentials are live at the present one: they
-// could not be revoked.
+// could not be revoked. From here until the end of the write, reads issue nothing at the present address.
 func (u *configUpdate) checkMovable(ctx context.Context) error {
-	vendor := u.providers[u.entry.Vendor]
-	if u.old == nil || u.old.Origin(vendor) == u.entry.Origin(vendor) || u.data.Get("force").(bool) {
+	if u.old == nil || u.data.Get("force").(bool) {
 		return nil
 	}
-	used, err := u.ledger.Used(ctx, u.storage, u.name)
-	if err != nil || used == 0 {
-		return err
+	vendor := u.providers[u.entry.Vendor]
+	present := u.old.Origin(vendor)
+	if present == u.entry.Origin(vendor) {
+		return nil
 	}
-	return fmt.Errorf("%w; they live at the present address, and could be neither renewed nor revoked: revoke their leases first, "+
-		"use another config, or write with force=true and wait until they have expired", &ledger.InUseError{Used: used})
+	if err := u.ledger.CloseOrigin(ctx, u.storage, u.name, present); err != nil {
+		if _, inUse := errors.AsType[*ledger.InUseError](err); !inUse {
+			return err
+		}
+		return fmt.Errorf("%w; they live at the present address, and could be neither renewed nor revoked: revoke their leases first, "+
+			"use another config, or write with force=true and wait until they have expired", err)
+	}
+	u.leaving = present
+	return nil
+}
+
+// endMove lets the config issue at its present address again if it was not moved. If it was moved, the previous
+// address stays closed: a request that read the config before the move would issue there.
+func (u *configUpdate) endMove() {
+	if u.leaving != "" {
+		u.ledger.OpenOrigin(u.name, u.leaving)
+	}
 }

@@ -56,7 +56,7 @@ func TestAgents_OnASharedRole_LeasesStayBoundedAndFilesHeal(t *testing.T) {
 		{"outage",
 			func() {
 				act(t, "ftd", "reboot")
-				refuseAll(t, "ftd")
+				dropConnections(t, "ftd")
 			},
 			func() { require.NoError(t, server.Control().ClearFaults(t.Context(), "ftd")) },
 		},
