@@ -39,7 +39,6 @@ func (p *Pool) Open(storage logical.Storage, name string, entry *store.Config) (
 			Message: fmt.Sprintf("this version of the plugin does not support the vendor %q", entry.Vendor),
 		}
 	}
-	root := p.auth.rootOf(entry)
 	return vendor.Open(provider.Config{
 		Name:           name,
 		Address:        entry.Address,
@@ -49,13 +48,20 @@ func (p *Pool) Open(storage logical.Storage, name string, entry *store.Config) (
 		RequestTimeout: entry.RequestTimeout,
 		MaxRetries:     entry.MaxRetries,
 		Fields:         &framework.FieldData{Raw: entry.Fields, Schema: vendor.ConfigFields()},
+		ConnectionID:   entry.ConnectionID,
 		Sessions:       newSessionStore(storage, name, entry.ConnectionID),
+		Shared:         func(key string) provider.SessionStore { return newSharedStore(storage, entry.Vendor, key) },
 		Logger:         p.options.Logger().Named(entry.Vendor).With("config", name),
 		Clock:          p.options.Clock,
 		UserAgent:      p.options.UserAgent,
-		Guard:          &guard{breakers: p.breakers, pacer: p.auth.pacer(root, entry.RequestsPerMinute)},
-		Auth:           rootMemory{memory: p.auth, key: root},
+		Guard:          &guard{breakers: p.breakers, pacer: p.auth.pacer(p.auth.pacedOf(entry), entry.RequestsPerMinute)},
+		Auth:           rootMemory{memory: p.auth, key: p.rootOf(entry)},
 	})
+}
+
+// rootOf returns the key of a config's root credential.
+func (p *Pool) rootOf(entry *store.Config) rootKey {
+	return p.auth.rootOf(entry, p.options.Providers[entry.Vendor])
 }
 
 // VerifyRoot makes a real login with the root credential of a connection. A panic of the driver becomes an
