@@ -62,9 +62,9 @@ func newClient(config provider.Config) (*client, error) {
 	return c, nil
 }
 
-// loginKey returns the key under which logins run one at a time.
-func (c *client) loginKey() loginKey {
-	return loginKey{authAddress: c.oauth.BaseURL(), username: c.username, clientID: c.clientID}
+// accountKey returns what the access token belongs to.
+func (c *client) accountKey() accountKey {
+	return accountKey{authAddress: c.oauth.BaseURL(), username: c.username, clientID: c.clientID}
 }
 
 // close closes the HTTP connections.
