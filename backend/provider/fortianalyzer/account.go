@@ -82,6 +82,7 @@ type account struct {
 	current  *accessToken   // nil before the first password grant
 	users    []string       // the connections, by id, that use the token, also those of before a restart
 	attached map[string]int // the open connections, by id
+	replaced time.Time      // when the last replacement was rejected too
 }
 
 // token returns an access token for a connection. avoid is a token that the instance has rejected, or empty.
@@ -148,7 +149,13 @@ func (a *account) acquire(ctx context.Context, c *connection, avoid string) (*ac
 	if err := a.limited.Err(c.clock.Now()); err != nil {
 		return nil, err
 	}
-	rejected := held.rejected || avoid != "" && held.value == avoid
+	rejected := held.rejected
+	if avoid != "" && held.value == avoid {
+		if err := a.checkReplaceable(ctx, c, held); err != nil {
+			return nil, err
+		}
+		rejected = true
+	}
 	if held.refreshToken == "" {
 		return a.sendPassword(ctx, c, held.ended(rejected))
 	}
@@ -167,7 +174,7 @@ func (a *account) acquire(ctx context.Context, c *connection, avoid string) (*ac
 	if refreshed.refreshToken == "" {
 		refreshed.refreshToken = held.refreshToken
 	}
-	refreshed.password, refreshed.passwordSentAt = held.password, held.passwordSentAt
+	refreshed.password, refreshed.replacedAt = held.password, held.replacedAt
 	a.put(ctx, c, refreshed)
 	return refreshed, nil
 }
@@ -190,7 +197,13 @@ func (a *account) sendPassword(ctx context.Context, c *connection, held *accessT
 	}
 	c.rejectedPassword.Reset()
 	a.lost.Reset()
-	granted.password, granted.passwordSentAt = c.password, granted.obtainedAt
+	granted.password = c.password
+	if worked {
+		granted.replacedAt = held.replacedAt
+		if held.rejected {
+			granted.replacedAt = granted.obtainedAt
+		}
+	}
 	a.forgetUsers()
 	a.put(ctx, c, granted)
 	return granted, nil
@@ -233,11 +246,29 @@ func (a *account) observeLimit(c *connection, err error) error {
 	return err
 }
 
-// blames reports whether a rejected login may be due to its access token: the account has another one by now, or the
-// token is not new.
-func (a *account) blames(used *accessToken, now time.Time) bool {
-	current := a.held()
-	return current == nil || current.value != used.value || now.Sub(used.obtainedAt) >= minTokenAge
+// checkReplaceable returns nil if a token that the instance has rejected is to be replaced. The instance rejects logins
+// for other reasons with the same answer, so the OAuth server is asked.
+func (a *account) checkReplaceable(ctx context.Context, c *connection, rejected *accessToken) error {
+	now := c.clock.Now()
+	a.mu.Lock()
+	rest := a.replaced.Add(minReplaceInterval).Sub(now)
+	a.mu.Unlock()
+	if rest > 0 && rest <= minReplaceInterval {
+		return errNotReplaced(rest)
+	}
+	state, err := c.api.verifyToken(ctx, rejected.value)
+	switch {
+	case err != nil, state == tokenLive, state == tokenUnknown && now.Sub(rejected.obtainedAt) < minTokenAge:
+		return errNotReplaced(0)
+	}
+	return nil
+}
+
+// observeRejection records that the instance has also rejected the token that replaced a rejected one.
+func (a *account) observeRejection(now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.replaced = now
 }
 
 func (a *account) held() *accessToken {

@@ -105,33 +105,64 @@ func TestAccount_TokenEndedByOtherProgram_IsReplacedOnce(t *testing.T) {
 	c.requireGrants(2, 1)
 }
 
+// The instance rejects logins beyond login-max with the same answer as those with a token that has ended.
 func TestAccount_LoginsRejected_SendNoPassword(t *testing.T) {
 	for _, status := range []string{"401", "403", "400", "200"} {
-		c := newCloud(t, "login_max", "1", "login_failure_status", status)
-		conn := c.open()
-		c.issue(conn)
-		for range 60 {
-			_, err := conn.Issue(t.Context(), issueRequest)
-			require.Contains(t, requireClass(t, provider.ClassForbidden, err).Remedy, "login-max")
-			c.Clock.Advance(10 * time.Second)
-			_, err = conn.Renew(t.Context(), c.issued, time.Minute)
-			require.NoError(t, err)
+		for name, verify := range map[string]struct {
+			fault     *emulator.Fault
+			refreshes int
+		}{
+			"token is valid":      {nil, 0},
+			"call is unknown":     {&emulator.Fault{Status: 404}, 11},
+			"call is misanswered": {&emulator.Fault{Status: 401}, 11},
+			"server is down":      {&emulator.Fault{DropBefore: true}, 0},
+		} {
+			t.Run(status+" "+name, func(t *testing.T) {
+				c := newCloud(t, "login_max", "1", "login_failure_status", status)
+				if verify.fault != nil {
+					verify.fault.Route = routeVerify
+					c.InjectFault(*verify.fault)
+				}
+				conn := c.open()
+				c.issue(conn)
+				for range 60 {
+					_, err := conn.Issue(t.Context(), issueRequest)
+					require.Contains(t, requireClass(t, provider.ClassForbidden, err).Remedy, "login-max")
+					c.Clock.Advance(10 * time.Second)
+					_, err = conn.Renew(t.Context(), c.issued, time.Minute)
+					require.NoError(t, err)
+				}
+				require.Equal(t, 1, c.Requested(routeToken))
+				require.LessOrEqual(t, c.Requested(routeRefresh), verify.refreshes, "at most one a minute")
+			})
 		}
-		require.Equal(t, 1, c.Requested(routeToken))
-		require.LessOrEqual(t, c.Requested(routeRefresh), 10, "at most one a minute")
 	}
 }
 
 func TestAccount_LoginsRejectedWithoutRefresh_SendFewPasswords(t *testing.T) {
-	c := newCloud(t, "refresh_token_life", "1s")
-	conn := c.open()
-	c.InjectFault(emulator.Fault{Route: routeLogin, Status: 401})
-	for range 180 {
-		_, err := conn.Issue(t.Context(), issueRequest)
-		requireClass(t, provider.ClassForbidden, err)
-		c.Clock.Advance(10 * time.Second)
+	for _, status := range []int{401, 404} {
+		c := newCloud(t, "refresh_token_life", "1s")
+		conn := c.open()
+		c.InjectFault(emulator.Fault{Route: routeLogin, Status: 401})
+		c.InjectFault(emulator.Fault{Route: routeVerify, Status: status})
+		for range 180 {
+			_, err := conn.Issue(t.Context(), issueRequest)
+			requireClass(t, provider.ClassForbidden, err)
+			c.Clock.Advance(10 * time.Second)
+		}
+		require.LessOrEqual(t, c.Requested(routeToken), 8, "half an hour, at most one in five minutes")
 	}
-	require.LessOrEqual(t, c.Requested(routeToken), 7, "half an hour, at most one in five minutes")
+}
+
+// A server that has forgotten all tokens, also a new one and its refresh token.
+func TestAccount_NewTokenForgotten_IsReplaced(t *testing.T) {
+	c := newCloud(t)
+	conn := c.open()
+	c.issue(conn)
+	c.Reset()
+	c.issue(conn)
+	c.requireGrants(1, 1) // the log begins with the reset
+	require.Equal(t, 1, c.Requested(routeVerify))
 }
 
 func TestAccount_AnotherPassword_IsSent(t *testing.T) {

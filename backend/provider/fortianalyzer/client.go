@@ -12,6 +12,7 @@ import (
 
 const (
 	opToken    = "fortianalyzer: oauth/token"
+	opVerify   = "fortianalyzer: oauth/verify_token"
 	opRevoke   = "fortianalyzer: oauth/revoke_token"
 	opLogin    = "fortianalyzer: forticloud_jsonrpc_login"
 	opStatus   = "fortianalyzer: get /sys/status"

@@ -40,12 +40,12 @@ func errCanceled(cause error) error {
 	}
 }
 
-// errNotReplaced is returned when the instance rejects the access token, and another one would need the password again,
-// which was sent a short time ago. rest is how long that lasts.
+// errNotReplaced is returned when the instance rejects the access token and the token is not replaced: it is valid, or
+// it was replaced a short time ago. rest is how long that lasts, if that is known.
 func errNotReplaced(rest time.Duration) error {
 	return &provider.Error{
 		Class: provider.ClassForbidden, Op: opLogin, RetryAfter: rest,
-		Message: "the instance rejects the access token, and the password was sent a short time ago",
+		Message: "the instance rejects the access token, which was replaced a short time ago",
 		Remedy:  "check that no other program logs in as the same API user: each new access token ends the previous one",
 		Err:     provider.ErrNotSent,
 	}

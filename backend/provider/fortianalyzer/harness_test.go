@@ -17,6 +17,7 @@ import (
 const (
 	routeToken       = "oauth_token"
 	routeRefresh     = "oauth_token_refresh"
+	routeVerify      = "oauth_verify_token"
 	routeRevokeToken = "oauth_revoke_token"
 	routeLogin       = "forticloud_jsonrpc_login"
 	routeStatus      = "get /sys/status"

@@ -3,6 +3,7 @@ package fortianalyzer
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
@@ -50,6 +51,9 @@ func (c *client) grant(ctx context.Context, request tokenRequest) (*accessToken,
 	if answer.AccessToken == "" {
 		return nil, c.asOAuthError(c.tokenError(response))
 	}
+	if !httpclient.ValidToken(answer.AccessToken) {
+		return nil, c.asOAuthError(response.UnexpectedResponse("the access token contains characters that no header can carry"))
+	}
 	granted := &accessToken{value: answer.AccessToken, refreshToken: answer.RefreshToken, obtainedAt: response.SentAt}
 	life := time.Duration(answer.ExpiresIn) * time.Second
 	if answer.ExpiresIn <= 0 || answer.ExpiresIn > int64(maxTokenLife/time.Second) {
@@ -57,6 +61,40 @@ func (c *client) grant(ctx context.Context, request tokenRequest) (*accessToken,
 	}
 	granted.expiresAt = response.SentAt.Add(life)
 	return granted, nil
+}
+
+// tokenState is what the OAuth server says about an access token.
+type tokenState int
+
+const (
+	tokenUnknown tokenState = iota // the answer is not understood
+	tokenLive
+	tokenEnded
+)
+
+// verifyToken asks the OAuth server whether an access token is valid: GET /api/v1/oauth/verify_token/. 200 and 401 are
+// documented for FortiAuthenticator. It is inferred that FortiCloud's server has this call, so any other answer means
+// nothing.
+func (c *client) verifyToken(ctx context.Context, token string) (tokenState, error) {
+	response, err := c.oauth.Do(ctx, httpclient.Request{
+		Op:         opVerify,
+		Path:       "/api/v1/oauth/verify_token/",
+		Query:      url.Values{"client_id": {c.clientID}},
+		Header:     http.Header{"Authorization": {"Bearer " + token}},
+		Idempotent: true,
+		Secrets:    []string{c.password, token},
+	})
+	switch {
+	case err != nil:
+		return tokenUnknown, c.asOAuthError(err)
+	case response.IsHTML():
+		return tokenUnknown, nil
+	case response.Status == http.StatusOK:
+		return tokenLive, nil
+	case response.Status == http.StatusUnauthorized:
+		return tokenEnded, nil
+	}
+	return tokenUnknown, nil
 }
 
 // revokeToken revokes an access token: POST /api/v1/oauth/revoke_token/. The server also answers 200 for a token that

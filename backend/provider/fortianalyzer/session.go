@@ -24,17 +24,21 @@ func (c *connection) tryOpen(ctx context.Context) (sessionID string, err error) 
 		return "", err
 	}
 	sessionID, err = c.api.login(ctx, token.value)
-	if provider.ClassOf(err) != provider.ClassForbidden || !c.account.blames(token, c.clock.Now()) {
+	if provider.ClassOf(err) != provider.ClassForbidden {
 		return sessionID, err
 	}
 	next, tokenErr := c.account.token(ctx, c, token.value)
 	switch {
 	case provider.ClassOf(tokenErr) == provider.ClassForbidden && errors.Is(tokenErr, provider.ErrNotSent):
-		return "", err // the password was sent a short time ago
+		return "", err // the token is valid, or was replaced a short time ago
 	case tokenErr != nil:
 		return "", tokenErr
 	}
-	return c.api.login(ctx, next.value)
+	sessionID, err = c.api.login(ctx, next.value)
+	if provider.ClassOf(err) == provider.ClassForbidden {
+		c.account.observeRejection(c.clock.Now())
+	}
+	return sessionID, err
 }
 
 // verify reads the system status with a session that was just opened. If that fails, it logs the session out.

@@ -19,12 +19,16 @@ const (
 	// when a tenth of its life is left.
 	maxTokenMargin = time.Minute
 
-	// minTokenAge is the age from which a rejected login is blamed on the access token. Before that, the instance
-	// rejects the login for another reason, such as login-max: the token has just been issued.
+	// minTokenAge is the age from which a rejected login is blamed on the access token, if the OAuth server cannot tell
+	// whether the token is valid. Before that, the instance rejects the login for another reason, such as login-max.
 	minTokenAge = time.Minute
 
-	// minPasswordInterval is the shortest time between two password grants when the instance rejects the access
-	// tokens. Each password grant counts towards the lockout of the FortiCloud account.
+	// minReplaceInterval is the shortest time between two replacements of an access token, if the instance rejects
+	// the second one too.
+	minReplaceInterval = time.Minute
+
+	// minPasswordInterval is the shortest time between two password grants that replace rejected access tokens. Each
+	// password grant counts towards the lockout of the FortiCloud account.
 	minPasswordInterval = 5 * time.Minute
 )
 
@@ -34,9 +38,10 @@ type accessToken struct {
 	refreshToken string // empty when there is none
 	expiresAt    time.Time
 	obtainedAt   time.Time
-	// password is the digest of the password that the token goes back to, and passwordSentAt is when that was sent.
-	password       string
-	passwordSentAt time.Time
+	// password is the digest of the password that the token goes back to, and replacedAt is when that was last sent
+	// because the instance had rejected a token; zero if never.
+	password   string
+	replacedAt time.Time
 	// rejected is true if the token has ended because the instance rejected it.
 	rejected bool
 }
@@ -57,15 +62,15 @@ func (t *accessToken) of(password string) bool { return t != nil && t.password =
 // passwordRest returns how long the password is not sent again because the instance rejected the token. A time from the
 // future was recorded while the clock was ahead.
 func (t *accessToken) passwordRest(now time.Time) time.Duration {
-	if t == nil || !t.rejected || t.passwordSentAt.After(now) {
+	if t == nil || !t.rejected || t.replacedAt.After(now) {
 		return 0
 	}
-	return t.passwordSentAt.Add(minPasswordInterval).Sub(now)
+	return t.replacedAt.Add(minPasswordInterval).Sub(now)
 }
 
 // ended returns what remains of the token after the OAuth server has refused to refresh it.
 func (t *accessToken) ended(rejected bool) *accessToken {
-	return &accessToken{password: t.password, passwordSentAt: t.passwordSentAt, rejected: rejected}
+	return &accessToken{password: t.password, replacedAt: t.replacedAt, rejected: rejected}
 }
 
 // passwordDigest identifies the password of an API user without containing it.

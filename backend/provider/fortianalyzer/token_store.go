@@ -22,7 +22,7 @@ type storedToken struct {
 	ExpiresAt      time.Time `json:"expires_at,omitzero"`
 	ObtainedAt     time.Time `json:"obtained_at,omitzero"`
 	PasswordDigest string    `json:"password_digest"`
-	PasswordSentAt time.Time `json:"password_sent_at"`
+	ReplacedAt     time.Time `json:"replaced_at,omitzero"`
 	Rejected       bool      `json:"rejected,omitempty"`
 	Users          []string  `json:"users"`
 }
@@ -59,7 +59,7 @@ func (s *tokenStore) load(ctx context.Context) (*accessToken, []string, error) {
 	}
 	return &accessToken{
 		value: stored.AccessToken, refreshToken: stored.RefreshToken, expiresAt: stored.ExpiresAt, obtainedAt: stored.ObtainedAt,
-		password: stored.PasswordDigest, passwordSentAt: stored.PasswordSentAt, rejected: stored.Rejected,
+		password: stored.PasswordDigest, replacedAt: stored.ReplacedAt, rejected: stored.Rejected,
 	}, stored.Users, nil
 }
 
@@ -74,7 +74,7 @@ func (s *tokenStore) save(ctx context.Context, token *accessToken, users []strin
 		content, err = json.Marshal(storedToken{
 			Version: storedVersion, Account: s.account,
 			AccessToken: token.value, RefreshToken: token.refreshToken, ExpiresAt: token.expiresAt, ObtainedAt: token.obtainedAt,
-			PasswordDigest: token.password, PasswordSentAt: token.passwordSentAt, Rejected: token.rejected, Users: users,
+			PasswordDigest: token.password, ReplacedAt: token.replacedAt, Rejected: token.rejected, Users: users,
 		})
 		if err != nil {
 			return &provider.Error{Op: opToken, Message: "the access token could not be written as JSON", Err: err}
