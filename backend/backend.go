@@ -102,8 +102,8 @@ func newBackend(opts options) *backend {
 		BackendType:    logical.TypeLogical,
 		RunningVersion: Version,
 		PathsSpecial: &logical.Paths{
-			SealWrapStorage: []string{store.ConfigPrefix, pool.SessionPrefix},
-			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, pool.SessionPrefix, marker.StorageKey, store.HeartbeatKey},
+			SealWrapStorage: []string{store.ConfigPrefix, pool.SessionPrefix, pool.SharedSessionPrefix},
+			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, pool.SessionPrefix, pool.SharedSessionPrefix, marker.StorageKey, store.HeartbeatKey},
 		},
 		Paths: framework.PathAppend(
 			b.pathInfo(),
@@ -190,6 +190,10 @@ func (b *backend) invalidate(_ context.Context, key string) {
 		// The connection has a login in memory that another node has replaced.
 		name, _, _ := strings.Cut(rest, "/")
 		b.pool.Detach(name)
+		return
+	}
+	if strings.HasPrefix(key, pool.SharedSessionPrefix) {
+		b.pool.DetachAll() // the key does not tell which configs share the login
 		return
 	}
 	b.ledger.Invalidate(key)

@@ -72,6 +72,8 @@ func TestFactory_MetadataMode_ReturnsTypeAndVersion(t *testing.T) {
 	require.Equal(t, Version, versioned.PluginVersion().Version)
 	require.Contains(t, created.SpecialPaths().SealWrapStorage, "config/")
 	require.Contains(t, created.SpecialPaths().SealWrapStorage, "session/")
+	require.Contains(t, created.SpecialPaths().SealWrapStorage, "shared-session/")
+	require.Contains(t, created.SpecialPaths().LocalStorage, "shared-session/")
 	require.Contains(t, created.SpecialPaths().LocalStorage, "ledger/")
 }
 

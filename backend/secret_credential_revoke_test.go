@@ -94,7 +94,13 @@ func TestRevoke_KeptAliveByUse_IsRetriedPastExpiry(t *testing.T) {
 // useSession sends a request of the application.
 func useSession(m *mount, l *vaultLease) {
 	m.t.Helper()
-	body := fmt.Sprintf(`{"id":1,"method":"get","params":[{"url":"/sys/status"}],"session":%q}`, l.data["token"])
+	callSession(m, l, "get", "/sys/status")
+}
+
+// callSession makes a JSON-RPC call of the application.
+func callSession(m *mount, l *vaultLease, method, url string) {
+	m.t.Helper()
+	body := fmt.Sprintf(`{"id":1,"method":%q,"params":[{"url":%q}],"session":%q}`, method, url, l.data["token"])
 	request, err := http.NewRequestWithContext(m.t.Context(), http.MethodPost, m.vendors.URL("fortianalyzer")+"/jsonrpc", strings.NewReader(body))
 	require.NoError(m.t, err)
 	roots := x509.NewCertPool()

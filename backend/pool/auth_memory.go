@@ -58,22 +58,54 @@ func newAuthMemory(clock provider.Clock, providers map[string]provider.Provider)
 	}
 }
 
-// rootOf returns the key of a config's root credential: vendor, address and all of the vendor's fields.
-func (m *authMemory) rootOf(entry *store.Config) rootKey {
-	return m.digest(entry, func(*framework.FieldSchema) bool { return true }, nil)
+// rootOf returns the key of a config's root credential: its account and all of the vendor's fields, or if the
+// vendor names the fields of the account, its account and the secrets.
+func (m *authMemory) rootOf(entry *store.Config, vendor provider.Provider) rootKey {
+	if vendor == nil || len(vendor.Capabilities().AccountFields) == 0 {
+		return m.pacedOf(entry)
+	}
+	schema := vendor.ConfigFields()
+	secrets := slices.DeleteFunc(slices.Sorted(maps.Keys(entry.Fields)), func(name string) bool {
+		return schema[name] == nil || !store.IsSensitive(schema[name])
+	})
+	return m.digest(m.accountOf(entry, vendor), "root", entry.Fields, secrets)
 }
 
-// accountOf returns the key of the account that a config's root credential belongs to: rootOf without secrets.
-func (m *authMemory) accountOf(entry *store.Config, schema map[string]*framework.FieldSchema) rootKey {
-	return m.digest(entry, func(field *framework.FieldSchema) bool { return field == nil || !store.IsSensitive(field) }, schema)
-}
-
-func (m *authMemory) digest(entry *store.Config, include func(*framework.FieldSchema) bool, schema map[string]*framework.FieldSchema) rootKey {
-	parts := fmt.Appendf(nil, "%q %q", entry.Vendor, provider.CanonicalAddress(m.providers[entry.Vendor], entry.Address))
-	for _, name := range slices.Sorted(maps.Keys(entry.Fields)) {
-		if include(schema[name]) {
-			parts = fmt.Appendf(parts, " %q %q", name, fmt.Sprint(entry.Fields[name]))
+// accountOf returns the key of the account that a config's root credential belongs to: the address and all fields
+// that are not secret, unless the vendor names the fields of the account.
+func (m *authMemory) accountOf(entry *store.Config, vendor provider.Provider) rootKey {
+	schema := vendor.ConfigFields()
+	if named := vendor.Capabilities().AccountFields; len(named) > 0 {
+		data := framework.FieldData{Raw: entry.Fields, Schema: schema}
+		values := make(map[string]any, len(named))
+		for _, name := range named {
+			values[name], _, _ = data.GetOkErr(name) // nil if malformed, which Open refuses
+			if values[name] == nil {
+				values[name] = schema[name].DefaultOrZero()
+			}
 		}
+		return m.digest(rootKey{}, entry.Vendor, values, slices.Sorted(maps.Keys(values)))
+	}
+	public := slices.DeleteFunc(slices.Sorted(maps.Keys(entry.Fields)), func(name string) bool {
+		return schema[name] != nil && store.IsSensitive(schema[name])
+	})
+	return m.digest(m.addressOf(entry), "account", entry.Fields, public)
+}
+
+// pacedOf returns the key of what a rate limit applies to: a root credential at an address.
+func (m *authMemory) pacedOf(entry *store.Config) rootKey {
+	return m.digest(m.addressOf(entry), "root", entry.Fields, slices.Sorted(maps.Keys(entry.Fields)))
+}
+
+func (m *authMemory) addressOf(entry *store.Config) rootKey {
+	return m.digest(rootKey{}, entry.Vendor, map[string]any{"": provider.CanonicalAddress(m.providers[entry.Vendor], entry.Address)}, []string{""})
+}
+
+// digest returns the key of a scope and the values of some fields.
+func (m *authMemory) digest(scope rootKey, kind string, fields map[string]any, names []string) rootKey {
+	parts := fmt.Appendf(nil, "%x %q", scope, kind)
+	for _, name := range names {
+		parts = fmt.Appendf(parts, " %q %q", name, fmt.Sprint(fields[name]))
 	}
 	digest := hmac.New(sha256.New, m.secret)
 	digest.Write(parts)

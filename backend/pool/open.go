@@ -51,7 +51,6 @@ func (p *Pool) openAfter(storage logical.Storage, name string, present, entry *s
 			Message: fmt.Sprintf("this version of the plugin does not support the vendor %q", entry.Vendor),
 		}
 	}
-	root := p.auth.rootOf(entry)
 	config := provider.Config{
 		Name:           name,
 		Address:        entry.Address,
@@ -61,12 +60,14 @@ func (p *Pool) openAfter(storage logical.Storage, name string, present, entry *s
 		RequestTimeout: entry.RequestTimeout,
 		MaxRetries:     entry.MaxRetries,
 		Fields:         &framework.FieldData{Raw: entry.Fields, Schema: vendor.ConfigFields()},
+		ConnectionID:   entry.ConnectionID,
 		Sessions:       newSessionStore(storage, name, entry.ConnectionID),
+		Shared:         func(key string) provider.SessionStore { return newSharedStore(storage, entry.Vendor, key) },
 		Logger:         p.options.Logger().Named(entry.Vendor).With("config", name),
 		Clock:          p.options.Clock,
 		UserAgent:      p.options.UserAgent,
-		Guard:          &guard{breakers: p.breakers, pacer: p.auth.pacer(root, entry.RequestsPerMinute)},
-		Auth:           rootMemory{memory: p.auth, key: root},
+		Guard:          &guard{breakers: p.breakers, pacer: p.auth.pacer(p.auth.pacedOf(entry), entry.RequestsPerMinute)},
+		Auth:           rootMemory{memory: p.auth, key: p.rootOf(entry)},
 	}
 	if present != nil && present.ConnectionID != entry.ConnectionID && sameDestination(vendor, present, entry) {
 		config.Predecessor = newSessionStore(storage, name, present.ConnectionID)
@@ -81,6 +82,11 @@ func (p *Pool) openAfter(storage logical.Storage, name string, present, entry *s
 func sameDestination(vendor provider.Provider, a, b *store.Config) bool {
 	return a.Origin(vendor) == b.Origin(vendor) && a.CACert == b.CACert && a.TLSServerName == b.TLSServerName &&
 		a.TLSSkipVerify == b.TLSSkipVerify
+}
+
+// rootOf returns the key of a config's root credential.
+func (p *Pool) rootOf(entry *store.Config) rootKey {
+	return p.auth.rootOf(entry, p.options.Providers[entry.Vendor])
 }
 
 // VerifyRoot makes a real login with the root credential of a connection. A panic of the driver becomes an

@@ -2,6 +2,8 @@ package pool
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -11,7 +13,18 @@ import (
 // credentials, and local, since two clusters that share one session would log each other out.
 const SessionPrefix = "session/"
 
-// sessionStore keeps the login of one connection. The key carries the connection's id, so that a connection
+// SharedSessionPrefix is where logins are stored that several configs share: like SessionPrefix, and not below it,
+// since every name can be that of a config.
+const SharedSessionPrefix = "shared-session/"
+
+// newSharedStore returns the store of a login that several configs of a vendor share. The key is a digest, since
+// Vault does not encrypt keys.
+func newSharedStore(storage logical.Storage, vendor, key string) *sessionStore {
+	digest := sha256.Sum256(fmt.Appendf(nil, "%q %q", vendor, key))
+	return &sessionStore{storage: storage, key: SharedSessionPrefix + hex.EncodeToString(digest[:])}
+}
+
+// sessionStore keeps one login. The key of a connection's login carries the connection's id, so that a connection
 // that is closing cannot delete the login of its successor.
 type sessionStore struct {
 	storage logical.Storage

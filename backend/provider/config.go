@@ -27,6 +27,9 @@ type Config struct {
 	MaxRetries int
 	// Fields holds the vendor's own fields, by the schema of ConfigFields.
 	Fields *framework.FieldData
+	// ConnectionID identifies the config with its present settings. It stays the same across restarts, and a
+	// config that is written with other settings gets another one.
+	ConnectionID string
 	// Sessions stores the engine's own login at the vendor, if there is one, across restarts.
 	Sessions SessionStore
 	// Predecessor stores the login of the connection that this one replaces, if both send it to the same place: the
@@ -36,6 +39,10 @@ type Config struct {
 	// CountActive returns the number of live credentials under this config, including those that are being issued.
 	// It makes no network call. Nil if that is not known.
 	CountActive func(ctx context.Context) (int, error)
+	// Shared returns the store of a login that several configs of the mount share. All connections of the mount
+	// that pass the same key get the same store, and two vendors never share one. The key may be of any length
+	// and holds no secret. Nil if nothing is stored.
+	Shared func(key string) SessionStore
 	// Logger is for this connection. A driver never logs a secret, sent or received.
 	Logger hclog.Logger
 	// Clock is the source of time.
@@ -50,7 +57,7 @@ type Config struct {
 }
 
 // SessionStore stores a few hundred bytes for a connection across restarts and failovers: the engine's own login
-// at a vendor that limits sessions. The content is as secret as the root credential and is stored like it.
+// at a vendor that limits sessions or logins. The content is as secret as the root credential and is stored like it.
 // Implementations are safe for concurrent use.
 type SessionStore interface {
 	// Load returns the last saved content, or nil.

@@ -16,7 +16,8 @@ type Connection interface {
 	// known. It makes no network call.
 	MaxLifetime() time.Duration
 
-	// Check performs a real login. It has no lasting effect except for a login of the engine's own.
+	// Check performs a real login. It has no lasting effect except for a login of the engine's own. If the vendor
+	// locks accounts that log in often, Check may use the login that the same root credential has opened before.
 	Check(ctx context.Context) (*CheckResult, error)
 
 	// Issue creates a credential. It sends the create at most once. If the answer is lost or not understood,
@@ -24,7 +25,8 @@ type Connection interface {
 	// not created, or Issue has revoked it.
 	Issue(ctx context.Context, request IssueRequest) (*Credential, error)
 
-	// Logout ends the engine's own login at the vendor, if there is one, and frees the connection's resources.
+	// Logout ends the engine's own login at the vendor, if there is one, and frees the connection's resources. A
+	// login that several configs share ends with the last of them.
 	// The issued credentials stay valid. The caller does not use the connection afterwards.
 	Logout(ctx context.Context) error
 

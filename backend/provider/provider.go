@@ -14,8 +14,9 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 )
 
-// Provider describes one vendor and opens connections to it. Implementations are stateless and safe for
-// concurrent use.
+// Provider describes one vendor and opens connections to it. Each mount has an instance of its own. It keeps no
+// state except for what its open connections share, such as a login of several configs. Implementations are safe
+// for concurrent use.
 type Provider interface {
 	// Name is the value of the config field "vendor". It is in lower case and permanently stable.
 	Name() string
@@ -68,6 +69,11 @@ type Capabilities struct {
 	// as the URL of a separate authorization server. If one of them changes, the engine requires the secrets
 	// again.
 	AddressFields []string
+	// AccountFields are the config fields that together name the account of the root credential, if the account
+	// does not belong to the address. A vendor that locks accounts locks the account of all configs with the same
+	// values, so rejected root credentials are remembered for all of them. Empty if the address and all fields
+	// that are not secret name the account.
+	AccountFields []string
 	// RevocationNote is one sentence on what revoking a lease does at the vendor. `info` shows it. If Revokes
 	// is false, each answer with a credential has it as a warning.
 	RevocationNote string

@@ -3,6 +3,7 @@ package fortianalyzer
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
@@ -36,6 +37,10 @@ func (svc *service) actions() []emulator.Action {
 				return map[string]string{}
 			}),
 			Description: "enables an API user again, the root one if username is missing",
+		},
+		{
+			Name: "lock_account", Arguments: []string{"username"}, Do: svc.onUser(svc.lock),
+			Description: "locks the FortiCloud account of an API user out, of the root one if username is missing, as too many logins do",
 		},
 		{
 			Name: "set_permission", Arguments: []string{"username", "permission"}, Do: svc.setPermission,
@@ -92,8 +97,10 @@ func (svc *service) disable(u *user) map[string]string {
 	return map[string]string{}
 }
 
-// portalChange ends an API user's access tokens, and its sessions if the switch portal_change_ends_sessions is on.
+// portalChange ends an API user's access and refresh tokens, and its sessions if the switch portal_change_ends_sessions is
+// on.
 func (svc *service) portalChange(u *user, by string) {
+	maps.DeleteFunc(svc.refreshes, func(_ string, held *refresh) bool { return held.user == u })
 	for _, issued := range svc.tokens {
 		if issued.user == u {
 			svc.env.History.End(issued.id, by)

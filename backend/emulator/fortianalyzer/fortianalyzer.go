@@ -12,6 +12,7 @@ package fortianalyzer
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,7 @@ type user struct {
 	id, password string
 	disabled     bool // in the FortiCloud portal
 	forbidden    bool // its profile on the instance allows nothing
+	attempts     attempts
 }
 
 // token is an OAuth access token.
@@ -167,11 +169,22 @@ func (svc *service) serveOAuth(w http.ResponseWriter, r *http.Request) {
 		svc.revoke(w, r)
 	case r.URL.Path == verifyPath && r.Method == http.MethodGet:
 		svc.verify(w, r)
+	case r.URL.Path == tokenPath && r.Method == http.MethodGet && svc.env.Switch(switchNoSlash) == "301":
+		// What a client receives that has followed the 301: its POST became a GET without a body.
+		svc.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "Request is not valid JSON")
 	case r.URL.Path == tokenPath || r.URL.Path == revokePath || r.URL.Path == verifyPath:
 		svc.refuseOAuth(w, http.StatusMethodNotAllowed, "invalid_request", "method not allowed")
+	case slices.Contains([]string{tokenPath, revokePath, verifyPath}, r.URL.Path+"/") && svc.env.Switch(switchNoSlash) == "301":
+		redirectToSlash(w, r)
 	default:
 		svc.refuseOAuth(w, http.StatusNotFound, "not_found", "not found")
 	}
+}
+
+// redirectToSlash answers 301. A client that follows it sends no body.
+func redirectToSlash(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Location", r.URL.Path+"/")
+	w.WriteHeader(http.StatusMovedPermanently)
 }
 
 // serveInstance answers one request to the instance.

@@ -16,13 +16,13 @@ func TestGrant_Valid_AnswersSevenMembers(t *testing.T) {
 	granted := c.grant()
 	require.Equal(t, 200, granted.Status)
 	require.Len(t, granted.Body, 7)
-	require.EqualValues(t, 3600, granted.Body["expires_in"])
+	require.EqualValues(t, 3660, granted.Body["expires_in"])
 	require.Equal(t, "success", granted.Body["status"])
 	require.Equal(t, "Bearer", granted.Body["token_type"])
 	require.Len(t, granted.Member("access_token"), 30)
 	require.Equal(t, 200, c.verify(granted.Member("access_token")).Status)
 
-	c.RequireIssued(emulator.KindLogin, "", emulatortest.Now.Add(time.Hour))
+	c.RequireIssued(emulator.KindLogin, "", emulatortest.Now.Add(time.Hour+time.Minute))
 	require.Len(t, c.Issued(), 1)
 }
 
@@ -41,21 +41,25 @@ func TestGrant_InvalidRequest_IsRefused(t *testing.T) {
 		"another client_id":     {full("client_id", "flexvm"), 401},
 		"client_id in capitals": {full("client_id", "FORTIANALYZER"), 401},
 		"no username":           {full("username", ""), 400},
-		"unknown user":          {full("username", "UNKNOWN"), 401},
+		"unknown user":          {full("username", "UNKNOWN"), 400},
 		"no password":           {full("password", ""), 400},
-		"wrong password":        {full("password", "wrong"), 401},
+		"wrong password":        {full("password", "wrong"), 400},
 		"another grant":         {full("grant_type", "client_credentials"), 400},
-		"wrong refresh token":   {full("grant_type", "refresh_token"), 401},
+		"wrong refresh token":   {full("grant_type", "refresh_token"), 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused := c.post("/api/v1/oauth/token/", test.body)
 			require.Equal(t, test.status, refused.Status, refused.Text)
-			require.Equal(t, "error", refused.Body["status"])
-			require.NotEmpty(t, refused.Body["message"])
+			require.NotEmpty(t, refused.Body["error"])
+			require.NotEmpty(t, refused.Body["error_description"])
 			require.NotContains(t, refused.Text, c.password)
 		})
 	}
 	require.Equal(t, 400, c.do(http.MethodPost, c.AuthAddress()+"/api/v1/oauth/token/", "{").Status)
+	followed := c.post("/api/v1/oauth/token", full("scope", ""))
+	require.Equal(t, 400, followed.Status, "without the slash at the end, a client that follows the redirect loses the body")
+	require.Contains(t, followed.Text, "Request is not valid JSON")
+	c.Set("missing_slash", "404")
 	require.Equal(t, 404, c.post("/api/v1/oauth/token", full("scope", "")).Status, "the slash at the end")
 	require.Equal(t, 405, c.do(http.MethodGet, c.AuthAddress()+"/api/v1/oauth/token/", "").Status)
 	require.Empty(t, c.Issued())
@@ -88,7 +92,7 @@ func TestRefresh_LiveOrExpiredAccessToken_IsReplaced(t *testing.T) {
 	third := c.refresh(second.Member("refresh_token"))
 	require.Equal(t, 200, third.Status)
 	require.Equal(t, 200, c.verify(third.Member("access_token")).Status)
-	require.Equal(t, 401, c.refresh(first.Member("refresh_token")).Status, "replaced by the second refresh token")
+	require.Equal(t, 400, c.refresh(first.Member("refresh_token")).Status, "replaced by the second refresh token")
 }
 
 func TestRevoke_Twice_Succeeds(t *testing.T) {
@@ -124,7 +128,7 @@ func TestLogin_InvalidToken_IsRefused(t *testing.T) {
 	require.Equal(t, 404, c.do(http.MethodPost, c.Address()+"/p/forticloud_jsonrpc_login", "{}").Status)
 	require.Equal(t, 405, c.do(http.MethodGet, c.Address()+"/p/forticloud_jsonrpc_login/", "").Status)
 	token := c.token()
-	c.MoveClock(time.Hour)
+	c.MoveClock(time.Hour + time.Minute)
 	require.Equal(t, 401, c.login(token).Status, "expired")
 	c.client = "FortiManager"
 	require.Equal(t, 401, c.login(c.token()).Status, "another application")
@@ -177,6 +181,9 @@ func TestCall_KnownReads_Succeed(t *testing.T) {
 	} {
 		require.Equal(t, 0, c.call(session, "get", url), url)
 	}
+	global := c.do(http.MethodPost, c.Address()+"/jsonrpc",
+		`{"method":"get","params":[{"url":"/cli/global/system/global"}],"session":"`+session+`"}`)
+	require.Contains(t, global.Text, `"workspace-mode":"disabled"`)
 	require.Equal(t, -11, c.call(session, "get", "/unknown"))
 	require.Equal(t, -11, c.call(session, "delete", "/sys/status"))
 	require.Equal(t, -11, c.status("unknown"))
@@ -215,15 +222,17 @@ func TestActions_PortalAndConsole_ApplyUntilReset(t *testing.T) {
 	session := c.session()
 	token := c.token()
 	c.Act("disable_api_user")
-	require.Equal(t, 401, c.grant().Status)
+	require.Equal(t, 400, c.grant().Status)
 	require.Equal(t, 401, c.login(token).Status)
 	require.Equal(t, 0, c.status(session), "the session is still live")
 	c.Act("enable_api_user", "username", c.username)
 	require.Equal(t, 200, c.grant().Status)
 
 	first := c.password
+	refresh := c.grant().Member("refresh_token")
 	c.password = c.Act("download_credentials")["password"]
 	require.NotEqual(t, first, c.password)
+	require.Equal(t, 400, c.refresh(refresh).Status)
 	require.Equal(t, 200, c.grant().Status)
 	require.Equal(t, 0, c.status(session))
 
@@ -240,7 +249,7 @@ func TestActions_PortalAndConsole_ApplyUntilReset(t *testing.T) {
 	c.ActRefused("set_permission", "username", "UNKNOWN", "permission", "no")
 
 	c.Reset()
-	require.Equal(t, 401, c.grant().Status)
+	require.Equal(t, 400, c.grant().Status)
 	c.password = first
 	require.Equal(t, 200, c.grant().Status, "the root user is back")
 }
@@ -250,4 +259,30 @@ func TestInjectedError_StatusOnly_HasTheFormOfEachServer(t *testing.T) {
 	c.InjectFault(emulator.Fault{Route: "*", Status: 503})
 	require.JSONEq(t, `{"status":"error","message":"Service Unavailable"}`, c.grant().Text)
 	require.JSONEq(t, `{"status":{"code":503,"message":"Service Unavailable"}}`, c.login("x").Text)
+}
+
+func TestLockout_RepeatedGrants_RefusesAllClientIDs(t *testing.T) {
+	c := newCloud(t)
+	c.Set("lockout_threshold", "3")
+	refresh := ""
+	for range 3 {
+		refresh = c.grant().Member("refresh_token")
+	}
+	require.Equal(t, "invalid_grant", c.grant().Body["error"])
+	require.Equal(t, 400, c.refresh(refresh).Status)
+	c.client = "FortiManager"
+	require.Equal(t, 400, c.grant().Status, "another application of the same user")
+
+	c.MoveClock(29 * time.Minute)
+	require.Equal(t, 400, c.grant().Status, "an attempt extends the lockout")
+	c.MoveClock(29 * time.Minute)
+	require.Equal(t, 400, c.grant().Status)
+	c.MoveClock(30 * time.Minute)
+	require.Equal(t, 200, c.grant().Status)
+
+	other := c.Act("create_api_user")
+	c.Act("lock_account")
+	require.Equal(t, 400, c.grant().Status)
+	c.username, c.password = other["username"], other["password"]
+	require.Equal(t, 200, c.grant().Status, "another user")
 }

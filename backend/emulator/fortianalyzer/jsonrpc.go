@@ -123,7 +123,7 @@ func (svc *service) resource(method, url string) (data any, known bool) {
 			"Version":                    "v7.6.6-build3652 260114 (GA.M)",
 		}, true
 	case url == urlGlobal:
-		return map[string]any{"hostname": product + "-Cloud", "adom-status": "enable"}, true
+		return map[string]any{"hostname": product + "-Cloud", "adom-status": "enable", "workspace-mode": "disabled"}, true
 	case url == urlAdminSettings && svc.env.Enabled(switchSettingsReadable):
 		return map[string]any{"idle_timeout_api": int(svc.env.Duration(switchIdleTimeout) / time.Second)}, true
 	}

@@ -2,9 +2,11 @@ package fortianalyzer
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -36,23 +38,13 @@ type oauthRequest struct {
 	Token        string `json:"token"`
 }
 
-// readOAuth reads a JSON body, or a form if the switch oauth_form_body accepts it. If it cannot read the body, it
-// answers with an error and reports false.
+// readOAuth reads a JSON body, or in a token request a form if the switch oauth_form_body accepts it. If it cannot read
+// the body, it answers with an error and reports false.
 func (svc *service) readOAuth(w http.ResponseWriter, r *http.Request) (request oauthRequest, ok bool) {
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" if malformed, which is refused
 	form := svc.env.Switch(switchFormBody)
-	switch {
-	case media == "application/x-www-form-urlencoded" && form == "accept":
-		if r.ParseForm() != nil {
-			svc.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "malformed form")
-			return request, false
-		}
-		return oauthRequest{
-			ClientID: r.PostForm.Get("client_id"), GrantType: r.PostForm.Get("grant_type"),
-			Username: r.PostForm.Get("username"), Password: r.PostForm.Get("password"),
-			RefreshToken: r.PostForm.Get("refresh_token"), Token: r.PostForm.Get("token"),
-		}, true
-	case media != "application/json":
+	labelled := media == "application/x-www-form-urlencoded" && form == "accept" && r.URL.Path == tokenPath
+	if media != "application/json" && !labelled {
 		status := http.StatusUnsupportedMediaType
 		if form == "400" {
 			status = http.StatusBadRequest
@@ -64,11 +56,26 @@ func (svc *service) readOAuth(w http.ResponseWriter, r *http.Request) (request o
 	if err == nil {
 		err = json.Unmarshal(body, &request)
 	}
+	if err != nil && labelled {
+		request, err = parseForm(body)
+	}
 	if err != nil {
-		svc.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "malformed JSON")
+		svc.refuseOAuth(w, http.StatusBadRequest, "invalid_request", "Request is not valid JSON")
 		return request, false
 	}
 	return request, true
+}
+
+// parseForm reads the members of a form.
+func parseForm(body []byte) (oauthRequest, error) {
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return oauthRequest{}, fmt.Errorf("malformed form: %w", err)
+	}
+	return oauthRequest{
+		ClientID: form.Get("client_id"), GrantType: form.Get("grant_type"),
+		Username: form.Get("username"), Password: form.Get("password"), RefreshToken: form.Get("refresh_token"),
+	}, nil
 }
 
 // client returns the application of a client_id, or "".
@@ -109,7 +116,11 @@ func (svc *service) grantPassword(w http.ResponseWriter, request oauthRequest, c
 		return
 	}
 	u := svc.users[request.Username]
-	if u == nil || u.password != request.Password || u.disabled {
+	if svc.limited(w, u) {
+		return
+	}
+	valid := u != nil && u.password == request.Password && !u.disabled
+	if svc.lockedOut(u, grantPassword, valid) || !valid {
 		svc.refuseOAuth(w, svc.status(switchBadCredentials), "invalid_grant", "invalid credentials given")
 		return
 	}
@@ -120,7 +131,11 @@ func (svc *service) grantPassword(w http.ResponseWriter, request oauthRequest, c
 // grantRefresh answers the refresh_token grant. The access token of the refresh token may have expired.
 func (svc *service) grantRefresh(w http.ResponseWriter, request oauthRequest, client string) {
 	held := svc.refreshes[request.RefreshToken]
-	if held == nil || held.client != client || held.user.disabled || svc.refreshExpired(held) {
+	if held != nil && svc.limited(w, held.user) {
+		return
+	}
+	valid := held != nil && held.client == client && !held.user.disabled && !svc.refreshExpired(held)
+	if held != nil && svc.lockedOut(held.user, grantRefresh, valid) || !valid {
 		svc.refuseOAuth(w, svc.status(switchBadCredentials), "invalid_grant", "invalid refresh token")
 		return
 	}

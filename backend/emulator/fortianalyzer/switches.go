@@ -2,6 +2,7 @@ package fortianalyzer
 
 import (
 	"slices"
+	"time"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
@@ -17,6 +18,12 @@ const (
 	switchRefreshToken     = "refresh_token"
 	switchRefreshLife      = "refresh_token_life"
 	switchRevokeRefresh    = "revoke_ends_refresh_token"
+	switchNoSlash          = "missing_slash"
+	switchLockoutThreshold = "lockout_threshold"
+	switchLockoutDuration  = "lockout_duration"
+	switchLockoutCounts    = "lockout_counts"
+	switchRateLimit        = "rate_limit_per_minute"
+	switchRetryAfter       = "rate_limit_retry_after"
 	switchProduct          = "product"
 	switchLoginStatus      = "login_failure_status"
 	switchLoginError       = "login_error_shape"
@@ -40,14 +47,15 @@ func switches() []emulator.Switch {
 // oauthSwitches are about FortiCloud's OAuth server.
 func oauthSwitches() []emulator.Switch {
 	return []emulator.Switch{
-		emulator.Choice(switchFormBody, "an OAuth request with a form body instead of JSON is refused with 415 or 400, or accepted",
-			"415", "400", "accept"),
+		emulator.Choice(switchFormBody, "a token request with a form body, or with JSON that is labelled as a form, is accepted, or refused with 415 or 400; "+
+			"the other OAuth requests take JSON only",
+			"accept", "415", "400"),
 		emulator.Choice(switchClientCase, "client_id is compared exactly, or without regard to upper and lower case", "exact", "ignored"),
 		emulator.Choice(switchBadCredentials, "status for a wrong or disabled API user, a wrong password or refresh token; 200 comes with an error body",
-			"401", "400", "200"),
-		emulator.Choice(switchOAuthError, "errors of the OAuth server are {\"status\", \"message\"}, {\"error\", \"error_description\"}, or plain text",
-			"status", "oauth", "plain"),
-		emulator.Integer(switchExpiresIn, "lifetime of an access token in seconds (the vendor's documents show 3600 and 14400)", 3600),
+			"400", "401", "200"),
+		emulator.Choice(switchOAuthError, "errors of the OAuth server are {\"error\", \"error_description\"}, {\"status\", \"message\"}, or plain text",
+			"oauth", "status", "plain"),
+		emulator.Integer(switchExpiresIn, "lifetime of an access token in seconds (the sources show 3600, 3660 and 14400)", 3660),
 		emulator.Choice(switchSingleToken, "a new access token ends the API user's access token for the same client_id",
 			emulator.Yes, emulator.No),
 		emulator.Choice(switchRefreshToken, "a refresh answers with a new refresh token and ends the old one, with the old one, or with none and keeps the old one",
@@ -55,6 +63,13 @@ func oauthSwitches() []emulator.Switch {
 		emulator.Duration(switchRefreshLife, "lifetime of a refresh token; 0 is no limit", 0),
 		emulator.Choice(switchRevokeRefresh, "revoking an access token ends the refresh token that was issued with it",
 			emulator.No, emulator.Yes),
+		emulator.Choice(switchNoSlash, "a path without the slash at its end is redirected with 301, or unknown with 404", "301", "404"),
+		emulator.Integer(switchLockoutThreshold, "number of password grants within lockout_duration that locks the account out, for all client_ids; 0 is never", 60),
+		emulator.Duration(switchLockoutDuration, "time without a grant after which a lockout ends", 30*time.Minute),
+		emulator.Choice(switchLockoutCounts, "the grants that count towards the lockout: password grants, refused ones only, or refresh grants too",
+			"password", "refused", "all"),
+		emulator.Integer(switchRateLimit, "requests a minute that the OAuth server accepts for an API user, before 429; 0 is no limit (one source shows 100)", 0),
+		emulator.Choice(switchRetryAfter, "a 429 has a Retry-After", emulator.Yes, emulator.No),
 	}
 }
 

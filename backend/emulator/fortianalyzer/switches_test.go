@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/fortianalyzer"
@@ -26,16 +28,86 @@ func forbid(c *cloud) { c.Act("set_permission", "permission", "no") }
 
 var switches = emulatortest.SwitchCases[*cloud]{
 	"oauth_form_body": {
-		emulatortest.StatusOf(func(c *cloud) answer {
-			return c.do(http.MethodPost, c.AuthAddress()+"/api/v1/oauth/token/",
-				"grant_type=password&client_id=FortiAnalyzer&username="+c.username+"&password="+c.password,
-				"Content-Type", "application/x-www-form-urlencoded")
-		}),
-		map[string]string{"415": "415", "400": "400", "accept": "200"},
+		func(c *cloud) string {
+			const form = "application/x-www-form-urlencoded"
+			grant := c.do(http.MethodPost, c.AuthAddress()+"/api/v1/oauth/token/",
+				"grant_type=password&client_id=FortiAnalyzer&username="+c.username+"&password="+c.password, "Content-Type", form)
+			labelled := c.do(http.MethodPost, c.AuthAddress()+"/api/v1/oauth/token/",
+				map[string]string{"username": c.username, "password": c.password, "client_id": c.client, "grant_type": "password"}, "Content-Type", form)
+			revoked := c.do(http.MethodPost, c.AuthAddress()+"/api/v1/oauth/revoke_token/", "client_id=FortiAnalyzer&token=x", "Content-Type", form)
+			return fmt.Sprint(grant.Status, labelled.Status, revoked.Status)
+		},
+		map[string]string{"accept": "200 200 415", "415": "415 415 415", "400": "400 400 400"},
 	},
 	"client_id_case": {
 		emulatortest.StatusOf(func(c *cloud) answer { c.client = "fortianalyzer"; return c.grant() }),
 		map[string]string{"exact": "401", "ignored": "200"},
+	},
+	"missing_slash": {
+		func(c *cloud) string {
+			client := *c.Client
+			client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+			request, err := http.NewRequestWithContext(c.T.Context(), http.MethodPost, c.AuthAddress()+"/api/v1/oauth/token", nil)
+			require.NoError(c.T, err)
+			answered, err := client.Do(request)
+			require.NoError(c.T, err)
+			require.NoError(c.T, answered.Body.Close())
+			return strconv.Itoa(answered.StatusCode) + answered.Header.Get("Location")
+		},
+		map[string]string{"301": "301/api/v1/oauth/token/", "404": "404"},
+	},
+	"lockout_threshold": {
+		func(c *cloud) string {
+			for range 60 {
+				c.grant()
+			}
+			return strconv.Itoa(c.grant().Status)
+		},
+		map[string]string{"60": "400", "0": "200", "100": "200"},
+	},
+	"lockout_duration": {
+		func(c *cloud) string {
+			c.Act("lock_account")
+			c.MoveClock(20 * time.Minute)
+			return strconv.Itoa(c.grant().Status)
+		},
+		map[string]string{"30m0s": "400", "15m": "200"},
+	},
+	"lockout_counts": {
+		func(c *cloud) string {
+			c.Set("lockout_threshold", "3")
+			refresh := c.grant().Member("refresh_token")
+			for range 3 {
+				answered, _ := c.refresh(refresh).Body["refresh_token"].(string)
+				refresh = answered
+			}
+			afterRefresh := c.grant().Status
+			for range 2 {
+				c.grant()
+			}
+			return fmt.Sprint(afterRefresh, c.grant().Status)
+		},
+		map[string]string{"password": "200 400", "refused": "200 200", "all": "400 400"},
+	},
+	"rate_limit_per_minute": {
+		func(c *cloud) string {
+			for range 3 {
+				c.grant()
+			}
+			limited := c.grant().Status
+			c.MoveClock(time.Minute)
+			return fmt.Sprint(limited, c.grant().Status)
+		},
+		map[string]string{"0": "200 200", "3": "429 200"},
+	},
+	"rate_limit_retry_after": {
+		func(c *cloud) string {
+			c.Set("rate_limit_per_minute", "1")
+			c.grant()
+			c.MoveClock(15 * time.Second)
+			return c.grant().Header.Get("Retry-After")
+		},
+		map[string]string{"yes": "45", "no": ""},
 	},
 	"bad_credentials_status": {
 		emulatortest.StatusOf(func(c *cloud) answer { c.password = "wrong"; return c.grant() }),
@@ -55,7 +127,7 @@ var switches = emulatortest.SwitchCases[*cloud]{
 			c.MoveClock(2 * time.Hour)
 			return fmt.Sprint(token.Body["expires_in"], c.verify(token.Member("access_token")).Status)
 		},
-		map[string]string{"3600": "3600 401", "14400": "14400 200"},
+		map[string]string{"3660": "3660 401", "3600": "3600 401", "14400": "14400 200"},
 	},
 	"single_active_token": {
 		func(c *cloud) string {
@@ -78,7 +150,7 @@ var switches = emulatortest.SwitchCases[*cloud]{
 			}
 			return kind + " " + strconv.Itoa(c.refresh(first).Status)
 		},
-		map[string]string{"rotate": "another 401", "keep": "same 200", "absent": "none 200"},
+		map[string]string{"rotate": "another 400", "keep": "same 200", "absent": "none 200"},
 	},
 	"refresh_token_life": {
 		emulatortest.StatusOf(func(c *cloud) answer {
@@ -86,7 +158,7 @@ var switches = emulatortest.SwitchCases[*cloud]{
 			c.MoveClock(time.Hour)
 			return c.refresh(token)
 		}),
-		map[string]string{"0s": "200", "1h": "401"},
+		map[string]string{"0s": "200", "1h": "400"},
 	},
 	"revoke_ends_refresh_token": {
 		emulatortest.StatusOf(func(c *cloud) answer {
@@ -94,7 +166,7 @@ var switches = emulatortest.SwitchCases[*cloud]{
 			c.revoke(granted.Member("access_token"))
 			return c.refresh(granted.Member("refresh_token"))
 		}),
-		map[string]string{"no": "200", "yes": "401"},
+		map[string]string{"no": "200", "yes": "400"},
 	},
 	"product": {
 		func(c *cloud) string {

@@ -9,15 +9,16 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// Check opens a session, reads the system status of the instance with it, and logs it out.
+// Check opens a session, reads the system status of the instance with it, and logs it out. It uses the access token that
+// the password has obtained before, if there is one: each password grant counts towards the lockout of the FortiCloud
+// account. A config with another password sends that password.
 func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	checked := &provider.CheckResult{
 		Identity: c.api.username,
 		Details:  map[string]any{"client_id": c.api.clientID},
 	}
-	logoutErr, err := c.probe(ctx, func(opened *session) error {
-		checked.Warnings = append(checked.Warnings, opened.warnings...)
-		status, err := c.api.status(ctx, opened.id)
+	logoutErr, err := c.probe(ctx, func(opened string) error {
+		status, err := c.api.status(ctx, opened)
 		switch {
 		case err != nil:
 			return err
@@ -27,7 +28,7 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 			return status.unexpected()
 		}
 		addInstanceDetails(checked, status.data)
-		c.compareIdleTimeout(ctx, opened.id, checked)
+		c.compareIdleTimeout(ctx, opened, checked)
 		return nil
 	})
 	if err != nil {

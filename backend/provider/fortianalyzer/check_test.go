@@ -14,7 +14,7 @@ func TestCheck_Default_LogsInAndOut(t *testing.T) {
 	conn := c.open()
 	result, err := conn.Check(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []string{routeToken, routeLogin, routeRevokeToken, routeStatus, routeSettings, routeLogout}, c.Operations())
+	require.Equal(t, []string{routeToken, routeLogin, routeStatus, routeSettings, routeLogout}, c.Operations())
 	require.Zero(t, c.sessions())
 	require.Equal(t, conn.api.username, result.Identity)
 	require.Equal(t, map[string]any{
@@ -53,10 +53,9 @@ func TestCheck_DetailsUnavailable_Succeeds(t *testing.T) {
 func TestCheck_CleanupFails_Warns(t *testing.T) {
 	c := newCloud(t)
 	c.InjectFault(emulator.Fault{Route: routeLogout, DropBefore: true})
-	c.InjectFault(emulator.Fault{Route: routeRevokeToken, DropBefore: true})
 	result, err := c.open().Check(t.Context())
 	require.NoError(t, err)
-	require.Len(t, result.Warnings, 2)
+	require.Len(t, result.Warnings, 1)
 }
 
 func TestCheck_LoginOrStatusFails_ReturnsClass(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 const (
 	opToken    = "fortianalyzer: oauth/token"
+	opVerify   = "fortianalyzer: oauth/verify_token"
 	opRevoke   = "fortianalyzer: oauth/revoke_token"
 	opLogin    = "fortianalyzer: forticloud_jsonrpc_login"
 	opStatus   = "fortianalyzer: get /sys/status"
@@ -62,9 +63,9 @@ func newClient(config provider.Config) (*client, error) {
 	return c, nil
 }
 
-// loginKey returns the key under which logins run one at a time.
-func (c *client) loginKey() loginKey {
-	return loginKey{authAddress: c.oauth.BaseURL(), username: c.username, clientID: c.clientID}
+// accountKey returns what the access token belongs to.
+func (c *client) accountKey() accountKey {
+	return accountKey{authAddress: c.oauth.BaseURL(), username: c.username, clientID: c.clientID}
 }
 
 // close closes the HTTP connections.

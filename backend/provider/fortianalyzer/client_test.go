@@ -34,7 +34,7 @@ func TestIssue_SessionLost_IsAmbiguousAndNotRequestedTwice(t *testing.T) {
 			defer conn.Close()
 			_, err = conn.Issue(t.Context(), issueRequest)
 			requireClass(t, provider.ClassAmbiguous, err)
-			require.Equal(t, []string{routeToken, routeLogin, routeRevokeToken}, c.Operations())
+			require.Equal(t, []string{routeToken, routeLogin}, c.Operations())
 		})
 	}
 }

@@ -12,28 +12,49 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
-// rejectedPasswordBackoff is how long a rejected password is not tried again. The OAuth server may lock the API user, and many
-// readers of credentials would send the password many times.
-const rejectedPasswordBackoff = 30 * time.Second
+// rejectedPasswordBackoff is how long a rejected password is not tried again, and maxRejectedPasswordBackoff what that
+// grows to. A FortiCloud account that is locked out recovers only after 15 to 30 minutes without an attempt.
+const (
+	rejectedPasswordBackoff    = 15 * time.Minute
+	maxRejectedPasswordBackoff = time.Hour
+)
 
 // remedyPermission is the remedy for an API user without permissions.
 const remedyPermission = "in the FortiCloud IAM portal, give the API user a permission for this product that can at least read the system settings"
 
-// errCanceled is returned when the context ends while a login waits for another login of the same API user. Nothing
-// was sent.
+// remedyLockout is the remedy for a rejected password that has worked before.
+func remedyLockout(config string) string {
+	return "either the password was changed (each download of the API user's credential file changes it): write the new one to config/" + config +
+		"; or FortiCloud has locked the account out after many logins, which ends after 15 to 30 minutes without any: stop other programs " +
+		"that log in as this API user, and wait; or the API user was disabled"
+}
+
+// errIndeterminate is in the chain of an error of the OAuth server if the server may have done what was asked.
+var errIndeterminate = errors.New("the OAuth server may have issued an access token")
+
+// errCanceled is returned when the context ends while a caller waits for an access token.
 func errCanceled(cause error) error {
 	return &provider.Error{
 		Class: provider.ClassUnavailable, Op: opToken,
-		Message: "nothing was sent: the request was canceled or timed out while it waited for another login of the same API user",
-		Remedy:  "logins of one API user run one after the other; use several API users if that is too slow",
-		Err:     cause,
+		Message: "no session was requested: the request was canceled or timed out while it waited for an access token", Err: cause,
 	}
 }
 
-// tokenError makes an error from an answer of the OAuth server that contains no access token. 401 for a wrong id,
-// password or client_id and 400 for missing data are documented for FortiAuthenticator, and inferred for this server.
-// A rejection with status 200 is not documented, but the body has a member that marks success, so it may mark failure
-// too.
+// errNotReplaced is returned when the instance rejects the access token and the token is not replaced: it is valid, or
+// it was replaced a short time ago. rest is how long that lasts, if that is known.
+func errNotReplaced(rest time.Duration) error {
+	return &provider.Error{
+		Class: provider.ClassForbidden, Op: opLogin, RetryAfter: rest,
+		Message: "the instance rejects the access token, which was replaced a short time ago",
+		Remedy:  "check that no other program logs in as the same API user: each new access token ends the previous one",
+		Err:     provider.ErrNotSent,
+	}
+}
+
+// tokenError makes an error from an answer of the OAuth server that contains no access token. 400 with the error
+// "invalid_grant" is what published clients have seen for a wrong password and for an account that is locked out. 401 is
+// documented for FortiAuthenticator, and inferred for this server. A rejection with status 200 is not documented, but the
+// body has a member that marks success, so it may mark failure too.
 func (c *client) tokenError(response *httpclient.Response) error {
 	body := readErrorBody(response.Body)
 	if response.Status == http.StatusOK && body.text == "" {
@@ -66,6 +87,7 @@ func (c *client) asOAuthError(err error) error {
 	}
 	if failure.Class == provider.ClassAmbiguous {
 		failure.Class = provider.ClassUnavailable
+		failure.Err = errors.Join(errIndeterminate, failure.Err)
 	}
 	if failure.Field == "address" {
 		failure.Field = fieldAuthAddress
@@ -90,14 +112,11 @@ func (c *client) loginError(response *httpclient.Response) error {
 	}
 	failure := c.instanceError(response, body)
 	switch {
-	case status == http.StatusBadRequest, status == http.StatusUnauthorized:
-		failure.Class = provider.ClassUnauthenticated
-	case status == http.StatusForbidden:
-		failure.Class = provider.ClassForbidden
 	case status == http.StatusTooManyRequests:
 		failure.Class = provider.ClassRateLimited
 		return failure
-	case response.OK():
+	case status == http.StatusBadRequest, status == http.StatusUnauthorized, status == http.StatusForbidden, response.OK():
+		// The OAuth server has accepted the password, so this is no ClassUnauthenticated.
 		failure.Class = provider.ClassForbidden
 	default:
 		return failure

@@ -76,12 +76,12 @@ func TestIssue_LoginRejected_HasDefiniteClass(t *testing.T) {
 		switches []string
 		class    provider.Class
 	}{
-		"401 status":    {[]string{"login_failure_status", "401"}, provider.ClassUnauthenticated},
-		"401 oauth":     {[]string{"login_error_shape", "oauth"}, provider.ClassUnauthenticated},
-		"401 no reason": {[]string{"login_error_shape", "empty_session"}, provider.ClassUnauthenticated},
-		"401 html":      {[]string{"login_error_shape", "html"}, provider.ClassUnauthenticated},
+		"401 status":    {[]string{"login_failure_status", "401"}, provider.ClassForbidden},
+		"401 oauth":     {[]string{"login_error_shape", "oauth"}, provider.ClassForbidden},
+		"401 no reason": {[]string{"login_error_shape", "empty_session"}, provider.ClassForbidden},
+		"401 html":      {[]string{"login_error_shape", "html"}, provider.ClassForbidden},
 		"403":           {[]string{"login_failure_status", "403"}, provider.ClassForbidden},
-		"400":           {[]string{"login_failure_status", "400"}, provider.ClassUnauthenticated},
+		"400":           {[]string{"login_failure_status", "400"}, provider.ClassForbidden},
 		"200 status":    {[]string{"login_failure_status", "200"}, provider.ClassForbidden},
 		"200 oauth":     {[]string{"login_failure_status", "200", "login_error_shape", "oauth"}, provider.ClassForbidden},
 	} {
@@ -94,7 +94,7 @@ func TestIssue_LoginRejected_HasDefiniteClass(t *testing.T) {
 			require.True(t, failure.Class.Definite())
 			require.Contains(t, failure.Remedy, "login-max")
 			require.Equal(t, 1, c.sessions())
-			require.Zero(t, c.Live(emulator.KindLogin), "the access token is revoked although the login failed")
+			require.Equal(t, 1, c.Requested(routeToken), "a rejected login is no reason to send the password again")
 		})
 	}
 }
@@ -109,7 +109,7 @@ func TestIssue_LoginStatus_HasItsClass(t *testing.T) {
 		"404 in the body": {emulator.Fault{Body: body(`{"status":{"code":404,"message":"x"}}`)}, provider.ClassForbidden, ""},
 		"429":             {emulator.Fault{Status: 429}, provider.ClassRateLimited, ""},
 		"503":             {emulator.Fault{Status: 503}, provider.ClassUnavailable, ""},
-		"401 in the body": {emulator.Fault{Body: body(`{"status":{"code":401,"message":"x"}}`)}, provider.ClassUnauthenticated, ""},
+		"401 in the body": {emulator.Fault{Body: body(`{"status":{"code":401,"message":"x"}}`)}, provider.ClassForbidden, ""},
 		"429 in the body": {emulator.Fault{Body: body(`{"error":{"code":429,"message":"x"}}`)}, provider.ClassRateLimited, ""},
 		"a negative code": {emulator.Fault{Body: body(`{"status":{"code":-22,"message":"Login fail"}}`)}, provider.ClassForbidden, ""},
 		"a message only":  {emulator.Fault{Body: body(`{"message":"Login fail"}`)}, provider.ClassForbidden, ""},

@@ -7,13 +7,17 @@
 // fortinet.fortianalyzer Ansible collection.
 //
 // A login uses two servers. FortiCloud's OAuth server exchanges the API user's password for an access token. The
-// instance exchanges the access token for a session. The driver revokes the access token at once; the session stays
-// valid. A session ends when it is not used for the instance's idle timeout. No answer contains that timeout, so the
-// operator configures it.
+// instance exchanges the access token for a session. A session ends when it is not used for the instance's idle timeout.
+// No answer contains that timeout, so the operator configures it.
+//
+// FortiCloud locks an account out after repeated password grants, as the vendor's own connector reports. So all configs of
+// an API user share one access token, which opens all sessions; see [account]. Sessions outlive their access token, and
+// renewing and revoking need the session only.
 package fortianalyzer
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -25,8 +29,8 @@ import (
 // and confirmations, see [connection.probe], and one for an operator.
 const defaultMaxCredentials = 18
 
-// New returns the provider of FortiAnalyzer Cloud.
-func New() provider.Provider { return vendor{} }
+// New returns the provider of FortiAnalyzer Cloud. Connections that it opens share their access tokens.
+func New() provider.Provider { return vendor{&sharedState{}} }
 
 var (
 	_ provider.Provider   = vendor{}
@@ -36,7 +40,15 @@ var (
 )
 
 // vendor implements provider.Provider.
-type vendor struct{}
+type vendor struct{ shared *sharedState }
+
+// sharedState is what the connections of a mount share. The zero value is ready to use.
+type sharedState struct {
+	accounts accounts
+	// probes is held while a session of the engine's own exists in addition to the leased ones, so that an API user
+	// has at most one of them at an instance.
+	probes keyedSemaphore
+}
 
 func (vendor) Name() string { return "fortianalyzer" }
 
@@ -53,13 +65,14 @@ func (vendor) Capabilities() provider.Capabilities {
 		// One source names 100 requests a minute for each API user; see the vendor page.
 		DefaultRequestsPerMinute: 90,
 		AddressFields:            []string{fieldAuthAddress},
+		AccountFields:            []string{fieldAuthAddress, fieldUsername, fieldClientID},
 		RevocationNote:           "Revoking the lease logs the session out at the instance.",
 		RotationNote: "Only the FortiCloud IAM portal can change the password of an API user: download the API user's credential file again, " +
 			"which invalidates the old password at once, and write the new password to config/<name>.",
 	}
 }
 
-func (vendor) Open(config provider.Config) (provider.Connection, error) {
+func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 	idle, err := idleTimeout(config.Fields)
 	if err != nil {
 		return nil, err
@@ -68,29 +81,58 @@ func (vendor) Open(config provider.Config) (provider.Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	logger := config.Logger
-	if logger == nil {
-		logger = hclog.NewNullLogger()
+	c := &connection{
+		api: api, idle: idle, id: config.ConnectionID, shared: v.shared, clock: config.Clock, logger: config.Logger,
+		password:         passwordDigest(api.username, api.password),
+		rejectedPassword: config.AuthBackoff(rejectedPasswordBackoff, maxRejectedPasswordBackoff),
 	}
-	return &connection{api: api, idle: idle, logger: logger}, nil
+	if c.clock == nil {
+		c.clock = provider.SystemClock{}
+	}
+	if c.logger == nil {
+		c.logger = hclog.NewNullLogger()
+	}
+	key := api.accountKey()
+	c.account = v.shared.accounts.attach(key, c.id, func() *tokenStore {
+		store := &tokenStore{account: key.String(), timeout: api.oauth.RequestTimeout(), logger: c.logger}
+		if config.Shared != nil {
+			store.store = config.Shared(key.String())
+		}
+		return store
+	})
+	c.detach = sync.OnceFunc(func() { v.shared.accounts.detach(key, c.id) })
+	return c, nil
 }
 
-// connection implements provider.Connection, provider.Renewer and provider.Revoker. It keeps no login of its own: each
-// session is either leased or logged out by the call that opened it.
+// connection implements provider.Connection, provider.Renewer and provider.Revoker. Each session is either leased or
+// logged out by the call that opened it.
 type connection struct {
 	api    *client
+	id     string        // of the connection, see [provider.Config]
 	idle   time.Duration // the idle timeout of sessions
+	clock  provider.Clock
 	logger hclog.Logger
+
+	shared   *sharedState
+	account  *account
+	detach   func() // ends the use of account
+	password string // the digest of the password
+
+	rejectedPassword *provider.AuthBackoff
+	proofs           proofs
 }
 
 // MaxLifetime returns the idle timeout. The vendor grants that time at the login and again with each use.
 func (c *connection) MaxLifetime() time.Duration { return c.idle }
 
-// Logout closes the HTTP connections. There is no login to end.
-func (c *connection) Logout(context.Context) error {
-	c.api.close()
-	return nil
+// Logout revokes the account's access token, if no other config uses it, and closes the connection.
+func (c *connection) Logout(ctx context.Context) error {
+	defer c.Close()
+	return c.account.leave(ctx, c)
 }
 
-// Close closes the HTTP connections.
-func (c *connection) Close() { c.api.close() }
+// Close closes the HTTP connections. The access token stays stored for the next connection.
+func (c *connection) Close() {
+	c.detach()
+	c.api.close()
+}

@@ -16,6 +16,8 @@ import (
 // Operations in the request log of the emulator, which are also the routes of its faults.
 const (
 	routeToken       = "oauth_token"
+	routeRefresh     = "oauth_token_refresh"
+	routeVerify      = "oauth_verify_token"
 	routeRevokeToken = "oauth_revoke_token"
 	routeLogin       = "forticloud_jsonrpc_login"
 	routeStatus      = "get /sys/status"
@@ -29,13 +31,30 @@ var issueRequest = provider.IssueRequest{Lifetime: time.Minute}
 // permissionDenied is an answer with the code that has two meanings.
 var permissionDenied = `{"id":1,"result":[{"status":{"code":-11,"message":"No permission for the resource"},"url":"/x"}]}`
 
-// cloud is an emulated FortiAnalyzer Cloud.
-type cloud struct{ *providertest.Instance }
+// cloud is an emulated FortiAnalyzer Cloud, and a mount whose configs use it.
+type cloud struct {
+	*providertest.Instance
+	provider provider.Provider
+	stored   map[string]*providertest.Sessions // by the key of the shared login
+	issued   json.RawMessage                   // the handle of the session that was issued last
+}
 
 // newCloud serves FortiAnalyzer Cloud until the test ends. switches are alternating names and values.
 func newCloud(t *testing.T, switches ...string) *cloud {
 	t.Helper()
-	return &cloud{providertest.StartInstance(t, emulated.New(), switches...)}
+	return &cloud{providertest.StartInstance(t, emulated.New(), switches...), New(), map[string]*providertest.Sessions{}, nil}
+}
+
+// restart is a restart of the process: what is in memory is gone. The test has closed its connections, or does not use
+// them any more.
+func (c *cloud) restart() { c.provider = New() }
+
+// shared returns the store of a shared login. Only one goroutine may open connections.
+func (c *cloud) shared(key string) provider.SessionStore {
+	if c.stored[key] == nil {
+		c.stored[key] = &providertest.Sessions{}
+	}
+	return c.stored[key]
 }
 
 // config returns a configuration that works, with changes to its fields as alternating names and values.
@@ -44,13 +63,28 @@ func (c *cloud) config(changes ...any) provider.Config {
 	for i := 0; i < len(changes); i += 2 {
 		fields[changes[i].(string)] = changes[i+1]
 	}
-	return c.Config(New(), fields)
+	config := c.Config(c.provider, fields)
+	config.ConnectionID, config.Shared = "edge-1", c.shared
+	return config
 }
 
 // open returns a connection that is closed when the test ends. changes are as in config.
 func (c *cloud) open(changes ...any) *connection {
 	c.T.Helper()
-	opened, err := New().Open(c.config(changes...))
+	return c.openConfig(c.config(changes...))
+}
+
+// openAs is open for another config of the mount.
+func (c *cloud) openAs(connectionID string, changes ...any) *connection {
+	c.T.Helper()
+	config := c.config(changes...)
+	config.ConnectionID = connectionID
+	return c.openConfig(config)
+}
+
+func (c *cloud) openConfig(config provider.Config) *connection {
+	c.T.Helper()
+	opened, err := c.provider.Open(config)
 	require.NoError(c.T, err)
 	c.T.Cleanup(opened.Close)
 	return opened.(*connection)
@@ -61,6 +95,7 @@ func (c *cloud) issue(conn *connection) *provider.Credential {
 	c.T.Helper()
 	credential, err := conn.Issue(c.T.Context(), issueRequest)
 	require.NoError(c.T, err)
+	c.issued = credential.Handle
 	return credential
 }
 

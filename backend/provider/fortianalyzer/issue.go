@@ -32,19 +32,18 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 	if err != nil {
 		return nil, err
 	}
-	content, err := json.Marshal(handle{handleVersion, opened.id})
+	content, err := json.Marshal(handle{handleVersion, opened})
 	if err != nil {
 		return nil, &provider.Error{Class: provider.ClassAmbiguous, Op: opLogin, Message: "the handle cannot be written as JSON", Err: err}
 	}
 	return &provider.Credential{
-		Token:     opened.id,
+		Token:     opened,
 		TokenType: tokenType,
 		Address:   c.api.instance.BaseURL(),
-		Data:      map[string]any{"session": opened.id, "url": c.api.instance.BaseURL() + rpcPath},
+		Data:      map[string]any{"session": opened, "url": c.api.instance.BaseURL() + rpcPath},
 		Handle:    content,
 		ExpiresAt: status.sentAt.Add(c.idle),
 		// Each call of the application moves the expiry.
 		ExpiryNotEnforced: true,
-		Warnings:          opened.warnings,
 	}, nil
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-func TestIssue_Default_LeasesSessionAndRevokesAccessToken(t *testing.T) {
+func TestIssue_Default_LeasesSessionAndKeepsAccessToken(t *testing.T) {
 	c := newCloud(t)
 	credential := c.issue(c.open())
-	require.Equal(t, []string{routeToken, routeLogin, routeRevokeToken, routeStatus}, c.Operations())
+	require.Equal(t, []string{routeToken, routeLogin, routeStatus}, c.Operations())
 	require.Equal(t, 1, c.sessions())
-	require.Zero(t, c.Live(emulator.KindLogin), "the access token is revoked")
+	require.Equal(t, 1, c.Live(emulator.KindLogin), "the access token opens the next session")
 
 	require.Equal(t, "session", credential.TokenType)
 	require.Equal(t, c.Address(), credential.Address)
@@ -31,7 +31,7 @@ func TestIssue_FortiManagerCloud_NeedsItsClientID(t *testing.T) {
 	c := newCloud(t, "product", "FortiManager")
 	require.NotEmpty(t, c.issue(c.open(fieldClientID, "FortiManager")).Token)
 	_, err := c.open().Issue(t.Context(), issueRequest)
-	require.Contains(t, requireClass(t, provider.ClassUnauthenticated, err).Remedy, "client_id")
+	require.Contains(t, requireClass(t, provider.ClassForbidden, err).Remedy, "client_id")
 }
 
 func TestIssue_LifetimeAboveIdleTimeout_IsInvalid(t *testing.T) {

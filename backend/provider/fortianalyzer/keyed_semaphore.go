@@ -3,17 +3,22 @@ package fortianalyzer
 import (
 	"context"
 	"sync"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// loginKey identifies the logins that must run one at a time: those of one API user for one application at one OAuth
-// server.
-type loginKey struct{ authAddress, username, clientID string }
+// probeKey identifies the probes that must run one at a time: those of one API user at one instance. A silent instance
+// delays no probe at another.
+type probeKey struct {
+	instance string
+	account  accountKey
+}
 
 // keyedSemaphore admits one caller at a time for each key. A waiting caller waits no longer than its context. The zero
 // value is ready to use. It is safe for concurrent use.
 type keyedSemaphore struct {
 	mu    sync.Mutex
-	byKey map[loginKey]*semaphore
+	byKey map[probeKey]*semaphore
 }
 
 // semaphore admits one caller.
@@ -23,8 +28,8 @@ type semaphore struct {
 }
 
 // acquire waits until no other caller holds the semaphore of the key, and returns the function that releases it. When
-// ctx ends first, the error is errCanceled.
-func (s *keyedSemaphore) acquire(ctx context.Context, key loginKey) (release func(), err error) {
+// ctx ends first, the error is ClassUnavailable.
+func (s *keyedSemaphore) acquire(ctx context.Context, key probeKey) (release func(), err error) {
 	acquired := s.addUser(key)
 	select {
 	case acquired.slot <- struct{}{}:
@@ -34,16 +39,20 @@ func (s *keyedSemaphore) acquire(ctx context.Context, key loginKey) (release fun
 		}, nil
 	case <-ctx.Done():
 		s.removeUser(key, acquired)
-		return nil, errCanceled(ctx.Err())
+		return nil, &provider.Error{
+			Class: provider.ClassUnavailable, Op: opLogin,
+			Message: "nothing was sent: the request was canceled or timed out while it waited for another check or revocation at the instance",
+			Err:     ctx.Err(),
+		}
 	}
 }
 
 // addUser returns the semaphore of a key and counts the caller as its user.
-func (s *keyedSemaphore) addUser(key loginKey) *semaphore {
+func (s *keyedSemaphore) addUser(key probeKey) *semaphore {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byKey == nil {
-		s.byKey = map[loginKey]*semaphore{}
+		s.byKey = map[probeKey]*semaphore{}
 	}
 	found := s.byKey[key]
 	if found == nil {
@@ -56,7 +65,7 @@ func (s *keyedSemaphore) addUser(key loginKey) *semaphore {
 
 // removeUser ends one use of a semaphore. The last user deletes it, so that the map does not grow with every key that
 // was ever used.
-func (s *keyedSemaphore) removeUser(key loginKey, used *semaphore) {
+func (s *keyedSemaphore) removeUser(key probeKey, used *semaphore) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	used.users--

@@ -6,31 +6,14 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-func TestIssue_ConcurrentLogins_DoNotEndOtherAccessTokens(t *testing.T) {
-	c := newCloud(t, "login_max", "0")
-	first, second := c.open(), c.open() // two configs of one API user
-	var group errgroup.Group
-	for i := range 24 {
-		conn := []*connection{first, second}[i%2]
-		group.Go(func() error {
-			_, err := conn.Issue(t.Context(), issueRequest)
-			return err
-		})
-	}
-	require.NoError(t, group.Wait())
-	require.Equal(t, 24, c.sessions())
-	require.Empty(t, logins.byKey, "the map is empty when no login runs")
-}
-
 func TestKeyedSemaphore_ContextEnds_StopsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s keyedSemaphore
-		key := loginKey{"auth", "user", "client"}
+		key := probeKey{"instance", accountKey{"auth", "user", "client"}}
 		release, err := s.acquire(t.Context(), key)
 		require.NoError(t, err)
 
@@ -44,8 +27,11 @@ func TestKeyedSemaphore_ContextEnds_StopsWaiting(t *testing.T) {
 		cancel()
 		requireClass(t, provider.ClassUnavailable, <-waited)
 
-		releaseOther, err := s.acquire(t.Context(), loginKey{"auth", "user", "other client"})
+		releaseOther, err := s.acquire(t.Context(), probeKey{"instance", accountKey{"auth", "user", "other client"}})
 		require.NoError(t, err, "another application has a semaphore of its own")
+		releaseOther()
+		releaseOther, err = s.acquire(t.Context(), probeKey{"other instance", key.account})
+		require.NoError(t, err, "another instance has a semaphore of its own")
 		releaseOther()
 
 		release()

@@ -7,15 +7,19 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
-func TestIssue_AccessTokenNotRevoked_IsWarning(t *testing.T) {
+func TestLogout_AccessTokenNotRevoked_IsError(t *testing.T) {
 	for _, status := range []int{400, 401, 500} {
 		c := newCloud(t)
-		c.InjectFault(emulator.Fault{Route: routeRevokeToken, Status: status})
-		credential := c.issue(c.open())
-		require.Len(t, credential.Warnings, 1)
-		require.Contains(t, credential.Warnings[0], "access token")
+		conn := c.open()
+		c.issue(conn)
+		c.InjectFault(emulator.Fault{Route: routeRevokeToken, Status: status, Times: 1})
+		require.Equal(t, opRevoke, providertest.Refusal(t, conn.Logout(t.Context())).Op)
+		require.Equal(t, 1, c.Live(emulator.KindLogin))
+		require.NoError(t, c.open().Logout(t.Context()), "the access token is still stored")
+		require.Zero(t, c.Live(emulator.KindLogin))
 	}
 }
 
@@ -56,5 +60,5 @@ func TestIssue_TLSServerName_AppliesToInstanceOnly(t *testing.T) {
 	defer conn.Close()
 	_, err = conn.Issue(t.Context(), issueRequest)
 	require.Equal(t, opLogin, requireClass(t, provider.ClassInvalid, err).Op)
-	require.Zero(t, c.Live(emulator.KindLogin), "the access token is revoked")
+	require.Equal(t, []string{routeToken}, c.Operations())
 }

@@ -11,60 +11,46 @@ import (
 // cleanupTimeout bounds a logout on a context that outlives the request.
 const cleanupTimeout = 20 * time.Second
 
-// Some steps must run one at a time for an API user and application. The semaphores are shared by all connections of
-// the process, since several configs may use the same API user.
-var (
-	// logins is held from the request for an access token until the token has been used and revoked: a request for
-	// another token would end it. This is documented for another application of the same OAuth server, and inferred
-	// for this one.
-	logins keyedSemaphore
-	// probes is held while a session of the engine's own exists in addition to the leased ones, so that there is at
-	// most one.
-	probes keyedSemaphore
-)
-
-// session is a session that the driver has just opened.
-type session struct {
-	id       string
-	warnings []string // for the operator
+// open logs in: it exchanges the account's access token for a session. It waits for the end of a rate limit.
+func (c *connection) open(ctx context.Context) (sessionID string, err error) {
+	return waitOut(ctx, c.clock, func() (string, error) { return c.tryOpen(ctx) })
 }
 
-// open logs in: it exchanges the password for an access token, and the access token for a session.
-func (c *connection) open(ctx context.Context) (*session, error) {
-	release, err := logins.acquire(ctx, c.api.loginKey())
+// tryOpen is open without waiting. A rejected login has opened no session, so it is sent once more if the access token
+// may be the reason: another program may have ended it with a token of its own.
+func (c *connection) tryOpen(ctx context.Context) (sessionID string, err error) {
+	token, err := c.account.token(ctx, c, "")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	defer release()
-	token, err := c.api.accessToken(ctx)
-	if err != nil {
-		return nil, err
+	sessionID, err = c.api.login(ctx, token.value)
+	if provider.ClassOf(err) != provider.ClassForbidden {
+		return sessionID, err
 	}
-	id, err := c.api.login(ctx, token)
-	opened := &session{id: id}
-	// The access token is not needed any more, whether or not the login succeeded, and could open further sessions.
-	// A failed revocation is only a warning: the token expires, and it was sent to this process only.
-	if failure := c.api.revokeToken(ctx, token); failure != nil {
-		c.logger.Warn("cannot revoke an OAuth access token; it expires within hours", "error", failure)
-		opened.warnings = []string{"the OAuth access token that opened the session could not be revoked; " +
-			"it is not stored anywhere and expires within hours"}
+	next, tokenErr := c.account.token(ctx, c, token.value)
+	switch {
+	case provider.ClassOf(tokenErr) == provider.ClassForbidden && errors.Is(tokenErr, provider.ErrNotSent):
+		return "", err // the token is valid, or was replaced a short time ago
+	case tokenErr != nil:
+		return "", tokenErr
 	}
-	if err != nil {
-		return nil, err
+	sessionID, err = c.api.login(ctx, next.value)
+	if provider.ClassOf(err) == provider.ClassForbidden {
+		c.account.observeRejection(c.clock.Now())
 	}
-	return opened, nil
+	return sessionID, err
 }
 
 // verify reads the system status with a session that was just opened. If that fails, it logs the session out.
-func (c *connection) verify(ctx context.Context, opened *session) (*rpcResult, error) {
-	result, err := c.api.status(ctx, opened.id)
+func (c *connection) verify(ctx context.Context, sessionID string) (*rpcResult, error) {
+	result, err := c.api.status(ctx, sessionID)
 	switch {
 	case err != nil:
-		return nil, c.discard(ctx, opened.id, err)
+		return nil, c.discard(ctx, sessionID, err)
 	case result.denied():
-		return nil, c.discard(ctx, opened.id, result.noPermission())
+		return nil, c.discard(ctx, sessionID, result.noPermission())
 	case result.code != codeOK:
-		return nil, c.discard(ctx, opened.id, result.unexpected())
+		return nil, c.discard(ctx, sessionID, result.unexpected())
 	}
 	return result, nil
 }
@@ -102,23 +88,33 @@ func (c *connection) endSession(ctx context.Context, sessionID string) error {
 	return nil
 }
 
-// probe opens a session of the engine's own, calls use with it, and logs it out. use must make a few calls at most,
-// because other probes of the API user wait for it. err is the error of the login or of use. logoutErr reports that
-// the logout failed; what use has learned is valid all the same.
-func (c *connection) probe(ctx context.Context, use func(*session) error) (logoutErr, err error) {
-	release, err := probes.acquire(ctx, c.api.loginKey())
+// probe opens a session of the engine's own, calls use with it, and logs it out. An API user has at most one such session
+// at an instance. use must make a few calls at most, because other probes wait for it. err is the error of the login or
+// of use. logoutErr reports that the logout failed; what use has learned is valid all the same.
+func (c *connection) probe(ctx context.Context, use func(sessionID string) error) (logoutErr, err error) {
+	release, err := c.shared.probes.acquire(ctx, c.probeKey())
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	return c.probeAlone(ctx, use)
+}
+
+// probeAlone is probe for a caller that holds the semaphore.
+func (c *connection) probeAlone(ctx context.Context, use func(sessionID string) error) (logoutErr, err error) {
 	opened, err := c.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	err = use(opened)
-	logoutErr = c.endSession(ctx, opened.id)
+	logoutErr = c.endSession(ctx, opened)
 	if logoutErr != nil {
 		c.logger.Warn("cannot log out a session of the engine's own; it ends by its idle timeout", "error", logoutErr)
 	}
 	return logoutErr, err
+}
+
+// probeKey returns the key under which probes run one at a time.
+func (c *connection) probeKey() probeKey {
+	return probeKey{c.api.instance.BaseURL(), c.api.accountKey()}
 }

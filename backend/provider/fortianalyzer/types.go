@@ -4,23 +4,28 @@ import (
 	"encoding/json"
 )
 
-// grantPassword is the grant_type of a login with a password. The driver does not use the refresh grant, because
-// sessions outlive their access token.
-const grantPassword = "password"
+// Values of grant_type: a login with a password, and one with the refresh token of an earlier login.
+const (
+	grantPassword = "password"
+	grantRefresh  = "refresh_token"
+)
 
 // tokenRequest is the body of the request for an access token. It contains no client secret, because the application
 // is a public OAuth client.
 type tokenRequest struct {
-	Username  string `json:"username"`
-	Password  string `json:"password"`
-	ClientID  string `json:"client_id"`
-	GrantType string `json:"grant_type"`
+	Username     string `json:"username,omitempty"`
+	Password     string `json:"password,omitempty"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	ClientID     string `json:"client_id"`
+	GrantType    string `json:"grant_type"`
 }
 
-// tokenResponse contains the members that are read of the answer to a tokenRequest. expires_in is not read: the vendor's
-// documents give different values, and the driver uses the token at once.
+// tokenResponse contains the members that are read of the answer to a tokenRequest. Whether an answer to a refresh
+// contains a refresh token differs between the vendor's documents.
 type tokenResponse struct {
-	AccessToken string `json:"access_token"`
+	AccessToken  string `json:"access_token"`
+	RefreshToken string `json:"refresh_token"`
+	ExpiresIn    int64  `json:"expires_in"`
 }
 
 // revokeRequest is the body of the request that revokes an access token.

@@ -38,6 +38,12 @@ func (s Suite) testDescription(t *testing.T) {
 		}
 	}
 	assert.Positive(t, sensitive, "the root credential is marked sensitive")
+	for _, name := range append(capabilities.AddressFields, capabilities.AccountFields...) {
+		if assert.Contains(t, described.ConfigFields(), name) {
+			display := described.ConfigFields()[name].DisplayAttrs
+			assert.False(t, display != nil && display.Sensitive, "%s: the name of an address or account is no secret", name)
+		}
+	}
 	for name, field := range described.RoleFields() {
 		assert.NotEmpty(t, field.Description, name)
 	}

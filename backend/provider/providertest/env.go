@@ -64,6 +64,7 @@ func (e *env) vendor() string { return e.provider.Name() }
 func (e *env) config(changes map[string]any) provider.Config {
 	config := e.Config(e.provider, changes)
 	config.Sessions = e.sessions
+	config.Shared = func(string) provider.SessionStore { return e.sessions }
 	config.Logger = hclog.New(&hclog.LoggerOptions{Output: e.log, Level: hclog.Trace})
 	config.UserAgent = "vendorauth-test/1"
 	return config

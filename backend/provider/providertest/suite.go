@@ -33,6 +33,8 @@ type Suite struct {
 	// Login is the operation with which the connection logs in. Empty if the driver creates credentials with the
 	// root credential directly.
 	Login string
+	// ChecksReuseLogin is true if Check uses the login that the same root credential has opened before.
+	ChecksReuseLogin bool
 	// RotateRoute is the route, as in [emulator.Fault], of the request that replaces the root credential or creates
 	// its successor. Empty if the vendor's API has none.
 	RotateRoute string
