@@ -19,7 +19,7 @@ import (
 // renewal fails reads another credential, which the vendor could not issue either.
 func (c *Credentials) renewShared(ctx context.Context, storage logical.Storage, renewal Renewal) (*Renewed, error) {
 	reference := renewal.Reference
-	shared, err := c.sharedOf(ctx, storage, reference)
+	shared, err := c.lookupHeld(ctx, storage, reference)
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +53,9 @@ func (c *Credentials) renewShared(ctx context.Context, storage logical.Storage, 
 	return renewal.renewed(ttl, *limits, expiresAt), nil
 }
 
-// sharedOf returns the credential of a holder's lease. It reads storage only if this process has not used the
+// lookupHeld returns the credential of a holder's lease. It reads storage only if this process has not used the
 // credential yet.
-func (c *Credentials) sharedOf(ctx context.Context, storage logical.Storage, reference Reference) (*sharedCredential, error) {
+func (c *Credentials) lookupHeld(ctx context.Context, storage logical.Storage, reference Reference) (*sharedCredential, error) {
 	if known := c.shared.byID(reference.ID); known != nil {
 		return known, nil
 	}

@@ -103,7 +103,7 @@ func (l *Ledger) Extend(ctx context.Context, storage logical.Storage, config, en
 	// dies in between: then Vault repeats the revocation.
 	defer l.changes.lock(holderKey(entry, id))()
 	s := l.holderSet(entry)
-	previous, err := l.moveEnd(ctx, storage, s, config, entry, id, leaseExpiresAt)
+	previous, err := l.extendInMemory(ctx, storage, s, config, entry, id, leaseExpiresAt)
 	if err != nil || !leaseExpiresAt.After(previous) {
 		return err
 	}
@@ -117,8 +117,8 @@ func (l *Ledger) Extend(ctx context.Context, storage logical.Storage, config, en
 	return nil
 }
 
-// moveEnd moves the end of a holder's lease in memory, never to an earlier time, and returns the end before.
-func (l *Ledger) moveEnd(ctx context.Context, storage logical.Storage, s *holderSet, config, entry, id string, leaseExpiresAt time.Time) (time.Time, error) {
+// extendInMemory moves the end of a holder's lease in memory, never to an earlier time, and returns the end before.
+func (l *Ledger) extendInMemory(ctx context.Context, storage logical.Storage, s *holderSet, config, entry, id string, leaseExpiresAt time.Time) (time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.load(ctx, storage, entry); err != nil {

@@ -3,13 +3,13 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/vault/api"
 	"github.com/stretchr/testify/require"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
 )
 
@@ -87,7 +87,7 @@ func TestAgents_OnASharedRole_LeasesStayBoundedAndFilesHeal(t *testing.T) {
 // and returns it.
 func requireGoodFiles(t *testing.T, agents map[string]*devserver.Program, within time.Duration) string {
 	t.Helper()
-	use := bearerOn("/object/networks")
+	vendor := vendorfacts.Named("ftd")
 	var token, state string
 	require.Eventually(t, func() bool {
 		token = ""
@@ -98,8 +98,8 @@ func requireGoodFiles(t *testing.T, agents map[string]*devserver.Program, within
 				state = fmt.Sprintf("%s is missing: %s", file, agent.Output())
 				return false
 			}
-			if status := use(t, held); status != http.StatusOK || token != "" && token != held["token"] {
-				state = fmt.Sprintf("the vendor answers %d to the token of %s: %s", status, file, agent.Output())
+			if !accepted(t, vendor, held) || token != "" && token != held["token"] {
+				state = fmt.Sprintf("%s holds a token that has ended, or not the current one: %s", file, agent.Output())
 				return false
 			}
 			token = held["token"].(string)
