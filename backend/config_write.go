@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -31,6 +32,8 @@ type configUpdate struct {
 	// stored is called once it is known whether entry was stored.
 	stored   rotation.StoredFunc
 	warnings []string
+	// leaving is the origin that the write moves the config away from. Nothing is issued there while it runs.
+	leaving string
 }
 
 // configWrite creates, updates or patches a config: merge, verify with the vendor, store. No lock is held
@@ -52,6 +55,7 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 		backend: b, storage: req.Storage, name: name, data: data, verify: wantsVerification(data), old: old,
 		stored: func(context.Context, error) []string { return nil },
 	}
+	defer update.endMove()
 	if step, err := update.prepare(ctx); err != nil {
 		return errorResponse(where+step, err)
 	}
@@ -116,6 +120,8 @@ func (u *configUpdate) commit(ctx context.Context) error {
 		u.discard(ctx, err)
 		return err
 	}
+	u.leaving = ""
+	u.ledger.OpenOrigin(u.name, u.entry.Origin(u.providers[u.entry.Vendor])) // in case the config was moved back
 	if u.connectionChanged() {
 		u.pool.Swap(ctx, u.storage, u.name, u.old, u.entry, u.conn)
 		u.warnings = append(u.warnings, u.stored(ctx, nil)...)
@@ -171,16 +177,31 @@ func (u *configUpdate) resolveBeforeWrite(ctx context.Context) error {
 }
 
 // checkMovable refuses to move a config to another address while credentials are live at the present one: they
-// could not be revoked.
+// could not be revoked. From here until the end of the write, reads issue nothing at the present address.
 func (u *configUpdate) checkMovable(ctx context.Context) error {
-	vendor := u.providers[u.entry.Vendor]
-	if u.old == nil || u.old.Origin(vendor) == u.entry.Origin(vendor) || u.data.Get("force").(bool) {
+	if u.old == nil || u.data.Get("force").(bool) {
 		return nil
 	}
-	used, err := u.ledger.Used(ctx, u.storage, u.name)
-	if err != nil || used == 0 {
-		return err
+	vendor := u.providers[u.entry.Vendor]
+	present := u.old.Origin(vendor)
+	if present == u.entry.Origin(vendor) {
+		return nil
 	}
-	return fmt.Errorf("%w; they live at the present address, and could be neither renewed nor revoked: revoke their leases first, "+
-		"use another config, or write with force=true and wait until they have expired", &ledger.InUseError{Used: used})
+	if err := u.ledger.CloseOrigin(ctx, u.storage, u.name, present); err != nil {
+		if _, inUse := errors.AsType[*ledger.InUseError](err); !inUse {
+			return err
+		}
+		return fmt.Errorf("%w; they live at the present address, and could be neither renewed nor revoked: revoke their leases first, "+
+			"use another config, or write with force=true and wait until they have expired", err)
+	}
+	u.leaving = present
+	return nil
+}
+
+// endMove lets the config issue at its present address again if it was not moved. If it was moved, the previous
+// address stays closed: a request that read the config before the move would issue there.
+func (u *configUpdate) endMove() {
+	if u.leaving != "" {
+		u.ledger.OpenOrigin(u.name, u.leaving)
+	}
 }

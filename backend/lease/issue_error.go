@@ -147,6 +147,9 @@ func withRemedy(err error) error {
 	if errors.Is(err, ledger.ErrFrozen) {
 		return &provider.Error{Class: provider.ClassInvalid, Message: err.Error()}
 	}
+	if errors.Is(err, ledger.ErrOriginClosed) {
+		return &provider.Error{Class: provider.ClassUnavailable, Message: err.Error(), Remedy: "try again", Err: provider.ErrNotSent}
+	}
 	return err
 }
 

@@ -20,7 +20,9 @@ type index struct {
 	loaded  bool
 	removed map[string]struct{}
 	frozen  string
-	freed   chan struct{}
+	// closed are the origins at which nothing more is reserved.
+	closed map[string]struct{}
+	freed  chan struct{}
 }
 
 func newIndex(config string) *index {
@@ -28,6 +30,7 @@ func newIndex(config string) *index {
 		config:  config,
 		entries: make(map[string]Entry),
 		removed: make(map[string]struct{}),
+		closed:  make(map[string]struct{}),
 		freed:   make(chan struct{}),
 	}
 }
@@ -113,12 +116,15 @@ func (x *index) occupying(role string, now time.Time) []Entry {
 	return occupying
 }
 
-// reserve takes a slot for entry. It fails with ErrFrozen or a LimitError, whose NextFree is not set.
+// reserve takes a slot for entry. It fails with ErrFrozen, ErrOriginClosed or a LimitError, whose NextFree is not set.
 func (x *index) reserve(entry *Entry, intent Intent, now time.Time) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.frozen != "" && x.frozen == intent.UID {
 		return ErrFrozen
+	}
+	if _, closed := x.closed[entry.Origin]; closed {
+		return ErrOriginClosed
 	}
 	if intent.Limit > 0 || intent.RoleLimit > 0 {
 		used, byRole := x.count(intent.Role, now)

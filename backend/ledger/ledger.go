@@ -29,7 +29,11 @@ var ErrChanged = errors.New("the credential's ledger entry was changed by anothe
 // ErrFrozen is returned by Reserve for a config that is being deleted.
 var ErrFrozen = errors.New("the config is being deleted")
 
-// InUseError is returned by Freeze for a config that still has credentials.
+// ErrOriginClosed is returned by Reserve for a credential that would be issued at an address that the config is
+// leaving or has left.
+var ErrOriginClosed = errors.New("the config is being moved to another address")
+
+// InUseError is returned by Freeze and CloseOrigin for a config that still has credentials.
 type InUseError struct {
 	// Used counts the credentials.
 	Used int
@@ -76,8 +80,9 @@ type Intent struct {
 }
 
 // Reserve stores the intent and takes its slot. It fails with [*LimitError] when the config has Limit live
-// credentials or the role RoleLimit of them, with [ErrFrozen] when the config is being deleted, and with a storage
-// error, in each case with nothing reserved. One storage write.
+// credentials or the role RoleLimit of them, with [ErrFrozen] when the config is being deleted, with
+// [ErrOriginClosed] when it is being moved, and with a storage error, in each case with nothing reserved. One storage
+// write.
 func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent Intent) (*Entry, error) {
 	idx := l.index(intent.Config)
 	if intent.Limit > 0 || intent.RoleLimit > 0 {

@@ -125,6 +125,37 @@ func TestFreeze_CredentialLives_IsRejectedUntilRemoved(t *testing.T) {
 	require.NoError(t, err, "a later config of the same name is not frozen")
 }
 
+func TestCloseOrigin_CredentialLives_IsRejected(t *testing.T) {
+	storage, clock := &logical.InmemStorage{}, providertest.NewClock()
+	l := New(clock.Now)
+	_, err := l.Reserve(t.Context(), storage, intent("a", 0))
+	require.NoError(t, err)
+	inUse, ok := errors.AsType[*InUseError](l.CloseOrigin(t.Context(), storage, "edge", "here"))
+	require.True(t, ok)
+	require.Equal(t, 1, inUse.Used)
+
+	clock.Advance(time.Hour)
+	require.NoError(t, l.CloseOrigin(t.Context(), storage, "edge", "here"), "an expired credential does not count")
+}
+
+func TestCloseOrigin_LaterReserve_IsRejectedUntilOpened(t *testing.T) {
+	storage, l := &logical.InmemStorage{}, newLedger()
+	require.NoError(t, l.CloseOrigin(t.Context(), storage, "edge", "here"))
+	late := intent("a", 0)
+	late.Origin = "here"
+	_, err := l.Reserve(t.Context(), storage, late)
+	require.ErrorIs(t, err, ErrOriginClosed)
+
+	elsewhere := intent("b", 0)
+	elsewhere.Origin = "there"
+	_, err = l.Reserve(t.Context(), storage, elsewhere)
+	require.NoError(t, err)
+
+	l.OpenOrigin("edge", "here")
+	_, err = l.Reserve(t.Context(), storage, late)
+	require.NoError(t, err)
+}
+
 func TestUnfreeze_AfterAFailedDeletion_ReservesAgain(t *testing.T) {
 	storage, l := &logical.InmemStorage{}, newLedger()
 	require.NoError(t, l.Freeze(t.Context(), storage, "edge", "first"))
