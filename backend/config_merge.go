@@ -2,7 +2,6 @@ package backend
 
 import (
 	"crypto/rand"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -37,13 +36,14 @@ func (b *backend) mergeConfig(old *store.Config, data *framework.FieldData) (*st
 			Remedy: "it is deleted once its last credential has ended; use another name",
 		}
 	}
-	if b.suppliesRoot(entry, data) {
-		entry.RootMarker = "" // the written root credential is not the one that the engine created
-		entry.Root.SuppliedByOperator(old, data.Raw, vendor, b.clock.Now())
-	}
 	entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.ConfigFields())
 	if err != nil {
 		return nil, err
+	}
+	changesRoot := rootChanged(old, data, vendor)
+	if changesRoot {
+		entry.RootMarker = "" // the written root credential is not the one that the engine created
+		entry.Root.SuppliedByOperator(old, data.Raw, vendor, b.clock.Now())
 	}
 	if err := mergeCommon(entry, data, vendor); err != nil {
 		return nil, err
@@ -51,8 +51,7 @@ func (b *backend) mergeConfig(old *store.Config, data *framework.FieldData) (*st
 	if err := requireSecrets(old, entry, data, vendor); err != nil {
 		return nil, err
 	}
-	if old == nil || connectionChanged(old, entry) ||
-		b.suppliesRoot(entry, data) && entry.Root.HasKeptRoots() {
+	if old == nil || connectionChanged(old, entry, vendor) || changesRoot && entry.Root.HasKeptRoots() {
 		entry.ConnectionID, entry.SharingEpoch = rand.Text(), ""
 	}
 	if old != nil && old.RotationPeriod == 0 && entry.RotationPeriod > 0 && entry.Root.UpdatedAt.IsZero() {
@@ -154,23 +153,7 @@ func requireSecrets(old, entry *store.Config, data *framework.FieldData, vendor 
 	if old == nil {
 		return nil
 	}
-	var changed string
-	switch {
-	case old.Address != entry.Address:
-		changed = "address"
-	case old.CACert != entry.CACert:
-		changed = "ca_cert"
-	case old.TLSServerName != entry.TLSServerName:
-		changed = "tls_server_name"
-	case old.TLSSkipVerify != entry.TLSSkipVerify:
-		changed = "tls_skip_verify"
-	default:
-		for _, field := range vendor.Capabilities().AddressFields {
-			if fmt.Sprint(old.Fields[field]) != fmt.Sprint(entry.Fields[field]) {
-				changed = field
-			}
-		}
-	}
+	changed := trustChange(old, entry, vendor)
 	if changed == "" {
 		return nil
 	}
@@ -187,12 +170,4 @@ func requireSecrets(old, entry *store.Config, data *framework.FieldData, vendor 
 		}
 	}
 	return nil
-}
-
-// connectionChanged reports whether a connection that was opened with old must be opened again.
-func connectionChanged(old, entry *store.Config) bool {
-	return old.Address != entry.Address || old.CACert != entry.CACert ||
-		old.TLSServerName != entry.TLSServerName || old.TLSSkipVerify != entry.TLSSkipVerify ||
-		old.RequestTimeout != entry.RequestTimeout || old.MaxRetries != entry.MaxRetries ||
-		!maps.EqualFunc(old.Fields, entry.Fields, func(a, b any) bool { return fmt.Sprint(a) == fmt.Sprint(b) })
 }

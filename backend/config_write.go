@@ -97,21 +97,40 @@ func (u *configUpdate) connectionChanged() bool {
 	return u.old == nil || u.old.ConnectionID != u.entry.ConnectionID
 }
 
-// verifyRoot makes a login with the new config, if the write needs one.
+// verifyRoot makes a login with the new config if the write changes how the vendor is reached, or brings a root
+// credential. One that equals the stored one is verified too: the vendor may refuse it by now.
 func (u *configUpdate) verifyRoot(ctx context.Context) error {
-	if !u.connectionChanged() || !u.verify {
+	supplied := u.suppliesRoot(u.entry, u.data)
+	if !u.verify || !u.connectionChanged() && !supplied {
 		return nil
 	}
-	checked, err := u.pool.VerifyNewRoot(ctx, u.entry, u.conn)
+	checked, err := u.checkRoot(ctx)
 	if err != nil {
 		u.discard(ctx, err)
 		return err
 	}
-	if u.suppliesRoot(u.entry, u.data) {
+	if supplied {
 		u.entry.Root.MarkVerified()
 	}
 	u.warnings = append(u.warnings, checked.Warnings...)
 	return nil
+}
+
+// checkRoot makes a login: over the new connection, or over the config's present one if the write changes nothing
+// about it. A second connection would end or replace the login that the present one uses.
+func (u *configUpdate) checkRoot(ctx context.Context) (*provider.CheckResult, error) {
+	if u.connectionChanged() {
+		return u.pool.VerifyNewRoot(ctx, u.entry, u.conn)
+	}
+	conn, rotating, err := u.pool.TryAcquire(u.storage, u.name, u.old)
+	switch {
+	case err != nil:
+		return nil, err
+	case rotating != nil:
+		return nil, pool.ErrRotationInProgress
+	}
+	defer conn.Release()
+	return u.pool.Check(ctx, conn, u.entry.Vendor)
 }
 
 // commit stores the new config and makes its connection the config's.
@@ -135,9 +154,14 @@ func (u *configUpdate) commit(ctx context.Context) error {
 	return nil
 }
 
-// discard ends the login of a config that was not stored, because of cause.
+// discard ends the login of a config that was not stored, because of cause. A connection that shares the stored
+// config's login is only closed.
 func (u *configUpdate) discard(ctx context.Context, cause error) {
-	u.pool.Logout(ctx, u.name, u.conn)
+	if u.connectionChanged() {
+		u.pool.Logout(ctx, u.name, u.conn)
+	} else {
+		u.conn.Close()
+	}
 	u.stored(ctx, cause)
 }
 
@@ -155,7 +179,7 @@ func (u *configUpdate) resolveBeforeWrite(ctx context.Context) error {
 		if err := u.rotator.ResolveRoot(ctx, u.storage, u.name); err != nil && u.verify {
 			return fmt.Errorf("%w; verify_connection=false stores a setting before that is known", err)
 		}
-	case u.old.Root.Previous != nil && supplied:
+	case u.old.Root.Previous != nil && rootChanged(u.old, u.data, u.providers[u.old.Vendor]):
 		err := u.rotator.RevokePrevious(ctx, u.storage, u.name)
 		forget = err != nil && u.data.Get("force").(bool)
 		switch {

@@ -214,7 +214,7 @@ func TestShared_RoleWrittenAgainUnchanged_KeepsTheCredential(t *testing.T) {
 func TestShared_ConnectionChanged_IssuesAnotherCredential(t *testing.T) {
 	m := newConfiguredMount(t, "ftd", sharedRole)
 	first := m.read("ftd")
-	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"max_retries": 1})
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"api_version": "v6"})
 	require.NotEqual(t, first.data["token"], m.read("ftd").data["token"])
 	require.NoError(t, m.revoke(first))
 }

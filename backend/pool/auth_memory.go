@@ -39,8 +39,9 @@ type rootKey [sha256.Size]byte
 // shared by all connections, so that a check, a config write and a read do not send the same rejected password
 // one after the other. It is safe for concurrent use.
 type authMemory struct {
-	clock  provider.Clock
-	secret []byte
+	clock     provider.Clock
+	providers map[string]provider.Provider
+	secret    []byte
 
 	mu       sync.Mutex
 	backoffs map[rootKey]*provider.AuthBackoff
@@ -49,9 +50,9 @@ type authMemory struct {
 	rejections map[rootKey][]time.Time
 }
 
-func newAuthMemory(clock provider.Clock) *authMemory {
+func newAuthMemory(clock provider.Clock, providers map[string]provider.Provider) *authMemory {
 	return &authMemory{
-		clock: clock, secret: []byte(rand.Text()),
+		clock: clock, providers: providers, secret: []byte(rand.Text()),
 		backoffs: make(map[rootKey]*provider.AuthBackoff), pacers: make(map[rootKey]*pacer),
 		rejections: make(map[rootKey][]time.Time),
 	}
@@ -68,7 +69,7 @@ func (m *authMemory) accountOf(entry *store.Config, schema map[string]*framework
 }
 
 func (m *authMemory) digest(entry *store.Config, include func(*framework.FieldSchema) bool, schema map[string]*framework.FieldSchema) rootKey {
-	parts := fmt.Appendf(nil, "%q %q", entry.Vendor, entry.Address)
+	parts := fmt.Appendf(nil, "%q %q", entry.Vendor, provider.CanonicalAddress(m.providers[entry.Vendor], entry.Address))
 	for _, name := range slices.Sorted(maps.Keys(entry.Fields)) {
 		if include(schema[name]) {
 			parts = fmt.Appendf(parts, " %q %q", name, fmt.Sprint(entry.Fields[name]))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 // maxBlocked bounds how long an error is repeated without asking again: for a rejected root credential the
@@ -18,11 +19,23 @@ type backoff struct {
 	until   time.Time
 }
 
+// settings are what a connection was opened with. A config with others needs another connection. Connections with
+// the same id share a login, whatever the rest.
+type settings struct {
+	connectionID   string
+	requestTimeout time.Duration
+	maxRetries     int
+}
+
+func settingsOf(entry *store.Config) settings {
+	return settings{entry.ConnectionID, entry.RequestTimeout, entry.MaxRetries}
+}
+
 // Conn is an open connection with a count of the callers that use it. It is safe for concurrent use.
 type Conn struct {
 	provider.Connection
-	connectionID string
-	root         rootKey
+	settings settings
+	root     rootKey
 
 	mu      sync.Mutex
 	users   int

@@ -40,7 +40,7 @@ type Pool struct {
 func New(options Options) *Pool {
 	p := &Pool{
 		Metrics: newMetrics(), options: options,
-		breakers: newBreakers(options.BreakerPause), auth: newAuthMemory(options.Clock),
+		breakers: newBreakers(options.BreakerPause), auth: newAuthMemory(options.Clock, options.Providers),
 		open: make(map[string]*Conn), exclusive: make(map[string]chan struct{}),
 	}
 	p.openFunc = p.Open
@@ -57,7 +57,7 @@ func (p *Pool) Acquire(storage logical.Storage, name string, entry *store.Config
 // acquireLocked is Acquire for a caller that holds the lock. It releases the lock.
 func (p *Pool) acquireLocked(storage logical.Storage, name string, entry *store.Config) (*Conn, error) {
 	current, ok := p.open[name]
-	if ok && current.connectionID == entry.ConnectionID && current.Retain() {
+	if ok && current.settings == settingsOf(entry) && current.Retain() {
 		p.mu.Unlock()
 		return current, nil
 	}
@@ -70,7 +70,8 @@ func (p *Pool) acquireLocked(storage logical.Storage, name string, entry *store.
 	p.open[name] = fresh
 	p.mu.Unlock()
 	if ok {
-		// Another node has changed the config. It ends the previous login.
+		// Another node has changed the config and ends the previous login, or the timeouts have changed and the
+		// login goes on.
 		current.retire(provider.Connection.Close)
 	}
 	return fresh, nil
@@ -78,7 +79,7 @@ func (p *Pool) acquireLocked(storage logical.Storage, name string, entry *store.
 
 func (p *Pool) wrap(opened provider.Connection, entry *store.Config, users int) *Conn {
 	return &Conn{
-		Connection: opened, connectionID: entry.ConnectionID, root: p.auth.rootOf(entry), users: users,
+		Connection: opened, settings: settingsOf(entry), root: p.auth.rootOf(entry), users: users,
 		backoffs: make(map[string]backoff), blocked: make(map[string]backoff), operations: newBreakers(p.options.BreakerPause), yield: make(chan struct{}),
 	}
 }

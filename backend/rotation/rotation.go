@@ -143,10 +143,12 @@ func (r *Rotator) ensureRootNotShared(ctx context.Context, storage logical.Stora
 		if err != nil {
 			return err
 		}
-		if other == name || config == nil || config.Vendor != entry.Vendor || config.Address != entry.Address {
+		vendor := r.Providers[entry.Vendor]
+		if other == name || config == nil || config.Vendor != entry.Vendor ||
+			provider.CanonicalAddress(vendor, config.Address) != provider.CanonicalAddress(vendor, entry.Address) {
 			continue
 		}
-		for field, schema := range r.Providers[entry.Vendor].ConfigFields() {
+		for field, schema := range vendor.ConfigFields() {
 			if store.IsSensitive(schema) && entry.Fields[field] != nil && entry.Fields[field] == config.Fields[field] {
 				return &provider.Error{
 					Class: provider.ClassInvalid, Message: fmt.Sprintf("config %q has the same root credential, and would be locked out", other),

@@ -14,11 +14,11 @@ import (
 // a vendor would report the credential as gone while it lives on; and a user who may change the address could
 // have leased secrets sent to a server of their own.
 func (c *Config) Origin(vendor provider.Provider) string {
-	parts := []string{c.Vendor, c.Address}
+	parts := []string{c.Vendor, provider.CanonicalAddress(vendor, c.Address)}
 	fields := slices.Clone(vendor.Capabilities().AddressFields)
 	slices.Sort(fields)
 	for _, field := range fields {
-		parts = append(parts, field, fmt.Sprint(c.Fields[field]))
+		parts = append(parts, field, provider.CanonicalAddress(nil, fmt.Sprint(c.Fields[field])))
 	}
 	digest := sha256.Sum256(fmt.Appendf(nil, "%q", parts))
 	return hex.EncodeToString(digest[:16])
