@@ -118,8 +118,7 @@ func (b *backend) periodic(_ context.Context, req *logical.Request) error {
 // backgroundNames lists the configs that may have work: those that exist and those that have ledger entries.
 // Standbys have none.
 func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) ([]string, error) {
-	state := b.System().ReplicationState()
-	if state.HasState(consts.ReplicationPerformanceStandby | consts.ReplicationDRSecondary) {
+	if b.isStandby() {
 		return nil, nil
 	}
 	configs, err := b.store.ConfigNames(ctx, storage)

@@ -68,6 +68,8 @@ type mount struct {
 	storage logical.Storage
 	vendors *emulator.Server // nil for a mount without vendors
 	clock   *clock
+	// system is Vault as the backend sees it. A test that changes it sets another one.
+	system *logical.StaticSystemView
 	// breakerPause is in real time. It is short by default: the breaker has closed when a test ends an outage.
 	breakerPause time.Duration
 
@@ -110,10 +112,14 @@ func newConfiguredMount(t testing.TB, vendor string, role map[string]any) *mount
 // newMountWithoutVendors returns a mount for requests that reach no vendor.
 func newMountWithoutVendors(t testing.TB) *mount {
 	t.Helper()
-	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, breakerPause: time.Nanosecond}
+	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, breakerPause: time.Nanosecond, system: newSystem()}
 	m.start()
 	t.Cleanup(func() { m.backend.Clean(context.Background()) })
 	return m
+}
+
+func newSystem() *logical.StaticSystemView {
+	return &logical.StaticSystemView{DefaultLeaseTTLVal: time.Hour, MaxLeaseTTLVal: 48 * time.Hour}
 }
 
 // start starts a plugin process on the mount's storage.
@@ -122,7 +128,7 @@ func (m *mount) start() {
 	b := newBackend(options{providers: registry(), clock: m.clock, random: rand.Reader, breakerPause: m.breakerPause})
 	err := b.Setup(m.t.Context(), &logical.BackendConfig{
 		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: m}),
-		System:      &logical.StaticSystemView{DefaultLeaseTTLVal: time.Hour, MaxLeaseTTLVal: 48 * time.Hour},
+		System:      m.system,
 		StorageView: m.storage,
 	})
 	require.NoError(m.t, err)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
@@ -29,6 +30,9 @@ func (b *backend) secretCredential() *framework.Secret {
 // renew is renewCredential with its refusals as errors: Vault shows a refusal that is a response in an
 // unreadable form when it comes from a renewal.
 func (b *backend) renew(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	if b.isStandby() {
+		return nil, logical.ErrReadOnly
+	}
 	response, err := b.renewCredential(ctx, req)
 	if err == nil && response.IsError() {
 		return nil, logical.CodedError(http.StatusBadRequest, response.Error().Error())
@@ -68,6 +72,9 @@ func (b *backend) renewCredential(ctx context.Context, req *logical.Request) (*l
 // revoke ends a lease's credential at the vendor, or, if others share it, the lease's part in it. Vault
 // retries a failure for about ten minutes, and the background work until the vendor confirms.
 func (b *backend) revoke(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	if b.isStandby() {
+		return nil, logical.ErrReadOnly
+	}
 	reference, err := lease.ParseReference(req.Secret.InternalData)
 	if err != nil {
 		return nil, err
@@ -80,4 +87,10 @@ func (b *backend) revoke(ctx context.Context, req *logical.Request, _ *framework
 		b.deleteRetired(context.WithoutCancel(ctx), req.Storage, reference.Config)
 	}
 	return nil, nil
+}
+
+// isStandby reports whether this node cannot write the ledger: a vendor call here could not be recorded. Vault
+// forwards a request that fails with logical.ErrReadOnly to the active node.
+func (b *backend) isStandby() bool {
+	return b.System().ReplicationState().HasState(consts.ReplicationPerformanceStandby | consts.ReplicationDRSecondary)
 }
