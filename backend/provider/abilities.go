@@ -117,3 +117,14 @@ type RotatedRoot struct {
 	// replaced the previous ones.
 	Undo func(ctx context.Context) error
 }
+
+// RootRevoker is implemented by connections of vendors whose root credentials the engine can create with a marker
+// ([Bootstrapper], [RootRotator]) and end again: only Vault knows them.
+type RootRevoker interface {
+	// RevokeRoot ends the root credential with which the connection was opened. A nil error means that the vendor
+	// accepted it, was asked to end it, and does not accept it any more. If it does not carry the marker, the error
+	// is ClassInvalid, and nothing was changed. If the vendor did not accept it in the first place, the error is
+	// ClassUnauthenticated: whether it still exists is not known. The engine calls nothing else on the connection
+	// afterwards, except for a repeated RevokeRoot, Logout and Close.
+	RevokeRoot(ctx context.Context, marker string) error
+}

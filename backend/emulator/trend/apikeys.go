@@ -267,7 +267,12 @@ func (svc *service) deleteKey(w http.ResponseWriter, c call) {
 	if !allowed(w, c, rightDeleteKeys, "Not authorized to delete API keys") {
 		return
 	}
-	if found := svc.target(w, c); found != nil {
+	found := svc.target(w, c)
+	switch {
+	case found == nil:
+	case found == c.key && svc.env.Switch(switchDeleteOwnKey) != "accept":
+		refuse(w, svc.status(switchDeleteOwnKey), "An API key cannot delete itself")
+	default:
 		svc.removeKey(found, emulator.EndedRevoked)
 		w.WriteHeader(svc.status(switchDeleteStatus))
 	}

@@ -24,6 +24,7 @@ const (
 	switchTenant          = "tenant_name_required"
 	switchCreateStatus    = "create_status"
 	switchDeleteStatus    = "delete_status"
+	switchDeleteOwnKey    = "delete_own_key"
 	switchDuplicateName   = "duplicate_name"
 	switchNameLength      = "maximum_name_length"
 	switchUnknownRole     = "unknown_role_status"
@@ -73,6 +74,7 @@ func keySwitches() []emulator.Switch {
 	return []emulator.Switch{
 		emulator.Choice(switchCreateStatus, "status of a created key", "200", "201"),
 		emulator.Choice(switchDeleteStatus, "status of a deletion, which has no body", "204", "200"),
+		emulator.Choice(switchDeleteOwnKey, "a key deletes itself, or status for the attempt", "accept", "400", "403", "409"),
 		emulator.Choice(switchDuplicateName, "status for a keyName of another key, or the name is accepted", "400", "409", "accept"),
 		emulator.Integer(switchNameLength, "longest keyName in bytes, above it 400; 0 is no limit", 128),
 		emulator.Choice(switchUnknownRole, "status for a roleID that does not exist", "400", "404", "422"),

@@ -54,6 +54,12 @@ var switches = emulatortest.SwitchCases[*manager]{
 		},
 		map[string]string{"15m0s": "401", "1m": "200"},
 	},
+	"delete_own_key": {
+		emulatortest.StatusOf(func(m *manager) answer {
+			return m.as(m.root, http.MethodDelete, fmt.Sprint("/apikeys/", m.get("/apikeys/current").Body["ID"]), nil)
+		}),
+		map[string]string{"accept": "204", "400": "400", "403": "403", "409": "409"},
+	},
 	"secret_form": {
 		func(m *manager) string { return strconv.FormatBool(m.create("x", nil).Member("secretKey")[:2] == "2:") },
 		map[string]string{"id": "true", "tenant": "false"},
