@@ -219,7 +219,9 @@ func (b *backend) completeRoot(ctx context.Context, storage logical.Storage, nam
 	if err != nil {
 		return err
 	}
-	if !entry.Root.InDoubt() && len(intents) == 0 && entry.Root.Previous == nil && !entry.Root.RecheckCredentials {
+	// The root credential of a retired config that the engine has created is revoked before the config is deleted.
+	ending := entry.Retired && entry.RootMarker != ""
+	if !ending && !entry.Root.InDoubt() && len(intents) == 0 && entry.Root.Previous == nil && !entry.Root.RecheckCredentials {
 		return nil
 	}
 	config, conn, err := b.rotator.Acquire(ctx, storage, name) // finds out which root credential the vendor accepts
@@ -236,7 +238,7 @@ func (b *backend) completeRoot(ctx context.Context, storage logical.Storage, nam
 		return err
 	}
 	if config.Retired {
-		b.deleteRetired(ctx, storage, name)
+		return b.tryDeleteRetired(ctx, storage, name)
 	}
 	return nil
 }

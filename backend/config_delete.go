@@ -12,7 +12,6 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
@@ -44,7 +43,8 @@ func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *
 	}
 	unresolved, searchErr := b.finishSearches(ctx, req.Storage, name)
 	losses = append(losses, unresolved...)
-	err = b.deleteConfig(ctx, req.Storage, name, entry)
+	lost, err := b.endConfig(ctx, req.Storage, name, entry, force)
+	losses = append(losses, lost...)
 	inUse, busy := errors.AsType[*ledger.InUseError](err)
 	switch {
 	case busy && !force && searchErr != nil:
@@ -104,26 +104,7 @@ func (b *backend) resolveBeforeDelete(ctx context.Context, storage logical.Stora
 			losses = append(losses, "an attempt to create a root credential is running, or its answer was lost; two minutes later, what it created can be revoked")
 		}
 	}
-	if entry.Root.VaultManaged {
-		losses = append(losses, "only Vault knows the root credential, and it is lost with the config: set another one at the vendor first, and write it to the config")
-	}
-	return losses, nil
-}
-
-// deleteConfig removes a config that has no entries in the ledger, and the engine's login with it.
-func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, name string, entry *store.Config) error {
-	if err := b.ledger.Freeze(ctx, storage, name, entry.UID); err != nil {
-		return err
-	}
-	if conn, err := b.pool.Acquire(storage, name, entry); err == nil {
-		conn.Release()
-	}
-	if err := b.store.DeleteConfigIfUnchanged(ctx, storage, name, entry); err != nil {
-		b.ledger.Unfreeze(name)
-		return err
-	}
-	b.pool.Remove(ctx, name)
-	return pool.DeleteSessions(ctx, storage, name)
+	return append(losses, b.vaultManagedLoss(entry)...), nil
 }
 
 func (b *backend) retireConfig(ctx context.Context, storage logical.Storage, name string, used int) (*logical.Response, error) {
@@ -135,41 +116,4 @@ func (b *backend) retireConfig(ctx context.Context, storage logical.Storage, nam
 	response := &logical.Response{}
 	response.AddWarning(fmt.Sprintf("config %q is retired: it issues no more credentials, and is deleted when its last credential has ended; live now: %d", name, used))
 	return response, nil
-}
-
-// abandonConfig deletes a retired config and its ledger entries without asking the vendor, on the operator's
-// decision.
-func (b *backend) abandonConfig(ctx context.Context, storage logical.Storage, name string, entry *store.Config) (*logical.Response, error) {
-	if !entry.Retired {
-		return errorResponse(fmt.Sprintf("config %q", name), provider.InvalidField("abandon",
-			"is for a retired config; delete it with force=true first, which revokes its credentials if the vendor still answers"))
-	}
-	markers, err := b.credentials.Abandon(ctx, storage, name)
-	if err != nil {
-		return nil, err
-	}
-	if err := b.deleteConfig(ctx, storage, name, entry); err != nil {
-		return errorResponse(fmt.Sprintf("config %q", name), err)
-	}
-	response := &logical.Response{}
-	if len(markers) > 0 {
-		response.AddWarning("abandoned without revocation: " + strings.Join(markers, ", "))
-	}
-	return response, nil
-}
-
-// deleteRetired deletes a retired config that has no ledger entries left.
-func (b *backend) deleteRetired(ctx context.Context, storage logical.Storage, name string) {
-	if entries, err := b.ledger.List(ctx, storage, name); err != nil || len(entries) > 0 {
-		return
-	}
-	config, err := b.store.Config(ctx, storage, name)
-	if err != nil || config == nil || config.Root.Previous != nil {
-		return // the background work revokes the previous root credential first
-	}
-	if err := b.deleteConfig(ctx, storage, name, config); err != nil {
-		b.Logger().Warn("a retired config could not be deleted yet", "config", name, "error", err)
-		return
-	}
-	b.Logger().Info("retired config deleted with its last credential", "config", name)
 }

@@ -135,6 +135,10 @@ func (u *configUpdate) checkRoot(ctx context.Context) (*provider.CheckResult, er
 
 // commit stores the new config and makes its connection the config's.
 func (u *configUpdate) commit(ctx context.Context) error {
+	if err := u.replaceCreatedRoot(ctx); err != nil {
+		u.discard(ctx, err)
+		return err
+	}
 	if err := u.store.CompareAndSwapConfig(ctx, u.storage, u.name, u.old, u.entry); err != nil {
 		u.discard(ctx, err)
 		return err
@@ -152,6 +156,22 @@ func (u *configUpdate) commit(ctx context.Context) error {
 		u.warnings = append(u.warnings, "tls_skip_verify is set: an attacker on the network path can steal the root credential; prefer ca_cert")
 	}
 	return nil
+}
+
+// replaceCreatedRoot records that the root credential which the engine has created must be revoked when the write
+// replaces it: only Vault knows it. The new one revokes it, which proves that the new one works.
+func (u *configUpdate) replaceCreatedRoot(ctx context.Context) error {
+	if u.old == nil || u.old.RootMarker == "" || u.old.RootMarker == u.entry.RootMarker {
+		return nil
+	}
+	vendor := u.providers[u.entry.Vendor]
+	if u.old.Origin(vendor) != u.entry.Origin(vendor) {
+		u.warnings = append(u.warnings, fmt.Sprintf("the previous root credential %q at %s, which only Vault knew, is not revoked: revoke it there",
+			u.old.RootMarker, u.old.Address))
+		return nil
+	}
+	// Without a time: no request is creating it.
+	return u.store.PutRootIntent(ctx, u.storage, u.name, store.RootIntent{Marker: u.old.RootMarker})
 }
 
 // discard ends the login of a config that was not stored, because of cause. A connection that shares the stored

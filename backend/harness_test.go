@@ -166,6 +166,13 @@ func (m *mount) Write(p []byte) (int, error) {
 	return m.log.Write(p)
 }
 
+// logText returns what the backend has logged.
+func (m *mount) logText() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.log.String()
+}
+
 func (m *mount) requireNoSecretLogged() {
 	m.t.Helper()
 	secrets := m.secrets()

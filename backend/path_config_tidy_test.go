@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 func TestTidy_FailedRevocation_IsRetriedNow(t *testing.T) {
@@ -88,11 +89,15 @@ func TestTidy_OneRevocationFails_RevokesTheOthers(t *testing.T) {
 	require.Len(t, m.leased("trend"), 1)
 }
 
-// The operator has replaced the key that the engine created.
+// The operator has replaced the key that the engine created, and the record of that was lost.
 func TestTidy_OperatorReplacedTheRoot_RevokesTheBootstrapped(t *testing.T) {
 	m := newMount(t)
 	m.must(logical.UpdateOperation, "config/trend", m.bootstrapData(nil))
+	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusServiceUnavailable})
 	m.must(logical.UpdateOperation, "config/trend", map[string]any{"api_key": m.vendors.State().Vendors["trend"].Credentials["api_key"]})
+	m.vendors.ClearFaults("trend")
+	require.Len(t, m.bootstrapped(), 1)
+	require.NoError(t, m.storage.Delete(t.Context(), store.RootIntentPrefix+"trend"))
 	report := m.must(logical.UpdateOperation, "config/trend/tidy", nil).Data
 	require.Equal(t, 1, report["orphans_revoked"])
 	require.Empty(t, m.bootstrapped())

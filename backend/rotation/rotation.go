@@ -24,6 +24,9 @@ const (
 	EventRotate = "vendorauth/root-rotate"
 	// EventRotateFail is sent when a rotation failed.
 	EventRotateFail = "vendorauth/root-rotate-fail"
+	// EventRevokeFail is sent when a config was deleted and its root credential, which only Vault knew, could not be
+	// revoked.
+	EventRevokeFail = "vendorauth/root-revoke-fail"
 )
 
 const (

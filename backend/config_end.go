@@ -1,0 +1,182 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
+)
+
+// abandonTimeout bounds the last attempt to revoke the credentials of a config that an operator abandons.
+const abandonTimeout = 15 * time.Second
+
+// endConfig deletes a config that has no entries in the ledger. If the engine has created the config's root
+// credential, it is revoked as the last act: nothing else knows it. If that fails, the config stays, unless force is
+// true: then lost names the root credential, and so does the log.
+func (b *backend) endConfig(ctx context.Context, storage logical.Storage, name string, entry *store.Config, force bool) (lost []string, err error) {
+	if entry.RootMarker == "" {
+		return nil, b.deleteConfig(ctx, storage, name, entry)
+	}
+	if err := b.ledger.Freeze(ctx, storage, name, entry.UID); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			b.ledger.Unfreeze(name)
+		}
+	}()
+	// Stored as retired first: a write or a rotation at the same time would store the root credential again after it
+	// was revoked. If the process dies, the background work completes the deletion.
+	retired := *entry
+	retired.Retired = true
+	if !entry.Retired {
+		if err := b.store.CompareAndSwapConfig(ctx, storage, name, entry, &retired); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.rotator.RevokeRoot(ctx, storage, name, &retired); err != nil {
+		loss := rootLoss(entry, err)
+		if !force {
+			b.restoreConfig(ctx, storage, name, entry, &retired)
+			return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf("config %q: %s; or delete with force=true", name, loss))
+		}
+		b.reportRootLoss(ctx, name, entry, err)
+		lost = []string{loss}
+	}
+	return lost, b.deleteConfig(context.WithoutCancel(ctx), storage, name, &retired)
+}
+
+// rootLoss says that a root credential that the engine has created remains at the vendor.
+func rootLoss(entry *store.Config, cause error) string {
+	return fmt.Sprintf("the root credential %q at %s, which only Vault knows, could not be revoked, revoke it at the vendor: %s",
+		entry.RootMarker, entry.Address, cause)
+}
+
+// reportRootLoss records that a root credential that the engine has created remains at the vendor.
+func (b *backend) reportRootLoss(ctx context.Context, name string, entry *store.Config, cause error) {
+	b.Logger().Error("a root credential that only Vault knew could not be revoked; revoke it at the vendor",
+		"config", name, "marker", entry.RootMarker, "vendor", entry.Vendor, "address", entry.Address, "error", cause)
+	b.sendEvent(ctx, rotation.EventRevokeFail, "config", name, "marker", entry.RootMarker)
+}
+
+// restoreConfig lets a config issue again after a deletion that failed.
+func (b *backend) restoreConfig(ctx context.Context, storage logical.Storage, name string, entry, retired *store.Config) {
+	if entry.Retired {
+		return
+	}
+	restored := *entry
+	if err := b.store.CompareAndSwapConfig(context.WithoutCancel(ctx), storage, name, retired, &restored); err != nil {
+		b.Logger().Warn("a config whose deletion failed stays retired", "config", name, "error", err)
+	}
+}
+
+// deleteConfig removes a config that has no entries in the ledger, and the engine's login with it.
+func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, name string, entry *store.Config) error {
+	if err := b.ledger.Freeze(ctx, storage, name, entry.UID); err != nil {
+		return err
+	}
+	if conn, err := b.pool.Acquire(storage, name, entry); err == nil {
+		conn.Release()
+	}
+	if err := b.store.DeleteConfigIfUnchanged(ctx, storage, name, entry); err != nil {
+		b.ledger.Unfreeze(name)
+		return err
+	}
+	b.pool.Remove(ctx, name)
+	return pool.DeleteSessions(ctx, storage, name)
+}
+
+// abandonConfig deletes a retired config and its ledger entries, on the operator's decision. It asks the vendor once
+// more to revoke its credentials, and names those that the vendor has not confirmed.
+func (b *backend) abandonConfig(ctx context.Context, storage logical.Storage, name string, entry *store.Config) (*logical.Response, error) {
+	if !entry.Retired {
+		return errorResponse(fmt.Sprintf("config %q", name), provider.InvalidField("abandon",
+			"is for a retired config; delete it with force=true first, which revokes its credentials if the vendor still answers"))
+	}
+	trying, cancel := context.WithTimeout(ctx, abandonTimeout)
+	defer cancel()
+	if _, err := b.credentials.EndAll(trying, storage, name); err != nil {
+		return nil, err
+	}
+	markers, err := b.credentials.Abandon(ctx, storage, name)
+	if err != nil {
+		return nil, err
+	}
+	var warnings []string
+	if len(markers) > 0 {
+		warnings = append(warnings, "abandoned without revocation: "+strings.Join(markers, ", "))
+	}
+	warnings = append(warnings, b.vaultManagedLoss(entry)...)
+	lost, err := b.endConfig(trying, storage, name, entry, true)
+	if err != nil {
+		return errorResponse(fmt.Sprintf("config %q", name), err)
+	}
+	return warningsResponse(append(warnings, lost...)), nil
+}
+
+// vaultManagedLoss says that a root credential is lost with its config that replaced another one in place, such as a
+// password. It cannot be revoked.
+func (b *backend) vaultManagedLoss(entry *store.Config) []string {
+	if !entry.Root.VaultManaged {
+		return nil
+	}
+	return []string{fmt.Sprintf("only Vault knows the root credential at %s, and it is lost with the config: set another one at the vendor first, "+
+		"and write it to the config", entry.Address)}
+}
+
+// deleteRetired deletes a retired config that has no ledger entries left. While the vendor cannot be reached, a
+// config whose root credential must be revoked stays, and the background work tries again.
+func (b *backend) deleteRetired(ctx context.Context, storage logical.Storage, name string) {
+	if err := b.tryDeleteRetired(ctx, storage, name); err != nil {
+		b.Logger().Warn("a retired config could not be deleted yet", "config", name, "error", err)
+	}
+}
+
+func (b *backend) tryDeleteRetired(ctx context.Context, storage logical.Storage, name string) error {
+	if entries, err := b.ledger.List(ctx, storage, name); err != nil || len(entries) > 0 {
+		return err
+	}
+	config, err := b.store.Config(ctx, storage, name)
+	if err != nil || config == nil || config.Root.Previous != nil {
+		return err // the background work revokes the previous root credential first
+	}
+	if err := b.ledger.Freeze(ctx, storage, name, config.UID); err != nil {
+		return err
+	}
+	if err := b.rotator.RevokeRoot(ctx, storage, name, config); err != nil {
+		if !refused(err) {
+			return err
+		}
+		b.reportRootLoss(ctx, name, config, err)
+	}
+	if err := b.deleteConfig(ctx, storage, name, config); err != nil {
+		return err
+	}
+	b.Logger().Info("retired config deleted with its last credential", "config", name)
+	for _, loss := range b.vaultManagedLoss(config) {
+		b.Logger().Warn(loss, "config", name, "vendor", config.Vendor)
+	}
+	return nil
+}
+
+// refused reports whether the vendor has answered that it does not do what was asked, and would again.
+func refused(err error) bool {
+	if errors.Is(err, provider.ErrNotSent) {
+		return false
+	}
+	switch provider.ClassOf(err) {
+	case provider.ClassInvalid, provider.ClassUnauthenticated, provider.ClassForbidden, provider.ClassNotFound:
+		return true
+	default:
+		return false
+	}
+}
