@@ -67,6 +67,8 @@ type backend struct {
 	rotator     *rotation.Rotator
 	credentials *lease.Credentials
 	background  *background
+	// storage is the mount's, for its end; nil when Vault only asks what the plugin is.
+	storage logical.Storage
 
 	// lifetime is canceled by stop, when the process releases the mount. Work that outlives a request runs on it.
 	lifetime context.Context //nolint:containedctx // it belongs to the mount, not to a request
@@ -192,10 +194,14 @@ func (b *backend) invalidate(_ context.Context, key string) {
 	b.ledger.Invalidate(key)
 }
 
-// clean runs when the mount goes away: at a seal, a step-down, a plugin reload or an unmount. The engine's
-// logins at the vendors stay open. After the first three, the next process continues with them from the
-// session store. After an unmount they expire at the vendor.
-func (b *backend) clean(context.Context) {
+// clean runs when the mount goes away: at a seal, a step-down, a plugin reload or an unmount. After the first three,
+// the engine's logins at the vendors stay open, and the next process continues with them from the session store.
+// An unmount ends them.
+func (b *backend) clean(ctx context.Context) {
+	if b.isUnmounting() {
+		b.stopWorker()
+		b.unmount(ctx)
+	}
 	b.stop()
 	b.stopWorker()
 	b.pool.DetachAll()

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
@@ -121,6 +120,16 @@ func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) 
 	if b.isStandby() {
 		return nil, nil
 	}
+	names, err := b.namesInStorage(ctx, storage)
+	if err != nil {
+		return nil, err
+	}
+	b.background.forget(names)
+	return names, nil
+}
+
+// namesInStorage lists the configs that exist and those that have ledger entries.
+func (b *backend) namesInStorage(ctx context.Context, storage logical.Storage) ([]string, error) {
 	configs, err := b.store.ConfigNames(ctx, storage)
 	if err != nil {
 		return nil, err
@@ -131,9 +140,7 @@ func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) 
 	}
 	names := slices.Concat(configs, inLedger)
 	slices.Sort(names)
-	names = slices.Compact(names)
-	b.background.forget(names)
-	return names, nil
+	return slices.Compact(names), nil
 }
 
 // backgroundTurn does what is due for one config: its root credential, its ledger, and the comparison with its
@@ -189,7 +196,7 @@ func (b *backend) reconcile(ctx context.Context, storage logical.Storage, name s
 // maintainRoot completes a rotation that was interrupted, revokes root credentials that were created and never
 // stored, and begins a rotation that is due by rotation_period.
 func (b *backend) maintainRoot(ctx context.Context, storage logical.Storage, name string) error {
-	if b.System().ReplicationState().HasState(consts.ReplicationPerformanceSecondary) && !b.System().LocalMount() {
+	if !b.ownsRoots() {
 		return nil // only the primary changes configs
 	}
 	now, retryAt := b.clock.Now(), b.background.get(name).rootRetryAt

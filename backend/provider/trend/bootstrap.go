@@ -46,7 +46,7 @@ func (c *connection) Bootstrap(ctx context.Context, marker string) (*provider.Bo
 	return &provider.Bootstrapped{
 		Fields: map[string]any{fieldAPIKey: created.SecretKey, fieldAPIKeyID: created.ID},
 		Warnings: []string{fmt.Sprintf(
-			"the management API key %q (ID %d) was created at the manager and does not expire; delete it there when config/%s is no longer used",
+			"the management API key %q (ID %d) was created at the manager and does not expire; the engine deletes it with config/%s",
 			marker, created.ID, c.api.config)},
 		Undo: func(ctx context.Context) error { _, err := session.deleteKeys(ctx, marker); return err },
 	}, nil
