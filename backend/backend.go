@@ -67,6 +67,7 @@ type backend struct {
 	rotator     *rotation.Rotator
 	credentials *lease.Credentials
 	background  *background
+	heartbeat   heartbeat
 	// storage is the mount's, for its end; nil when Vault only asks what the plugin is.
 	storage logical.Storage
 
@@ -102,7 +103,7 @@ func newBackend(opts options) *backend {
 		RunningVersion: Version,
 		PathsSpecial: &logical.Paths{
 			SealWrapStorage: []string{store.ConfigPrefix, pool.SessionPrefix},
-			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, pool.SessionPrefix, marker.StorageKey},
+			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, pool.SessionPrefix, marker.StorageKey, store.HeartbeatKey},
 		},
 		Paths: framework.PathAppend(
 			b.pathInfo(),
@@ -139,7 +140,7 @@ func (b *backend) wire(opts options) {
 	b.credentials = lease.New(lease.Options{
 		Lifetime: b.lifetime, Ledger: b.ledger, Store: b.store, Pool: b.pool, Markers: b.markers,
 		Acquire: b.rotator.Acquire, Providers: b.providers, Clock: b.clock, Random: opts.random, Logger: logger,
-		System: func() logical.SystemView { return b.System() }, SendEvent: b.sendEvent,
+		System: func() logical.SystemView { return b.System() }, SendEvent: b.sendEvent, GapAt: b.gapAt,
 	})
 }
 

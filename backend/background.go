@@ -120,6 +120,9 @@ func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) 
 	if b.isStandby() {
 		return nil, nil
 	}
+	if err := b.beat(ctx, storage); err != nil {
+		return nil, err
+	}
 	names, err := b.namesInStorage(ctx, storage)
 	if err != nil {
 		return nil, err
@@ -231,9 +234,18 @@ func (b *backend) completeRoot(ctx context.Context, storage logical.Storage, nam
 	if !ending && !entry.Root.InDoubt() && len(intents) == 0 && entry.Root.Previous == nil && !entry.Root.RecheckCredentials {
 		return nil
 	}
+	suspended, err := b.isSuspended(ctx, storage, entry)
+	if err != nil {
+		return err
+	}
 	config, conn, err := b.rotator.Acquire(ctx, storage, name) // finds out which root credential the vendor accepts
 	if err != nil {
 		return err
+	}
+	if suspended && (len(intents) > 0 || config.Root.Previous != nil) {
+		// In a copy, the intent can be that of the original's present root credential.
+		conn.Release()
+		return nil
 	}
 	if len(intents) > 0 {
 		for _, warning := range b.rotator.RevokeOrphanedRoots(ctx, storage, name, config.RootMarker, conn.Connection) {
@@ -254,6 +266,9 @@ func (b *backend) completeRoot(ctx context.Context, storage logical.Storage, nam
 func (b *backend) rotateIfDue(ctx context.Context, storage logical.Storage, name string) error {
 	entry, err := b.store.Config(ctx, storage, name)
 	if err != nil || entry == nil || !entry.RotationDue(b.clock.Now()) {
+		return err
+	}
+	if suspended, err := b.isSuspended(ctx, storage, entry); err != nil || suspended {
 		return err
 	}
 	// The worker's end ends the rotation, the budget of this turn does not.

@@ -149,6 +149,9 @@ func (b *backend) tryDeleteRetired(ctx context.Context, storage logical.Storage,
 	if err != nil || config == nil || config.Root.Previous != nil {
 		return err // the background work revokes the previous root credential first
 	}
+	if suspended, err := b.isSuspended(ctx, storage, config); err != nil || suspended && config.RootMarker != "" {
+		return err // this Vault may be a copy, and the original may use the root credential
+	}
 	if err := b.ledger.Freeze(ctx, storage, name, config.UID); err != nil {
 		return err
 	}

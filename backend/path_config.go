@@ -138,7 +138,14 @@ func (b *backend) configRead(ctx context.Context, req *logical.Request, data *fr
 	if err != nil || entry == nil {
 		return nil, err
 	}
-	return &logical.Response{Data: b.describeConfig(entry)}, nil
+	described := b.describeConfig(entry)
+	suspended, err := b.isSuspended(ctx, req.Storage, entry)
+	if err != nil {
+		return nil, err
+	}
+	vendor, known := b.providers[entry.Vendor]
+	described["rotation_suspended"] = suspended && known && vendor.Capabilities().RotatesRoot
+	return &logical.Response{Data: described}, nil
 }
 
 // describeConfig returns everything of a config except its secrets. It lists the names of the secrets that are

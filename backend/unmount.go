@@ -113,7 +113,9 @@ func (b *backend) endMountedConfig(ctx context.Context, name string, revoke bool
 		return
 	}
 	if b.ownsRoots() {
-		b.endMountedRoot(ctx, name, config, revoke)
+		// A copy must not revoke the root credential that the original uses.
+		suspended, err := b.isSuspended(ctx, b.storage, config)
+		b.endMountedRoot(ctx, name, config, revoke && err == nil && !suspended)
 	}
 	// After a restart the login exists only in the session store. It can be ended once it is open.
 	if conn, err := b.pool.Acquire(b.storage, name, config); err == nil {
@@ -162,7 +164,7 @@ func (b *backend) endMountedRoot(ctx context.Context, name string, config *store
 }
 
 // errCredentialsLeft is why a root credential is not revoked at the end of a mount.
-var errCredentialsLeft = errors.New("credentials of the mount are left at the vendors, and it may be needed to revoke them")
+var errCredentialsLeft = errors.New("credentials of the mount are left at the vendors, or this Vault may be a copy: the root credential may still be needed")
 
 // ownsRoots reports whether this cluster changes configs. A performance secondary does not.
 func (b *backend) ownsRoots() bool {

@@ -58,6 +58,8 @@ type Options struct {
 	// System and Logger return what Vault sets only after the mount was made.
 	System func() logical.SystemView
 	Logger func() hclog.Logger
+	// GapAt returns when the last gap in the mount's heartbeat ended, or the zero time. Optional.
+	GapAt func(ctx context.Context, storage logical.Storage) (time.Time, error)
 	// SendEvent sends an event. It does not fail.
 	SendEvent func(ctx context.Context, kind string, metadata ...string)
 }

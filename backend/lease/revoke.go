@@ -74,6 +74,10 @@ func (c *Credentials) revoke(ctx context.Context, storage logical.Storage, entry
 	case entry.Handle == nil || !canRevoke(conn.Connection, can):
 		return c.keepUntilExpiry(ctx, storage, entry, config)
 	}
+	if err := c.checkNotExtended(ctx, storage, entry, config, conn); err != nil {
+		c.scheduleRetry(ctx, storage, entry, err)
+		return outcome{}, err
+	}
 	failpoint.Hit("revoke.begun")
 	err = c.Pool.Call(ctx, conn, config.Vendor, pool.OperationRevoke, func(ctx context.Context) error {
 		return revokeAtVendor(ctx, conn, entry.Handle)

@@ -52,6 +52,9 @@ func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name s
 	}
 	now := c.Clock.Now()
 	steady := c.clockIsSteady(now) || options.IgnoreBackoff
+	if options.IgnoreBackoff {
+		ctx = withOperator(ctx)
+	}
 	var failed []error
 	for i := range entries {
 		entry := &entries[i]

@@ -28,6 +28,9 @@ func TestRecords_StoredLayout_IsPinned(t *testing.T) {
 				VaultManaged: true, Unverified: true, Candidates: []RootCandidate{{Fields: map[string]any{"password": "next"}, ConnectionID: "N", State: CandidateRejected}},
 			},
 		},
+		"heartbeat_v1.json": &Heartbeat{
+			Version: 1, At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), GapAt: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC),
+		},
 		"role_v1.json": &Role{
 			Version: 1, Config: "edge", Vendor: "lacework", TTL: 15 * time.Minute, MaxTTL: time.Hour,
 			Sharing: "shared", MaxWait: 30 * time.Second, MaxCredentials: 2, Revision: "R",
