@@ -116,7 +116,7 @@ func (x *index) occupying(role string, now time.Time) []Entry {
 	return occupying
 }
 
-// reserve takes a slot for entry. It fails with ErrFrozen or a LimitError, whose NextFree is not set.
+// reserve takes a slot for entry. It fails with ErrFrozen, ErrOriginClosed or a LimitError, whose NextFree is not set.
 func (x *index) reserve(entry *Entry, intent Intent, now time.Time) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
