@@ -118,6 +118,7 @@ type wireFault struct {
 	DropBefore        bool              `json:"drop_before,omitempty"`
 	DropAfter         bool              `json:"drop_after,omitempty"`
 	Status            int               `json:"status,omitempty"`
+	ActBefore         bool              `json:"act_before,omitempty"`
 	Body              json.RawMessage   `json:"body,omitempty"`
 	Headers           map[string]string `json:"headers,omitempty"`
 	BodyBytes         int64             `json:"body_bytes,omitempty"`
@@ -131,7 +132,7 @@ func (f wireFault) fault() (Fault, error) {
 	fault := Fault{
 		Vendor: f.Vendor, Route: f.Route, Skip: f.Skip, Times: f.Times, DropBefore: f.DropBefore,
 		DropAfter: f.DropAfter, Status: f.Status, Header: f.Headers, BodyBytes: f.BodyBytes,
-		Truncate: f.Truncate, Stall: f.Stall, FinishAfterHangup: f.FinishAfterHangup,
+		Truncate: f.Truncate, Stall: f.Stall, FinishAfterHangup: f.FinishAfterHangup, ActBefore: f.ActBefore,
 	}
 	for _, pause := range []struct {
 		name, text string
@@ -162,7 +163,7 @@ func newWireFault(f Fault) (wireFault, error) {
 	w := wireFault{
 		Vendor: f.Vendor, Route: f.Route, Skip: f.Skip, Times: f.Times, DropBefore: f.DropBefore,
 		DropAfter: f.DropAfter, Status: f.Status, Headers: f.Header, BodyBytes: f.BodyBytes,
-		Truncate: f.Truncate, Stall: f.Stall, FinishAfterHangup: f.FinishAfterHangup,
+		Truncate: f.Truncate, Stall: f.Stall, FinishAfterHangup: f.FinishAfterHangup, ActBefore: f.ActBefore,
 	}
 	if f.Delay > 0 {
 		w.Delay = f.Delay.String()

@@ -50,13 +50,13 @@ func TestControl_Requests_HaveEveryMember(t *testing.T) {
 
 func TestControl_Faults_ReadBackAsWritten(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"), sample("two"))
-	status, _ := control(t, srv, http.MethodPost, "/faults", `{"vendor":"one","route":"*","status":418,"body":{"a":1},
+	status, _ := control(t, srv, http.MethodPost, "/faults", `{"vendor":"one","route":"*","status":418,"act_before":true,"body":{"a":1},
 		"headers":{"Retry-After":"3"},"delay":"1ms","times":2,"skip":1}`)
 	require.Equal(t, 200, status)
 	status, _ = control(t, srv, http.MethodPost, "/faults", `{"vendor":"two","route":"*","drop_after":true,"delay":"5s","finish_after_hangup":true}`)
 	require.Equal(t, 200, status)
 	require.Equal(t, []emulator.Fault{{
-		Vendor: "one", Route: "*", Status: 418, Body: text(`{"a":1}`), Header: map[string]string{"Retry-After": "3"},
+		Vendor: "one", Route: "*", Status: 418, ActBefore: true, Body: text(`{"a":1}`), Header: map[string]string{"Retry-After": "3"},
 		Delay: time.Millisecond, Times: 2, Skip: 1,
 	}}, srv.Faults("one"))
 

@@ -83,11 +83,13 @@ func (e *endpoint) act(work context.Context, r *http.Request, body []byte, fault
 	if fault.FinishAfterHangup && work.Err() != nil { // under the lock, which Reset holds when it ends work
 		return nil
 	}
-	if fault.replaces() {
-		fault.answer(a, e.ErrorBody)
-	} else {
+	if fault.ActBefore || !fault.replaces() {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		e.Handler.ServeHTTP(a, r)
+	}
+	if fault.replaces() {
+		a = &answer{header: http.Header{}} // nothing of the vendor's answer remains
+		fault.answer(a, e.ErrorBody)
 	}
 	if a.status == 0 {
 		a.status = http.StatusOK

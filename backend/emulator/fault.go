@@ -18,7 +18,8 @@ const AnyRoute = "*"
 const maxPadding = 1 << 40
 
 // Fault makes requests to one vendor fail or changes their answers. The server applies its parts in this
-// order: Skip; Delay; DropBefore; then Status or Body replace the vendor's answer, or the vendor acts; then
+// order: Skip; Delay; DropBefore; then Status or Body replace the vendor's answer, or the vendor acts, or with
+// ActBefore the vendor acts and Status or Body replace its answer; then
 // DropAfter; then Header, BodyBytes, Truncate, Stall and Drip change the answer that the client receives.
 type Fault struct {
 	// Vendor is the vendor's name.
@@ -37,7 +38,7 @@ type Fault struct {
 	// FinishAfterHangup makes the vendor act although the client hangs up during Delay, as a server does that
 	// does not notice the hang-up: the delay runs to its end, the vendor acts, and the answer is lost. A client
 	// that waits receives the answer. FinishAfterHangup needs a Delay above 0. It cannot be combined with
-	// DropBefore, Status or Body, since the vendor does not act then. [Server.Reset] and [Server.Close] end the
+	// DropBefore, nor with Status or Body without ActBefore, since the vendor does not act then. [Server.Reset] and [Server.Close] end the
 	// delay early: the vendor does not act, and a client that still waits loses its connection.
 	FinishAfterHangup bool
 	// DropBefore closes the connection before the vendor acts.
@@ -45,10 +46,13 @@ type Fault struct {
 	// DropAfter closes the connection after the vendor has acted, without an answer.
 	DropAfter bool
 	// Status (200 to 599) replaces the vendor's answer by one with this status. Without a Body, the answer has
-	// the body that the vendor sends with an error. 0 with a Body means 200.
+	// the body that the vendor sends with an error. 0 with a Body means 200. The vendor acts only with ActBefore.
 	Status int
 	// Body replaces the body of the vendor's answer; nil means no replacement.
 	Body *string
+	// ActBefore makes the vendor act before Status or Body replace its answer, as a proxy does whose connection to
+	// the vendor breaks after the request. It needs a Status or a Body.
+	ActBefore bool
 	// Header is set on the answer, for instance Retry-After or Content-Type.
 	Header map[string]string
 	// BodyBytes pads the answer with spaces to this length in bytes, without a Content-Length.
@@ -61,7 +65,8 @@ type Fault struct {
 	Drip time.Duration
 }
 
-// replaces reports whether the fault replaces the vendor's answer. The vendor does not act then.
+// replaces reports whether the fault replaces the vendor's answer. The vendor does not act then, unless ActBefore is
+// set.
 func (f *Fault) replaces() bool { return f.Status != 0 || f.Body != nil }
 
 // check returns an error if the fault is invalid or has no effect.
@@ -75,7 +80,9 @@ func (f *Fault) check() error {
 		return fmt.Errorf("status %d is not between 200 and 599", f.Status)
 	case f.DropBefore && (f.DropAfter || f.replaces()):
 		return errors.New("drop_before cannot be combined with drop_after, status or body: there is no answer")
-	case f.FinishAfterHangup && (f.DropBefore || f.replaces()):
+	case f.ActBefore && !f.replaces():
+		return errors.New("act_before needs a status or a body, which replaces the vendor's answer")
+	case f.FinishAfterHangup && (f.DropBefore || f.replaces() && !f.ActBefore):
 		return errors.New("finish_after_hangup cannot be combined with drop_before, status or body: the vendor does not act")
 	case f.FinishAfterHangup && f.Delay == 0:
 		return errors.New("finish_after_hangup needs a delay, during which the client can hang up")

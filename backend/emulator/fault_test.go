@@ -76,6 +76,15 @@ func TestFault_WithoutTimes_AppliesUntilCleared(t *testing.T) {
 	require.Len(t, srv.Credentials("one"), 1, "clearing the faults keeps the history")
 }
 
+func TestFault_ActBefore_AnswersInPlaceOfTheVendor(t *testing.T) {
+	srv, client := faulty(t, emulator.Fault{Status: 503, ActBefore: true, Times: 1, Body: text("upstream connect error")})
+	status, header, body := call(t, client, http.MethodPost, srv.URL("one"), "")
+	require.Equal(t, 503, status)
+	require.Equal(t, "text/plain; charset=utf-8", header.Get("Content-Type"))
+	require.Equal(t, "upstream connect error", body)
+	require.Len(t, srv.Credentials("one"), 1, "the vendor has acted")
+}
+
 func TestFault_DropBefore_VendorDoesNotAct(t *testing.T) {
 	srv, client := faulty(t, emulator.Fault{DropBefore: true, Times: 1})
 	_, _, _, err := try(t, client, http.MethodPost, srv.URL("one"), "")
@@ -191,6 +200,8 @@ func TestAddFault_InvalidOrWithoutEffect_IsRefused(t *testing.T) {
 		"finished and replaced": {Route: "*", FinishAfterHangup: true, Delay: 1, Status: 500},
 		"finished with a body":  {Route: "*", FinishAfterHangup: true, Delay: 1, Body: text("")},
 		"finished undelayed":    {Route: "*", FinishAfterHangup: true},
+		"acts without answer":   {Route: "*", ActBefore: true, DropAfter: true},
+		"acts and dropped":      {Route: "*", ActBefore: true, Status: 503, DropBefore: true},
 		"cut and held":          {Route: "*", Truncate: true, Stall: true},
 		"cut and dripping":      {Route: "*", Truncate: true, Drip: time.Second},
 		"negative drip":         {Route: "*", Drip: -time.Second},

@@ -39,6 +39,7 @@ type Config struct {
 //	GET    /faults[?vendor=V]      {"faults": […]}: the active faults with their remaining counts
 //	POST   /faults                 {"vendor", "route", "status", "body", "delay": "2s",
 //	                               "finish_after_hangup": true, "drop_before": true, "drop_after": true,
+//	                               "act_before": true,
 //	                               "headers": {…}, "body_bytes", "truncate": true, "stall": true,
 //	                               "drip": "50ms", "skip", "times"}: see [Fault]; "body" is a string,
 //	                               which the server sends as it is, or any other JSON value

@@ -72,6 +72,8 @@ type Fault struct {
 	DropAfter bool `json:"drop_after,omitempty"`
 	// Status answers with this HTTP status instead of serving the request.
 	Status int `json:"status,omitempty"`
+	// ActBefore serves the request, and then answers with Status or Body instead of the vendor's answer.
+	ActBefore bool `json:"act_before,omitempty"`
 	// Body answers with this text instead of the vendor's answer.
 	Body string `json:"body,omitempty"`
 	// Headers are set on the answer, such as Retry-After.

@@ -130,6 +130,10 @@ func (c *client) loginError(response *httpclient.Response) error {
 // instanceError makes an error from an answer of the instance by its HTTP status.
 func (c *client) instanceError(response *httpclient.Response, body errorBody) *provider.Error {
 	failure := response.StatusError(body.text)
+	if body.code != 0 && response.HasMembers("status") {
+		// The form of the instance's errors. A proxy does not send a code.
+		failure = response.ProductError(body.text)
+	}
 	if failure.Class == provider.ClassNotFound {
 		// The paths are fixed, so the host is not the product. The status does not concern a session.
 		failure.Class, failure.Field = provider.ClassInvalid, "address"

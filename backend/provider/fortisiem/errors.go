@@ -87,6 +87,9 @@ var refusalMeanings = []refusalMeaning{
 func (c *client) refusal(response *httpclient.Response) error {
 	text := errorText(response.Body)
 	failure := response.StatusError(text)
+	if response.HasMembers("error", "message") { // the documented form of the token endpoint's errors
+		failure = response.ProductError(text)
+	}
 	switch response.Status {
 	case http.StatusBadRequest:
 		if text == "" {

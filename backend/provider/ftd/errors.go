@@ -28,7 +28,11 @@ var errUnconfirmed = errors.New("the answer does not confirm the revocation")
 
 // statusError turns an answer whose status is not 2xx into an error.
 func (c *client) statusError(response *httpclient.Response) *provider.Error {
+	own := response.HasMembers("status_code", "message") || response.HasMembers("error") && errorText(response.Body) != ""
 	failure := response.StatusError(errorText(response.Body))
+	if own { // one of the two documented forms
+		failure = response.ProductError(errorText(response.Body))
+	}
 	if text := errorText(response.Body); len(text) >= len(tooManyAttempts) && strings.EqualFold(text[:len(tooManyAttempts)], tooManyAttempts) {
 		failure.Class = provider.ClassRateLimited
 		failure.RetryAfter = max(failure.RetryAfter, attemptsRetry)
@@ -37,8 +41,11 @@ func (c *client) statusError(response *httpclient.Response) *provider.Error {
 	}
 	switch response.Status {
 	case http.StatusRequestTimeout:
-		// This status has another meaning here: a Cisco client calls it "token expiration" and treats it like 401.
-		failure.Class = provider.ClassUnauthenticated
+		// This status has another meaning here: a Cisco client calls it "token expiration" and treats it like 401. A
+		// proxy means a timeout by it, and the device may have served the request.
+		if failure.Class != provider.ClassAmbiguous {
+			failure.Class = provider.ClassUnauthenticated
+		}
 	case http.StatusNotFound, http.StatusGone:
 		// All paths are fixed, so the server is not an FTD device. ClassNotFound would mean that a credential has ended.
 		failure.Class = provider.ClassInvalid
@@ -51,6 +58,9 @@ func (c *client) statusError(response *httpclient.Response) *provider.Error {
 			failure.RetryAfter = lockedRetry
 		}
 	case http.StatusServiceUnavailable:
+		if !own {
+			break // a proxy's
+		}
 		failure.Message = "the device is starting, or its management is not ready yet"
 	}
 	return failure
@@ -59,7 +69,8 @@ func (c *client) statusError(response *httpclient.Response) *provider.Error {
 // refused reports whether err is an answer by which the device refuses a request made with this token; it may accept
 // the same request with another token. Such an answer proves that the device issued and revoked nothing.
 func refused(err error) bool {
-	if provider.ClassOf(err) == provider.ClassRateLimited {
+	switch provider.ClassOf(err) {
+	case provider.ClassRateLimited, provider.ClassAmbiguous:
 		return false
 	}
 	switch httpclient.StatusOf(err) {
@@ -69,6 +80,10 @@ func refused(err error) bool {
 	}
 	return false
 }
+
+// isTimeoutStatus reports whether err is an answer with the status 408, which may be the device's "token expiration" or a
+// proxy's timeout.
+func isTimeoutStatus(err error) bool { return httpclient.StatusOf(err) == http.StatusRequestTimeout }
 
 // inconclusive reports whether the device refused a revocation or did not confirm it. Then the caller checks whether
 // the token still works.

@@ -22,6 +22,7 @@ func (c *connection) withLogin(ctx context.Context, call func(access string) err
 	}
 	err = call(login.accessToken)
 	if !refused(err) {
+		c.dropEndedLogin(ctx, login, err)
 		return nil, err
 	}
 	accepted, probeErr := c.api.accepts(ctx, login.accessToken)
@@ -48,6 +49,17 @@ func (c *connection) withLogin(ctx context.Context, call func(access string) err
 		return nil, err
 	}
 	return asForbidden(err), nil
+}
+
+// dropEndedLogin drops the login after a 408 that may be a proxy's timeout or the device's answer to an ended login. The
+// call is not repeated, because the device may have served it. If the login has ended, the next call logs in again.
+func (c *connection) dropEndedLogin(ctx context.Context, login *session, err error) {
+	if provider.ClassOf(err) != provider.ClassAmbiguous || !isTimeoutStatus(err) {
+		return
+	}
+	if accepted, probeErr := c.api.accepts(ctx, login.accessToken); probeErr == nil && !accepted {
+		c.sessions.invalidate(login)
+	}
 }
 
 // verifyLogin returns nil if the engine's login works. It logs in again if the login has ended.

@@ -116,7 +116,7 @@ func (c *sessionCache) acquire(ctx context.Context) (flightResult, error) {
 			c.put(ctx, refreshed)
 			return flightResult{session: refreshed}, nil
 		}
-		if !refused(err) {
+		if !refused(err) && !isTimeoutStatus(err) {
 			return flightResult{}, asUnavailable(err)
 		}
 		c.logger.Debug("the device refused to refresh the login; the engine logs in again")

@@ -83,6 +83,10 @@ func (r *Response) UnexpectedResponse(format string, args ...any) *provider.Erro
 // StatusError returns the error for an answer that is not a 2xx, by the usual meaning of its status. vendorText is the
 // vendor's message, which the caller has read from the body. If it is empty, StatusError uses the body itself. Both
 // are redacted. The caller corrects the class where the vendor gives the status another meaning, and adds the remedy.
+//
+// A proxy in front of the product also answers 408 and 5xx, and it does so after the product has acted too. So these
+// statuses are ClassAmbiguous, or ClassUnavailable for an idempotent request. For an answer in the product's own form
+// the driver calls [Response.ProductError] instead.
 func (r *Response) StatusError(vendorText string) *provider.Error {
 	failure := &provider.Error{
 		Class:      r.class(),
@@ -103,6 +107,35 @@ func (r *Response) StatusError(vendorText string) *provider.Error {
 		failure.Message += ": " + text
 	}
 	return failure
+}
+
+// ProductError is [Response.StatusError] for an answer whose body has the product's own documented form, so that it does
+// not come from a proxy in front of the product. Then 408 and 503 prove that the product did not serve the request, and
+// the class is ClassUnavailable. All other statuses have the class that StatusError gives them: 500 means that the product
+// failed in the middle of the request, and a product does not answer 502 or 504 for itself.
+func (r *Response) ProductError(vendorText string) *provider.Error {
+	failure := r.StatusError(vendorText)
+	if r.Status == http.StatusServiceUnavailable || r.Status == http.StatusRequestTimeout {
+		failure.Class = provider.ClassUnavailable
+	}
+	return failure
+}
+
+// HasMembers reports whether the body is a JSON object with exactly these members, none of which is null, false, zero
+// or empty. A driver uses it to recognize the documented form of the product's errors: a gateway's errors often have
+// members with the same names, and others.
+func (r *Response) HasMembers(names ...string) bool {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(r.Body, &members) != nil || len(members) != len(names) {
+		return false
+	}
+	for _, name := range names {
+		switch strings.TrimSpace(string(members[name])) {
+		case "", "null", "false", "0", `""`, "{}", "[]":
+			return false
+		}
+	}
+	return true
 }
 
 // statusCause is the cause of an error from StatusError: the status, for [StatusOf].
@@ -127,7 +160,8 @@ func (r *Response) RetryAfter() time.Duration { return retryAfter(r.Header, r.no
 // class returns the class of the usual meaning of the status.
 func (r *Response) class() provider.Class {
 	// After a server error it is not known whether the server created something, unless the status means that it
-	// did not process the request at all.
+	// did not process the request at all. 503 does not mean that: a proxy sends it when the connection to the product
+	// breaks after the product has received the request.
 	unsure := provider.ClassAmbiguous
 	if r.request.Idempotent {
 		unsure = provider.ClassUnavailable
@@ -149,8 +183,7 @@ func (r *Response) class() provider.Class {
 		return provider.ClassUnavailable
 	case status >= 400 && status < 500:
 		return provider.ClassInvalid
-	case status == http.StatusServiceUnavailable, status == http.StatusNotImplemented,
-		status == http.StatusHTTPVersionNotSupported:
+	case status == http.StatusNotImplemented, status == http.StatusHTTPVersionNotSupported:
 		return provider.ClassUnavailable
 	}
 	return unsure

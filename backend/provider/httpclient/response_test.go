@@ -36,7 +36,7 @@ func TestResponse_StatusError_HasClassOfStatus(t *testing.T) {
 		{500, provider.ClassAmbiguous, provider.ClassUnavailable},
 		{501, provider.ClassUnavailable, provider.ClassUnavailable},
 		{502, provider.ClassAmbiguous, provider.ClassUnavailable},
-		{503, provider.ClassUnavailable, provider.ClassUnavailable},
+		{503, provider.ClassAmbiguous, provider.ClassUnavailable},
 		{504, provider.ClassAmbiguous, provider.ClassUnavailable},
 		{520, provider.ClassAmbiguous, provider.ClassUnavailable},
 		{599, provider.ClassAmbiguous, provider.ClassUnavailable},
@@ -60,6 +60,46 @@ func TestResponse_StatusError_HasClassOfStatus(t *testing.T) {
 				assert.Contains(t, failure.Message, strconv.Itoa(test.status))
 			}
 		})
+	}
+}
+
+func TestResponse_ProductError_ProvesThatNothingWasServed(t *testing.T) {
+	for status, want := range map[int]provider.Class{
+		400: provider.ClassInvalid, 408: provider.ClassUnavailable, 429: provider.ClassRateLimited, 500: provider.ClassAmbiguous,
+		502: provider.ClassAmbiguous, 503: provider.ClassUnavailable, 504: provider.ClassAmbiguous,
+	} {
+		address, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "7")
+			w.WriteHeader(status)
+		})
+		response, err := newClient(t, httpclient.Options{Address: address}).Do(t.Context(), create())
+		require.NoError(t, err)
+		failure := response.ProductError("because")
+		assert.Equal(t, want, failure.Class, "%d", status)
+		assert.Equal(t, response.StatusError("because").Message, failure.Message)
+		assert.Equal(t, status, httpclient.StatusOf(failure))
+		assert.Equal(t, 7*time.Second, failure.RetryAfter)
+	}
+}
+
+func TestResponse_HasMembers_ComparesTheWholeObject(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"error":"E","message":"m"}`:                  true,
+		` {"message":{"a":1},"error":503} `:            true,
+		`{"error":"E","message":"m","request_id":"r"}`: false, // a gateway's
+		`{"message":"m"}`:                              false,
+		`{"message":"m","other":"m"}`:                  false,
+		`{"error":"E","message":""}`:                   false,
+		`{"error":null,"message":"m"}`:                 false,
+		`{"error":{},"message":"m"}`:                   false,
+		`{"error":"E","message":"m"} {}`:               false,
+		`["error","message"]`:                          false,
+		`<html>`:                                       false,
+		``:                                             false,
+		`upstream connect error or disconnect/reset before headers`: false,
+	} {
+		response := &httpclient.Response{Body: []byte(body)}
+		assert.Equal(t, want, response.HasMembers("error", "message"), "%s", body)
 	}
 }
 

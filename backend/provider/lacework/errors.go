@@ -17,6 +17,9 @@ const maxReset = 24 * time.Hour
 // disabled key is not documented; 401 and 403 are inferred from the vendor's general table of statuses.
 func (c *client) statusError(response *httpclient.Response) error {
 	failure := response.StatusError(errorText(response.Body))
+	if response.HasMembers("message") { // the documented form of every error
+		failure = response.ProductError(errorText(response.Body))
+	}
 	switch response.Status {
 	case http.StatusBadRequest:
 		failure.Remedy = "check key_id and secret_key in config/" + c.config + " and the role's ttl"

@@ -246,6 +246,26 @@ var answerTests = []test{
 			})
 		}
 	}},
+	{name: "Issue_ProxyAnswersAfterCreate_IsAmbiguous", once: true, run: func(t *testing.T, e *env) {
+		for name, fault := range proxyAnswers() {
+			t.Run(name, func(t *testing.T) {
+				e := e.again(t)
+				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
+				fault.Route = e.suite.Create
+				e.InjectFault(fault)
+				request := e.request()
+				_, err := e.tryIssue(connection, request)
+				e.EndFaults()
+				assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
+				assert.Equal(t, 1, e.Requested(e.suite.Create), "a create is sent once")
+				assert.Equal(t, 1, e.Live(emulator.KindLeased), "the vendor has created a credential")
+				if revoker, ok := connection.(provider.MarkerRevoker); ok {
+					require.NoError(t, e.checkErr(revoker.RevokeMarker(t.Context(), request.Marker)))
+					assert.Zero(t, e.Live(emulator.KindLeased), "the created credential was revoked by its marker")
+				}
+			})
+		}
+	}},
 	{name: "Issue_RateLimited_HasRetryAfter", once: true, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		e.InjectFault(emulator.Fault{Route: e.suite.Create, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "7"}, Times: 1})

@@ -151,6 +151,30 @@ var lostChanges = map[string]emulator.Fault{
 	"502":                   {Status: 502},
 }
 
+// loseChange rotates the root credential while the fault hides the result of the change. It requires that the error is
+// ClassAmbiguous and that one of both root credentials works.
+func (e *env) loseChange(fault emulator.Fault) {
+	e.t.Helper()
+	// The config allows retries, but the change must not be retried.
+	connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
+	fault.Route = e.suite.RotateRoute
+	e.InjectFault(fault)
+	attempt := e.rotate(e.t.Context(), connection)
+	e.EndFaults()
+	connection.Close()
+	assert.Equal(e.t, provider.ClassAmbiguous, provider.ClassOf(attempt.err), "%v", attempt.err)
+	assert.Equal(e.t, 1, attempt.changes, "the change is sent once")
+	if attempt.proposed == nil {
+		require.NoError(e.t, e.logsIn(nil), "the present root credential is unchanged")
+		require.NoError(e.t, e.revokeMarker(e.openWith(nil), attempt.marker))
+		e.requireNothingLeft(attempt.marker)
+		return
+	}
+	if err := e.logsIn(nil); err != nil {
+		require.NoError(e.t, e.logsIn(attempt.proposed), "the present root credential was refused: %v", err)
+	}
+}
+
 // rotateTests prove the statements about RootRotator.
 var rotateTests = []test{
 	rotator("ProposeRoot_MakesNoCall", true, func(t *testing.T, e *env) {
@@ -242,27 +266,12 @@ var rotateTests = []test{
 	}),
 	rotator("RotateRoot_LostAnswer_IsAmbiguousAndOneOfBothWorks", false, func(t *testing.T, e *env) {
 		for name, fault := range lostChanges {
-			t.Run(name, func(t *testing.T) {
-				e := e.again(t)
-				// The config allows retries, but the change must not be retried.
-				connection := e.open(func(config *provider.Config) { config.MaxRetries = 3 })
-				fault.Route = e.suite.RotateRoute
-				e.InjectFault(fault)
-				attempt := e.rotate(t.Context(), connection)
-				e.EndFaults()
-				connection.Close()
-				assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(attempt.err), "%v", attempt.err)
-				assert.Equal(t, 1, attempt.changes, "the change is sent once")
-				if attempt.proposed == nil {
-					require.NoError(t, e.logsIn(nil), "the present root credential is unchanged")
-					require.NoError(t, e.revokeMarker(e.openWith(nil), attempt.marker))
-					e.requireNothingLeft(attempt.marker)
-					return
-				}
-				if err := e.logsIn(nil); err != nil {
-					require.NoError(t, e.logsIn(attempt.proposed), "the present root credential was refused: %v", err)
-				}
-			})
+			t.Run(name, func(t *testing.T) { e.again(t).loseChange(fault) })
+		}
+	}),
+	rotator("RotateRoot_ProxyAnswersAfterChange_IsAmbiguous", true, func(t *testing.T, e *env) {
+		for name, fault := range proxyAnswers() {
+			t.Run(name, func(t *testing.T) { e.again(t).loseChange(fault) })
 		}
 	}),
 	rotator("RotateRoot_Refused_PresentRootStaysActive", false, func(t *testing.T, e *env) {

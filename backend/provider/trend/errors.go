@@ -27,6 +27,9 @@ const (
 // statusError returns the error for a response whose status is not a 2xx.
 func (c *client) statusError(response *httpclient.Response) *provider.Error {
 	failure := response.StatusError(errorText(response.Body))
+	if response.HasMembers("message") { // the form of the manager's errors
+		failure = response.ProductError(errorText(response.Body))
+	}
 	if response.Status == http.StatusTooManyRequests {
 		if failure.RetryAfter == 0 {
 			failure.RetryAfter = rateWindow
