@@ -58,6 +58,15 @@ func TestServe_PrintedCommands_Work(t *testing.T) {
 	}
 }
 
+// A test of package backend compares the table of vendor facts with the registered vendors.
+func TestVendors_TableOfFacts_IsShownCompletely(t *testing.T) {
+	var shown []string
+	for _, v := range vendors() {
+		shown = append(shown, v.Name)
+	}
+	assert.ElementsMatch(t, vendorfacts.Names(), shown)
+}
+
 func TestRun_UnknownVendor_IsRefusedWithTheNames(t *testing.T) {
 	err := run(t.Context(), &bytes.Buffer{}, false, "acme")
 	require.Error(t, err)

@@ -53,7 +53,7 @@ var packageRules = []packageRule{
 
 	{
 		pkg: "backend", may: []string{"lease", "rotation", "pool", "store", "ledger", "marker", "worker", "provider"},
-		tests: []string{"provider/providertest", "emulator", "emulator/all", "storagetest"},
+		tests: []string{"provider/providertest", "emulator", "emulator/all", "emulator/vendorfacts", "storagetest"},
 		names: []string{"logical.*", "framework.*", "consts.*", "errutil.*", "http.Status*"},
 	},
 	{pkg: "lease", may: []string{"pool", "store", "ledger", "marker", "failpoint", "provider"}, tests: testKit, names: engineNames},
@@ -83,12 +83,8 @@ var packageRules = []packageRule{
 	{pkg: "emulator/emulatortest", may: []string{"emulator"}, names: server},
 	{pkg: "storagetest", names: []string{"logical.*"}},
 
-	// The scripts start the programs of cmd and speak HTTP to them, so that they test what is delivered. Their tests may
-	// ask which vendors exist, so that a table that lacks one fails.
-	{
-		pkg: "scripts/...", may: []string{"scripts/devserver", "emulator/vendorfacts"}, tests: []string{"backend", "emulator/all"},
-		names: []string{"api.*", "http.*", "httptest.*", "net.*"},
-	},
+	// The scripts start the programs of cmd and speak HTTP to them, so that they test what is delivered.
+	{pkg: "scripts/...", may: []string{"scripts/devserver", "emulator/vendorfacts"}, names: []string{"api.*", "http.*", "httptest.*", "net.*"}},
 }
 
 // testSupport are the packages that only tests and each other import.

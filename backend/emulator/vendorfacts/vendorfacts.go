@@ -2,7 +2,7 @@
 // uses a leased credential, which requests issue, renew and revoke it, and what a rotation replaces.
 //
 // The conformance tests of the drivers, the demo, the end-to-end tests and the fault tests read it. A new vendor is
-// one entry in [All]; a test of scripts/demo fails when a registered vendor has none.
+// one entry in [All]; a test of package backend fails when a registered vendor has none.
 //
 // The package stands among the emulators because its facts are those of the emulated products, seen from outside: the
 // operations are the names in an emulator's request log, and the actions are those of its control API. Drivers' tests
