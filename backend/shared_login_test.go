@@ -36,8 +36,8 @@ func (m *mount) writeConfigOf(name string, changes map[string]any) {
 	m.must(logical.UpdateOperation, "config/"+name, m.configData(sharedLoginVendor, changes))
 }
 
-// act performs an action of the vendor's emulator.
-func (m *mount) act(action string) {
+// actAtLogin performs an action of the vendor's emulator.
+func (m *mount) actAtLogin(action string) {
 	m.t.Helper()
 	_, err := m.vendors.Do(sharedLoginVendor, action, nil)
 	require.NoError(m.t, err)
@@ -59,7 +59,7 @@ func TestSharedLogin_HundredOfEachOperation_SendOnePassword(t *testing.T) {
 		})
 	}
 	require.NoError(t, readers.Wait())
-	m.act("end_sessions")
+	m.actAtLogin("end_sessions")
 	var others errgroup.Group
 	others.SetLimit(20)
 	for _, leased := range leases {
@@ -84,7 +84,7 @@ func TestSharedLogin_AccountLockedOut_SendsNoPassword(t *testing.T) {
 	m.writeConfigOf("other", map[string]any{"idle_timeout": 600})
 	m.must(logical.UpdateOperation, "roles/other", map[string]any{"config": "other", "ttl": "10m"})
 	m.clock.Advance(2 * time.Hour) // the access token has expired
-	m.act("lock_account")
+	m.actAtLogin("lock_account")
 	before := m.passwordGrants()
 	m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/fortianalyzer", nil)
 	text := m.rejected(http.StatusBadRequest, logical.ReadOperation, "config/fortianalyzer/check", nil)
@@ -108,7 +108,7 @@ func TestSharedLogin_LockedOutForLonger_RecoversByItself(t *testing.T) {
 	m := newMount(t)
 	m.shareLogin()
 	m.clock.Advance(2 * time.Hour)
-	m.act("lock_account")
+	m.actAtLogin("lock_account")
 	before := m.passwordGrants()
 	var err error
 	for range 60 {
@@ -127,7 +127,7 @@ func TestSharedLogin_PasswordChanged_RenewsAndRevokes(t *testing.T) {
 	renewed, revoked, dead := m.read("fortianalyzer"), m.read("fortianalyzer"), m.read("fortianalyzer")
 	due := []*vaultLease{m.read("fortianalyzer"), m.read("fortianalyzer"), m.read("fortianalyzer"), m.read("fortianalyzer")}
 	callSession(m, dead, "exec", "/sys/logout")
-	m.act("download_credentials") // the documented way to change a password
+	m.actAtLogin("download_credentials") // the documented way to change a password
 	m.clock.Advance(6 * time.Minute)
 	m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/fortianalyzer", nil)
 	require.Equal(t, 2, m.passwordGrants(), "the password was rejected")
@@ -176,7 +176,7 @@ func TestSharedLogin_OAuthServerDown_RenewsAndRevokes(t *testing.T) {
 func TestSharedLogin_TenChecksAfterChange_SendOnePassword(t *testing.T) {
 	m := newMount(t)
 	m.shareLogin()
-	m.act("download_credentials")
+	m.actAtLogin("download_credentials")
 	for _, wait := range []time.Duration{0, 10 * time.Minute, time.Second} {
 		m.clock.Advance(wait)
 		before := m.passwordGrants()
