@@ -293,6 +293,9 @@ func TestLogout_OtherConfigUsesToken_LeavesIt(t *testing.T) {
 	c.issue(second)
 	c.requireGrants(1, 0)
 
+	again := c.openAs("second") // the same config, for example with another request_timeout
+	require.NoError(t, again.Logout(t.Context()))
+	require.Equal(t, 1, c.Live(emulator.KindLogin))
 	discarded := c.openAs("third") // a config that was not stored
 	require.NoError(t, discarded.Logout(t.Context()))
 	require.Equal(t, 1, c.Live(emulator.KindLogin))

@@ -87,6 +87,10 @@ func (a *account) leave(ctx context.Context, c *connection) error {
 		return err
 	}
 	a.mu.Lock()
+	if a.attached[c.id] > 1 {
+		a.mu.Unlock()
+		return nil // the config goes on: another connection with the same settings is open
+	}
 	known := a.uses(c.id)
 	a.users = slices.DeleteFunc(a.users, func(id string) bool { return id == c.id })
 	users := slices.Clone(a.users)
