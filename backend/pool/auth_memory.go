@@ -58,38 +58,37 @@ func newAuthMemory(clock provider.Clock, providers map[string]provider.Provider)
 	}
 }
 
-// rootOf returns the key of a config's root credential: its account and all of the vendor's fields, or if the
-// vendor names the fields of the account, its account and the secrets.
-func (m *authMemory) rootOf(entry *store.Config, vendor provider.Provider) rootKey {
+// rootOf returns the key of a config's root credential: the address and all of the vendor's fields, or, if the vendor
+// names the fields of the account, the account and the secrets.
+func (m *authMemory) rootOf(entry *store.Config) rootKey {
+	vendor := m.providers[entry.Vendor]
 	if vendor == nil || len(vendor.Capabilities().AccountFields) == 0 {
 		return m.pacedOf(entry)
 	}
-	schema := vendor.ConfigFields()
-	secrets := slices.DeleteFunc(slices.Sorted(maps.Keys(entry.Fields)), func(name string) bool {
-		return schema[name] == nil || !store.IsSensitive(schema[name])
-	})
-	return m.digest(m.accountOf(entry, vendor), "root", entry.Fields, secrets)
+	return m.digest(m.accountOf(entry), "root", entry.Fields, m.fieldsOf(entry, true))
 }
 
 // accountOf returns the key of the account that a config's root credential belongs to: the address and all fields
 // that are not secret, unless the vendor names the fields of the account.
-func (m *authMemory) accountOf(entry *store.Config, vendor provider.Provider) rootKey {
-	schema := vendor.ConfigFields()
-	if named := vendor.Capabilities().AccountFields; len(named) > 0 {
-		data := framework.FieldData{Raw: entry.Fields, Schema: schema}
-		values := make(map[string]any, len(named))
-		for _, name := range named {
-			values[name], _, _ = data.GetOkErr(name) // nil if malformed, which Open refuses
-			if values[name] == nil {
-				values[name] = schema[name].DefaultOrZero()
-			}
-		}
-		return m.digest(rootKey{}, entry.Vendor, values, slices.Sorted(maps.Keys(values)))
+func (m *authMemory) accountOf(entry *store.Config) rootKey {
+	vendor := m.providers[entry.Vendor]
+	if vendor == nil || len(vendor.Capabilities().AccountFields) == 0 {
+		return m.digest(m.addressOf(entry), "account", entry.Fields, m.fieldsOf(entry, false))
 	}
-	public := slices.DeleteFunc(slices.Sorted(maps.Keys(entry.Fields)), func(name string) bool {
-		return schema[name] != nil && store.IsSensitive(schema[name])
-	})
-	return m.digest(m.addressOf(entry), "account", entry.Fields, public)
+	capabilities, schema := vendor.Capabilities(), vendor.ConfigFields()
+	data := framework.FieldData{Raw: entry.Fields, Schema: schema}
+	values := make(map[string]any, len(capabilities.AccountFields))
+	for _, name := range capabilities.AccountFields {
+		value, _, _ := data.GetOkErr(name) // nil if malformed, which Open refuses
+		if value == nil {
+			value = schema[name].DefaultOrZero()
+		}
+		if slices.Contains(capabilities.AddressFields, name) {
+			value = provider.CanonicalAddress(nil, fmt.Sprint(value))
+		}
+		values[name] = value
+	}
+	return m.digest(rootKey{}, entry.Vendor, values, slices.Sorted(maps.Keys(values)))
 }
 
 // pacedOf returns the key of what a rate limit applies to: a root credential at an address.
@@ -98,7 +97,19 @@ func (m *authMemory) pacedOf(entry *store.Config) rootKey {
 }
 
 func (m *authMemory) addressOf(entry *store.Config) rootKey {
-	return m.digest(rootKey{}, entry.Vendor, map[string]any{"": provider.CanonicalAddress(m.providers[entry.Vendor], entry.Address)}, []string{""})
+	address := provider.CanonicalAddress(m.providers[entry.Vendor], entry.Address)
+	return m.digest(rootKey{}, entry.Vendor, map[string]any{"address": address}, []string{"address"})
+}
+
+// fieldsOf returns the names of a config's fields that are secret, or of those that are not.
+func (m *authMemory) fieldsOf(entry *store.Config, secret bool) []string {
+	var schema map[string]*framework.FieldSchema
+	if vendor := m.providers[entry.Vendor]; vendor != nil {
+		schema = vendor.ConfigFields()
+	}
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(entry.Fields)), func(name string) bool {
+		return (schema[name] != nil && store.IsSensitive(schema[name])) != secret
+	})
 }
 
 // digest returns the key of a scope and the values of some fields.

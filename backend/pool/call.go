@@ -94,11 +94,11 @@ func (p *Pool) Check(ctx context.Context, conn *Conn, vendor string) (*provider.
 // VerifyNewRoot makes a real login with a root credential that is not stored yet. After several rejected root
 // credentials of the same account it refuses, since one more may lock the account.
 func (p *Pool) VerifyNewRoot(ctx context.Context, entry *store.Config, conn provider.Connection) (*provider.CheckResult, error) {
-	account := p.auth.accountOf(entry, p.options.Providers[entry.Vendor])
+	account := p.auth.accountOf(entry)
 	if err := p.auth.checkAccount(account); err != nil {
 		return nil, err
 	}
-	checked, err := p.verifyRoot(ctx, p.rootOf(entry), entry.Vendor, conn)
+	checked, err := p.verifyRoot(ctx, p.auth.rootOf(entry), entry.Vendor, conn)
 	if provider.ClassOf(err) == provider.ClassUnauthenticated && !errors.Is(err, provider.ErrNotSent) {
 		p.auth.recordRejection(account)
 	}
@@ -108,7 +108,7 @@ func (p *Pool) VerifyNewRoot(ctx context.Context, entry *store.Config, conn prov
 // VerifyCandidate makes a real login with a root credential that the vendor may have changed to. That it was
 // rejected before says nothing: the change may have arrived late. Rotation bounds the number of attempts.
 func (p *Pool) VerifyCandidate(ctx context.Context, entry *store.Config, conn provider.Connection) (*provider.CheckResult, error) {
-	root := p.rootOf(entry)
+	root := p.auth.rootOf(entry)
 	p.auth.backoff(root, 0, 0).Reset()
 	return p.verifyRoot(ctx, root, entry.Vendor, conn)
 }

@@ -67,7 +67,7 @@ func (p *Pool) openAfter(storage logical.Storage, name string, present, entry *s
 		Clock:          p.options.Clock,
 		UserAgent:      p.options.UserAgent,
 		Guard:          &guard{breakers: p.breakers, pacer: p.auth.pacer(p.auth.pacedOf(entry), entry.RequestsPerMinute)},
-		Auth:           rootMemory{memory: p.auth, key: p.rootOf(entry)},
+		Auth:           rootMemory{memory: p.auth, key: p.auth.rootOf(entry)},
 	}
 	if present != nil && present.ConnectionID != entry.ConnectionID && sameDestination(vendor, present, entry) {
 		config.Predecessor = newSessionStore(storage, name, present.ConnectionID)
@@ -82,11 +82,6 @@ func (p *Pool) openAfter(storage logical.Storage, name string, present, entry *s
 func sameDestination(vendor provider.Provider, a, b *store.Config) bool {
 	return a.Origin(vendor) == b.Origin(vendor) && a.CACert == b.CACert && a.TLSServerName == b.TLSServerName &&
 		a.TLSSkipVerify == b.TLSSkipVerify
-}
-
-// rootOf returns the key of a config's root credential.
-func (p *Pool) rootOf(entry *store.Config) rootKey {
-	return p.auth.rootOf(entry, p.options.Providers[entry.Vendor])
 }
 
 // VerifyRoot makes a real login with the root credential of a connection. A panic of the driver becomes an

@@ -79,7 +79,7 @@ func (p *Pool) acquireLocked(storage logical.Storage, name string, entry *store.
 
 func (p *Pool) wrap(opened provider.Connection, entry *store.Config, users int) *Conn {
 	return &Conn{
-		Connection: opened, settings: settingsOf(entry), root: p.rootOf(entry), users: users,
+		Connection: opened, settings: settingsOf(entry), root: p.auth.rootOf(entry), users: users,
 		backoffs: make(map[string]backoff), blocked: make(map[string]backoff), operations: newBreakers(p.options.BreakerPause), yield: make(chan struct{}),
 	}
 }
