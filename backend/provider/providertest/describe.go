@@ -107,11 +107,14 @@ var openTests = []test{
 		_, revokesMarkers := connection.(provider.MarkerRevoker)
 		_, lists := connection.(provider.Lister)
 		_, rotates := connection.(provider.RootRotator)
+		_, bootstraps := connection.(provider.Bootstrapper)
+		_, revokesRoot := connection.(provider.RootRevoker)
 		assert.Equal(t, capabilities.Renewal != provider.RenewalNone, renews, "Renewer")
 		assert.Equal(t, capabilities.Revokes, revokes, "Revoker")
 		assert.Equal(t, capabilities.Marker != "", revokesMarkers, "MarkerRevoker")
 		assert.Equal(t, capabilities.RotatesRoot, rotates, "RootRotator")
 		assert.False(t, lists && !revokesMarkers, "a Lister is a MarkerRevoker")
+		assert.False(t, bootstraps && !revokesRoot, "a Bootstrapper is a RootRevoker: what it creates must end")
 	}},
 	{name: "MaxLifetime_MakesNoCall", once: true, run: func(t *testing.T, e *env) {
 		life := e.open().MaxLifetime()
