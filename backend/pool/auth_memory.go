@@ -152,6 +152,9 @@ func (m *authMemory) pacer(key rootKey, perMinute int) *pacer {
 	defer m.mu.Unlock()
 	p, ok := m.pacers[key]
 	if !ok {
+		if len(m.pacers) >= maxRoots {
+			maps.DeleteFunc(m.pacers, func(_ rootKey, p *pacer) bool { return p.idle() })
+		}
 		p = newPacer(m.clock, perMinute)
 		m.pacers[key] = p
 		return p

@@ -68,6 +68,13 @@ func (p *pacer) setLimit(perMinute int) {
 	p.limiter = rate.NewLimiter(limit, max(1, int(burst.Seconds()*float64(limit))))
 }
 
+// idle reports whether a new pacer would do the same: no caller waits, and the bucket is full.
+func (p *pacer) idle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.waiting) == 0 && (p.limiter.Limit() == rate.Inf || p.limiter.TokensAt(p.clock.Now()) >= float64(p.limiter.Burst()))
+}
+
 // wait returns when it is the caller's turn. If the context ends first, or cannot last until the turn, the
 // caller gives its place back, and the error is ClassRateLimited with ErrNotSent in its chain.
 func (p *pacer) wait(ctx context.Context, order priority) error {

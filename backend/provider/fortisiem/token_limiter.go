@@ -2,6 +2,7 @@ package fortisiem
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -49,7 +50,8 @@ func (t *tokenLimiter) wait(ctx context.Context) error {
 		t.release(turn)
 		return &provider.Error{
 			Class: provider.ClassUnavailable, Op: opExchange,
-			Message: "nothing was sent: the caller gave up while it waited for its turn", Err: ctx.Err(),
+			Message: "nothing was sent: the caller gave up while it waited for its turn",
+			Err:     errors.Join(provider.ErrNotSent, ctx.Err()),
 		}
 	}
 }
@@ -74,9 +76,9 @@ func (t *tokenLimiter) reserve(ctx context.Context) (turn time.Time, pause time.
 			Class: provider.ClassRateLimited, Op: opExchange,
 			Message: "nothing was sent: the product allows one token request every 5 seconds for each client id, and too many are waiting",
 			Remedy:  "share tokens with sharing=shared, or spread roles over several client ids",
-			// This is when a caller with the same deadline gets a turn again, not when this caller's turn would be:
-			// the engine delays the other requests by RetryAfter too.
+			// This is when a caller with the same deadline gets a turn again, not when this caller's turn would be.
 			RetryAfter: max(pause-longest, time.Second),
+			Err:        provider.ErrNotSent,
 		}
 	}
 	t.next = turn.Add(tokenSpacing)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
@@ -19,6 +20,8 @@ type client struct {
 	config    string // the config's name, for remedies
 	keyID     string
 	secretKey string
+	clock     provider.Clock
+	rejected  *provider.AuthBackoff // of the key
 }
 
 // issuedToken is a token with the times from which its expiry is computed.
@@ -32,6 +35,9 @@ type issuedToken struct {
 // issueToken exchanges the key for a token: POST /api/v2/access/tokens. 201 is documented. Any 2xx is accepted, as in
 // the vendor's own clients. The request is never sent twice, because a token whose answer is lost cannot be revoked.
 func (c *client) issueToken(ctx context.Context, lifetime time.Duration) (*issuedToken, error) {
+	if err := c.rejected.Err(c.clock.Now()); err != nil {
+		return nil, err
+	}
 	response, err := c.http.Do(ctx, httpclient.Request{
 		Op:      opIssue,
 		Method:  http.MethodPost,
@@ -44,8 +50,13 @@ func (c *client) issueToken(ctx context.Context, lifetime time.Duration) (*issue
 		return nil, err
 	}
 	if !response.OK() {
-		return nil, c.statusError(response)
+		failure := c.statusError(response)
+		if failure.Class == provider.ClassUnauthenticated {
+			c.rejected.Observe(failure, c.clock.Now())
+		}
+		return nil, failure
 	}
+	c.rejected.Reset()
 	var answer tokenResponse
 	if err := response.Decode(&answer); err != nil {
 		return nil, err

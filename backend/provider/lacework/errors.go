@@ -4,18 +4,25 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
+// rejectedKeyBackoff is how long a rejected key is not sent again if the engine keeps no memory of rejected keys.
+const rejectedKeyBackoff = 30 * time.Second
+
+// unrecognizedURL is the product's message, with the status 403, for a host or path that does not exist.
+const unrecognizedURL = "unrecognized url"
+
 // maxReset is the largest accepted value of RateLimit-Reset. The documented limit counts requests per hour.
 const maxReset = 24 * time.Hour
 
 // statusError makes an error from an answer that is not a 2xx. The status for a wrong secret, an unknown key and a
 // disabled key is not documented; 401 and 403 are inferred from the vendor's general table of statuses.
-func (c *client) statusError(response *httpclient.Response) error {
+func (c *client) statusError(response *httpclient.Response) *provider.Error {
 	failure := response.StatusError(errorText(response.Body))
 	if response.HasMembers("message") { // the documented form of every error
 		failure = response.ProductError(errorText(response.Body))
@@ -27,6 +34,12 @@ func (c *client) statusError(response *httpclient.Response) error {
 		failure.Remedy = "check key_id and secret_key in config/" + c.config +
 			"; check in the console (Settings, API Keys) whether the key was disabled or deleted"
 	case http.StatusForbidden:
+		if strings.Contains(strings.ToLower(errorText(response.Body)), unrecognizedURL) {
+			// The path is fixed, so the host is not the account.
+			failure.Class, failure.Field = provider.ClassInvalid, "address"
+			failure.Remedy = "check that the address in config/" + c.config + " is <account>.lacework.net"
+			break
+		}
 		failure.Remedy = "the key may be disabled, or its owner may no longer be an administrator; check both in the console (Settings, API Keys)"
 	case http.StatusNotFound, http.StatusGone:
 		// The path is fixed, so the host is not the product.

@@ -70,6 +70,35 @@ func TestIssue_KeyRejected_ReturnsClassAndRemedy(t *testing.T) {
 	}
 }
 
+func TestIssue_KeyRejected_IsNotSentAgainInThePause(t *testing.T) {
+	product := newProduct(t)
+	product.Act("disable_key")
+	_, err := product.Issue(t.Context(), request(nil))
+	failure := providertest.RequireClass(t, provider.ClassUnauthenticated, err)
+	assert.NotErrorIs(t, err, provider.ErrNotSent)
+	assert.Positive(t, failure.RetryAfter)
+	for range 5 {
+		_, err = product.Issue(t.Context(), request(nil))
+		require.ErrorIs(t, err, provider.ErrNotSent)
+		_, err = product.Check(t.Context())
+		require.ErrorIs(t, err, provider.ErrNotSent)
+	}
+	assert.Equal(t, 1, product.Requested("access_token"))
+	product.Clock.Advance(failure.RetryAfter)
+	_, err = product.Issue(t.Context(), request(nil))
+	require.NotErrorIs(t, err, provider.ErrNotSent)
+	assert.Equal(t, 2, product.Requested("access_token"))
+}
+
+func TestIssue_UnrecognizedURL_NamesTheAddress(t *testing.T) {
+	product := newProduct(t)
+	product.InjectFault(emulator.Fault{Route: "access_token", Status: 403, Body: new(`{"message":"Unrecognized url"}`)})
+	_, err := product.Issue(t.Context(), request(nil))
+	failure := providertest.RequireClass(t, provider.ClassInvalid, err)
+	assert.Equal(t, "address", failure.Field)
+	assert.Contains(t, failure.Remedy, "<account>.lacework.net")
+}
+
 func TestIssue_TokenAlreadyExpired_IsNotReturned(t *testing.T) {
 	product := newProduct(t)
 	product.InjectFault(emulator.Fault{Route: "access_token", Status: 201, Body: new(`{"token":"_x","expiresAt":"2001-01-01T00:00:00.000Z"}`)})

@@ -65,7 +65,10 @@ func (vendor) Open(config provider.Config) (provider.Connection, error) {
 	return &connection{
 		keyID:   keyID,
 		address: http.BaseURL(),
-		api:     &client{http: http, config: config.Name, keyID: keyID, secretKey: secretKey},
+		api: &client{
+			http: http, config: config.Name, keyID: keyID, secretKey: secretKey, clock: config.Clock,
+			rejected: config.AuthBackoff(rejectedKeyBackoff, rejectedKeyBackoff),
+		},
 	}, nil
 }
 

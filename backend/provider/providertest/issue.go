@@ -260,8 +260,9 @@ var answerTests = []test{
 				assert.Equal(t, 1, e.Requested(e.suite.Create), "a create is sent once")
 				assert.Equal(t, 1, e.Live(emulator.KindLeased), "the vendor has created a credential")
 				if revoker, ok := connection.(provider.MarkerRevoker); ok {
-					_, err := revoker.RevokeMarker(t.Context(), request.Marker)
+					found, err := revoker.RevokeMarker(t.Context(), request.Marker)
 					require.NoError(t, e.checkErr(err))
+					assert.True(t, found)
 					assert.Zero(t, e.Live(emulator.KindLeased), "the created credential was revoked by its marker")
 				}
 			})

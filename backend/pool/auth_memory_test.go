@@ -1,0 +1,144 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
+)
+
+// accountProvider has a user and a password.
+type accountProvider struct{ provider.Provider }
+
+func (accountProvider) Capabilities() provider.Capabilities { return provider.Capabilities{} }
+
+func (accountProvider) ConfigFields() map[string]*framework.FieldSchema {
+	return map[string]*framework.FieldSchema{
+		"username": {Type: framework.TypeString},
+		"password": {Type: framework.TypeString, DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+	}
+}
+
+// account is a user at an emulated vendor.
+type account struct {
+	provider.Connection
+	clock    *providertest.Clock
+	pool     *Pool
+	password string // the right one
+	sent     map[string]int
+}
+
+func newAccount() *account {
+	clock := providertest.NewClock()
+	return &account{clock: clock, password: "right", sent: map[string]int{}, pool: New(Options{
+		Clock: clock, Logger: hclog.NewNullLogger, BreakerPause: time.Minute,
+		Providers: map[string]provider.Provider{"vendor": accountProvider{}},
+	})}
+}
+
+// login is a connection with a password.
+type login struct {
+	*account
+	password string
+}
+
+func (l login) Check(context.Context) (*provider.CheckResult, error) {
+	l.sent[l.password]++
+	if l.password != l.account.password {
+		return nil, &provider.Error{Class: provider.ClassUnauthenticated, Message: "wrong password"}
+	}
+	return &provider.CheckResult{}, nil
+}
+
+// write verifies a config write with a user and a password.
+func (a *account) write(user, password string) error {
+	entry := &store.Config{Vendor: "vendor", Address: "vendor:443", Fields: map[string]any{"username": user, "password": password}}
+	_, err := a.pool.VerifyNewRoot(context.Background(), entry, login{a, password})
+	return err
+}
+
+func TestVerifyNewRoot_WrongPasswords_AreLimitedPerAccount(t *testing.T) {
+	a := newAccount()
+	for i := range 6 {
+		require.Error(t, a.write("admin", fmt.Sprint("wrong", i)))
+	}
+	require.Len(t, a.sent, maxRejections)
+	err := a.write("admin", "right")
+	require.ErrorIs(t, err, provider.ErrNotSent)
+	require.Equal(t, provider.ClassInvalid, provider.ClassOf(err))
+	require.Equal(t, accountWindow, provider.RetryAfterOf(err))
+	require.ErrorContains(t, err, "may lock it")
+	require.Error(t, a.write("another user", "wrong"))
+	require.Equal(t, 1, a.sent["wrong"], "accounts are counted apart")
+
+	a.clock.Advance(accountWindow)
+	require.NoError(t, a.write("admin", "right"))
+}
+
+func TestVerifyNewRoot_SamePasswordAgain_IsNotSent(t *testing.T) {
+	a := newAccount()
+	for range 10 {
+		require.Error(t, a.write("admin", "wrong"))
+	}
+	require.Equal(t, 1, a.sent["wrong"])
+	a.clock.Advance(minRejectedPause)
+	require.Error(t, a.write("admin", "wrong"))
+	require.Equal(t, 2, a.sent["wrong"])
+	a.clock.Advance(minRejectedPause)
+	require.ErrorIs(t, a.write("admin", "wrong"), provider.ErrNotSent, "the pause doubles")
+}
+
+func TestVerifyNewRoot_ClockSetBack_ForgetsRejections(t *testing.T) {
+	a := newAccount()
+	a.clock.Advance(24 * time.Hour)
+	for i := range maxRejections {
+		require.Error(t, a.write("admin", fmt.Sprint("wrong", i)))
+	}
+	a.clock.Advance(-24 * time.Hour)
+	require.NoError(t, a.write("admin", "right"))
+}
+
+func TestCheck_RejectedPassword_IsSentAFewTimesAnHour(t *testing.T) {
+	a := newAccount()
+	entry := &store.Config{Vendor: "vendor", Address: "vendor:443", Fields: map[string]any{"username": "admin", "password": "wrong"}}
+	conn := a.pool.wrap(login{a, "wrong"}, entry, 1)
+	for range 60 {
+		for range 10 {
+			_, err := a.pool.Check(t.Context(), conn, "vendor")
+			require.Equal(t, provider.ClassUnauthenticated, provider.ClassOf(err))
+		}
+		a.clock.Advance(time.Minute)
+	}
+	require.Equal(t, 5, a.sent["wrong"], "after 0, 2, 6, 14 and 30 minutes")
+	a.password = "wrong" // corrected at the vendor
+	a.clock.Advance(maxRejectedPause)
+	_, err := a.pool.Check(t.Context(), conn, "vendor")
+	require.NoError(t, err)
+	_, err = a.pool.Check(t.Context(), conn, "vendor")
+	require.NoError(t, err, "the rejections are forgotten")
+}
+
+func TestAuthMemory_ManyRoots_StaysBounded(t *testing.T) {
+	clock := providertest.NewClock()
+	memory := newAuthMemory(clock, nil)
+	busy := memory.pacer(rootKey{1}, 60)
+	for range int(burst.Seconds()) {
+		require.NoError(t, busy.wait(t.Context(), priorityIssue))
+	}
+	for i := range maxRoots + 100 {
+		key := rootKey{2, byte(i), byte(i >> 8), byte(i >> 16)}
+		memory.backoff(key, 0, 0)
+		memory.pacer(key, 60)
+	}
+	require.LessOrEqual(t, len(memory.backoffs), maxRoots)
+	require.LessOrEqual(t, len(memory.pacers), maxRoots)
+	require.Same(t, busy, memory.pacer(rootKey{1}, 60), "a bucket that is not full is kept")
+}
