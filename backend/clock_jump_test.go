@@ -20,8 +20,8 @@ type steppedClock struct {
 
 func (c *steppedClock) Elapsed() time.Duration { return c.elapsed }
 
-// newMountBeside is a mount whose clock is not the vendors'.
-func newMountBeside(t *testing.T) *mount {
+// newMountWithOwnClock is a mount whose clock is not the vendors'.
+func newMountWithOwnClock(t *testing.T) *mount {
 	return newMountOn(t, emulator.Config{Seed: 1, Now: time.Now})
 }
 
@@ -42,7 +42,7 @@ func TestClock_AheadForAMinute_LosesNothing(t *testing.T) {
 	for _, vendor := range []string{"ftd", "trend", "fortianalyzer", "lacework"} {
 		for _, sharing := range []string{"exclusive", "shared"} {
 			t.Run(vendor+" "+sharing, func(t *testing.T) {
-				m := newMountBeside(t)
+				m := newMountWithOwnClock(t)
 				m.configure(vendor, roleData(vendor, map[string]any{"sharing": sharing}))
 				stepped := &steppedClock{clock: m.clock}
 				m.backend.credentials.Clock = stepped
@@ -73,7 +73,7 @@ func TestClock_AheadForAMinute_LosesNothing(t *testing.T) {
 func TestClock_AheadUnnoticed_AsksTheVendorBeforeDeletion(t *testing.T) {
 	for vendor, route := range revokeRoutes {
 		t.Run(vendor, func(t *testing.T) {
-			m := newMountBeside(t)
+			m := newMountWithOwnClock(t)
 			m.writeConfig(vendor, map[string]any{"max_retries": 0})
 			role := roleData(vendor, map[string]any{"config": vendor})
 			m.must(logical.UpdateOperation, "roles/"+vendor, role)
@@ -96,7 +96,7 @@ func TestClock_SetBack_RetriesWithinTheLongestPause(t *testing.T) {
 	for vendor, route := range revokeRoutes {
 		for _, offset := range []time.Duration{time.Hour, 24 * time.Hour, 365 * 24 * time.Hour} {
 			t.Run(vendor+" "+offset.String(), func(t *testing.T) {
-				m := newMountBeside(t)
+				m := newMountWithOwnClock(t)
 				m.clock.Advance(offset)
 				m.writeConfig(vendor, map[string]any{"max_retries": 0})
 				m.must(logical.UpdateOperation, "roles/"+vendor, roleData(vendor, map[string]any{"config": vendor}))
@@ -114,7 +114,7 @@ func TestClock_SetBack_RetriesWithinTheLongestPause(t *testing.T) {
 
 // The age of a credential that cannot be revoked proves its end only by a clock that has moved evenly.
 func TestClock_JumpedAhead_UnrevocableEntryIsKept(t *testing.T) {
-	m := newMountBeside(t)
+	m := newMountWithOwnClock(t)
 	m.configure("lacework", nil)
 	stepped := &steppedClock{clock: m.clock}
 	m.backend.credentials.Clock = stepped

@@ -104,7 +104,7 @@ func (u *configUpdate) verifyRoot(ctx context.Context) error {
 	if !u.verify || !u.connectionChanged() && !supplied {
 		return nil
 	}
-	checked, err := u.checkRoot(ctx)
+	checked, err := u.login(ctx)
 	if err != nil {
 		u.discard(ctx, err)
 		return err
@@ -116,9 +116,9 @@ func (u *configUpdate) verifyRoot(ctx context.Context) error {
 	return nil
 }
 
-// checkRoot makes a login: over the new connection, or over the config's present one if the write changes nothing
+// login makes a login: over the new connection, or over the config's present one if the write changes nothing
 // about it. A second connection would end or replace the login that the present one uses.
-func (u *configUpdate) checkRoot(ctx context.Context) (*provider.CheckResult, error) {
+func (u *configUpdate) login(ctx context.Context) (*provider.CheckResult, error) {
 	if u.connectionChanged() {
 		return u.pool.VerifyNewRoot(ctx, u.entry, u.conn)
 	}

@@ -241,7 +241,7 @@ func TestSharedLogin_LastConfigDeleted_IsRevoked(t *testing.T) {
 	m.requireNoKeys(pool.SharedSessionPrefix, "session/")
 }
 
-// Six config writes with a wrong password, each with another setting, must not lock the account of a healthy config.
+// Six config writes with a wrong password, each with another setting, must not lock a healthy config's account.
 func TestSharedLogin_WrongConfigWrites_AreLimited(t *testing.T) {
 	m := newMount(t)
 	m.shareLogin()

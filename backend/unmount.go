@@ -35,7 +35,7 @@ func (b *backend) Setup(ctx context.Context, conf *logical.BackendConfig) error 
 	return b.Backend.Setup(ctx, conf)
 }
 
-// isUnmounting reports whether the mount goes away for good, with its storage. Vault taints a mount before it
+// isUnmounting reports whether the mount is removed permanently, with its storage. Vault taints a mount before it
 // revokes its leases, then calls Cleanup, and deletes the storage. A seal, a step-down and a plugin reload do not
 // taint it.
 func (b *backend) isUnmounting() bool {

@@ -117,7 +117,7 @@ func (c *Credentials) endMarked(ctx context.Context, config *store.Config, conn 
 
 // FinishSearches ends the searches of a config that is about to be deleted, if nothing else is left in its
 // ledger: it searches each marker one last time and deletes the entry. It returns the markers that were not
-// found; a credential that carries one could still appear, and no one would look for it. It does nothing while
+// found; a credential that carries one could still appear, and would remain. It does nothing while
 // an entry occupies a slot or is not being searched. After an error, the remaining searches go on.
 func (c *Credentials) FinishSearches(ctx context.Context, storage logical.Storage, name string) (unresolved []string, err error) {
 	entries, err := c.Ledger.List(ctx, storage, name)

@@ -37,7 +37,7 @@ type accounts struct {
 	byKey map[accountKey]*account
 }
 
-// attach returns the account of a connection, which must call detach. open opens the account's store.
+// attach returns the connection's account. The connection must call detach. open opens the account's store.
 func (a *accounts) attach(key accountKey, connectionID string, open func() *tokenStore) *account {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -92,7 +92,7 @@ func (a *account) token(ctx context.Context, c *connection, avoid string) (*acce
 			return held, nil
 		}
 		held, err := a.fly(ctx, c, avoid)
-		// A flight of another caller may return the very token that is to be avoided.
+		// A flight of another caller may return the very token that must be avoided.
 		if err != nil || held.value != avoid {
 			return held, err
 		}
@@ -246,7 +246,7 @@ func (a *account) observeLimit(c *connection, err error) error {
 	return err
 }
 
-// checkReplaceable returns nil if a token that the instance has rejected is to be replaced. The instance rejects logins
+// checkReplaceable returns nil if a token that the instance has rejected must be replaced. The instance rejects logins
 // for other reasons with the same answer, so the OAuth server is asked.
 func (a *account) checkReplaceable(ctx context.Context, c *connection, rejected *accessToken) error {
 	now := c.clock.Now()
