@@ -69,7 +69,7 @@ type Capabilities struct {
 	// as the URL of a separate authorization server. If one of them changes, the engine requires the secrets
 	// again.
 	AddressFields []string
-	// AccountFields are the config fields that together name the root credential's account, if the account
+	// AccountFields are the config fields that together name the account at the vendor, if that account
 	// does not belong to the address. A vendor that locks accounts locks the account of all configs with the same
 	// values, so rejected root credentials are remembered for all of them. Empty if the address and all fields
 	// that are not secret name the account.
