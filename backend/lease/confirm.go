@@ -23,9 +23,6 @@ import (
 //   - If the vendor gives no answer about it, renewals succeed up to the recorded end. Reads succeed only if the vendor
 //     confirmed the credential within maxConfirmationAge and the failure says nothing about it.
 const (
-	// confirmInterval is for how long at most a confirmation is used without another call; see confirmAge.
-	confirmInterval = 30 * time.Second
-
 	// maxConfirmationAge is how old a confirmation may be for a read while the vendor cannot be asked.
 	maxConfirmationAge = 5 * time.Minute
 
@@ -36,6 +33,9 @@ const (
 	// confirmTimeout bounds the call itself, which goes on for other requests.
 	confirmTimeout = 75 * time.Second
 )
+
+// confirmInterval is for how long at most a confirmation is used without another call; see confirmAge.
+var confirmInterval = failpoint.Wait(30*time.Second, 100*time.Millisecond)
 
 // confirmAge is how old a confirmation may be that is used without another call, on a role with this ttl. It bounds the
 // vendor calls of a shared credential, whatever the number of its readers and leases. Clients renew after two thirds of

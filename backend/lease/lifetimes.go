@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/failpoint"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
@@ -44,7 +45,7 @@ func (l Lifetimes) sharedLifetime() time.Duration { return max(l.MaxTTL, 2*l.TTL
 
 // minSharedLifetime is the shortest life of a credential that can be shared: the vendor would have to be asked for
 // almost every reader.
-const minSharedLifetime = 2 * (confirmInterval + lifetimeMargin)
+var minSharedLifetime = failpoint.Wait(2*(30*time.Second+lifetimeMargin), 10*time.Second)
 
 // CheckSharing refuses a shared role whose credentials live too short to be shared; vendorMax is as in Lifetimes.
 func CheckSharing(role *store.Role, vendorMax time.Duration) error {

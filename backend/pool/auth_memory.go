@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/failpoint"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
@@ -21,15 +22,19 @@ const (
 	// one.
 	maxRoots = 10_000
 
-	// accountWindow and maxRejections bound how often config writes may try another root credential of one
-	// account: vendors lock an account after a few wrong passwords.
-	accountWindow = time.Hour
+	// maxRejections bounds how often config writes may try another root credential of one account within
+	// accountWindow: vendors lock an account after a few wrong passwords.
 	maxRejections = 3
+)
+
+// How long rejections are remembered. A build with failpoints forgets them soon.
+var (
+	accountWindow = failpoint.Wait(time.Hour, time.Second)
 
 	// minRejectedPause and maxRejectedPause bound the pause after a rejected root credential, which doubles with
 	// each further rejection: at most five attempts in the first hour, and one an hour after that.
-	minRejectedPause = 2 * time.Minute
-	maxRejectedPause = time.Hour
+	minRejectedPause = failpoint.Wait(2*time.Minute, time.Second)
+	maxRejectedPause = failpoint.Wait(time.Hour, 2*time.Second)
 )
 
 // rootKey identifies a root credential at an address without holding it: a keyed digest.
@@ -133,7 +138,8 @@ func (m *authMemory) backoff(key rootKey, initial, limit time.Duration) *provide
 			m.forgetIdle()
 		}
 		backoff = &provider.AuthBackoff{
-			Initial: max(initial, minRejectedPause), Max: max(limit, maxRejectedPause),
+			Initial: failpoint.Wait(max(initial, minRejectedPause), minRejectedPause),
+			Max:     failpoint.Wait(max(limit, maxRejectedPause), maxRejectedPause),
 		}
 		m.backoffs[key] = backoff
 	}

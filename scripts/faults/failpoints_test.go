@@ -80,6 +80,8 @@ var (
 	}}
 	readSharedAgain = operation{name: "further shared read", fits: always, prepare: prepareShared, act: readShared.act}
 	renew           = operation{name: "renew", fits: target.Renewable, prepare: prepareExclusive, act: renewHeld}
+	// renewShared passes the confirmation of the shared credential, which is used for a short time only in this build.
+	renewShared     = operation{name: "renew a shared lease", fits: target.Renewable, prepare: prepareShared, act: renewHeld}
 	revokeExclusive = operation{name: "revoke", fits: target.revocable, prepare: prepareExclusive, act: revokeHeld}
 	revokeLast      = operation{name: "revoke, last holder", fits: target.revocable, prepare: prepareShared, act: revokeHeld}
 	detachLast      = operation{name: "revoke, last holder", fits: always, prepare: prepareShared, act: revokeHeld}
@@ -98,6 +100,7 @@ var failpoints = []struct {
 	{"issue.issued", []operation{readExclusive, readShared}},
 	{"issue.recorded", []operation{readExclusive, readShared}},
 	{"share.attached", []operation{readShared, readSharedAgain}},
+	{"share.confirm", []operation{renewShared}},
 	{"renew.begun", []operation{renew}},
 	{"renew.renewed", []operation{renew}},
 	{"revoke.begun", []operation{revokeExclusive, revokeLast, revokeLost}},
@@ -109,6 +112,7 @@ var failpoints = []struct {
 	{"rotate.rotated", []operation{rotateRoot}},
 	{"rotate.stored", []operation{rotateRoot}},
 	{"rotate.ended", []operation{rotateCreatedRoot}},
+	{"delete.root_revoked", []operation{deleteCreatedRoot}},
 }
 
 // failpointCall matches a call that marks a failpoint in the engine's source, of this package or of another one.

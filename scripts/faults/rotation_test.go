@@ -43,6 +43,32 @@ var (
 	}
 )
 
+// deleteCreatedRoot deletes a config whose root credential the engine has created. The root credential is revoked
+// with it. Afterwards the config is written again, for the checks that follow.
+var deleteCreatedRoot = operation{
+	name: "delete the config of a created root credential", fits: createsRoots,
+	prepare: func(t *testing.T, sc *scenario) { require.NoError(t, sc.writeLogin(t.Context())) },
+	act:     func(ctx context.Context, sc *scenario) { _ = sc.deleteConfig(ctx) },
+	verify: func(t *testing.T, sc *scenario) {
+		t.Helper()
+		var roots []devserver.Credential
+		if !await(recoveryTimeout, func() bool {
+			_ = sc.deleteConfig(t.Context())
+			roots = sc.createdRoots(t)
+			return len(roots) == 0
+		}) {
+			t.Errorf("%s: root credentials outlive their config: %+v", sc, roots)
+			record(sc.fault, sc.target.label, row{orphans: len(roots)})
+		}
+		require.NoError(t, sc.writeLogin(t.Context()))
+	},
+}
+
+func (sc *scenario) deleteConfig(ctx context.Context) error {
+	_, err := sc.vault().Logical().DeleteWithDataWithContext(ctx, sc.path("config/%s", sc.config), map[string][]string{"force": {"true"}})
+	return err
+}
+
 // writeLogin writes the scenario's config with the login from which the engine creates its root credential.
 func (sc *scenario) writeLogin(ctx context.Context) error {
 	fields, err := sc.target.configFields(sc.server.Emulator())

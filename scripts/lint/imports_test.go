@@ -58,7 +58,7 @@ var packageRules = []packageRule{
 	},
 	{pkg: "lease", may: []string{"pool", "store", "ledger", "marker", "failpoint", "provider"}, tests: testKit, names: engineNames},
 	{pkg: "rotation", may: []string{"pool", "store", "marker", "failpoint", "provider"}, tests: testKit, names: engineNames},
-	{pkg: "pool", may: []string{"store", "provider"}, tests: testKit, names: engineNames},
+	{pkg: "pool", may: []string{"store", "failpoint", "provider"}, tests: testKit, names: engineNames},
 	{pkg: "store", may: []string{"failpoint", "provider"}, tests: testKit, names: engineNames},
 	{pkg: "ledger", tests: testKit, names: []string{"logical.*"}},
 	{pkg: "marker", tests: testKit, names: []string{"logical.*"}},
