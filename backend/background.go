@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/worker"
 )
@@ -72,8 +73,8 @@ func (b *background) forget(existing []string) {
 func (b *backend) startWorker(storage logical.Storage) {
 	b.workerMutex.Lock()
 	defer b.workerMutex.Unlock()
-	if b.worker != nil {
-		return
+	if b.worker != nil || b.lifetime.Err() != nil {
+		return // it runs already, or the mount goes away
 	}
 	b.worker = worker.Start(worker.Options{
 		Names:  func(ctx context.Context) ([]string, error) { return b.backgroundNames(ctx, storage) },
@@ -147,12 +148,13 @@ func (b *backend) namesInStorage(ctx context.Context, storage logical.Storage) (
 }
 
 // backgroundTurn does what is due for one config: its root credential, its ledger, and the comparison with its
-// vendor. more is true when the time was too short for the ledger.
+// vendor. more is true when the time was too short for the ledger and some of the work was done: also when the last
+// request did not get its turn in time.
 func (b *backend) backgroundTurn(ctx context.Context, storage logical.Storage, name string) (more bool, err error) {
 	rootErr := b.maintainRoot(ctx, storage, name)
-	_, sweepErr := b.sweep(ctx, storage, name, lease.SweepOptions{})
-	if ctx.Err() != nil {
-		return sweepErr == nil, errors.Join(rootErr, sweepErr)
+	swept, sweepErr := b.sweep(ctx, storage, name, lease.SweepOptions{})
+	if ctx.Err() != nil || swept.Revoked > 0 && provider.ClassOf(sweepErr) == provider.ClassRateLimited {
+		return swept.Revoked > 0, errors.Join(rootErr, sweepErr)
 	}
 	return false, errors.Join(rootErr, sweepErr, b.reconcile(ctx, storage, name))
 }
@@ -162,7 +164,7 @@ func (b *backend) backgroundTurn(ctx context.Context, storage logical.Storage, n
 func (b *backend) sweep(ctx context.Context, storage logical.Storage, name string, options lease.SweepOptions) (lease.SweepResult, error) {
 	result, err := b.credentials.Sweep(ctx, storage, name, options)
 	if result.Drained {
-		b.deleteRetired(context.WithoutCancel(ctx), storage, name)
+		b.deleteRetired(storage, name)
 	}
 	return result, err
 }
@@ -189,7 +191,7 @@ func (b *backend) reconcile(ctx context.Context, storage logical.Storage, name s
 	if config.Retired {
 		// In case the process died after the last credential ended and before the config was deleted.
 		conn.Release()
-		b.deleteRetired(ctx, storage, name)
+		b.deleteRetired(storage, name)
 		return nil
 	}
 	defer conn.Release()

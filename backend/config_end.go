@@ -116,9 +116,11 @@ func (b *backend) abandonConfig(ctx context.Context, storage logical.Storage, na
 		warnings = append(warnings, "abandoned without revocation: "+strings.Join(markers, ", "))
 	}
 	warnings = append(warnings, b.vaultManagedLoss(entry)...)
-	lost, err := b.endConfig(trying, storage, name, entry, true)
+	ending, stop := context.WithTimeout(ctx, abandonTimeout) // the attempt above may have used all of its time
+	defer stop()
+	lost, err := b.endConfig(ending, storage, name, entry, true)
 	if err != nil {
-		return errorResponse(fmt.Sprintf("config %q", name), err)
+		return errorResponse(fmt.Sprintf("config %q: %s", name, strings.Join(warnings, "; ")), err)
 	}
 	return warningsResponse(append(warnings, lost...)), nil
 }
@@ -135,7 +137,9 @@ func (b *backend) vaultManagedLoss(entry *store.Config) []string {
 
 // deleteRetired deletes a retired config that has no ledger entries left. While the vendor cannot be reached, a
 // config whose root credential must be revoked stays, and the background work tries again.
-func (b *backend) deleteRetired(ctx context.Context, storage logical.Storage, name string) {
+func (b *backend) deleteRetired(storage logical.Storage, name string) {
+	ctx, cancel := context.WithTimeout(b.lifetime, completionTimeout)
+	defer cancel()
 	if err := b.tryDeleteRetired(ctx, storage, name); err != nil {
 		b.Logger().Warn("a retired config could not be deleted yet", "config", name, "error", err)
 	}

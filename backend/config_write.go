@@ -143,6 +143,7 @@ func (u *configUpdate) commit(ctx context.Context) error {
 		u.discard(ctx, err)
 		return err
 	}
+	u.pool.SetLimit(u.entry)
 	u.leaving = ""
 	u.ledger.OpenOrigin(u.name, u.entry.Origin(u.providers[u.entry.Vendor])) // in case the config was moved back
 	if u.connectionChanged() {

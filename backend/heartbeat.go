@@ -51,7 +51,11 @@ func (b *backend) loadHeartbeat(ctx context.Context, storage logical.Storage) er
 	now := b.clock.Now()
 	if record == nil {
 		record = &store.Heartbeat{}
-	} else if gap := now.Sub(record.At); gap > maxHeartbeatGap {
+	}
+	if record.GapAt.After(now) {
+		record.GapAt = now // found by a clock that was ahead
+	}
+	if gap := now.Sub(record.At); !record.At.IsZero() && gap > maxHeartbeatGap {
 		record.GapAt = now
 		b.Logger().Warn("the mount was not active for a long time; if its storage is a restored copy and the original runs, "+
 			"cut this Vault off from the vendors. Root credentials are not rotated automatically until an operator rotates each of them",
@@ -62,8 +66,8 @@ func (b *backend) loadHeartbeat(ctx context.Context, storage logical.Storage) er
 	return nil
 }
 
-// beat stores that the mount is active, every ten minutes. Until it has succeeded once, the background work does
-// nothing: it must know of a gap.
+// beat stores that the mount is active, every ten minutes. While it fails, the background work does nothing: it
+// must know of a gap.
 func (b *backend) beat(ctx context.Context, storage logical.Storage) error {
 	b.heartbeat.mu.Lock()
 	defer b.heartbeat.mu.Unlock()
@@ -78,6 +82,9 @@ func (b *backend) beat(ctx context.Context, storage logical.Storage) error {
 	}
 	next := b.heartbeat.record
 	next.At = now
+	if next.GapAt.After(now) {
+		next.GapAt = now // found by a clock that was ahead
+	}
 	if err := store.WriteHeartbeat(ctx, storage, next); err != nil {
 		return err
 	}

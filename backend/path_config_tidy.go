@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
 )
 
 func (b *backend) pathConfigTidy(name *framework.FieldSchema) *framework.Path {
@@ -49,6 +50,7 @@ func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *fr
 	name := data.Get("name").(string)
 	where := fmt.Sprintf("config %q", name)
 	dryRun := data.Get("dry_run").(bool)
+	ctx = pool.WithProbe(ctx) // the operator wants to know how the vendor is now
 	var warnings []string
 	_, conn, err := b.rotator.Acquire(ctx, req.Storage, name)
 	if err != nil {
@@ -64,6 +66,9 @@ func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *fr
 	if err != nil {
 		warnings = append(warnings, err.Error())
 	}
+	if swept.Drained {
+		return tidyResponse(swept, lease.ReconcileResult{}, append(warnings, "the config was retired, and is deleted with its last credential")), nil
+	}
 	config, conn, err := b.rotator.Acquire(ctx, req.Storage, name)
 	if err != nil {
 		return errorResponse(where, err)
@@ -76,11 +81,16 @@ func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *fr
 	if err != nil {
 		warnings = append(warnings, "comparing with the vendor: "+err.Error())
 	}
+	return tidyResponse(swept, found, warnings), nil
+}
+
+// tidyResponse is the answer of a tidy.
+func tidyResponse(swept lease.SweepResult, found lease.ReconcileResult, warnings []string) *logical.Response {
 	return &logical.Response{
 		Data: map[string]any{
 			"pending": swept.Pending, "revoked": swept.Revoked, "reconciled": found.Reconciled,
 			"orphans": found.Orphans, "orphans_revoked": found.OrphansRevoked,
 		},
 		Warnings: warnings,
-	}, nil
+	}
 }

@@ -84,7 +84,7 @@ func (b *backend) revoke(ctx context.Context, req *logical.Request, _ *framework
 		return nil, fmt.Errorf("role %q, config %q: revoking: %w", reference.Role, reference.Config, err)
 	}
 	if drained {
-		b.deleteRetired(context.WithoutCancel(ctx), req.Storage, reference.Config)
+		b.deleteRetired(req.Storage, reference.Config)
 	}
 	return nil, nil
 }

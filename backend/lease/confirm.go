@@ -35,7 +35,7 @@ const (
 )
 
 // confirmInterval is for how long at most a confirmation is used without another call; see confirmAge.
-var confirmInterval = failpoint.Wait(30*time.Second, 100*time.Millisecond)
+var confirmInterval = failpoint.Wait(30*time.Second, 0)
 
 // confirmAge is how old a confirmation may be that is used without another call, on a role with this ttl. It bounds the
 // vendor calls of a shared credential, whatever the number of its readers and leases. Clients renew after two thirds of
@@ -113,7 +113,8 @@ func (c *Credentials) renewAtVendor(ctx context.Context, storage logical.Storage
 	// Never an earlier end than before, as far as it is known, and not before the leases of other holders.
 	needed := max(min(ttl, shared.remaining(now)), lastLease.Sub(now)) + lifetimeMargin
 	renew := c.renewFuncOf(line.conn, line.config.Vendor, driver)
-	expiresAt, err := renew(ctx, shared.handle, wholeSeconds(max(needed, shared.expiry().Sub(now))))
+	// The present end is rounded down: rounded up, each confirmation would move it.
+	expiresAt, err := renew(ctx, shared.handle, max(wholeSeconds(needed), shared.expiry().Sub(now).Truncate(time.Second)))
 	switch {
 	case provider.ClassOf(err) == provider.ClassNotFound:
 		c.endShared(ctx, storage, shared)

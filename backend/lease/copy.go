@@ -27,8 +27,8 @@ func withOperator(ctx context.Context) context.Context {
 
 // checkNotExtended refuses to revoke a credential that the vendor shows to have been extended beyond what the ledger
 // knows, after a gap in the mount's heartbeat: then this Vault may be a restored copy, and a lease of the original
-// holds the credential. It asks only about credentials that were issued before the gap, at vendors that list them
-// with their expiry. An operator's tidy revokes them all the same.
+// holds the credential. It asks only about credentials that were issued before the gap, at vendors where a
+// renewal moves the expiry and that list it. An operator's tidy revokes them all the same.
 func (c *Credentials) checkNotExtended(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *store.Config, conn *pool.Conn) error {
 	if c.GapAt == nil || entry.Handle == nil || ctx.Value(operatorKey{}) != nil {
 		return nil
@@ -38,7 +38,8 @@ func (c *Credentials) checkNotExtended(ctx context.Context, storage logical.Stor
 		return err
 	}
 	lister, ok := conn.Connection.(provider.Lister)
-	if !ok || !entry.CreatedAt.Before(gapAt) {
+	extends := c.Providers[config.Vendor].Capabilities().Renewal == provider.RenewalExtends
+	if !ok || !extends || !entry.CreatedAt.Before(gapAt) {
 		return nil
 	}
 	var listed []provider.Listed

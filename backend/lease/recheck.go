@@ -29,6 +29,7 @@ func (c *Credentials) Recheck(ctx context.Context, storage logical.Storage, name
 	if err != nil {
 		return 0, err
 	}
+	var failed []error
 	for i := range entries {
 		entry, err := c.Ledger.Get(ctx, storage, name, entries[i].ID)
 		if err != nil {
@@ -37,18 +38,20 @@ func (c *Credentials) Recheck(ctx context.Context, storage logical.Storage, name
 		if entry == nil || entry.State != ledger.StateLive || config.CheckOrigin(c.Providers[config.Vendor], entry.Origin) != nil {
 			continue
 		}
-		remaining := max(entry.ExpiresAt.Sub(c.Clock.Now()).Truncate(time.Second), time.Second)
+		remaining := max(wholeSeconds(entry.ExpiresAt.Sub(c.Clock.Now())), time.Second)
 		switch _, err = renew(ctx, entry.Handle, remaining); {
 		case provider.ClassOf(err) == provider.ClassNotFound:
 			ended++
 			if err := c.markEnded(ctx, storage, entry); err != nil {
 				return ended, err
 			}
+		case err != nil && concernsVendor(err):
+			return ended, joinFirst(append(failed, err))
 		case err != nil:
-			return ended, err
+			failed = append(failed, err) // it concerns this credential; the others may be checked
 		}
 	}
-	return ended, nil
+	return ended, joinFirst(failed)
 }
 
 // markEnded marks a credential of which the vendor has reported that it does not exist any more (ClassNotFound).

@@ -197,6 +197,9 @@ func (c *Credentials) extendExclusive(ctx context.Context, storage logical.Stora
 // recordRenewal records the new ends of a credential and its lease. The lease's end never moves to an earlier time:
 // Vault may refuse the renewal afterwards, and the lease keeps its previous end then.
 func (c *Credentials) recordRenewal(ctx context.Context, storage logical.Storage, entry *ledger.Entry, expiresAt, leaseExpiresAt time.Time) error {
+	// The vendor has moved the end, so it must be recorded whether or not the caller still waits.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
 	var err error
 	for range updateAttempts {
 		entry.ExpiresAt = expiresAt

@@ -145,6 +145,8 @@ func (c *Credentials) FinishSearches(ctx context.Context, storage logical.Storag
 			return unresolved, fmt.Errorf("searching %s: %w", entry.Marker, err)
 		}
 		if !found {
+			c.Logger().Error("the answer to an issue was lost, and no search has found a credential; one may still appear at the vendor",
+				"config", name, "marker", entry.Marker)
 			unresolved = append(unresolved, entry.Marker)
 		}
 		if _, err := c.deleteEntry(ctx, storage, entry, nil); err != nil {

@@ -158,10 +158,10 @@ func (c *Credentials) lookupShared(ctx context.Context, storage logical.Storage,
 			continue
 		}
 		entry, err := c.Ledger.Get(ctx, storage, p.Role.Config, entries[i].ID)
-		if err != nil || entry == nil {
+		if err != nil {
 			return nil, err
 		}
-		if entry.State != ledger.StateLive {
+		if entry == nil || entry.State != ledger.StateLive {
 			continue
 		}
 		read, err := decodeShared(entry)

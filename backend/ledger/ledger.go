@@ -123,12 +123,13 @@ func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent In
 
 // Update stores a changed entry: of a credential that has become live, whose lease was renewed, or that must be
 // revoked. It fails with [ErrChanged], and stores nothing, when the entry was removed or changed since it was
-// read. One storage write, and a read if the entry is not in memory.
+// read. One storage write, and a read if memory has another revision of the entry or none.
 func (l *Ledger) Update(ctx context.Context, storage logical.Storage, entry *Entry) error {
 	defer l.changes.lock(entry.ID)()
 	idx := l.index(entry.Config)
 	current, known := idx.get(entry.ID)
-	if !known {
+	if !known || current.Revision != entry.Revision {
+		// Storage decides. A write that happened although it reported a failure is not in the index.
 		stored, err := get(ctx, storage, entry.Config, entry.ID)
 		if err != nil {
 			return err

@@ -152,7 +152,8 @@ func (m *authMemory) forgetIdle() {
 	maps.DeleteFunc(m.backoffs, func(_ rootKey, backoff *provider.AuthBackoff) bool { return backoff.Err(now) == nil })
 }
 
-// pacer returns the pacer of a root credential, with the limit that was set last.
+// pacer returns the pacer of a root credential. perMinute is its limit when it is created: a config that is not
+// stored yet must not change the limit of one that is.
 func (m *authMemory) pacer(key rootKey, perMinute int) *pacer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -163,9 +164,7 @@ func (m *authMemory) pacer(key rootKey, perMinute int) *pacer {
 		}
 		p = newPacer(m.clock, perMinute)
 		m.pacers[key] = p
-		return p
 	}
-	p.setLimit(perMinute)
 	return p
 }
 

@@ -54,6 +54,9 @@ func (p *Pool) Call(ctx context.Context, conn *Conn, vendor, operation string, c
 	if panicked, ok := errors.AsType[*provider.PanicError](err); ok {
 		p.options.Logger().Error("a driver panicked", "vendor", vendor, "operation", operation, "reason", panicked.Reason, "stack", string(panicked.Stack))
 	}
+	if err == nil && isProbe(ctx) {
+		conn.lift()
+	}
 	conn.observe(operation, err, now)
 	return err
 }

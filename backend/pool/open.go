@@ -75,7 +75,13 @@ func (p *Pool) openAfter(storage logical.Storage, name string, present, entry *s
 	if count := p.options.CountActive; count != nil {
 		config.CountActive = func(ctx context.Context) (int, error) { return count(ctx, storage, name) }
 	}
-	return vendor.Open(config)
+	// A panic would leave the pool locked.
+	return provider.CatchPanic(entry.Vendor+": open", func() (provider.Connection, error) { return vendor.Open(config) })
+}
+
+// SetLimit applies the rate limit of a stored config to its root credential.
+func (p *Pool) SetLimit(entry *store.Config) {
+	p.auth.pacer(p.auth.pacedOf(entry), entry.RequestsPerMinute).setLimit(entry.RequestsPerMinute)
 }
 
 // sameDestination reports whether two configs send secrets to the same place, protected in the same way.

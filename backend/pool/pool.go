@@ -78,6 +78,7 @@ func (p *Pool) acquireLocked(storage logical.Storage, name string, entry *store.
 }
 
 func (p *Pool) wrap(opened provider.Connection, entry *store.Config, users int) *Conn {
+	p.SetLimit(entry)
 	return &Conn{
 		Connection: opened, settings: settingsOf(entry), root: p.auth.rootOf(entry), users: users,
 		backoffs: make(map[string]backoff), blocked: make(map[string]backoff), operations: newBreakers(p.options.BreakerPause), yield: make(chan struct{}),

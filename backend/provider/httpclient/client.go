@@ -31,6 +31,9 @@ const (
 	// closing, its outcome is unknown.
 	idleTimeout = 30 * time.Second
 
+	// patience is how long a caller must have waited before its deadline says something about the host.
+	patience = 5 * time.Second
+
 	defaultRequestTimeout = 30 * time.Second
 	defaultRetryWait      = 250 * time.Millisecond
 
@@ -200,7 +203,14 @@ func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 	sentAt, sent := state.result()
 	if err != nil {
 		failure := c.transportError(ctx, request, sent, err)
-		done(failure)
+		if ctx.Err() != nil && time.Since(started) < patience {
+			failure.Host = "" // the caller did not wait long enough to blame the host
+		}
+		if sent {
+			done(nil) // the host accepts connections; that it does not answer may concern one operation
+		} else {
+			done(failure)
+		}
 		c.options.Logger.Debug("vendor request failed", "op", request.Op, "method", wire.Method,
 			"class", failure.Class.String(), "duration", time.Since(started).Round(time.Millisecond))
 		return nil, failure

@@ -18,11 +18,22 @@ func (c *Client) admit(ctx context.Context, request Request) (done func(error), 
 	if err != nil {
 		return nil, notSent(request, err)
 	}
-	if err := c.options.Guard.Pace(ctx); err != nil {
+	if err := c.waitTurn(ctx); err != nil {
 		done(err)
 		return nil, notSent(request, err)
 	}
 	return done, nil
+}
+
+// waitTurn waits until the rate limit allows one more request. Without a deadline of the caller's, it waits no
+// longer than one exchange may last.
+func (c *Client) waitTurn(ctx context.Context) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.options.RequestTimeout)
+		defer cancel()
+	}
+	return c.options.Guard.Pace(ctx)
 }
 
 // pace waits for the turn of a repeated attempt.
@@ -30,7 +41,7 @@ func (c *Client) pace(attempt *http.Request) error {
 	if c.options.Guard == nil {
 		return nil
 	}
-	return c.options.Guard.Pace(attempt.Context())
+	return c.waitTurn(attempt.Context())
 }
 
 // notSent returns the guard's error with the operation of the request.
