@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"sync"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
