@@ -89,8 +89,22 @@ func (cl *cluster) writeConfig(t *testing.T, sc *scenario) {
 			fields = withoutRoot(fields, cl.server.Emulator().Vendors[sc.target.Name])
 		}
 	}
-	_, err = cl.vault().Logical().WriteWithContext(t.Context(), cl.path("config/%s", sc.config), fields)
+	err = awaitSent(func() error {
+		_, err := cl.vault().Logical().WriteWithContext(t.Context(), cl.path("config/%s", sc.config), fields)
+		return err
+	})
 	require.NoError(t, err, "%s", sc)
+}
+
+// awaitSent repeats a request while the engine backs off because of an earlier scenario, whose vendor has rejected
+// the root credential that all scenarios share: it sends nothing to the vendor for a moment then.
+func awaitSent(send func() error) error {
+	var err error
+	await(recoveryTimeout, func() bool {
+		err = send()
+		return err == nil || !strings.Contains(err.Error(), "nothing was sent")
+	})
+	return err
 }
 
 // awaitSlots waits until earlier scenarios have freed most of the vendor's sessions.
@@ -127,11 +141,9 @@ func (sc *scenario) read(ctx context.Context, client *api.Client, role string) (
 // mustRead reads a credential, which must succeed.
 func (sc *scenario) mustRead(t *testing.T, role string) {
 	t.Helper()
-	var err error
-	await(recoveryTimeout, func() bool {
-		_, err = sc.read(t.Context(), sc.vault(), role)
-		// An earlier scenario may have made the engine back off: it sends nothing for a moment then.
-		return err == nil || !strings.Contains(err.Error(), "nothing was sent")
+	err := awaitSent(func() error {
+		_, err := sc.read(t.Context(), sc.vault(), role)
+		return err
 	})
 	require.NoError(t, err, "%s", sc)
 }
