@@ -25,12 +25,12 @@ func (c *Client) admit(ctx context.Context, request Request) (done func(error), 
 	return done, nil
 }
 
-// waitTurn waits until the rate limit allows one more request. Without a deadline of the caller's, it waits no
-// longer than one exchange may last.
+// waitTurn waits until the rate limit allows one more request. Without a deadline of the caller's, it waits for 30
+// seconds, or as long as one exchange may last.
 func (c *Client) waitTurn(ctx context.Context) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.options.RequestTimeout)
+		ctx, cancel = context.WithTimeout(ctx, max(c.options.RequestTimeout, defaultRequestTimeout))
 		defer cancel()
 	}
 	return c.options.Guard.Pace(ctx)
