@@ -70,17 +70,9 @@ func (l *Ledger) LeaseExpiresAt(ctx context.Context, storage logical.Storage, en
 	if !entry.IsShared() {
 		return entry.LeaseExpiresAt, nil
 	}
-	s := l.holderSet(entry.ID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.load(ctx, storage, entry.ID); err != nil {
+	last, err := l.LastLeaseEnd(ctx, storage, entry.ID)
+	if err != nil {
 		return time.Time{}, err
-	}
-	var last time.Time
-	for _, end := range s.holders {
-		if end.After(last) {
-			last = end
-		}
 	}
 	if last.IsZero() {
 		return entry.LeaseExpiresAt, nil

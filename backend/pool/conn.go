@@ -143,7 +143,7 @@ func (c *Conn) blockedErr(operation string, breakers *breakers, now time.Time) e
 // observe records what the outcome of an operation means for its next calls: that the vendor has rejected the
 // root credential, has asked to back off (Retry-After), or that no request was sent.
 func (c *Conn) observe(operation string, err error, now time.Time) {
-	c.RecordAuthFailure(err)
+	c.recordAuthFailure(err)
 	refusal, ok := errors.AsType[*provider.Error](err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,8 +173,8 @@ func (c *Conn) lift() {
 	c.operations.resetAll()
 }
 
-// RecordAuthFailure records that the vendor has rejected the root credential, if err says so.
-func (c *Conn) RecordAuthFailure(err error) {
+// recordAuthFailure records that the vendor has rejected the root credential, if err says so.
+func (c *Conn) recordAuthFailure(err error) {
 	if provider.ClassOf(err) != provider.ClassUnauthenticated {
 		return
 	}
