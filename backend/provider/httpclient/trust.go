@@ -18,6 +18,8 @@ func tlsConfig(options Options) (*tls.Config, error) {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		ServerName: options.TLSServerName,
+		// A resumed session saves most of a handshake. It belongs to this client, and so to these settings.
+		ClientSessionCache: tls.NewLRUClientSessionCache(0),
 		// The operator has to set it explicitly, and the engine warns about it.
 		InsecureSkipVerify: options.TLSSkipVerify, //nolint:gosec // see above
 	}
