@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -99,12 +100,22 @@ func (s *Server) getCredentials(r *http.Request) (any, error) {
 	return map[string]any{"credentials": s.Credentials(vendor)}, nil
 }
 
+// getRequests answers with the log, or with its end: after=N leaves out the first N requests. total counts all.
 func (s *Server) getRequests(r *http.Request) (any, error) {
 	vendor := r.URL.Query().Get("vendor")
 	if err := s.known(vendor); err != nil {
 		return nil, err
 	}
-	return map[string]any{"requests": s.Requests(vendor)}, nil
+	requests := s.Requests(vendor)
+	total := len(requests)
+	if after := r.URL.Query().Get("after"); after != "" {
+		skip, err := strconv.Atoi(after)
+		if err != nil || skip < 0 {
+			return nil, badRequest(fmt.Errorf("after must be a number of requests, not %q", after))
+		}
+		requests = requests[min(skip, total):]
+	}
+	return map[string]any{"requests": requests, "total": total}, nil
 }
 
 // wireFault is the JSON form of a [Fault] in the control API.

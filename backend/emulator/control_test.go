@@ -48,6 +48,22 @@ func TestControl_Requests_HaveEveryMember(t *testing.T) {
 	require.Equal(t, map[string]any{"method": "POST", "path": "/api", "status": 200.0, "operation": "intent"}, line)
 }
 
+func TestControl_RequestsAfter_AreTheEndOfTheLog(t *testing.T) {
+	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"))
+	for _, path := range []string{"intent", "issue", "other"} {
+		call(t, newClient(t, srv), http.MethodPost, srv.URL("one"), path)
+	}
+	for after, expected := range map[string]int{"0": 3, "2": 1, "3": 0, "9": 0} {
+		_, answer := control(t, srv, http.MethodGet, "/requests?vendor=one&after="+after, "")
+		require.Len(t, answer["requests"], expected, after)
+		require.EqualValues(t, 3, answer["total"], after)
+	}
+	for _, after := range []string{"-1", "x", "1.5"} {
+		status, _ := control(t, srv, http.MethodGet, "/requests?vendor=one&after="+after, "")
+		require.Equal(t, http.StatusBadRequest, status, after)
+	}
+}
+
 func TestControl_Faults_ReadBackAsWritten(t *testing.T) {
 	srv := start(t, emulator.Config{PlainHTTP: true}, sample("one"), sample("two"))
 	status, _ := control(t, srv, http.MethodPost, "/faults", `{"vendor":"one","route":"*","status":418,"act_before":true,"body":{"a":1},

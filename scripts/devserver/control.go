@@ -116,6 +116,15 @@ func (c *Control) Requests(ctx context.Context, vendor string) ([]Request, error
 	return answer.Requests, err
 }
 
+// RequestCount returns how many requests the vendor has received since the emulator's start or last reset.
+func (c *Control) RequestCount(ctx context.Context, vendor string) (int, error) {
+	var answer struct {
+		Total int `json:"total"`
+	}
+	err := c.call(ctx, http.MethodGet, "/requests?after=1000000000&vendor="+url.QueryEscape(vendor), nil, &answer)
+	return answer.Total, err
+}
+
 // AddFault adds a fault.
 func (c *Control) AddFault(ctx context.Context, f Fault) error {
 	wire := struct {

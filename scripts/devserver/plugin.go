@@ -34,6 +34,15 @@ func (s *Server) enablePlugin(ctx context.Context) error {
 	return nil
 }
 
+// CopyPlugin copies a plugin's program into a node's plugin directory, and returns the checksum that Vault's catalogue
+// needs.
+func CopyPlugin(from, to string) (sha256 string, err error) {
+	if err := copyExecutable(from, to); err != nil {
+		return "", fmt.Errorf("copy the plugin: %w", err)
+	}
+	return fileSHA256(to)
+}
+
 // fileSHA256 returns the checksum that Vault's plugin catalogue needs.
 func fileSHA256(path string) (string, error) {
 	file, err := os.Open(path)

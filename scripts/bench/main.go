@@ -1,0 +1,100 @@
+// Command bench measures the engine on a real Vault server and compares it, in the same run, with an engine that does
+// nothing but lease a constant. It needs Linux.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+)
+
+func main() {
+	if err := bench(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func bench() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	quick := flag.Bool("quick", false, "a few scenarios and 64 clients only: two minutes")
+	dir := flag.String("dir", "", "an empty directory for Vault's storage, such as one in /dev/shm; default: a temporary directory on the disk")
+	out := flag.String("out", "", "a directory for the report (JSON) and the plots (SVG); default: none is written")
+	rounds := flag.Int("rounds", 2, "how often each scenario runs")
+	duration := flag.Duration("duration", 2*time.Second, "how long each scenario reads in a round")
+	entries := flag.Int("entries", 100_000, "the largest ledger of the growth measurement; 0 leaves it out")
+	render := flag.Bool("render", false, "measure nothing; write the tables of the page from the report in -out")
+	flag.Parse()
+
+	if *render {
+		stored, err := readReport(*out)
+		if err != nil {
+			return err
+		}
+		return errors.Join(writePlots(*out, stored), updatePage(*out, stored))
+	}
+	with := settings{clients: []int{1, 8, 64}, rounds: *rounds, duration: *duration, quick: *quick, progress: os.Stderr}
+	if *quick {
+		with.clients, with.rounds, *entries = []int{targetClients}, min(*rounds, 2), 0
+	}
+	s, err := startServer(ctx, *dir, os.Stderr)
+	if err != nil {
+		return err
+	}
+	return errors.Join(measure(ctx, s, with, *entries, *out, storageName(*dir)), s.Close())
+}
+
+func storageName(dir string) string {
+	if dir == "" {
+		return "raft on a disk"
+	}
+	return "raft in " + dir
+}
+
+// measure runs everything and writes the results.
+func measure(ctx context.Context, s *server, with settings, entries int, out, storage string) error {
+	begin := time.Now()
+	health, err := s.root.Sys().HealthWithContext(ctx)
+	if err != nil {
+		return err
+	}
+	samples, err := measureAll(ctx, s, scenarios(with.quick), with)
+	if err != nil {
+		return err
+	}
+	result := report{Machine: describeMachine(vaultVersion(health), storage), Rows: rowsOf(samples)}
+	if entries > 0 {
+		if result.Configs, err = measureConfigs(ctx, s, with); err != nil {
+			return err
+		}
+		if result.Growth, err = measureGrowth(ctx, s, with, entries); err != nil {
+			return err
+		}
+	}
+	if err := writeTable(os.Stdout, result.Rows); err != nil {
+		return err
+	}
+	fmt.Println()
+	missed, err := writeTargets(os.Stdout, result.Rows)
+	if err != nil {
+		return err
+	}
+	if err := writeGrowth(os.Stdout, result); err != nil {
+		return err
+	}
+	fmt.Printf("\n%d targets missed; measured in %s\n", missed, time.Since(begin).Round(time.Second))
+	if out == "" {
+		return nil
+	}
+	return errors.Join(result.write(out, reportName), writePlots(out, result), updatePage(out, result))
+}
+
+func vaultVersion(health *api.HealthResponse) string { return health.Version }
