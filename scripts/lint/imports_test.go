@@ -85,7 +85,11 @@ var packageRules = []packageRule{
 
 	// The scripts start the programs of cmd and speak HTTP to them, so that they test what is delivered.
 	{pkg: "scripts/...", may: []string{"scripts/devserver", "emulator/vendorfacts"}, names: []string{"api.*", "http.*", "httptest.*", "net.*"}},
+	{pkg: nullEngine, names: []string{"api.*", "plugin.*", "logical.*", "framework.*", "http.*"}},
 }
+
+// nullEngine is the one plugin among the scripts: the benchmark compares the engine with it.
+const nullEngine = "scripts/bench/nullengine"
 
 // testSupport are the packages that only tests and each other import.
 var testSupport = []string{"provider/providertest", "emulator/emulatortest", "storagetest"}
@@ -201,7 +205,7 @@ func ruleOf(pkg string, vendors []string) (rule *packageRule, vendor string, ok 
 	pattern := pkg
 	if base := path.Base(pkg); slices.Contains(vendors, base) && !strings.HasPrefix(pkg, "scripts/") {
 		pattern, vendor = path.Dir(pkg)+"/<vendor>", base
-	} else if strings.HasPrefix(pkg, "scripts/") {
+	} else if strings.HasPrefix(pkg, "scripts/") && pkg != nullEngine {
 		pattern = "scripts/..."
 	}
 	at := slices.IndexFunc(packageRules, func(r packageRule) bool { return r.pkg == pattern })
