@@ -8,14 +8,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/framework"
-	"github.com/hashicorp/vault/sdk/helper/errutil"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
@@ -142,28 +140,6 @@ func (b *backend) wire(opts options) {
 		Acquire: b.rotator.Acquire, Providers: b.providers, Clock: b.clock, Random: opts.random, Logger: logger,
 		System: func() logical.SystemView { return b.System() }, SendEvent: b.sendEvent, GapAt: b.gapAt,
 	})
-}
-
-// HandleRequest turns a panic into an error of the request in which it happened. It would otherwise end the
-// process, and with it all mounts that the process serves.
-func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
-	if err := b.checkSecrets(req.Data); err != nil {
-		return errorResponse(req.Path, err)
-	}
-	response, err := provider.CatchPanic("handling the request", func() (*logical.Response, error) { return b.Backend.HandleRequest(ctx, req) })
-	if panicked, ok := errors.AsType[*provider.PanicError](err); ok {
-		b.Logger().Error("a handler panicked", "operation", req.Operation, "path", req.Path, "reason", panicked.Reason, "stack", string(panicked.Stack))
-		return nil, logical.CodedError(http.StatusInternalServerError, "a fault in the plugin ended this request; report it with the plugin's log of this moment")
-	}
-	return response, err
-}
-
-// HandleExistenceCheck comes before a write, and validates its fields too.
-func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (checkFound, exists bool, err error) {
-	if err := b.checkSecrets(req.Data); err != nil {
-		return false, false, errutil.UserError{Err: req.Path + ": " + err.Error()}
-	}
-	return b.Backend.HandleExistenceCheck(ctx, req)
 }
 
 // initialize runs after an unseal, a mount or a plugin's restart. Vault holds back all requests of the mount

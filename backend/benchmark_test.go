@@ -25,7 +25,7 @@ func BenchmarkSharedRead(b *testing.B) {
 	m.read("ftd")
 	request := &logical.Request{Operation: logical.ReadOperation, Path: "creds/ftd", Storage: m.storage, MountPoint: "vendorauth/"}
 	for b.Loop() {
-		_, err := m.backend.HandleRequest(b.Context(), request)
+		_, err := plainBody(m.backend.HandleRequest(b.Context(), request))
 		require.NoError(b, err)
 	}
 }
@@ -35,7 +35,7 @@ func BenchmarkExclusiveReadAndRevoke(b *testing.B) {
 	m := benchmarkMount(b, store.SharingExclusive)
 	request := &logical.Request{Operation: logical.ReadOperation, Path: "creds/ftd", Storage: m.storage, MountPoint: "vendorauth/"}
 	for b.Loop() {
-		response, err := m.backend.HandleRequest(b.Context(), request)
+		response, err := plainBody(m.backend.HandleRequest(b.Context(), request))
 		require.NoError(b, err)
 		require.NoError(b, m.revoke(m.leaseOf(response)))
 	}

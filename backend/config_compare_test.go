@@ -55,7 +55,9 @@ func TestConfigWrite_SameRootAndPrevious_IsAccepted(t *testing.T) {
 	m.rotate("trend")
 	key := m.config("trend").Fields["api_key"]
 	update := map[string]any{"api_key": key, "max_retries": 1}
-	_, err := m.backend.HandleRequest(t.Context(), &logical.Request{Operation: logical.UpdateOperation, Path: "config/trend", Data: update, Storage: m.storage})
+	_, err := plainBody(m.backend.HandleRequest(t.Context(), &logical.Request{
+		Operation: logical.UpdateOperation, Path: "config/trend", Data: update, Storage: m.storage,
+	}))
 	require.NoError(t, err)
 	require.NotNil(t, m.config("trend").Root.Previous, "it is still to be revoked")
 }

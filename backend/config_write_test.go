@@ -64,7 +64,7 @@ func TestConfigWrite_VendorUnreachable_StoresNothing(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	m.rejected(http.StatusServiceUnavailable, logical.UpdateOperation, "config/edge", m.configData("ftd", map[string]any{"address": closed.URL}))
-	response, err := m.backend.HandleRequest(t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: "config/edge", Storage: m.storage})
+	response, err := plainBody(m.backend.HandleRequest(t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: "config/edge", Storage: m.storage}))
 	require.NoError(t, err)
 	require.Nil(t, response)
 }

@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -76,22 +75,6 @@ func mergeVendorFields(stored map[string]any, data *framework.FieldData, schema 
 		}
 	}
 	return merged, nil
-}
-
-// checkSecrets rejects a secret of a wrong type before the framework does, because the framework's error contains
-// the value.
-func (b *backend) checkSecrets(data map[string]any) error {
-	for field, value := range data {
-		if !b.sensitive[field] {
-			continue
-		}
-		switch value.(type) {
-		case nil, string, json.Number, float64, int, int64:
-		default:
-			return provider.InvalidField(field, "must be text")
-		}
-	}
-	return nil
 }
 
 // sensitiveFields returns the names of the secret fields of all vendors.

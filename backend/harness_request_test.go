@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/helper/errutil"
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
 )
@@ -31,15 +31,13 @@ func (m *mount) handle(ctx context.Context, req *logical.Request) (*logical.Resp
 	if req.Operation == logical.UpdateOperation {
 		found, exists, err := m.backend.HandleExistenceCheck(ctx, req)
 		if err != nil && !errors.Is(err, logical.ErrUnsupportedPath) { // Vault ignores it: the request returns it again
-			// Vault responds so to what the schema of the fields rejects.
-			require.ErrorAs(m.t, err, &errutil.UserError{})
-			return nil, http.StatusBadRequest, err
+			return nil, http.StatusInternalServerError, err
 		}
 		if found && !exists {
 			req.Operation = logical.CreateOperation
 		}
 	}
-	response, err := m.backend.HandleRequest(ctx, req)
+	response, err := plainBody(m.backend.HandleRequest(ctx, req))
 	encoded, encodeErr := json.Marshal(response)
 	require.NoError(m.t, encodeErr)
 	for _, secret := range m.secrets() {
@@ -57,6 +55,22 @@ func (m *mount) handle(ctx context.Context, req *logical.Request) (*logical.Resp
 		err = respErr
 	}
 	return response, status, err
+}
+
+// plainBody returns an error that the backend has answered as a body as the error that an API client sees.
+func plainBody(response *logical.Response, err error) (*logical.Response, error) {
+	if err != nil || response == nil {
+		return response, err
+	}
+	status, _ := response.Data[logical.HTTPStatusCode].(int)
+	if status < http.StatusBadRequest {
+		return response, nil
+	}
+	var body struct{ Errors []string }
+	if err := json.Unmarshal(response.Data[logical.HTTPRawBody].([]byte), &body); err != nil {
+		return nil, err
+	}
+	return nil, logical.CodedError(status, strings.Join(body.Errors, "; "))
 }
 
 // must sends a request that has to succeed.

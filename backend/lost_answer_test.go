@@ -231,9 +231,9 @@ func TestLostAnswer_ConfigIsRetired_GoesOnSearching(t *testing.T) {
 	require.Len(t, m.leased("trend"), 1)
 	m.wait(10)
 	require.Empty(t, m.leased("trend"))
-	response, err := m.backend.HandleRequest(t.Context(), &logical.Request{
+	response, err := plainBody(m.backend.HandleRequest(t.Context(), &logical.Request{
 		Operation: logical.ReadOperation, Path: "config/trend", Storage: m.storage,
-	})
+	}))
 	require.NoError(t, err)
 	require.Nil(t, response, "the config is deleted with its last entry")
 }

@@ -27,7 +27,7 @@ const (
 )
 
 func (b *backend) pathConfig() []*framework.Path {
-	name := &framework.FieldSchema{Type: framework.TypeLowerCaseString, Description: "Name of the config.", Required: true}
+	name := &framework.FieldSchema{Type: framework.TypeString, Description: "Name of the config.", Required: true}
 	return []*framework.Path{
 		{
 			Pattern: "config/?$",
@@ -82,7 +82,7 @@ func (b *backend) pathConfig() []*framework.Path {
 func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		"name":    name,
-		"vendor":  {Type: framework.TypeLowerCaseString, Description: `Vendor of the product; "info" lists them. Fixed once written.`},
+		"vendor":  {Type: framework.TypeString, Description: `Vendor of the product; "info" lists them. Fixed once written.`},
 		"address": {Type: framework.TypeString, Description: "Host, host:port or https:// URL of the product's API."},
 		"ca_cert": {Type: framework.TypeString, Description: "PEM certificates to trust instead of those of the system."},
 		"tls_server_name": {

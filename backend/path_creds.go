@@ -19,7 +19,7 @@ func (b *backend) pathCreds() []*framework.Path {
 			OperationPrefix: operationPrefix, OperationVerb: "generate", OperationSuffix: "credentials",
 		},
 		Fields: map[string]*framework.FieldSchema{
-			"role": {Type: framework.TypeLowerCaseString, Description: "Name of the role.", Required: true},
+			"role": {Type: framework.TypeString, Description: "Name of the role.", Required: true},
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: &framework.PathOperation{
@@ -50,7 +50,7 @@ func (b *backend) credsRead(ctx context.Context, req *logical.Request, data *fra
 		return nil, err
 	}
 	if role == nil {
-		return logical.ErrorResponse("role %q does not exist; write it to roles/%s", name, name), nil
+		return nil, logical.CodedError(http.StatusNotFound, fmt.Sprintf("role %q does not exist; write it to roles/%s", name, name))
 	}
 	leased, err := b.credentials.Read(ctx, req.Storage, lease.Request{
 		RoleName: name, Role: role, Description: fmt.Sprintf("Vault mount %s, role %s", req.MountPoint, name),

@@ -22,8 +22,8 @@ const maxMaxWait = time.Minute
 
 func (b *backend) pathRoles() []*framework.Path {
 	fields := map[string]*framework.FieldSchema{
-		"name":    {Type: framework.TypeLowerCaseString, Description: "Name of the role.", Required: true},
-		"config":  {Type: framework.TypeLowerCaseString, Description: "Name of the config whose root credential issues the role's credentials."},
+		"name":    {Type: framework.TypeString, Description: "Name of the role.", Required: true},
+		"config":  {Type: framework.TypeString, Description: "Name of the config whose root credential issues the role's credentials."},
 		"ttl":     {Type: framework.TypeDurationSecond, Description: "How long a lease lasts without renewal. Default: the mount's."},
 		"max_ttl": {Type: framework.TypeDurationSecond, Description: "How long a lease can be renewed. Default: the mount's."},
 		"sharing": {

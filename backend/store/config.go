@@ -59,6 +59,9 @@ type Config struct {
 
 // ReadConfig reads a config from storage, past the cache. It returns nil when there is none of that name.
 func ReadConfig(ctx context.Context, storage logical.Storage, name string) (*Config, error) {
+	if CheckName(name) != nil {
+		return nil, nil // no record has such a name, and some of them Vault's storage refuses to look up
+	}
 	var entry Config
 	found, err := read(ctx, storage, ConfigPrefix+name, &entry)
 	if err != nil || !found {

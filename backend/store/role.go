@@ -46,6 +46,9 @@ type Role struct {
 
 // ReadRole reads a role from storage, past the cache. It returns nil when there is none of that name.
 func ReadRole(ctx context.Context, storage logical.Storage, name string) (*Role, error) {
+	if CheckName(name) != nil {
+		return nil, nil // no record has such a name, and some of them Vault's storage refuses to look up
+	}
 	var entry Role
 	found, err := read(ctx, storage, RolePrefix+name, &entry)
 	if err != nil || !found {

@@ -52,10 +52,11 @@ var packageRules = []packageRule{
 	{pkg: "cmd/vendor-emulator", may: []string{"emulator", "emulator/all"}, names: server},
 
 	{
-		pkg: "backend", may: []string{"lease", "rotation", "pool", "store", "ledger", "marker", "worker", "provider"},
+		pkg: "backend", may: []string{"input", "lease", "rotation", "pool", "store", "ledger", "marker", "worker", "provider"},
 		tests: []string{"provider/providertest", "emulator", "emulator/all", "emulator/vendorfacts", "storagetest"},
-		names: []string{"logical.*", "framework.*", "consts.*", "errutil.*", "http.Status*"},
+		names: []string{"logical.*", "framework.*", "consts.*", "http.Status*"},
 	},
+	{pkg: "input", may: []string{"provider"}, names: fieldNames},
 	{pkg: "lease", may: []string{"pool", "store", "ledger", "marker", "failpoint", "provider"}, tests: testKit, names: engineNames},
 	{pkg: "rotation", may: []string{"pool", "store", "marker", "failpoint", "provider"}, tests: testKit, names: engineNames},
 	{pkg: "pool", may: []string{"store", "failpoint", "provider"}, tests: testKit, names: engineNames},
