@@ -49,7 +49,7 @@ func TestConfigCheck_ConfigStored_LogsIn(t *testing.T) {
 	m.rejected(http.StatusServiceUnavailable, logical.ReadOperation, "config/ftd/check", nil)
 	m.vendors.ClearFaults("ftd")
 
-	m.rejected(http.StatusBadRequest, logical.ReadOperation, "config/missing/check", nil, "does not exist")
+	m.rejected(http.StatusNotFound, logical.ReadOperation, "config/missing/check", nil, "does not exist")
 }
 
 func TestConfigCredentials_CredentialsLive_ListsNoSecret(t *testing.T) {
@@ -71,5 +71,5 @@ func TestConfigCredentials_CredentialsLive_ListsNoSecret(t *testing.T) {
 	require.Equal(t, "live", byRole["own"]["state"])
 	require.NotContains(t, fmt.Sprint(listed), leased.data["token"])
 
-	m.rejected(http.StatusBadRequest, logical.ListOperation, "config/missing/credentials", nil)
+	m.rejected(http.StatusNotFound, logical.ListOperation, "config/missing/credentials", nil)
 }

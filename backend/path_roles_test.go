@@ -67,7 +67,7 @@ func TestRoleDelete_RoleIsUsed_EndsReading(t *testing.T) {
 	m.read("lacework")
 	require.Equal(t, []string{"lacework"}, m.must(logical.ListOperation, "roles/", nil).Data["keys"])
 	m.must(logical.DeleteOperation, "roles/lacework", nil)
-	m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/lacework", nil, "does not exist")
+	m.rejected(http.StatusNotFound, logical.ReadOperation, "creds/lacework", nil, "does not exist")
 }
 
 // A config that was deleted and created again for another vendor does not know the fields of the role.
