@@ -67,7 +67,10 @@ var wrongValues = map[framework.FieldType][]string{
 		`""`, `"canary"`, `"500ms"`, `0.5`, `1.5`, `"0.5"`, `"-500ms"`, `"-1h"`, `-1`, `"010"`, `true`, `["1h"]`, `{}`, `"1 h"`, `"1.5s"`, `"1h0.0000000001s"`,
 		`"9223372036854775807s"`, `9223372036854775807`, `"1w"`,
 	},
-	framework.TypeKVPairs: {`"canary"`, `["canary"]`, `5`, `true`, `{"k":5}`, `{"k":true}`, `{"k":["canary"]}`, `{"":"canary"}`, `["k=canary","k=v"]`},
+	framework.TypeCommaStringSlice: {`5`, `true`, `{"canary":"x"}`, `["canary",5]`, `"canary,,x"`, `[" canary"]`, `[""]`, `[["canary"]]`},
+	framework.TypeStringSlice:      {`5`, `true`, `{"canary":"x"}`, `["canary",5]`, `["canary "]`, `[null]`},
+	framework.TypeCommaIntSlice:    {`"canary"`, `true`, `{}`, `[1.5]`, `"4,,5"`, `"04"`, `["canary"]`, `[true]`},
+	framework.TypeKVPairs:          {`"canary"`, `["canary"]`, `5`, `true`, `{"k":5}`, `{"k":true}`, `{"k":["canary"]}`, `{"":"canary"}`, `["k=canary","k=v"]`},
 }
 
 // fields reads a request as Vault does.
