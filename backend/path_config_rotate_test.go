@@ -42,7 +42,7 @@ func TestRotateRoot_VendorWithoutAPI_NamesTheManualSteps(t *testing.T) {
 			m.rejected(http.StatusBadRequest, logical.UpdateOperation, path, data, m.backend.providers[vendor].Capabilities().RotationNote)
 		}
 	}
-	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/nothing/rotate-root", nil)
+	m.rejected(http.StatusNotFound, logical.UpdateOperation, "config/nothing/rotate-root", nil)
 }
 
 func TestRotateRoot_VendorRejects_KeepsTheRoot(t *testing.T) {

@@ -20,13 +20,16 @@ var otherSpellings = []string{
 	"admin;x=y", "admin%3Fx=y", "admin%23", "admin%25", "admin%252F", "admin*", "admin?list=true", "admin?role=admin", "x?role=admin", "Admin?role=admin",
 }
 
-// rawGet sends a path exactly as it is written. It returns the status and the body of the answer.
+// rawGet sends a path exactly as it is written, and follows Vault's redirects to cleaned paths. It returns the status and
+// the body of the answer.
 func rawGet(t *testing.T, client *api.Client, path string) (status int, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, client.Address()+"/v1/"+path, nil)
 	require.NoError(t, err)
 	req.Header.Set("X-Vault-Token", client.Token())
-	response, err := client.CloneConfig().HttpClient.Do(req)
+	following := *client.CloneConfig().HttpClient
+	following.CheckRedirect = nil
+	response, err := following.Do(req)
 	require.NoError(t, err)
 	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)
