@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
 )
 
 // Renewer is implemented by connections of vendors whose Capabilities.Renewal is not RenewalNone.
@@ -12,6 +14,14 @@ type Renewer interface {
 	// at least lifetime from now. If the credential has ended, the error is ClassNotFound. A repeated call does
 	// no harm.
 	Renew(ctx context.Context, handle json.RawMessage, lifetime time.Duration) (expiresAt time.Time, err error)
+}
+
+// RoleChecker is implemented by connections whose config limits what its roles may ask for.
+type RoleChecker interface {
+	// CheckRole returns an error if the config does not allow a role with these fields. Issue returns the same error.
+	// It makes no network call. The error is an *Error of ClassInvalid that names the field of the role. Fields that
+	// [Provider].ValidateRole rejects need not be checked.
+	CheckRole(role *framework.FieldData) error
 }
 
 // Revoker is implemented by connections of vendors that can end a credential.

@@ -5,7 +5,8 @@
 // about implementations in this package, for every vendor.
 //
 // A driver implements [Provider] and [Connection], and the optional abilities that its vendor has: [Renewer],
-// [Revoker], [ConditionalRevoker], [MarkerRevoker], [Lister], [Bootstrapper] and [RootRotator].
+// [Revoker], [ConditionalRevoker], [MarkerRevoker], [Lister], [RoleChecker], [Bootstrapper], [RootRotator] and
+// [RootRevoker].
 package provider
 
 import (
@@ -62,6 +63,10 @@ type Capabilities struct {
 	LifetimeByVendor bool
 	// DefaultMaxCredentials is the default of the config field max_credentials. Zero means unlimited.
 	DefaultMaxCredentials int
+	// MaxCredentials is how many credentials the vendor is known to allow at the same time, in addition to the
+	// engine's own login: for all configs with the same address and, if there are AccountFields, the same account.
+	// Zero if no limit is known.
+	MaxCredentials int
 	// DefaultRequestsPerMinute is the default of the config field requests_per_minute: below the vendor's known
 	// limit. Zero means unlimited.
 	DefaultRequestsPerMinute int
@@ -74,6 +79,8 @@ type Capabilities struct {
 	// values, so rejected root credentials are remembered for all of them. Empty if the address and all fields
 	// that are not secret name the account.
 	AccountFields []string
+	// Alternatives are the config fields and role fields that exclude each other.
+	Alternatives []Alternative
 	// RevocationNote is one sentence on what revoking a lease does at the vendor. `info` shows it. If Revokes
 	// is false, each answer with a credential has it as a warning.
 	RevocationNote string
@@ -83,6 +90,16 @@ type Capabilities struct {
 	// RotationNote is one sentence on how to change the root credential: with config/<name>/rotate-root, or
 	// manually.
 	RotationNote string
+}
+
+// Alternative names fields that a write resets because it gives a value to another field. Otherwise an operator who
+// changes, for example, from role_name to role_id would have to reset role_name in the same write.
+type Alternative struct {
+	// Fields are config fields or role fields. A value that differs from the default of one of them resets Replaces.
+	Fields []string
+	// Replaces are fields of the same object. The engine resets them to their defaults, except for those that are in
+	// the write too.
+	Replaces []string
 }
 
 // Renewal is what the renewal of a lease can promise about the vendor's credential.

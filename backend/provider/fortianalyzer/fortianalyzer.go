@@ -25,9 +25,14 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// defaultMaxCredentials leaves two of the documented 20 sessions of an API user free: one for the engine's own checks
-// and confirmations, see [connection.probe], and one for an operator.
-const defaultMaxCredentials = 18
+const (
+	// maxSessions is the documented default of login-max, the number of sessions of an API user at an instance.
+	maxSessions = 20
+
+	// defaultMaxCredentials leaves two sessions free: one for the engine's own checks and confirmations, see
+	// [connection.probe], and one for an operator.
+	defaultMaxCredentials = maxSessions - 2
+)
 
 // New returns the provider of FortiAnalyzer Cloud. Connections that it opens share their access tokens.
 func New() provider.Provider { return vendor{&sharedState{}} }
@@ -62,6 +67,7 @@ func (vendor) Capabilities() provider.Capabilities {
 		Revokes:               true,
 		MaxLifetime:           maxIdleTimeout,
 		DefaultMaxCredentials: defaultMaxCredentials,
+		MaxCredentials:        maxSessions - 1,
 		// One source names 100 requests a minute for each API user; see the vendor page.
 		DefaultRequestsPerMinute: 90,
 		AddressFields:            []string{fieldAuthAddress},

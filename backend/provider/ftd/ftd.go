@@ -69,6 +69,7 @@ func (vendor) Capabilities() provider.Capabilities {
 		Marker:                "desired_subject",
 		MaxLifetime:           maxLifetime,
 		DefaultMaxCredentials: defaultMaxCredentials,
+		MaxCredentials:        maxSessions - 1, // the engine's login takes one
 		RevocationNote:        "Revoking the lease ends the custom token at the device.",
 		RotatesRoot:           true,
 		RotationNote: "Write config/<name>/rotate-root to change the user's password at the device, which may end tokens that are already leased; " +

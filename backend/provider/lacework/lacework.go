@@ -40,6 +40,10 @@ func (vendor) Capabilities() provider.Capabilities {
 	return provider.Capabilities{
 		Renewal:     provider.RenewalNone,
 		MaxLifetime: maxLifetime,
+		Alternatives: []provider.Alternative{
+			{Fields: []string{fieldSubaccount}, Replaces: []string{fieldOrgAccess}},
+			{Fields: []string{fieldOrgAccess}, Replaces: []string{fieldSubaccount}},
+		},
 		RevocationNote: "Lacework FortiCNAPP has no call that revokes an access token: " +
 			"when the lease ends, the token still works until expires_at.",
 		RotationNote: "Only the Lacework FortiCNAPP console can create and delete API keys: " +

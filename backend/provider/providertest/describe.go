@@ -44,6 +44,17 @@ func (s Suite) testDescription(t *testing.T) {
 			assert.False(t, display != nil && display.Sensitive, "%s: the name of an address or account is no secret", name)
 		}
 	}
+	assert.True(t, capabilities.MaxCredentials == 0 || capabilities.DefaultMaxCredentials <= capabilities.MaxCredentials,
+		"the default does not exceed what the vendor allows")
+	for _, alternative := range capabilities.Alternatives {
+		fields, kind := described.ConfigFields(), "config"
+		if _, ok := fields[alternative.Fields[0]]; !ok {
+			fields, kind = described.RoleFields(), "role"
+		}
+		for _, name := range append(alternative.Fields, alternative.Replaces...) {
+			assert.Contains(t, fields, name, "alternatives are fields of one object, here of the %s", kind)
+		}
+	}
 	for name, field := range described.RoleFields() {
 		assert.NotEmpty(t, field.Description, name)
 	}

@@ -44,7 +44,7 @@ func (c *connection) Bootstrap(ctx context.Context, marker string) (*provider.Bo
 		return nil, err
 	}
 	return &provider.Bootstrapped{
-		Fields: map[string]any{fieldAPIKey: created.SecretKey, fieldAPIKeyID: created.ID},
+		Fields: c.allowed.addTo(map[string]any{fieldAPIKey: created.SecretKey, fieldAPIKeyID: created.ID}),
 		Warnings: []string{fmt.Sprintf(
 			"the management API key %q (ID %d) was created at the manager and does not expire; the engine deletes it with config/%s",
 			marker, created.ID, c.api.config)},

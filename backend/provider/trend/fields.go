@@ -19,6 +19,9 @@ const (
 	fieldMFACode         = "mfa_code"
 	fieldBootstrapRoleID = "bootstrap_role_id"
 
+	fieldAllowedRoleNames = "allowed_role_names"
+	fieldAllowedRoleIDs   = "allowed_role_ids"
+
 	fieldRoleID      = "role_id"
 	fieldRoleName    = "role_name"
 	fieldDescription = "description"
@@ -31,6 +34,9 @@ const (
 	defaultLocale   = "en-US"
 	defaultTimeZone = "Etc/UTC"
 )
+
+// loginFields are the config fields of a login that creates a management key.
+var loginFields = []string{fieldUsername, fieldPassword, fieldTenantName, fieldMFACode, fieldBootstrapRoleID}
 
 // locales are the values that the vendor's SDK accepts.
 var locales = []string{defaultLocale, "ja-JP"}
@@ -72,6 +78,8 @@ func (vendor) ConfigFields() map[string]*framework.FieldSchema {
 			Description:  "ID of the administrator role that the new management API key gets. Not stored.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Role ID of the management key"},
 		},
+		fieldAllowedRoleNames: allowedRoleNamesSchema(),
+		fieldAllowedRoleIDs:   allowedRoleIDsSchema(),
 	}
 }
 
@@ -153,7 +161,7 @@ func parseRoot(fields *framework.FieldData) (rootCredential, error) {
 	}
 	if name := login.firstField(); name != "" {
 		return root, provider.InvalidField(name,
-			"belongs to a login that creates an %[1]s, but the config already has an %[1]s; to create a new one, set %[1]s to an empty string in the same write",
+			"belongs to a login that creates an %[1]s, but the write has an %[1]s too; give one of them",
 			fieldAPIKey)
 	}
 	if !httpclient.ValidToken(root.apiKey) {

@@ -15,6 +15,9 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 	if err != nil {
 		return nil, err
 	}
+	if err := c.allowed.check(settings); err != nil {
+		return nil, err
+	}
 	if request.Lifetime < time.Second {
 		return nil, &provider.Error{
 			Class: provider.ClassInvalid, Op: opCreate, Field: "ttl", Message: "the lifetime of a key must be at least 1s",

@@ -38,6 +38,7 @@ var (
 	_ provider.MarkerRevoker = (*connection)(nil)
 	_ provider.Lister        = (*connection)(nil)
 	_ provider.Bootstrapper  = (*connection)(nil)
+	_ provider.RoleChecker   = (*connection)(nil)
 	_ provider.RootRotator   = (*connection)(nil)
 )
 
@@ -56,8 +57,13 @@ func (vendor) Capabilities() provider.Capabilities {
 		DefaultRequestsPerMinute: 450,
 		Revokes:                  true,
 		Marker:                   "keyName",
-		RevocationNote:           "Revoking the lease deletes the API key at the manager.",
-		RotatesRoot:              true,
+		Alternatives: []provider.Alternative{
+			{Fields: []string{fieldRoleID}, Replaces: []string{fieldRoleName}},
+			{Fields: []string{fieldRoleName}, Replaces: []string{fieldRoleID}},
+			{Fields: loginFields, Replaces: []string{fieldAPIKey, fieldAPIKeyID}},
+		},
+		RevocationNote: "Revoking the lease deletes the API key at the manager.",
+		RotatesRoot:    true,
 		RotationNote: "Writing to config/<name>/rotate-root creates a new API key with the same role and expiry, " +
 			"then deletes the previous one.",
 	}
@@ -66,6 +72,10 @@ func (vendor) Capabilities() provider.Capabilities {
 // Open returns a connection. An address without a path gets the path of the API.
 func (vendor) Open(config provider.Config) (provider.Connection, error) {
 	root, err := parseRoot(config.Fields)
+	if err != nil {
+		return nil, err
+	}
+	allowed, err := parseAllowedRoles(config.Fields)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +101,7 @@ func (vendor) Open(config provider.Config) (provider.Connection, error) {
 		api.auth = keyAuth(root.apiKey)
 	}
 	return &connection{
-		root: root, api: api, clock: clock,
+		root: root, allowed: allowed, api: api, clock: clock,
 		backoff: config.AuthBackoff(rejectedKeyBackoff, rejectedKeyBackoff),
 		roleIDs: roleIDs{clock: clock},
 	}, nil
@@ -100,9 +110,10 @@ func (vendor) Open(config provider.Config) (provider.Connection, error) {
 // connection implements provider.Connection. It has no login at the manager: every request carries the
 // management key. A connection that was opened with a bootstrap login can only create that key.
 type connection struct {
-	root  rootCredential
-	api   *client
-	clock provider.Clock
+	root    rootCredential
+	allowed allowedRoles
+	api     *client
+	clock   provider.Clock
 
 	backoff *provider.AuthBackoff // of the management key
 	flights singleflight.Group    // see shareFlight
