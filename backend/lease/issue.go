@@ -180,17 +180,5 @@ func (p *issueParams) shareKey() string {
 
 // vendorLifetime is how long the credential must live at the vendor.
 func (p *issueParams) vendorLifetime() time.Duration {
-	lifetime := p.lifetimes.TTL
-	switch {
-	case p.Role.IsShared():
-		lifetime = p.lifetimes.sharedLifetime()
-	case p.vendor.Capabilities().Renewal == provider.RenewalWithinLife:
-		// The end cannot be moved later, so the life must cover every renewal from the start.
-		lifetime = p.lifetimes.MaxTTL
-	}
-	lifetime += lifetimeMargin
-	if vendorMax := p.conn.MaxLifetime(); vendorMax > 0 {
-		lifetime = min(lifetime, vendorMax)
-	}
-	return lifetime.Truncate(time.Second)
+	return p.lifetimes.atVendor(p.Role, p.conn.MaxLifetime(), p.vendor.Capabilities().Renewal)
 }

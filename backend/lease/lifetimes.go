@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/failpoint"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
@@ -29,6 +30,11 @@ func maxLeaseTTL(remaining time.Duration) time.Duration {
 func wholeSeconds(d time.Duration) time.Duration {
 	return (d + time.Second - 1).Truncate(time.Second)
 }
+
+// defaultMaxTTLFactor is the max_ttl of a role without one, as a multiple of its ttl, where the credential's end is
+// fixed when it is issued, and where readers share it. The mount's maximum, 32 days by default, would make
+// credentials that outlive by weeks what the operator asked for, wherever a revocation fails or does not exist.
+const defaultMaxTTLFactor = 4
 
 // Lifetimes are the durations of a role's leases, within the limits of mount and vendor.
 type Lifetimes struct {
@@ -59,10 +65,11 @@ func CheckSharing(role *store.Role, vendorMax time.Duration) error {
 	}
 }
 
-// Lifetimes computes the durations of a role's leases: the role's own, or else the mount's, limited by the
-// mount and by vendorMax, the longest life that the vendor grants at once (zero: no limit is known). Where
-// renewals extend the credential, vendorMax limits the ttl and not the max_ttl; the ttl of a shared role is then
-// limited to less, so that not every lease needs a vendor call that moves the credential's end.
+// Lifetimes computes the durations of a role's leases: the role's own, or else the mount's; for max_ttl, where that
+// applies, defaultMaxTTLFactor times the ttl. They are limited by the mount and by vendorMax, the longest life that the
+// vendor grants at once (zero: no limit is known). Where renewals extend the credential, vendorMax limits the ttl and
+// not the max_ttl; the ttl of a shared role is then limited to less, so that not every lease needs a vendor call that
+// moves the credential's end.
 func (c *Credentials) Lifetimes(role *store.Role, vendorMax time.Duration, renewal provider.Renewal) Lifetimes {
 	system := c.System()
 	result := Lifetimes{TTL: role.TTL, MaxTTL: role.MaxTTL}
@@ -95,5 +102,51 @@ func (c *Credentials) Lifetimes(role *store.Role, vendorMax time.Duration, renew
 		limit("max_ttl", &result.MaxTTL, role.MaxTTL > 0, vendorMax, "the vendor's maximum")
 	}
 	result.TTL = min(result.TTL, result.MaxTTL)
+	if fixed := renewal == provider.RenewalWithinLife || role.IsShared(); fixed && role.MaxTTL == 0 && result.TTL < result.MaxTTL/defaultMaxTTLFactor {
+		result.MaxTTL = defaultMaxTTLFactor * result.TTL
+	}
 	return result
+}
+
+// atVendor is how long a credential of the role must live at the vendor; vendorMax is as in Lifetimes.
+func (l Lifetimes) atVendor(role *store.Role, vendorMax time.Duration, renewal provider.Renewal) time.Duration {
+	lifetime := l.TTL
+	switch {
+	case role.IsShared():
+		lifetime = l.sharedLifetime()
+	case renewal == provider.RenewalWithinLife:
+		// The end cannot be moved later, so the life must cover every renewal from the start.
+		lifetime = l.MaxTTL
+	}
+	lifetime += lifetimeMargin
+	if vendorMax > 0 {
+		lifetime = min(lifetime, vendorMax)
+	}
+	return lifetime.Truncate(time.Second)
+}
+
+// RoleWarnings returns what an operator who writes a role must know of its lifetimes: each limit that applies, and how
+// long a credential lives at the vendor if that is longer than the ttl. The caller holds conn, a connection of the
+// role's config.
+func (c *Credentials) RoleWarnings(role *store.Role, conn *pool.Conn, vendor provider.Provider) []string {
+	can := vendor.Capabilities()
+	lifetimes := c.Lifetimes(role, conn.MaxLifetime(), can.Renewal)
+	life := lifetimes.atVendor(role, conn.MaxLifetime(), can.Renewal)
+	revocable := canRevoke(conn.Connection, can)
+	switch {
+	case can.LifetimeByVendor && !revocable:
+		return append(lifetimes.Warnings, "the vendor alone decides how long a credential lives, and the engine cannot revoke it: it may work after its lease has ended")
+	case can.LifetimeByVendor, can.Renewal == provider.RenewalExtends, life <= lifetimes.TTL+lifetimeMargin:
+		return lifetimes.Warnings
+	}
+	warning := fmt.Sprintf("each credential is issued for %s", life)
+	if role.MaxTTL == 0 {
+		warning += fmt.Sprintf(", since max_ttl is not set: by default it is %d times the ttl, as far as mount and vendor allow", defaultMaxTTLFactor)
+	}
+	if revocable {
+		warning += "; if its revocation fails, it works until then"
+	} else {
+		warning += fmt.Sprintf("; the engine cannot revoke it, so it may work for up to %s after the end of a lease of %s", life-lifetimes.TTL, lifetimes.TTL)
+	}
+	return append(lifetimes.Warnings, warning)
 }

@@ -30,11 +30,16 @@ func TestLifetimes_Limits_CapAndWarnWhereTheRoleAsked(t *testing.T) {
 		wantTTL, wantMaxTTL    time.Duration
 		warnings               []string
 	}{
-		"nothing set":                {0, 0, 0, within, time.Hour, 48 * time.Hour, nil},
-		"the role's own":             {10 * time.Minute, 2 * time.Hour, 24 * time.Hour, within, 10 * time.Minute, 2 * time.Hour, nil},
-		"default above max_ttl":      {0, 10 * time.Minute, 0, within, 10 * time.Minute, 10 * time.Minute, nil},
-		"default above the vendor's": {0, 0, 15 * time.Minute, none, 15 * time.Minute, 15 * time.Minute, nil},
-		"ttl above max_ttl":          {2 * time.Hour, time.Hour, 0, within, time.Hour, time.Hour, nil},
+		"nothing set":                  {0, 0, 0, within, time.Hour, 4 * time.Hour, nil},
+		"nothing set, extends":         {0, 0, 0, extends, time.Hour, 48 * time.Hour, nil},
+		"nothing set, no renewal":      {0, 0, 0, none, time.Hour, 48 * time.Hour, nil},
+		"no max_ttl":                   {10 * time.Minute, 0, 0, within, 10 * time.Minute, 40 * time.Minute, nil},
+		"no max_ttl, 4 x the mount's":  {20 * time.Hour, 0, 0, within, 20 * time.Hour, 48 * time.Hour, nil},
+		"no max_ttl, 4 x the vendor's": {10 * time.Minute, 0, 15 * time.Minute, within, 10 * time.Minute, 15 * time.Minute, nil},
+		"the role's own":               {10 * time.Minute, 2 * time.Hour, 24 * time.Hour, within, 10 * time.Minute, 2 * time.Hour, nil},
+		"default above max_ttl":        {0, 10 * time.Minute, 0, within, 10 * time.Minute, 10 * time.Minute, nil},
+		"default above the vendor's":   {0, 0, 15 * time.Minute, none, 15 * time.Minute, 15 * time.Minute, nil},
+		"ttl above max_ttl":            {2 * time.Hour, time.Hour, 0, within, time.Hour, time.Hour, nil},
 		"renewals extend beyond it": {30 * time.Minute, 8 * time.Hour, 15 * time.Minute, extends, 15 * time.Minute, 8 * time.Hour, []string{
 			capped("ttl", "30m0s", "vendor", "15m0s"),
 		}},
@@ -55,6 +60,32 @@ func TestLifetimes_Limits_CapAndWarnWhereTheRoleAsked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := credentials.Lifetimes(&store.Role{TTL: test.ttl, MaxTTL: test.maxTTL}, test.vendorMax, test.renewal)
 			require.Equal(t, Lifetimes{TTL: test.wantTTL, MaxTTL: test.wantMaxTTL, Warnings: test.warnings}, got)
+		})
+	}
+}
+
+// A shared credential without a max_ttl lives for a small multiple of the ttl, whatever its vendor can do.
+func TestLifetimes_SharedWithoutMaxTTL_FourTimesTheTTL(t *testing.T) {
+	credentials := New(Options{System: func() logical.SystemView {
+		return &logical.StaticSystemView{DefaultLeaseTTLVal: time.Hour, MaxLeaseTTLVal: 48 * time.Hour}
+	}})
+	for name, test := range map[string]struct {
+		ttl, maxTTL, vendorMax time.Duration
+		renewal                provider.Renewal
+		wantMaxTTL, wantLife   time.Duration
+	}{
+		"none":                 {30 * time.Minute, 0, 24 * time.Hour, provider.RenewalNone, 2 * time.Hour, 2*time.Hour + lifetimeMargin},
+		"none, vendor's limit": {20 * time.Hour, 0, 24 * time.Hour, provider.RenewalNone, 24 * time.Hour, 24 * time.Hour},
+		"within life":          {30 * time.Minute, 0, 0, provider.RenewalWithinLife, 2 * time.Hour, 2*time.Hour + lifetimeMargin},
+		"extends":              {30 * time.Minute, 0, 0, provider.RenewalExtends, 2 * time.Hour, 2*time.Hour + lifetimeMargin},
+		"mount's default":      {0, 0, 0, provider.RenewalExtends, 4 * time.Hour, 4*time.Hour + lifetimeMargin},
+		"max_ttl set":          {30 * time.Minute, 30 * time.Minute, 0, provider.RenewalWithinLife, 30 * time.Minute, time.Hour + 2*lifetimeMargin},
+	} {
+		t.Run(name, func(t *testing.T) {
+			role := &store.Role{TTL: test.ttl, MaxTTL: test.maxTTL, Sharing: store.SharingShared}
+			lifetimes := credentials.Lifetimes(role, test.vendorMax, test.renewal)
+			require.Equal(t, test.wantMaxTTL, lifetimes.MaxTTL)
+			require.Equal(t, test.wantLife, lifetimes.atVendor(role, test.vendorMax, test.renewal))
 		})
 	}
 }
