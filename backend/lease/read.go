@@ -71,7 +71,7 @@ func (c *Credentials) read(ctx context.Context, storage logical.Storage, request
 		return nil, err
 	}
 	defer conn.Release()
-	if err := checkIssuable(request.Role, config); err != nil {
+	if err := checkIssuable(request.RoleName, request.Role, config); err != nil {
 		return nil, err
 	}
 	vendor := c.Providers[config.Vendor]
@@ -107,8 +107,8 @@ func (c *Credentials) read(ctx context.Context, storage logical.Storage, request
 	return leased, nil
 }
 
-// checkIssuable refuses a role whose config issues no credentials for it.
-func checkIssuable(role *store.Role, config *store.Config) error {
+// checkIssuable refuses a role whose config issues no credentials for it. The error is ClassInvalid.
+func checkIssuable(name string, role *store.Role, config *store.Config) error {
 	if config.Retired {
 		return &provider.Error{
 			Class: provider.ClassInvalid, Message: "the config is retired and issues no more credentials",
@@ -120,6 +120,12 @@ func checkIssuable(role *store.Role, config *store.Config) error {
 			Class:   provider.ClassInvalid,
 			Message: fmt.Sprintf("the role was written for vendor %q, and the vendor of the config is now %q", role.Vendor, config.Vendor),
 			Remedy:  "write the role again",
+		}
+	}
+	if !config.AllowsRole(name) {
+		return &provider.Error{
+			Class: provider.ClassInvalid, Message: fmt.Sprintf("allowed_roles of the config does not contain %q", name),
+			Remedy: "have an operator of the config add it, or use another config in the role",
 		}
 	}
 	return nil

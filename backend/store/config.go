@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hashicorp/go-secure-stdlib/strutil"
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
@@ -48,6 +49,9 @@ type Config struct {
 	RequestsPerMinute int `json:"requests_per_minute"`
 	// RotationPeriod is how often the root credential is rotated; 0 is never.
 	RotationPeriod time.Duration `json:"rotation_period_ns,omitempty"`
+	// AllowedRoles are the names of the roles that may draw on the config, and patterns with *. Nil allows all roles,
+	// an empty list none.
+	AllowedRoles []string `json:"allowed_roles,omitzero"`
 	// CustomMetadata is the operator's own.
 	CustomMetadata map[string]string `json:"custom_metadata,omitempty"`
 
@@ -71,6 +75,11 @@ func ReadConfig(ctx context.Context, storage logical.Storage, name string) (*Con
 		return nil, versionError(ConfigPrefix + name)
 	}
 	return &entry, nil
+}
+
+// AllowsRole reports whether a role of this name may draw on the config. Names are case-sensitive.
+func (c *Config) AllowsRole(name string) bool {
+	return c.AllowedRoles == nil || strutil.StrListContainsGlob(c.AllowedRoles, name)
 }
 
 // RotationDue reports whether the root credential must be rotated by now.

@@ -22,7 +22,8 @@ func TestRecords_StoredLayout_IsPinned(t *testing.T) {
 			RootMarker: "vault-abcdefgh-config-edge-id",
 			Address:    "https://firewall.example", CACert: "PEM", TLSServerName: "firewall.example", TLSSkipVerify: true,
 			RequestTimeout: 30 * time.Second, MaxRetries: 2, MaxCredentials: 3, RequestsPerMinute: 450, CustomMetadata: map[string]string{"owner": "netsec"},
-			Fields: map[string]any{"username": "admin", "password": "secret"}, RotationPeriod: 24 * time.Hour,
+			AllowedRoles: []string{"edge-*"},
+			Fields:       map[string]any{"username": "admin", "password": "secret"}, RotationPeriod: 24 * time.Hour,
 			Root: RootState{
 				UpdatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), RecheckCredentials: true, Previous: json.RawMessage(`{"v":1}`),
 				VaultManaged: true, Unverified: true, Candidates: []RootCandidate{{Fields: map[string]any{"password": "next"}, ConnectionID: "N", State: CandidateRejected}},

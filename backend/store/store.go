@@ -4,8 +4,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -127,8 +129,8 @@ func (s *Store) Role(ctx context.Context, storage logical.Storage, name string) 
 	})
 }
 
-// WriteRole stores what merge makes of the stored role, which is nil when there is none. An error of merge is
-// returned unchanged, and nothing is stored.
+// WriteRole stores what merge makes of the stored role, which is nil when there is none. It writes nothing if both are
+// the same. An error of merge is returned unchanged, and nothing is stored.
 func (s *Store) WriteRole(ctx context.Context, storage logical.Storage, name string, merge func(old *Role) (*Role, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,6 +141,9 @@ func (s *Store) WriteRole(ctx context.Context, storage logical.Storage, name str
 	entry, err := merge(old)
 	if err != nil {
 		return err
+	}
+	if old != nil && SameRecord(old, entry) {
+		return nil
 	}
 	stored, err := logical.StorageEntryJSON(RolePrefix+name, entry)
 	if err != nil {
@@ -178,6 +183,13 @@ func Conflict(config string) error {
 // IsSensitive reports whether a field holds a secret.
 func IsSensitive(field *framework.FieldSchema) bool {
 	return field.DisplayAttrs != nil && field.DisplayAttrs.Sensitive
+}
+
+// SameRecord reports whether two configs or roles are stored as the same text.
+func SameRecord[T Config | Role](a, b *T) bool {
+	first, err := json.Marshal(a)
+	second, otherErr := json.Marshal(b)
+	return err == nil && otherErr == nil && bytes.Equal(first, second)
 }
 
 // read decodes a stored record. It reports false when there is none.
