@@ -11,8 +11,9 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-// mergeConfig returns the stored config with the changes of a write, or a ClassInvalid error.
-func (b *backend) mergeConfig(old *store.Config, data *framework.FieldData) (*store.Config, error) {
+// mergeConfig returns the stored config with the changes of a write, or a ClassInvalid error. If patch is true, objects
+// are merged by RFC 7396.
+func (b *backend) mergeConfig(old *store.Config, data *framework.FieldData, patch bool) (*store.Config, error) {
 	entry := &store.Config{}
 	if old != nil {
 		copied := *old
@@ -30,13 +31,8 @@ func (b *backend) mergeConfig(old *store.Config, data *framework.FieldData) (*st
 		entry.RequestTimeout, entry.MaxRetries = defaultRequestTimeout, defaultMaxRetries
 		entry.MaxCredentials = vendor.Capabilities().DefaultMaxCredentials
 		entry.RequestsPerMinute = vendor.Capabilities().DefaultRequestsPerMinute
-	} else if entry.Retired {
-		return nil, &provider.Error{
-			Class: provider.ClassInvalid, Message: "the config is retired",
-			Remedy: "it is deleted once its last credential has ended; use another name",
-		}
 	}
-	entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.ConfigFields())
+	entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.ConfigFields(), vendor.Capabilities().Alternatives)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +41,7 @@ func (b *backend) mergeConfig(old *store.Config, data *framework.FieldData) (*st
 		entry.RootMarker = "" // the written root credential is not the one that the engine created
 		entry.Root.SuppliedByOperator(old, data.Raw, vendor, b.clock.Now())
 	}
-	if err := mergeCommon(entry, data, vendor); err != nil {
+	if err := mergeCommon(entry, data, vendor, patch); err != nil {
 		return nil, err
 	}
 	if err := requireSecrets(old, entry, data, vendor); err != nil {
@@ -95,7 +91,7 @@ func (b *backend) vendorOf(old *store.Config, data *framework.FieldData) (provid
 }
 
 // mergeCommon applies the fields that all vendors share.
-func mergeCommon(c *store.Config, data *framework.FieldData, vendor provider.Provider) error {
+func mergeCommon(c *store.Config, data *framework.FieldData, vendor provider.Provider, patch bool) error {
 	applyField(data, "address", &c.Address)
 	applyField(data, "ca_cert", &c.CACert)
 	applyField(data, "tls_server_name", &c.TLSServerName)
@@ -104,7 +100,12 @@ func mergeCommon(c *store.Config, data *framework.FieldData, vendor provider.Pro
 	applyField(data, "max_retries", &c.MaxRetries)
 	applyField(data, "max_credentials", &c.MaxCredentials)
 	applyField(data, "requests_per_minute", &c.RequestsPerMinute)
-	applyField(data, "custom_metadata", &c.CustomMetadata)
+	if raw, given := data.Raw[fieldCustomMetadata]; given {
+		c.CustomMetadata = mergeMetadata(c.CustomMetadata, raw, patch)
+	}
+	if err := mergeAllowedRoles(c, data); err != nil {
+		return err
+	}
 	if err := mergeRotation(c, data, vendor); err != nil {
 		return err
 	}
@@ -130,6 +131,32 @@ func mergeCommon(c *store.Config, data *framework.FieldData, vendor provider.Pro
 		return provider.InvalidField("address", "is required")
 	}
 	return nil
+}
+
+// allRoles is the value of allowed_roles that allows all roles. It is the default.
+var allRoles = []string{"*"}
+
+// mergeAllowedRoles applies which roles may draw on the config.
+func mergeAllowedRoles(c *store.Config, data *framework.FieldData) error {
+	names, given := fieldValue[[]string](data, "allowed_roles")
+	switch {
+	case !given || slices.Equal(names, shownAllowedRoles(c)):
+	case slices.Equal(names, allRoles):
+		c.AllowedRoles = nil
+	case slices.Contains(names, ""):
+		return provider.InvalidField("allowed_roles", "must not contain an empty name")
+	default:
+		c.AllowedRoles = append([]string{}, names...) // empty, and not nil, if no role is allowed
+	}
+	return nil
+}
+
+// shownAllowedRoles returns allowed_roles as a read shows it.
+func shownAllowedRoles(c *store.Config) []string {
+	if c.AllowedRoles == nil {
+		return allRoles
+	}
+	return c.AllowedRoles
 }
 
 // mergeRotation applies how often the root credential is rotated.
@@ -164,8 +191,9 @@ func requireSecrets(old, entry *store.Config, data *framework.FieldData, vendor 
 	schema := vendor.ConfigFields()
 	for _, field := range slices.Sorted(maps.Keys(schema)) {
 		_, stored := old.Fields[field]
+		_, kept := entry.Fields[field] // not if the write replaces it with an alternative
 		_, given := data.Raw[field]
-		if store.IsSensitive(schema[field]) && stored && !given {
+		if store.IsSensitive(schema[field]) && stored && kept && !given {
 			return provider.InvalidField(field, "must be given again when %s changes", changed)
 		}
 	}

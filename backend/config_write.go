@@ -22,6 +22,8 @@ type configUpdate struct {
 	storage logical.Storage
 	name    string
 	data    *framework.FieldData
+	// patch is true if objects are merged by RFC 7396.
+	patch bool
 	// verify is true when the vendor must accept the config before it is stored.
 	verify bool
 	// old is the stored config, or nil if there is none.
@@ -52,10 +54,18 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 		return nil, logical.CodedError(http.StatusNotFound, where+" does not exist")
 	}
 	update := &configUpdate{
-		backend: b, storage: req.Storage, name: name, data: data, verify: wantsVerification(data), old: old,
+		backend: b, storage: req.Storage, name: name, data: data, patch: req.Operation == logical.PatchOperation,
+		verify: wantsVerification(data), old: old,
 		stored: func(context.Context, error) []string { return nil },
 	}
 	defer update.endMove()
+	if unchanged, err := update.merge(ctx); err != nil || unchanged {
+		if err != nil {
+			return errorResponse(where, err)
+		}
+		update.warn(ctx)
+		return warningsResponse(update.warnings), nil
+	}
 	if step, err := update.prepare(ctx); err != nil {
 		return errorResponse(where+step, err)
 	}
@@ -68,19 +78,60 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 	return warningsResponse(update.warnings), nil
 }
 
-// prepare merges the write into the stored config and opens a connection with the result. After an error, step
-// says what failed, and nothing is open.
+// merge merges the write into the stored config. unchanged is true if that leaves the stored config as it is, and the
+// write brings no root credential that must be verified: then there is nothing to do. Other writes to a retired config
+// are refused.
+func (u *configUpdate) merge(ctx context.Context) (unchanged bool, err error) {
+	if err := u.checkReadOnlyFields(ctx); err != nil {
+		return false, err
+	}
+	if u.entry, err = u.mergeConfig(u.old, u.data, u.patch); err != nil || u.old == nil {
+		return false, err
+	}
+	if store.SameRecord(u.old, u.entry) && !u.suppliesRoot(u.entry, u.data) {
+		return true, nil
+	}
+	if u.old.Retired {
+		return false, &provider.Error{
+			Class: provider.ClassInvalid, Message: "the config is retired",
+			Remedy: "it is deleted once its last credential has ended; use another name",
+		}
+	}
+	return false, nil
+}
+
+// checkReadOnlyFields refuses to change what is computed.
+func (u *configUpdate) checkReadOnlyFields(ctx context.Context) error {
+	if u.old == nil {
+		return rejectReadOnlyChanges(u.data, readOnlyConfigFields(), nil)
+	}
+	shown, err := u.describeConfig(ctx, u.storage, u.old)
+	if err != nil {
+		return err
+	}
+	return rejectReadOnlyChanges(u.data, readOnlyConfigFields(), shown)
+}
+
+// prepare completes what a rotation has left, and opens a connection with the merged config. After an error, step says
+// what failed, and nothing is open.
 func (u *configUpdate) prepare(ctx context.Context) (step string, err error) {
+	merged := u.old
 	if err := u.resolveBeforeWrite(ctx); err != nil {
 		return "", err
 	}
-	if u.entry, err = u.mergeConfig(u.old, u.data); err != nil {
-		return "", err
+	if u.old != merged {
+		if u.entry, err = u.mergeConfig(u.old, u.data, u.patch); err != nil {
+			return "", err
+		}
 	}
 	if u.conn, err = u.pool.OpenNext(u.storage, u.name, u.old, u.entry); err != nil {
 		return "", err
 	}
 	if err := u.checkMovable(ctx); err != nil {
+		u.conn.Close()
+		return "", err
+	}
+	if err := u.checkPasswordPolicy(ctx); err != nil {
 		u.conn.Close()
 		return "", err
 	}
@@ -153,8 +204,18 @@ func (u *configUpdate) commit(ctx context.Context) error {
 	} else {
 		u.conn.Close()
 	}
-	if u.entry.TLSSkipVerify {
-		u.warnings = append(u.warnings, "tls_skip_verify is set: an attacker on the network path can steal the root credential; prefer ca_cert")
+	u.warn(ctx)
+	return nil
+}
+
+// checkPasswordPolicy refuses a password policy that Vault does not have, if the write may have set it: the first
+// rotation would fail otherwise.
+func (u *configUpdate) checkPasswordPolicy(ctx context.Context) error {
+	vendor := u.providers[u.entry.Vendor]
+	for field, schema := range vendor.ConfigFields() {
+		if !store.IsSensitive(schema) && (u.old == nil || !sameField(u.old, u.entry, vendor, field)) {
+			return u.rotator.CheckPasswordPolicy(ctx, u.conn)
+		}
 	}
 	return nil
 }

@@ -52,31 +52,6 @@ func (b *backend) rejectForeignFields(vendor provider.Provider, data *framework.
 	return nil
 }
 
-// mergeVendorFields returns the stored fields, replaced where the request contains a value. Values have the type of
-// their schema. A null (from a patch) resets a field to its default.
-func mergeVendorFields(stored map[string]any, data *framework.FieldData, schema map[string]*framework.FieldSchema) (map[string]any, error) {
-	merged := make(map[string]any, len(schema))
-	maps.Copy(merged, stored)
-	for field := range schema {
-		raw, given := data.Raw[field]
-		if !given {
-			continue
-		}
-		if raw == nil {
-			delete(merged, field)
-			continue
-		}
-		value, ok, err := data.GetOkErr(field)
-		if err != nil {
-			return nil, provider.InvalidField(field, "%s", err)
-		}
-		if ok {
-			merged[field] = value
-		}
-	}
-	return merged, nil
-}
-
 // sensitiveFields returns the names of the secret fields of all vendors.
 func (b *backend) sensitiveFields() map[string]bool {
 	names := make(map[string]bool)

@@ -79,8 +79,19 @@ func (b *backend) pathConfig() []*framework.Path {
 	}
 }
 
-func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema {
+// readOnlyConfigFields are computed. A write may contain them with the values that a read shows.
+func readOnlyConfigFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
+		"root_updated_at":      {Type: framework.TypeString, Description: "Read-only: when the root credential was stored (RFC 3339, UTC)."},
+		"root_state":           {Type: framework.TypeString, Description: "Read-only: current, in_doubt or previous_not_revoked."},
+		"rotation_suspended":   {Type: framework.TypeBool, Description: "Read-only: whether rotations wait for an operator after a gap in the mount's heartbeat."},
+		"retired":              {Type: framework.TypeBool, Description: "Read-only: whether the config was deleted with force=true and ends with its last credential."},
+		"sensitive_fields_set": {Type: framework.TypeCommaStringSlice, Description: "Read-only: names of the secret fields that have a value."},
+	}
+}
+
+func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema {
+	fields := map[string]*framework.FieldSchema{
 		"name":    name,
 		"vendor":  {Type: framework.TypeString, Description: `Vendor of the product; "info" lists them. Fixed once written.`},
 		"address": {Type: framework.TypeString, Description: "Host, host:port or https:// URL of the product's API."},
@@ -114,7 +125,12 @@ func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema
 			Type:        framework.TypeDurationSecond,
 			Description: "How often the engine rotates the root credential, where the vendor's API can; at least an hour. 0 is never.",
 		},
-		"custom_metadata": {Type: framework.TypeKVPairs, Description: "Key=value pairs for the operator's own use."},
+		"allowed_roles": {
+			Type: framework.TypeCommaStringSlice, Default: allRoles,
+			Description: "Names of the roles that may issue credentials of this config; * in a name matches any text. Default: all roles. " +
+				"An empty list allows none.",
+		},
+		fieldCustomMetadata: {Type: framework.TypeKVPairs, Description: "Key=value pairs for the operator's own use."},
 		"force": {
 			Type: framework.TypeBool, Query: true,
 			Description: "On delete: retire a config that has live credentials; it issues no more and is deleted with the last of them. " +
@@ -126,6 +142,8 @@ func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema
 				"longer exists. Live credentials stay alive.",
 		},
 	}
+	maps.Copy(fields, readOnlyConfigFields())
+	return fields
 }
 
 func (b *backend) configExists(ctx context.Context, req *logical.Request, data *framework.FieldData) (bool, error) {
@@ -138,19 +156,20 @@ func (b *backend) configRead(ctx context.Context, req *logical.Request, data *fr
 	if err != nil || entry == nil {
 		return nil, err
 	}
-	described := b.describeConfig(entry)
-	suspended, err := b.isSuspended(ctx, req.Storage, entry)
+	described, err := b.describeConfig(ctx, req.Storage, entry)
 	if err != nil {
 		return nil, err
 	}
-	vendor, known := b.providers[entry.Vendor]
-	described["rotation_suspended"] = suspended && known && vendor.Capabilities().RotatesRoot
 	return &logical.Response{Data: described}, nil
 }
 
 // describeConfig returns everything of a config except its secrets. It lists the names of the secrets that are
 // set.
-func (b *backend) describeConfig(entry *store.Config) map[string]any {
+func (b *backend) describeConfig(ctx context.Context, storage logical.Storage, entry *store.Config) (map[string]any, error) {
+	suspended, err := b.isSuspended(ctx, storage, entry)
+	if err != nil {
+		return nil, err
+	}
 	metadata := entry.CustomMetadata
 	if metadata == nil {
 		metadata = map[string]string{}
@@ -168,11 +187,14 @@ func (b *backend) describeConfig(entry *store.Config) map[string]any {
 		"rotation_period":     int64(entry.RotationPeriod.Seconds()),
 		"root_updated_at":     formatTime(entry.Root.UpdatedAt),
 		"root_state":          entry.Root.String(),
-		"custom_metadata":     metadata,
+		"allowed_roles":       shownAllowedRoles(entry),
+		fieldCustomMetadata:   metadata,
 		"retired":             entry.Retired,
+		"rotation_suspended":  false,
 	}
-	var secrets []string
+	secrets := []string{}
 	if vendor, ok := b.providers[entry.Vendor]; ok {
+		described["rotation_suspended"] = suspended && vendor.Capabilities().RotatesRoot
 		schema := vendor.ConfigFields()
 		values := &framework.FieldData{Raw: entry.Fields, Schema: schema}
 		for _, field := range slices.Sorted(maps.Keys(schema)) {
@@ -184,7 +206,7 @@ func (b *backend) describeConfig(entry *store.Config) map[string]any {
 		}
 	}
 	described["sensitive_fields_set"] = secrets
-	return described
+	return described, nil
 }
 
 func (b *backend) configList(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {

@@ -114,7 +114,9 @@ func TestRotateRoot_PreviousNotRevoked_IsRetried(t *testing.T) {
 
 func TestRotateRoot_UnknownPasswordPolicy_IsRejected(t *testing.T) {
 	m := newMount(t)
+	m.system.SetPasswordPolicy("missing", func() (string, error) { return "Aa1-generated-for-tests", nil })
 	m.writeConfig("ftd", map[string]any{"password_policy": "missing"})
+	m.system.DeletePasswordPolicy("missing")
 	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/ftd/rotate-root", nil, "password_policy")
 }
 

@@ -46,6 +46,7 @@ func (b *backend) infoRead(context.Context, *logical.Request, *framework.FieldDa
 			"marker":                  can.Marker,
 			"max_lifetime":            int64(can.MaxLifetime.Seconds()),
 			"default_max_credentials": can.DefaultMaxCredentials,
+			"max_credentials":         can.MaxCredentials,
 		}
 	}
 	return &logical.Response{Data: map[string]any{"version": Version, "vendors": vendors}}, nil

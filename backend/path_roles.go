@@ -22,10 +22,14 @@ const maxMaxWait = time.Minute
 
 func (b *backend) pathRoles() []*framework.Path {
 	fields := map[string]*framework.FieldSchema{
-		"name":    {Type: framework.TypeString, Description: "Name of the role.", Required: true},
-		"config":  {Type: framework.TypeString, Description: "Name of the config whose root credential issues the role's credentials."},
-		"ttl":     {Type: framework.TypeDurationSecond, Description: "How long a lease lasts without renewal. Default: the mount's."},
-		"max_ttl": {Type: framework.TypeDurationSecond, Description: "How long a lease can be renewed. Default: the mount's."},
+		"name":   {Type: framework.TypeString, Description: "Name of the role.", Required: true},
+		"config": {Type: framework.TypeString, Description: "Name of the config whose root credential issues the role's credentials."},
+		"ttl":    {Type: framework.TypeDurationSecond, Description: "How long a lease lasts without renewal. Default: the mount's."},
+		"max_ttl": {
+			Type: framework.TypeDurationSecond,
+			Description: "How long a lease can be renewed. Default: four times the ttl where the vendor fixes the end of a credential at its issue and for " +
+				"shared credentials, else the mount's.",
+		},
 		"sharing": {
 			Type: framework.TypeString, Default: store.SharingExclusive, AllowedValues: []any{store.SharingExclusive, store.SharingShared},
 			Description: "exclusive: each reader gets a credential of its own. shared: one credential for all, which ends with the last lease.",
@@ -38,6 +42,7 @@ func (b *backend) pathRoles() []*framework.Path {
 			Type: framework.TypeDurationSecond, Description: "How long a read waits for a free slot when max_credentials of the config are in use, at most 60 s.",
 		},
 	}
+	maps.Copy(fields, readOnlyRoleFields())
 	return []*framework.Path{
 		{
 			Pattern: "roles/?$",
@@ -80,6 +85,11 @@ func (b *backend) pathRoles() []*framework.Path {
 	}
 }
 
+// readOnlyRoleFields are computed. A write may contain them with the values that a read shows.
+func readOnlyRoleFields() map[string]*framework.FieldSchema {
+	return map[string]*framework.FieldSchema{"vendor": {Type: framework.TypeString, Description: "Read-only: vendor of the config."}}
+}
+
 func (b *backend) roleExists(ctx context.Context, req *logical.Request, data *framework.FieldData) (bool, error) {
 	entry, err := store.ReadRole(ctx, req.Storage, data.Get("name").(string))
 	return entry != nil, err
@@ -92,7 +102,7 @@ func (b *backend) roleWrite(ctx context.Context, req *logical.Request, data *fra
 		if old == nil && req.Operation == logical.PatchOperation {
 			return nil, logical.CodedError(http.StatusNotFound, "it does not exist")
 		}
-		entry, warnings, err = b.mergeRole(ctx, req.Storage, old, data)
+		entry, warnings, err = b.mergeRole(ctx, req.Storage, name, old, data)
 		return entry, err
 	})
 	if err != nil {
@@ -101,8 +111,9 @@ func (b *backend) roleWrite(ctx context.Context, req *logical.Request, data *fra
 	return warningsResponse(warnings), nil
 }
 
-// mergeRole returns the stored role with the changes of a write, or a ClassInvalid error.
-func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *store.Role, data *framework.FieldData) (*store.Role, []string, error) {
+// mergeRole returns the stored role with the changes of a write, or a ClassInvalid error. A write that changes nothing is
+// accepted although the config would refuse the role by now; the refusal is a warning then.
+func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, name string, old *store.Role, data *framework.FieldData) (*store.Role, []string, error) {
 	entry := &store.Role{Version: store.RoleVersion, Sharing: store.SharingExclusive}
 	if old != nil {
 		copied := *old
@@ -125,48 +136,84 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, old *s
 	if err != nil {
 		return nil, nil, err
 	}
-	if config == nil {
-		return nil, nil, provider.InvalidField("config", "%q does not exist; write it to config/%s first", entry.Config, entry.Config)
-	}
-	if config.Retired {
-		return nil, nil, provider.InvalidField("config", "%q is retired and issues no more credentials", entry.Config)
-	}
-	vendor, ok := b.providers[config.Vendor]
-	if !ok {
-		return nil, nil, provider.InvalidField("config", "%q is of vendor %q, which this version of the plugin does not support", entry.Config, config.Vendor)
-	}
-	if err := b.rejectForeignFields(vendor, data, provider.Provider.RoleFields); err != nil {
+	if err := b.mergeRoleFields(entry, config, data); err != nil {
 		return nil, nil, err
 	}
-	if entry.Vendor != vendor.Name() {
-		entry.Fields = nil
-	}
-	entry.Vendor = vendor.Name()
-	if entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.RoleFields()); err != nil {
-		return nil, nil, err
-	}
-	if err := vendor.ValidateRole(entry.FieldData(vendor)); err != nil {
+	warnings, err := b.checkRoleConfig(storage, name, entry, config)
+	unchanged := old != nil && store.SameRecord(old, entry)
+	switch {
+	case provider.ClassOf(err) == provider.ClassInvalid && unchanged:
+		return entry, []string{err.Error()}, nil
+	case err != nil:
 		return nil, nil, err
 	}
 	if old == nil || endsSharing(*old, *entry) {
 		entry.Revision = rand.Text() // an unchanged role keeps its shared credential
 	}
-	warnings, err := b.checkLifetimes(storage, entry, config, vendor)
-	return entry, warnings, err
+	return entry, warnings, nil
 }
 
-// checkLifetimes returns the warnings about a role's TTLs, or a ClassInvalid error for a shared role that its vendor
-// leaves too little time.
-func (b *backend) checkLifetimes(storage logical.Storage, role *store.Role, config *store.Config, vendor provider.Provider) ([]string, error) {
+// mergeRoleFields applies the fields of the vendor, which is that of the config, or the role's present one if there is
+// no config.
+func (b *backend) mergeRoleFields(entry *store.Role, config *store.Config, data *framework.FieldData) error {
+	name := entry.Vendor
+	if config != nil {
+		name = config.Vendor
+	}
+	vendor, ok := b.providers[name]
+	switch {
+	case !ok && config == nil:
+		return configMissing(entry.Config)
+	case !ok:
+		return provider.InvalidField("config", "%q is of vendor %q, which this version of the plugin does not support", entry.Config, name)
+	}
+	if err := rejectReadOnlyChanges(data, readOnlyRoleFields(), map[string]any{"vendor": name}); err != nil {
+		return err
+	}
+	if err := b.rejectForeignFields(vendor, data, provider.Provider.RoleFields); err != nil {
+		return err
+	}
+	if entry.Vendor != name {
+		entry.Vendor, entry.Fields = name, nil
+	}
+	var err error
+	entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.RoleFields(), vendor.Capabilities().Alternatives)
+	return err
+}
+
+func configMissing(name string) error {
+	return provider.InvalidField("config", "%q does not exist; write it to config/%s first", name, name)
+}
+
+// checkRoleConfig returns the warnings about a role, or a ClassInvalid error for one that its config or its vendor does
+// not allow.
+func (b *backend) checkRoleConfig(storage logical.Storage, name string, role *store.Role, config *store.Config) ([]string, error) {
+	switch {
+	case config == nil:
+		return nil, configMissing(role.Config)
+	case config.Retired:
+		return nil, provider.InvalidField("config", "%q is retired and issues no more credentials", role.Config)
+	case !config.AllowsRole(name):
+		return nil, provider.InvalidField("config", "allowed_roles of config %q does not contain the role %q; have an operator of the config add it", role.Config, name)
+	}
+	vendor := b.providers[config.Vendor]
+	if err := vendor.ValidateRole(role.FieldData(vendor)); err != nil {
+		return nil, err
+	}
 	conn, err := b.pool.Acquire(storage, role.Config, config)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Release()
+	if checker, ok := conn.Connection.(provider.RoleChecker); ok {
+		if err := checker.CheckRole(role.FieldData(vendor)); err != nil {
+			return nil, err
+		}
+	}
 	if err := lease.CheckSharing(role, conn.MaxLifetime()); err != nil {
 		return nil, err
 	}
-	return b.credentials.Lifetimes(role, conn.MaxLifetime(), vendor.Capabilities().Renewal).Warnings, nil
+	return b.credentials.RoleWarnings(role, conn, vendor), nil
 }
 
 // checkRole checks the fields that every vendor's roles have, as far as that needs no config.
