@@ -22,7 +22,7 @@ func TestConfigRead_AllFieldsSet_ReturnsNoSecret(t *testing.T) {
 	require.Equal(t, map[string]any{
 		"vendor": "ftd", "address": m.vendors.URL("ftd"), "ca_cert": string(m.vendors.CACertPEM()),
 		"tls_server_name": "", "tls_skip_verify": false, "request_timeout": int64(20), "max_retries": 1,
-		"max_credentials": 2, "requests_per_minute": 0, "custom_metadata": map[string]string{"owner": "netsec"}, "retired": false,
+		"max_credentials": 2, "requests_per_minute": 0, "allowed_roles": []string{"*"}, "custom_metadata": map[string]string{"owner": "netsec"}, "retired": false,
 		"rotation_period": int64(0), "rotation_suspended": false, "root_state": "current", "password_policy": "",
 		"username": "admin", "api_version": "latest", "sensitive_fields_set": []string{"password"},
 	}, read)
