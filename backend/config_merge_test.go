@@ -90,7 +90,7 @@ func TestCustomMetadata_UpdateAndPatch_FollowRFC7396(t *testing.T) {
 		"patch with null clears":          {patch, nil, map[string]string{}},
 		"patch with an empty text":        {patch, "", map[string]string{}},
 		"patch as typed":                  {patch, "c=3", map[string]string{"a": "1", "b": "2", "c": "3"}},
-		"update with null in it":          {update, map[string]any{"a": nil}, nil},
+		"update with null in it":          {update, map[string]any{"a": nil, "c": "3"}, map[string]string{"c": "3"}},
 		"a number":                        {update, map[string]any{"a": 1}, nil},
 		"an object":                       {patch, map[string]any{"a": map[string]any{"b": "c"}}, nil},
 		"no pair":                         {update, "a", nil},

@@ -32,6 +32,11 @@ func TestOpen_InvalidRootCredential_NamesTheField(t *testing.T) {
 		"key with a line break":    {fields{"api_key": "1:x\nrID: y"}, "api_key"},
 		"key with a space":         {fields{"api_key": "1:x "}, "api_key"},
 		"a key's ID that is no ID": {fields{"api_key": "1:x", "api_key_id": -1}, "api_key_id"},
+		"an allowed role 0":        {fields{"api_key": "1:x", "allowed_role_ids": []int{2, 0}}, "allowed_role_ids"},
+		"an allowed role too high": {fields{"api_key": "1:x", "allowed_role_ids": []int{1 << 40}}, "allowed_role_ids"},
+		"an allowed role's name":   {fields{"api_key": "1:x", "allowed_role_ids": []string{"Auditor"}}, "allowed_role_ids"},
+		"an allowed role, empty":   {fields{"api_key": "1:x", "allowed_role_names": []string{"Auditor", ""}}, "allowed_role_names"},
+		"allowed roles, a map":     {fields{"api_key": "1:x", "allowed_role_names": fields{"a": "b"}}, "allowed_role_names"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := trend.New().Open(provider.Config{
