@@ -21,28 +21,6 @@ import (
 const maxMaxWait = time.Minute
 
 func (b *backend) pathRoles() []*framework.Path {
-	fields := map[string]*framework.FieldSchema{
-		"name":   {Type: framework.TypeString, Description: "Name of the role.", Required: true},
-		"config": {Type: framework.TypeString, Description: "Name of the config whose root credential issues the role's credentials."},
-		"ttl":    {Type: framework.TypeDurationSecond, Description: "How long a lease lasts without renewal. Default: the mount's."},
-		"max_ttl": {
-			Type: framework.TypeDurationSecond,
-			Description: "How long a lease can be renewed. Default: four times the ttl where the vendor fixes the end of a credential at its issue and for " +
-				"shared credentials, else the mount's.",
-		},
-		"sharing": {
-			Type: framework.TypeString, Default: store.SharingExclusive, AllowedValues: []any{store.SharingExclusive, store.SharingShared},
-			Description: "exclusive: each reader gets a credential of its own. shared: one credential for all, which ends with the last lease.",
-		},
-		"max_credentials": {
-			Type:        framework.TypeInt,
-			Description: "How many of the config's credentials the role may have alive at once. Default 0: only max_credentials of the config limits it.",
-		},
-		"max_wait": {
-			Type: framework.TypeDurationSecond, Description: "How long a read waits for a free slot when max_credentials of the config are in use, at most 60 s.",
-		},
-	}
-	maps.Copy(fields, readOnlyRoleFields())
 	return []*framework.Path{
 		{
 			Pattern: "roles/?$",
@@ -58,7 +36,7 @@ func (b *backend) pathRoles() []*framework.Path {
 		{
 			Pattern:        "roles/" + framework.GenericNameRegex("name"),
 			DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "role"},
-			Fields:         b.withVendorFields(fields, provider.Provider.RoleFields),
+			Fields:         b.withVendorFields(roleFields(), provider.Provider.RoleFields),
 			ExistenceCheck: b.roleExists,
 			Operations: map[logical.Operation]framework.OperationHandler{
 				logical.CreateOperation: &framework.PathOperation{
@@ -83,6 +61,32 @@ func (b *backend) pathRoles() []*framework.Path {
 			HelpDescription: "A role contains the name of a config, the TTLs of its leases, and the vendor's settings for each credential.",
 		},
 	}
+}
+
+func roleFields() map[string]*framework.FieldSchema {
+	fields := map[string]*framework.FieldSchema{
+		"name":   {Type: framework.TypeString, Description: "Name of the role.", Required: true},
+		"config": {Type: framework.TypeString, Description: "Name of the config whose root credential issues the role's credentials."},
+		"ttl":    {Type: framework.TypeDurationSecond, Description: "How long a lease lasts without renewal. Default: the mount's."},
+		"max_ttl": {
+			Type: framework.TypeDurationSecond,
+			Description: "How long a lease can be renewed. Default: four times the ttl where the vendor fixes the end of a credential at its issue and for " +
+				"shared credentials, else the mount's.",
+		},
+		"sharing": {
+			Type: framework.TypeString, Default: store.SharingExclusive, AllowedValues: []any{store.SharingExclusive, store.SharingShared},
+			Description: "exclusive: each reader gets a credential of its own. shared: one credential for all, which ends with the last lease.",
+		},
+		"max_credentials": {
+			Type:        framework.TypeInt,
+			Description: "How many of the config's credentials the role may have alive at once. Default 0: only max_credentials of the config limits it.",
+		},
+		"max_wait": {
+			Type: framework.TypeDurationSecond, Description: "How long a read waits for a free slot when max_credentials of the config are in use, at most 60 s.",
+		},
+	}
+	maps.Copy(fields, readOnlyRoleFields())
+	return fields
 }
 
 // readOnlyRoleFields are computed. A write may contain them with the values that a read shows.
