@@ -7,7 +7,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -31,12 +33,20 @@ import (
 var Version = "v0.1.0"
 
 // Factory makes the backend of one mount. It makes no network call, so that Vault can also run the
-// plugin in metadata mode, where it only asks for the plugin's type.
+// plugin in metadata mode, where it only asks for the plugin's type. It fails if the process's environment variable
+// VENDORAUTH_ALLOW_ADDRESSES is malformed: Vault shows the error to the operator who enables the plugin.
 func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend, error) {
 	if conf == nil {
 		return nil, errors.New("the backend was given no configuration")
 	}
-	b := newBackend(options{providers: registry(), clock: provider.SystemClock{}, random: rand.Reader, breakerPause: pool.DefaultBreakerPause})
+	allowed, err := provider.ParseAddressRanges(os.Getenv(provider.AllowAddressesVariable))
+	if err != nil {
+		return nil, fmt.Errorf("the plugin's environment variable %s: %w; register the plugin again with a correct -env", provider.AllowAddressesVariable, err)
+	}
+	b := newBackend(options{
+		providers: registry(), clock: provider.SystemClock{}, random: rand.Reader, breakerPause: pool.DefaultBreakerPause,
+		allowAddresses: allowed,
+	})
 	if err := b.Setup(ctx, conf); err != nil {
 		return nil, err
 	}
@@ -50,6 +60,8 @@ type options struct {
 	random    io.Reader
 	// breakerPause is in real time, whatever the clock says.
 	breakerPause time.Duration
+	// allowAddresses are the addresses that the plugin's environment lists.
+	allowAddresses provider.AddressRanges
 }
 
 // backend is one mount. It owns the paths and wires the packages of the engine together.
@@ -126,6 +138,7 @@ func (b *backend) wire(opts options) {
 	b.pool = pool.New(pool.Options{
 		Providers: b.providers, Clock: b.clock, Logger: logger,
 		UserAgent: "vault-plugin-secrets-vendorauth/" + Version, BreakerPause: opts.breakerPause, CountActive: b.ledger.Used,
+		AllowAddresses: opts.allowAddresses,
 	})
 	b.rotator = rotation.New(rotation.Options{
 		Lifetime: b.lifetime, Store: b.store, Pool: b.pool, Markers: b.markers, Providers: b.providers,

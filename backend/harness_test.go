@@ -18,6 +18,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/all"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
@@ -70,6 +71,8 @@ type mount struct {
 	clock   *clock
 	// system is Vault as the backend sees it. A test that changes it sets another one.
 	system *logical.StaticSystemView
+	// allowAddresses are the addresses that the plugin's environment lists: those of the emulators.
+	allowAddresses provider.AddressRanges
 	// breakerPause is in real time. It is short by default: the breaker has closed when a test ends an outage.
 	breakerPause time.Duration
 
@@ -112,7 +115,7 @@ func newConfiguredMount(t testing.TB, vendor string, role map[string]any) *mount
 // newMountWithoutVendors returns a mount for requests that reach no vendor.
 func newMountWithoutVendors(t testing.TB) *mount {
 	t.Helper()
-	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, breakerPause: time.Nanosecond, system: newSystem()}
+	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, breakerPause: time.Nanosecond, system: newSystem(), allowAddresses: providertest.Loopback()}
 	m.start()
 	t.Cleanup(func() { m.backend.Clean(context.Background()) })
 	return m
@@ -125,7 +128,7 @@ func newSystem() *logical.StaticSystemView {
 // start starts a plugin process on the mount's storage.
 func (m *mount) start() {
 	m.t.Helper()
-	b := newBackend(options{providers: registry(), clock: m.clock, random: rand.Reader, breakerPause: m.breakerPause})
+	b := newBackend(options{providers: registry(), clock: m.clock, random: rand.Reader, breakerPause: m.breakerPause, allowAddresses: m.allowAddresses})
 	err := b.Setup(m.t.Context(), &logical.BackendConfig{
 		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: m}),
 		System:      m.system,

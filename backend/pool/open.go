@@ -26,6 +26,8 @@ type Options struct {
 	UserAgent string
 	// CountActive returns the number of a config's credentials that are live or being issued. Optional.
 	CountActive func(ctx context.Context, storage logical.Storage, config string) (int, error)
+	// AllowAddresses are the addresses that the plugin's environment lists; see provider.Config.
+	AllowAddresses provider.AddressRanges
 	// BreakerPause is how long an open circuit breaker waits before it lets one call through, in real time.
 	BreakerPause time.Duration
 }
@@ -66,6 +68,7 @@ func (p *Pool) openAfter(storage logical.Storage, name string, present, entry *s
 		Logger:         p.options.Logger().Named(entry.Vendor).With("config", name),
 		Clock:          p.options.Clock,
 		UserAgent:      p.options.UserAgent,
+		AllowAddresses: p.options.AllowAddresses,
 		Guard:          &guard{breakers: p.breakers, pacer: p.auth.pacer(p.auth.pacedOf(entry), entry.RequestsPerMinute)},
 		Auth:           rootMemory{memory: p.auth, key: p.auth.rootOf(entry)},
 	}

@@ -51,6 +51,9 @@ type Config struct {
 	UserAgent string
 	// Guard is asked before each request. Optional.
 	Guard RequestGuard
+	// AllowAddresses are the addresses to which requests are sent although they are loopback, link-local or metadata
+	// addresses, and for which http is accepted. The plugin's environment lists them.
+	AllowAddresses AddressRanges
 	// Auth keeps what is known of rejected root credentials across connections. Optional; see
 	// [Config.AuthBackoff].
 	Auth AuthMemory

@@ -103,8 +103,8 @@ func configFields() map[string]*framework.FieldSchema {
 		fieldRevokeBody: {
 			Type: framework.TypeString,
 			Description: "Body of the call of revoke_url: a JSON object or array, or a form. {{token}} and {{client_id}} in its values " +
-				"are replaced. The default is no body.",
-			DisplayAttrs: &framework.DisplayAttributes{Name: "Revocation body"},
+				"are replaced. The default is no body. It can hold a credential of the revocation service, so it is never shown.",
+			DisplayAttrs: &framework.DisplayAttributes{Name: "Revocation body", Sensitive: true},
 		},
 	}
 }

@@ -115,7 +115,7 @@ func (d *device) openAfter(store, predecessor provider.SessionStore) connection 
 		countActive = func(context.Context) (int, error) { return *d.active, nil }
 	}
 	opened, err := driver.Open(provider.Config{
-		Name: "edge", Address: d.address, RequestTimeout: d.timeout,
+		Name: "edge", Address: d.address, RequestTimeout: d.timeout, AllowAddresses: providertest.Loopback(),
 		Fields:   &framework.FieldData{Raw: d.fields, Schema: driver.ConfigFields()},
 		Sessions: store, Predecessor: predecessor, CountActive: countActive, Auth: d.auth, Clock: d.clock,
 		Logger: hclog.New(&hclog.LoggerOptions{Output: &d.log, Level: hclog.Trace}),

@@ -1,12 +1,12 @@
 package httpclient
 
 import (
-	"net"
 	"net/netip"
 	"net/url"
 	"path"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
@@ -15,9 +15,9 @@ import (
 const fieldAddress = "address"
 
 // ParseAddress converts the value of the field "address" into a base URL. It accepts a host, host:port, or an https
-// URL with an optional path. It accepts http for this machine's loopback addresses only, because http would send a
-// root credential unencrypted. The result has a lower-case host and no trailing slash. The error is ClassInvalid
-// and names the field. It never quotes the address, which may hold a mistyped password.
+// or http URL with an optional path. Whether requests may be sent there decides [CheckTarget]. An IP address must have its usual form:
+// other forms of IPv4 addresses mean one thing to one resolver and another thing to the next. The result has a lower-case host and no
+// trailing slash. The error is ClassInvalid and names the field. It never quotes the address, which may hold a mistyped password.
 func ParseAddress(address string) (*url.URL, error) {
 	text := strings.TrimSpace(address)
 	if text == "" {
@@ -55,6 +55,11 @@ func checkAddress(parsed *url.URL) error {
 		return provider.InvalidField(fieldAddress, "has no host")
 	case strings.ContainsAny(parsed.Hostname(), " \t%\"<>\\^`{|}"):
 		return provider.InvalidField(fieldAddress, "the host contains a character that is not allowed in host names")
+	case strings.ContainsFunc(parsed.Hostname(), func(r rune) bool { return r > unicode.MaxASCII }):
+		return provider.InvalidField(fieldAddress, "the host must be ASCII; write an internationalized name in its xn-- form")
+	case isNumeric(parsed.Hostname()):
+		return provider.InvalidField(fieldAddress, "the host is neither a name nor an IP address; an IPv4 address has four decimal numbers "+
+			"without leading zeros and without a dot at the end")
 	case strings.HasSuffix(parsed.Host, ":"):
 		return provider.InvalidField(fieldAddress, "has an empty port")
 	case parsed.RawPath != "":
@@ -65,17 +70,5 @@ func checkAddress(parsed *url.URL) error {
 			return provider.InvalidField(fieldAddress, "the port must be between 1 and 65535")
 		}
 	}
-	if parsed.Scheme == "http" && !isLoopback(parsed.Hostname()) {
-		return provider.InvalidField(fieldAddress,
-			"http is accepted for loopback addresses only, because it would send the root credential unencrypted; use https")
-	}
 	return nil
-}
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
 func TestParseAddress_ValidAddress_IsNormalized(t *testing.T) {
@@ -32,6 +33,7 @@ func TestParseAddress_ValidAddress_IsNormalized(t *testing.T) {
 		t.Run(given, func(t *testing.T) {
 			parsed, err := httpclient.ParseAddress(given)
 			require.NoError(t, err)
+			require.NoError(t, httpclient.CheckTarget(parsed, providertest.Loopback()))
 			assert.Equal(t, want, parsed.String())
 		})
 	}
@@ -60,9 +62,15 @@ func TestParseAddress_InvalidAddress_IsNotQuoted(t *testing.T) {
 		"control character":  "https://hunter2\x00.example",
 		"loopback lookalike": "http://127.0.0.1.hunter2.example",
 		"localhost prefix":   "http://localhost.hunter2.example",
+		"not ASCII":          "https://hünter2.example",
+		"full-width digits":  "https://１27.0.0.1",
+		"ideographic dot":    "https://127。0.0.1",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := httpclient.ParseAddress(given)
+			parsed, err := httpclient.ParseAddress(given)
+			if err == nil {
+				err = httpclient.CheckTarget(parsed, providertest.Loopback())
+			}
 			require.Error(t, err)
 			failure, ok := errors.AsType[*provider.Error](err)
 			require.True(t, ok)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/go-cleanhttp"
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-retryablehttp"
 
@@ -22,18 +21,6 @@ const (
 	// MaxBody is the largest body of an answer, in bytes. An answer with a token has a few kilobytes. The limit
 	// protects the memory of the Vault server from an endless answer.
 	MaxBody = 1 << 20
-
-	// maxResponseHeader is the largest header of an answer, in bytes.
-	maxResponseHeader = 64 << 10
-
-	// idleTimeout is how long the client keeps an unused connection. It is shorter than the 60 seconds after
-	// which common load balancers close one: if a create is written to a connection that the server is just
-	// closing, its outcome is unknown.
-	idleTimeout = 30 * time.Second
-
-	// maxIdleConns is how many unused connections the client keeps: as many as requests run at the same time on a
-	// busy mount. With fewer, most requests of a burst make a TLS handshake, which costs more than the rest.
-	maxIdleConns = 100
 
 	// patience is how long a caller must have waited before its deadline says something about the host.
 	patience = 5 * time.Second
@@ -73,6 +60,9 @@ type Options struct {
 	Clock provider.Clock
 	// Guard decides whether and when requests are sent. Nil means always and at once.
 	Guard provider.RequestGuard
+	// AllowAddresses are the addresses to which requests are sent although they are loopback, link-local or metadata
+	// addresses, and for which http is accepted.
+	AllowAddresses provider.AddressRanges
 }
 
 // FromConfig returns the options that a connection's configuration contains.
@@ -89,6 +79,7 @@ func FromConfig(config provider.Config) Options {
 		Logger:         config.Logger,
 		Clock:          config.Clock,
 		Guard:          config.Guard,
+		AllowAddresses: config.AllowAddresses,
 	}
 }
 
@@ -100,10 +91,13 @@ type Client struct {
 }
 
 // New returns a client. It makes no network call and starts no goroutine. The error is ClassInvalid and names the
-// field "address" or "ca_cert".
+// field "address" or "ca_cert". It refuses an address as [ParseAddress] and [CheckTarget] do.
 func New(options Options) (*Client, error) {
 	base, err := ParseAddress(options.Address)
 	if err != nil {
+		return nil, err
+	}
+	if err := CheckTarget(base, options.AllowAddresses); err != nil {
 		return nil, err
 	}
 	trust, err := tlsConfig(options)
@@ -123,23 +117,11 @@ func New(options Options) (*Client, error) {
 		options.Clock = provider.SystemClock{}
 	}
 
-	// The pooled transport keeps the proxy settings of the environment.
-	transport := cleanhttp.DefaultPooledTransport()
-	transport.TLSClientConfig = trust
-	transport.IdleConnTimeout = idleTimeout
-	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = maxIdleConns, maxIdleConns
-	transport.MaxResponseHeaderBytes = maxResponseHeader
-	// HTTP/1.1 only: a connection has one request at a time. So it is known for each request whether a byte of
-	// it can have been written, and no layer below this package sends a request again.
-	transport.ForceAttemptHTTP2 = false
-	transport.Protocols = new(http.Protocols)
-	transport.Protocols.SetHTTP1(true)
-
 	return &Client{
 		options: options,
 		base:    base,
 		http: &http.Client{
-			Transport: boundedTransport{transport},
+			Transport: boundedTransport{newTransport(base, trust, newRules(base, options.AllowAddresses))},
 			Timeout:   options.RequestTimeout,
 			// A redirect is returned like any other answer. Following it would send a root credential to the
 			// host that the answer names.
@@ -183,7 +165,7 @@ type Request struct {
 
 // Do sends the request and returns the complete answer, whatever its status is. The caller checks
 // [Response.Status]. The error is a *[provider.Error]: ClassUnavailable if nothing was sent or the request is
-// idempotent, ClassInvalid if the certificate or the address is wrong, and ClassAmbiguous if a byte may have been
+// idempotent, ClassInvalid if the certificate or the address is wrong or the address is refused, and ClassAmbiguous if a byte may have been
 // sent and no complete answer of at most [MaxBody] bytes arrived. Redirects are not followed.
 func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 	body, contentType, err := request.body()

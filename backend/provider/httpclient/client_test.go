@@ -33,6 +33,7 @@ func newClient(t *testing.T, options httpclient.Options) *httpclient.Client {
 	if options.RequestTimeout == 0 {
 		options.RequestTimeout = 5 * time.Second
 	}
+	options.AllowAddresses = providertest.Loopback()
 	client, err := httpclient.New(options)
 	require.NoError(t, err)
 	t.Cleanup(client.Close)

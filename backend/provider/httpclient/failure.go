@@ -19,6 +19,9 @@ func (c *Client) transportError(ctx context.Context, request Request, sent bool,
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // the URL adds nothing to the step
 	}
+	if refused, ok := errors.AsType[*refusal](err); ok {
+		return refused.invalid(request.Op)
+	}
 	failure := &provider.Error{Op: request.Op, Class: provider.ClassUnavailable, Host: c.base.Host, Err: err}
 	if !sent {
 		if c.trustError(failure, err) {
@@ -71,7 +74,8 @@ func isTimeout(err error) bool {
 
 // lasting reports whether an attempt failed for a reason that will not pass.
 func lasting(err error) bool {
-	return errors.Is(err, errTooLarge) || isTrustError(err)
+	_, refused := errors.AsType[*refusal](err)
+	return refused || errors.Is(err, errTooLarge) || isTrustError(err)
 }
 
 func isTrustError(err error) bool {

@@ -59,8 +59,11 @@ func (a Acceptance) Run(t *testing.T) {
 func (a Acceptance) open(t *testing.T, vendor provider.Provider) provider.Connection {
 	t.Helper()
 	fields := set(a.Config)
+	allowed, err := provider.ParseAddressRanges(os.Getenv(provider.AllowAddressesVariable))
+	require.NoError(t, err)
 	config := provider.Config{
 		Name: "acceptance", RequestTimeout: 30 * time.Second, MaxRetries: 2, Sessions: &Sessions{}, Clock: provider.SystemClock{},
+		AllowAddresses: allowed,
 	}
 	config.Address, _ = fields["address"].(string)
 	if file, ok := fields["ca_cert"].(string); ok {

@@ -2,6 +2,7 @@ package providertest
 
 import (
 	"maps"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -27,6 +28,11 @@ func StartInstance(t testing.TB, vendor emulator.Vendor, switches ...string) *In
 	return instance
 }
 
+// Loopback are the addresses of the emulators, which a test must allow its driver to send requests to.
+func Loopback() provider.AddressRanges {
+	return provider.AddressRanges{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+}
+
 // Config returns a valid configuration with the name "edge", and with changes to the vendor's own fields.
 func (i *Instance) Config(driver provider.Provider, changes map[string]any) provider.Config {
 	fields := map[string]any{}
@@ -39,6 +45,7 @@ func (i *Instance) Config(driver provider.Provider, changes map[string]any) prov
 	maps.Copy(fields, changes)
 	return provider.Config{
 		Name: "edge", Address: i.Address(), CACert: string(i.CACertPEM()), RequestTimeout: 10 * time.Second, Clock: i.Clock,
-		Fields: &framework.FieldData{Raw: fields, Schema: driver.ConfigFields()},
+		AllowAddresses: Loopback(),
+		Fields:         &framework.FieldData{Raw: fields, Schema: driver.ConfigFields()},
 	}
 }

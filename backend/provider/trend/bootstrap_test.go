@@ -13,6 +13,7 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/trend"
 )
 
@@ -115,7 +116,7 @@ func TestBootstrap_EchoedSession_IsRedacted(t *testing.T) {
 	}))
 	defer server.Close()
 	conn, err := trend.New().Open(provider.Config{
-		Address: server.URL,
+		Address: server.URL, AllowAddresses: providertest.Loopback(),
 		Fields: &framework.FieldData{
 			Raw: fields{"username": "u", "password": "p", "bootstrap_role_id": 1}, Schema: trend.New().ConfigFields(),
 		},

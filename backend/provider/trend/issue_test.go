@@ -14,6 +14,7 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/trend"
 )
 
@@ -44,7 +45,7 @@ func TestIssue_RoleSettings_AreSent(t *testing.T) {
 	}))
 	defer server.Close()
 	conn, err := trend.New().Open(provider.Config{
-		Address: server.URL, Fields: &framework.FieldData{Raw: fields{"api_key": "1:x"}, Schema: trend.New().ConfigFields()},
+		Address: server.URL, AllowAddresses: providertest.Loopback(), Fields: &framework.FieldData{Raw: fields{"api_key": "1:x"}, Schema: trend.New().ConfigFields()},
 	})
 	require.NoError(t, err)
 	defer conn.Close()

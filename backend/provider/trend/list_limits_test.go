@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/trend"
 )
 
@@ -53,7 +54,7 @@ func (l *keyList) list(t *testing.T) ([]provider.Listed, error) {
 	server := httptest.NewServer(l)
 	defer server.Close()
 	conn, err := trend.New().Open(provider.Config{
-		Address: server.URL, Fields: &framework.FieldData{Raw: fields{"api_key": "1:x"}, Schema: trend.New().ConfigFields()},
+		Address: server.URL, AllowAddresses: providertest.Loopback(), Fields: &framework.FieldData{Raw: fields{"api_key": "1:x"}, Schema: trend.New().ConfigFields()},
 	})
 	require.NoError(t, err)
 	defer conn.Close()

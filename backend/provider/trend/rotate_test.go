@@ -13,6 +13,7 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/trend"
 )
 
@@ -347,8 +348,8 @@ func TestRotateRoot_EchoedSecrets_AreRedacted(t *testing.T) {
 	}))
 	defer server.Close()
 	conn, err := trend.New().Open(provider.Config{
-		Address: server.URL,
-		Fields:  &framework.FieldData{Raw: fields{"api_key": "1:old-hush-hush"}, Schema: trend.New().ConfigFields()},
+		Address: server.URL, AllowAddresses: providertest.Loopback(),
+		Fields: &framework.FieldData{Raw: fields{"api_key": "1:old-hush-hush"}, Schema: trend.New().ConfigFields()},
 	})
 	require.NoError(t, err)
 	defer conn.Close()
