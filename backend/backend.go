@@ -112,12 +112,14 @@ func newBackend(opts options) *backend {
 		BackendType:    logical.TypeLogical,
 		RunningVersion: Version,
 		PathsSpecial: &logical.Paths{
+			Root:            []string{trustPrefix + "*"},
 			SealWrapStorage: []string{store.ConfigPrefix, pool.SessionPrefix, pool.SharedSessionPrefix},
 			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, pool.SessionPrefix, pool.SharedSessionPrefix, marker.StorageKey, store.HeartbeatKey},
 		},
 		Paths: framework.PathAppend(
 			b.pathInfo(),
 			b.pathConfig(),
+			b.pathTrust(),
 			b.pathRoles(),
 			b.pathCreds(),
 			b.pathMetrics(),

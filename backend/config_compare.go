@@ -23,7 +23,7 @@ func trustChange(old, entry *store.Config, vendor provider.Provider) string {
 		return "address"
 	case !sameCertificates(old.CACert, entry.CACert):
 		return "ca_cert"
-	case !strings.EqualFold(strings.TrimSpace(old.TLSServerName), strings.TrimSpace(entry.TLSServerName)):
+	case !sameServerName(old, entry):
 		return "tls_server_name"
 	case old.TLSSkipVerify != entry.TLSSkipVerify:
 		return "tls_skip_verify"
@@ -34,6 +34,11 @@ func trustChange(old, entry *store.Config, vendor provider.Provider) string {
 		}
 	}
 	return ""
+}
+
+// sameServerName reports whether two configs expect the same name in the server's certificate.
+func sameServerName(old, entry *store.Config) bool {
+	return strings.EqualFold(strings.TrimSpace(old.TLSServerName), strings.TrimSpace(entry.TLSServerName))
 }
 
 // connectionChanged reports whether a connection that was opened with old sends other requests than one that is

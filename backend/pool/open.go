@@ -41,10 +41,21 @@ func (p *Pool) Open(storage logical.Storage, name string, entry *store.Config) (
 // OpenNext is Open for a config that is about to replace the present one, which can be nil. The connection may use the
 // present one's login at the vendor, where logins are limited, if it sends it to the same place.
 func (p *Pool) OpenNext(storage logical.Storage, name string, present, next *store.Config) (provider.Connection, error) {
+	if present != nil && !p.sameDestination(present, next) {
+		present = nil
+	}
 	return p.openAfter(storage, name, present, next)
 }
 
-func (p *Pool) openAfter(storage logical.Storage, name string, present, entry *store.Config) (provider.Connection, error) {
+// OpenTrusted is OpenNext for a config that differs from the present one in its trust only, when a privileged operator
+// vouches for the new trust. The connection may use the present one's login. Otherwise its own login could be one more
+// than the vendor allows, and end the login of another user.
+func (p *Pool) OpenTrusted(storage logical.Storage, name string, present, next *store.Config) (provider.Connection, error) {
+	return p.openAfter(storage, name, present, next)
+}
+
+// openAfter opens a connection that may use the login of its predecessor, which can be nil.
+func (p *Pool) openAfter(storage logical.Storage, name string, predecessor, entry *store.Config) (provider.Connection, error) {
 	vendor, ok := p.options.Providers[entry.Vendor]
 	if !ok {
 		return nil, &provider.Error{
@@ -72,8 +83,8 @@ func (p *Pool) openAfter(storage logical.Storage, name string, present, entry *s
 		Guard:          &guard{breakers: p.breakers, pacer: p.auth.pacer(p.auth.pacedOf(entry), entry.RequestsPerMinute)},
 		Auth:           rootMemory{memory: p.auth, key: p.auth.rootOf(entry)},
 	}
-	if present != nil && present.ConnectionID != entry.ConnectionID && sameDestination(vendor, present, entry) {
-		config.Predecessor = newSessionStore(storage, name, present.ConnectionID)
+	if predecessor != nil && predecessor.ConnectionID != entry.ConnectionID {
+		config.Predecessor = newSessionStore(storage, name, predecessor.ConnectionID)
 	}
 	if count := p.options.CountActive; count != nil {
 		config.CountActive = func(ctx context.Context) (int, error) { return count(ctx, storage, name) }
@@ -88,8 +99,9 @@ func (p *Pool) SetLimit(entry *store.Config) {
 }
 
 // sameDestination reports whether two configs send secrets to the same place, protected in the same way.
-func sameDestination(vendor provider.Provider, a, b *store.Config) bool {
-	return a.Origin(vendor) == b.Origin(vendor) && a.CACert == b.CACert && a.TLSServerName == b.TLSServerName &&
+func (p *Pool) sameDestination(a, b *store.Config) bool {
+	vendor := p.options.Providers[b.Vendor]
+	return vendor != nil && a.Origin(vendor) == b.Origin(vendor) && a.CACert == b.CACert && a.TLSServerName == b.TLSServerName &&
 		a.TLSSkipVerify == b.TLSSkipVerify
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"time"
 
 	"github.com/hashicorp/go-secure-stdlib/strutil"
@@ -59,6 +60,18 @@ type Config struct {
 	Fields map[string]any `json:"fields"`
 	// Root is the state of the root credential's rotation.
 	Root RootState `json:"root,omitzero"`
+}
+
+// WithTrust returns a copy of the config that trusts other certificates or expects another name in the server's
+// certificate. Its connection is another one, and readers go on sharing their credentials.
+func (c *Config) WithTrust(caCert, tlsServerName string) *Config {
+	next := *c
+	next.CACert, next.TLSServerName = caCert, tlsServerName
+	if next.SharingEpoch == "" {
+		next.SharingEpoch = next.ConnectionID
+	}
+	next.ConnectionID = rand.Text()
+	return &next
 }
 
 // ReadConfig reads a config from storage, past the cache. It returns nil when there is none of that name.

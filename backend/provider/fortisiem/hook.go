@@ -58,7 +58,44 @@ func openHook(config provider.Config, base string, s *settings) (*hook, error) {
 		http.Close()
 		return nil, err
 	}
+	h.secrets = append(h.secrets, h.bodySecrets()...)
 	return h, nil
+}
+
+// minBodySecret is the length of the shortest text in revoke_body that is redacted. Shorter ones, such as "true", occur by
+// chance.
+const minBodySecret = 8
+
+// bodySecrets returns the texts of the body that can be a credential: all but short ones and those with a placeholder.
+func (h *hook) bodySecrets() []string {
+	var secrets []string
+	add := func(text string) {
+		if len(text) >= minBodySecret && !placeholderPattern.MatchString(text) {
+			secrets = append(secrets, text)
+		}
+	}
+	for _, values := range h.form {
+		for _, value := range values {
+			add(value)
+		}
+	}
+	var walk func(template any)
+	walk = func(template any) {
+		switch value := template.(type) {
+		case string:
+			add(value)
+		case []any:
+			for _, element := range value {
+				walk(element)
+			}
+		case map[string]any:
+			for _, member := range value {
+				walk(member)
+			}
+		}
+	}
+	walk(h.json)
+	return secrets
 }
 
 // sameHost reports whether two URLs name the same host.
