@@ -20,6 +20,11 @@ import (
 // PluginName is the plugin's name in Vault's catalogue, and the name of its binary.
 const PluginName = "vault-plugin-secrets-vendorauth"
 
+// AllowLoopback is the setting of the plugin's environment with which it sends requests to the emulator: by default it
+// refuses loopback addresses. Start registers the plugin with it, and gives it to Vault too, whose environment the plugin
+// has. A registration of a test needs it only when Vault has another one.
+const AllowLoopback = "VENDORAUTH_ALLOW_ADDRESSES=127.0.0.0/8"
+
 // Server is a running Vault cluster with the plugin and the emulator. It is safe for concurrent use, but requests fail
 // while a node restarts.
 type Server struct {

@@ -32,7 +32,7 @@ type Options struct {
 	MountPath string
 	// LogLevel is the log level of Vault and the plugin; "" means "info".
 	LogLevel string
-	// Env is added to the environment of Vault, and so of the plugin.
+	// Env is added to the environment of Vault, and so of the plugin, after AllowLoopback.
 	Env []string
 	// Log receives a line for each step of the start; nil means none.
 	Log io.Writer

@@ -24,6 +24,7 @@ func (s *Server) enablePlugin(ctx context.Context) error {
 		Type:    api.PluginTypeSecrets,
 		Command: PluginName,
 		SHA256:  sum,
+		Env:     []string{AllowLoopback},
 	})
 	if err != nil {
 		return fmt.Errorf("register the plugin: %w", err)
