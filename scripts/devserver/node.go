@@ -241,6 +241,7 @@ func (n *Node) launchOnce(ctx context.Context) (*process, error) {
 		// The sockets of killed plugins remain. Close deletes this directory.
 		"TMPDIR="+n.server.socketDir,
 		"VAULT_PLUGIN_TMPDIR="+n.server.socketDir,
+		AllowLoopback,
 	)
 	env = append(env, n.server.options.Env...)
 	p, err := startProcess("Vault "+n.name, n.LogPath(), env, n.server.options.VaultBinary, "server", "-config="+n.configPath())
