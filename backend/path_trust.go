@@ -35,7 +35,7 @@ func (b *backend) pathTrust() []*framework.Path {
 			OperationPrefix: operationPrefix, OperationVerb: "update", OperationSuffix: "config-trust",
 		},
 		Fields: map[string]*framework.FieldSchema{
-			"name":            {Type: framework.TypeLowerCaseString, Description: "Name of the config.", Required: true},
+			"name":            {Type: framework.TypeString, Description: "Name of the config.", Required: true},
 			"ca_cert":         config["ca_cert"],
 			"tls_server_name": config["tls_server_name"],
 		},

@@ -136,9 +136,10 @@ func TestTrustUpdate_Request_IsChecked(t *testing.T) {
 	m := newConfiguredMount(t, "ftd", nil)
 	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "trust/ftd", map[string]any{}, "ca_cert")
 	m.rejected(http.StatusNotFound, logical.UpdateOperation, "trust/missing", map[string]any{"ca_cert": ""}, "does not exist")
+	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "trust/ftd", map[string]any{"tls_skip_verify": true}, "tls_skip_verify")
+	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "trust/ftd", map[string]any{"address": "192.0.2.1"}, "address")
 	for _, operation := range []logical.Operation{logical.ReadOperation, logical.DeleteOperation, logical.ListOperation, logical.PatchOperation} {
-		_, _, err := m.request(operation, "trust/ftd", nil)
-		require.ErrorIs(t, err, logical.ErrUnsupportedOperation)
+		m.rejected(http.StatusMethodNotAllowed, operation, "trust/ftd", nil)
 	}
 	config := m.config("ftd")
 	config.Vendor = "later"

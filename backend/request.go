@@ -86,6 +86,8 @@ func objectOf(path string) (named object, ok bool) {
 	case "config":
 		name, below, _ := strings.Cut(rest, "/")
 		return object{"config", name, below}, true
+	case strings.TrimSuffix(trustPrefix, "/"):
+		return object{"config", rest, "trust"}, true
 	case "roles", "creds":
 		return object{"role", rest, ""}, true
 	default:

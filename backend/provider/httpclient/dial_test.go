@@ -49,7 +49,7 @@ func TestDo_NameOfSpecialAddress_DialsNothing(t *testing.T) {
 			before := resolver.Lookups()
 			for _, request := range []httpclient.Request{read(), create()} {
 				_, err := named(t, "vendor.example:"+trap.Port, "10.0.0.0/8").Do(t.Context(), request)
-				failure := requireRefused(t, err)
+				failure := refusalOf(t, err)
 				assert.Equal(t, request.Op, failure.Op)
 				assert.Empty(t, failure.Host, "the breaker of the host does not count it")
 				for _, address := range addresses {

@@ -25,7 +25,14 @@ func open(t *testing.T, address, allowed string) error {
 	return err
 }
 
-func requireRefused(t *testing.T, err error) *provider.Error {
+// requireRefused requires the error of a target to which no request is sent.
+func requireRefused(t *testing.T, err error) {
+	t.Helper()
+	_ = refusalOf(t, err)
+}
+
+// refusalOf returns that error.
+func refusalOf(t *testing.T, err error) *provider.Error {
 	t.Helper()
 	failure, ok := errors.AsType[*provider.Error](err)
 	require.True(t, ok, "%v", err)
@@ -106,7 +113,7 @@ func bracketed(address string) string {
 }
 
 func TestNew_SpecialAddress_NamesTheRemedy(t *testing.T) {
-	failure := requireRefused(t, open(t, "127.0.0.1:8200", "10.0.0.0/8"))
+	failure := refusalOf(t, open(t, "127.0.0.1:8200", "10.0.0.0/8"))
 	assert.Contains(t, failure.Message, "a loopback address")
 	assert.Contains(t, failure.Remedy, "-env=VENDORAUTH_ALLOW_ADDRESSES=")
 }
@@ -160,6 +167,6 @@ func TestNew_OtherAddressListed_IsRefused(t *testing.T) {
 func TestCheckTarget_PlainHTTP_SaysUseHTTPS(t *testing.T) {
 	base, err := httpclient.ParseAddress("http://ftd.example")
 	require.NoError(t, err)
-	failure := requireRefused(t, httpclient.CheckTarget(base, providertest.Loopback()))
+	failure := refusalOf(t, httpclient.CheckTarget(base, providertest.Loopback()))
 	assert.Contains(t, failure.Remedy, "use https")
 }
