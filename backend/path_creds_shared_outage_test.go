@@ -127,7 +127,7 @@ func TestShared_AgentsInAnOutage_TakeNoMoreLeases(t *testing.T) {
 func TestShared_AgentsOnADeadToken_ReadOnceEach(t *testing.T) {
 	m := newMount(t)
 	agents := m.agents("1m")
-	_, err := m.vendors.Do("ftd", "reboot", nil)
+	_, err := m.vendors.Do("ftd", "end_sessions", nil)
 	require.NoError(t, err)
 	m.pass(agents, time.Minute)
 	m.requireGoodFiles(agents)
@@ -137,7 +137,7 @@ func TestShared_AgentsOnADeadToken_ReadOnceEach(t *testing.T) {
 func TestShared_DeadTokenAndVendorAway_GoodWithinOneTTLOfTheCure(t *testing.T) {
 	m := newMount(t)
 	agents := m.agents("1m")
-	_, err := m.vendors.Do("ftd", "reboot", nil)
+	_, err := m.vendors.Do("ftd", "end_sessions", nil)
 	require.NoError(t, err)
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true})
 	m.pass(agents, 3*time.Minute)
@@ -191,7 +191,7 @@ func TestShared_DeadToken_IsGivenToNoReader(t *testing.T) {
 		role map[string]any
 		end  func(t *testing.T, m *mount, l *vaultLease)
 	}{
-		"ftd":           {nil, func(t *testing.T, m *mount, _ *vaultLease) { m.act(t, "ftd", "reboot", nil) }},
+		"ftd":           {nil, func(t *testing.T, m *mount, _ *vaultLease) { m.act(t, "ftd", "end_sessions", nil) }},
 		"fortianalyzer": {nil, func(t *testing.T, m *mount, _ *vaultLease) { m.act(t, "fortianalyzer", "end_sessions", nil) }},
 		"trend": {map[string]any{"role_name": "Auditor"}, func(t *testing.T, m *mount, l *vaultLease) {
 			id, _, _ := cutToken(l)

@@ -133,7 +133,7 @@ func TestShared_VendorDown_ReadersShareOneFailure(t *testing.T) {
 func TestShared_EndedAtTheVendor_IsReplacedAfterARenewal(t *testing.T) {
 	m := newConfiguredMount(t, "ftd", sharedRole)
 	first := m.read("ftd")
-	_, err := m.vendors.Do("ftd", "reboot", nil)
+	_, err := m.vendors.Do("ftd", "end_sessions", nil)
 	require.NoError(t, err)
 	m.clock.Advance(time.Minute) // the vendor's confirmation of the issue is used for a short time
 	_, err = m.renew(first, 0)

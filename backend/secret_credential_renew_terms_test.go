@@ -272,7 +272,7 @@ func TestRenew_FoundDead_IsRevokedByTheNextSweep(t *testing.T) {
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"ttl": "1h"})
 	leases := []*vaultLease{m.read("ftd"), m.read("ftd"), m.read("ftd")}
-	_, err := m.vendors.Do("ftd", "reboot", nil)
+	_, err := m.vendors.Do("ftd", "end_sessions", nil)
 	require.NoError(t, err)
 	m.clock.Advance(time.Minute)
 	for _, leased := range leases {

@@ -20,7 +20,7 @@ func TestSlots_CredentialsFoundDead_AreFreeAtOnce(t *testing.T) {
 			m.configure("ftd", map[string]any{"ttl": "1h", "sharing": sharing})
 			m.writeConfig("ftd", map[string]any{"max_credentials": 1})
 			leased := m.read("ftd")
-			_, err := m.vendors.Do("ftd", "reboot", nil)
+			_, err := m.vendors.Do("ftd", "end_sessions", nil)
 			require.NoError(t, err)
 			ended, err := m.backend.credentials.Recheck(t.Context(), m.storage, "ftd", m.config("ftd"))
 			require.NoError(t, err)

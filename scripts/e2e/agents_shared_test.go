@@ -55,7 +55,7 @@ func TestAgents_OnASharedRole_LeasesStayBoundedAndFilesHeal(t *testing.T) {
 	}{
 		{"outage",
 			func() {
-				act(t, "ftd", "reboot")
+				act(t, "ftd", "end_sessions")
 				dropConnections(t, "ftd")
 			},
 			func() { require.NoError(t, server.Control().ClearFaults(t.Context(), "ftd")) },
@@ -64,7 +64,7 @@ func TestAgents_OnASharedRole_LeasesStayBoundedAndFilesHeal(t *testing.T) {
 			func() { password = act(t, "ftd", "change_password")["password"] },
 			func() { write(t, client, mountPath+"/config/main", map[string]any{"password": password}) },
 		},
-		{"credential only", func() { act(t, "ftd", "reboot") }, func() {}},
+		{"credential only", func() { act(t, "ftd", "end_sessions") }, func() {}},
 	} {
 		trouble.begin()
 		lasts := troubleLasts

@@ -10,6 +10,7 @@ import (
 const (
 	endedByLogout = "logged_out"
 	endedByReboot = "rebooted"
+	endedByAdmin  = "administrator"
 )
 
 // actions are steps that a person does at a device.
@@ -25,7 +26,7 @@ func (svc *service) actions() []emulator.Action {
 		},
 		{
 			Name: "add_external_user", Arguments: []string{"name", "role"}, Do: svc.addExternalUser,
-			Description: "adds a RADIUS user; role is admin, rw or ro; answers with username and password",
+			Description: "adds a user to the RADIUS server; role is admin, rw or ro; answers with username and password",
 		},
 		{
 			Name: "change_password", Arguments: []string{"password"}, Do: svc.changePassword,
@@ -33,7 +34,11 @@ func (svc *service) actions() []emulator.Action {
 		},
 		{
 			Name: "reboot", Do: svc.reboot,
-			Description: "restarts the device, which ends all sessions unless the switch reboot_keeps_tokens is yes",
+			Description: "restarts the device, which ends all sessions if the switch reboot_keeps_tokens is no",
+		},
+		{
+			Name: "end_sessions", Do: svc.endSessions,
+			Description: "an administrator ends all sessions",
 		},
 	}
 }
@@ -67,7 +72,8 @@ func (svc *service) addExternalUser(arguments map[string]string) (map[string]str
 	if name == "" || svc.userNamed(name) != nil {
 		return nil, fmt.Errorf("name %q is empty or taken", name)
 	}
-	u := &user{id: svc.env.Random.UUID(1), name: name, password: newPassword(svc.env), role: role, source: "RADIUS"}
+	u := newAdmin(svc.env, newPassword(svc.env))
+	u.name, u.role, u.external, u.known = name, role, true, false
 	svc.users = append(svc.users, u)
 	return map[string]string{"username": u.name, "password": u.password}, nil
 }
@@ -88,8 +94,19 @@ func (svc *service) reboot(map[string]string) (map[string]string, error) {
 	if svc.env.Enabled(switchRebootKeeps) {
 		return nil, nil
 	}
-	for _, s := range append([]*session(nil), svc.sessions...) {
-		svc.end(s, endedByReboot)
-	}
+	svc.endAll(endedByReboot)
 	return nil, nil
+}
+
+// endSessions ends all sessions, as an administrator can.
+func (svc *service) endSessions(map[string]string) (map[string]string, error) {
+	svc.endAll(endedByAdmin)
+	return nil, nil
+}
+
+// endAll ends all sessions.
+func (svc *service) endAll(by string) {
+	for _, s := range append([]*session(nil), svc.sessions...) {
+		svc.end(s, by)
+	}
 }

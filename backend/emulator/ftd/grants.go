@@ -85,10 +85,16 @@ func (svc *service) writePair(w http.ResponseWriter, p pair) {
 // grantLogin answers the password grant.
 func (svc *service) grantLogin(w http.ResponseWriter, request tokenRequest) {
 	u := svc.userNamed(request.Username)
+	if u != nil && svc.env.Now().Before(u.locked) {
+		writeStatus(w, svc.status(switchLockStatus), "Too many failed attempts. Please try again later.")
+		return
+	}
 	if u == nil || u.password != request.Password {
+		svc.countFailure(u)
 		writeStatus(w, http.StatusBadRequest, "Failed to authenticate user")
 		return
 	}
+	u.failures, u.known = 0, true
 	s := &session{
 		origin: originPassword, subject: u.name, user: u,
 		life: passwordLife, refreshLife: passwordRefreshLife, refreshes: unlimited,
@@ -108,6 +114,17 @@ func (svc *service) grantLogin(w http.ResponseWriter, request tokenRequest) {
 	}
 	svc.open(s)
 	svc.writePair(w, svc.issue(s))
+}
+
+// countFailure counts a wrong password. After too many of them the device refuses the user's logins for some time.
+func (svc *service) countFailure(u *user) {
+	limit := svc.env.Integer(switchLockThreshold)
+	if u == nil || limit == 0 {
+		return
+	}
+	if u.failures++; u.failures >= limit {
+		u.failures, u.locked = 0, svc.env.Now().Add(svc.env.Duration(switchLockDuration))
+	}
 }
 
 // manager returns the session of an access token that may issue and revoke tokens: it was opened with a password,

@@ -3,8 +3,9 @@ package ftd
 import (
 	_ "embed"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
@@ -64,17 +65,26 @@ func (svc *service) resource(w http.ResponseWriter, r *http.Request, resource st
 		svc.oneUser(w, r, userID, caller)
 	case resource == "/object/networks" && get:
 		writePage(w, r, []any{anyNetwork(r)})
+	case resource == "/object/localidentitysources" && get:
+		writePage(w, r, []any{svc.localIdentitySource(r)})
+	case resource == "/operational/systeminfo/default" && get:
+		emulator.WriteJSON(w, http.StatusOK, systemInformation(r))
 	case (resource == "/action/activeusersessions" || isSession) && caller.user.role == roleReadOnly:
 		svc.refuseRole(w)
 	case resource == "/action/activeusersessions" && get:
 		svc.listSessions(w, r)
 	case isSession:
 		svc.oneSession(w, r, sessionID, caller)
-	case resource == "/object/users", resource == "/object/networks", resource == "/action/activeusersessions":
+	case slices.Contains(collections, resource):
 		svc.refuseMethod(w)
 	default:
 		writeError(w, http.StatusNotFound, "General", "", "The requested resource does not exist.")
 	}
+}
+
+// collections are the resources that lists have.
+var collections = []string{
+	"/object/users", "/object/networks", "/object/localidentitysources", "/action/activeusersessions", "/operational/systeminfo/default",
 }
 
 // refuseRole answers a call that the user's role does not allow.
@@ -98,6 +108,26 @@ func anyNetwork(r *http.Request) map[string]any {
 		"version": "1", "name": "any-ipv4", "description": "", "subType": "NETWORK", "value": "0.0.0.0/0",
 		"isSystemDefined": true, "id": id, "type": "networkobject",
 		"links": map[string]string{"self": selfLink(r, "/object/networks/"+id)},
+	}
+}
+
+// localIdentitySource is the identity source of local users.
+func (svc *service) localIdentitySource(r *http.Request) map[string]any {
+	id := svc.env.Switch(switchLocalSource)
+	return map[string]any{
+		"version": "1", "name": "LocalIdentitySource", "id": id, "type": "localidentitysource",
+		"links": map[string]string{"self": selfLink(r, "/object/localidentitysources/"+id)},
+	}
+}
+
+// systemInformation is the device's description of itself. Cisco's Ansible module reads databaseInfo.buildVersion.
+func systemInformation(r *http.Request) map[string]any {
+	const build = "7.4.2-172"
+	return map[string]any{
+		"softwareVersion": build, "platformModel": "Cisco Firepower Threat Defense for VMware", "hostname": "edge",
+		"databaseInfo": map[string]any{"buildVersion": build, "type": "databaseinfo"},
+		"id":           "default", "type": "systeminformation",
+		"links": map[string]string{"self": selfLink(r, "/operational/systeminfo/default")},
 	}
 }
 
@@ -128,9 +158,9 @@ func (svc *service) showSession(r *http.Request, s *session) map[string]any {
 		name = s.subject
 	}
 	return map[string]any{
-		"userName": name, "identitySourceId": s.user.source,
+		"userName": name, "identitySourceId": svc.sourceOf(s.user),
 		"issuedAt": s.issued.UnixMilli(), "expiresAt": s.accessExpires.UnixMilli(),
-		"sessionDuration": int64(svc.env.Now().Sub(s.issued) / time.Millisecond),
+		"sessionDuration": strconv.FormatInt(svc.env.Now().Sub(s.issued).Milliseconds(), 10),
 		"id":              id, "type": "ActiveUserSessions",
 		"links": map[string]string{"self": selfLink(r, "/action/activeusersessions/"+id)},
 	}
@@ -154,6 +184,9 @@ func (svc *service) oneSession(w http.ResponseWriter, r *http.Request, id string
 		}
 	}
 	switch {
+	case id == "default" && r.Method == http.MethodDelete && caller.user.role == roleAdmin && svc.env.Switch(switchDefaultSession) != "none":
+		svc.deleteDefault(caller)
+		w.WriteHeader(svc.status(switchSessionDelete))
 	case found == nil:
 		writeError(w, http.StatusNotFound, "General", "", "The requested object does not exist.")
 	case r.Method == http.MethodGet:
@@ -164,6 +197,15 @@ func (svc *service) oneSession(w http.ResponseWriter, r *http.Request, id string
 		svc.refuseRole(w)
 	default:
 		svc.revokeSession(found)
-		w.WriteHeader(http.StatusNoContent)
+		w.WriteHeader(svc.status(switchSessionDelete))
 	}
+}
+
+// deleteDefault answers the deletion of the documented id "default". It is not documented which session that is.
+func (svc *service) deleteDefault(caller *session) {
+	if svc.env.Switch(switchDefaultSession) == "caller" {
+		svc.revokeSession(caller)
+		return
+	}
+	svc.endAll(emulator.EndedRevoked)
 }

@@ -3,6 +3,7 @@ package ftd_test
 import (
 	"maps"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -62,18 +63,67 @@ func TestSpecification_WithToken_DescribesTheServedPaths(t *testing.T) {
 	}
 }
 
+// Cisco's Ansible module reads the models and operations of the document before every call, and fails without these.
+func TestSpecification_AnsibleModule_FindsItsModels(t *testing.T) {
+	d := newDevice(t)
+	login := d.access(d.login())
+	spec := d.do(http.MethodGet, "/apispec/ngfw.json", "Bearer "+login, nil).Body
+	definitions := spec["definitions"].(object)
+	user := definitions["User"].(object)
+	require.Subset(t, user["required"], []any{"identitySourceId", "userServiceTypes", "type"})
+	require.Equal(t, "#/definitions/UserPreferences", user["properties"].(object)["userPreferences"].(object)["$ref"])
+	sessions := definitions["ActiveUserSessions"].(object)["properties"].(object)
+	require.Equal(t, "string", sessions["sessionDuration"].(object)["type"])
+	require.IsType(t, "", d.sessions(login)[0].(object)["sessionDuration"])
+	operations := map[any]bool{}
+	for path, methods := range spec["paths"].(object) {
+		for method, operation := range methods.(object) {
+			operations[operation.(object)["operationId"]] = true
+			requireReferences(t, operation, definitions, method+" "+path)
+		}
+	}
+	for _, operation := range []string{"token", "getUserList", "editUser", "getSystemInformation", "getActiveUserSessionsList"} {
+		require.True(t, operations[operation], operation)
+	}
+	requireReferences(t, definitions, definitions, "definitions")
+	information := d.get(login, "/operational/systeminfo/default").Body
+	require.NotEmpty(t, information["databaseInfo"].(object)["buildVersion"])
+}
+
+// requireReferences requires that each $ref in a part of the document names a definition.
+func requireReferences(t *testing.T, part any, definitions object, where string) {
+	t.Helper()
+	switch value := part.(type) {
+	case object:
+		if ref, ok := value["$ref"].(string); ok {
+			require.Contains(t, definitions, strings.TrimPrefix(ref, "#/definitions/"), where)
+		}
+		for _, each := range value {
+			requireReferences(t, each, definitions, where)
+		}
+	case []any:
+		for _, each := range value {
+			requireReferences(t, each, definitions, where)
+		}
+	}
+}
+
 func TestUsers_List_IsPagedFilteredAndMasked(t *testing.T) {
 	d := newDevice(t)
 	login := d.access(d.login())
 	d.Act("add_external_user", "name", "radius", "role", "ro")
 	list := d.get(login, "/object/users")
-	require.Len(t, list.Body["items"], 1, "external users are not objects of the device")
+	require.Len(t, list.Body["items"], 1, "an external user is no object before the first login")
 	require.Equal(t, 1.0, list.Body["paging"].(object)["count"])
 	require.Empty(t, d.get(login, "/object/users?filter=name:other").Body["items"])
 	require.Empty(t, d.get(login, "/object/users?offset=1").Body["items"])
 	admin := d.admin(login)
 	require.Equal(t, "*********", admin["password"])
-	require.Equal(t, "LOCAL", admin["identitySourceId"])
+	require.Equal(t, "e3e74c32-3c03-11e8-983b-95c21a1b6da9", admin["identitySourceId"])
+	require.Len(t, d.get(login, "/object/users?filter=fts~ADM").Body["items"], 1)
+	require.Empty(t, d.get(login, "/object/users?filter=fts~other").Body["items"])
+	d.external("rw")
+	require.Len(t, d.get(login, "/object/users?limit=0").Body["items"], 2, "a limit of 0 is no limit")
 	require.Equal(t, admin, d.get(login, "/object/users/"+admin["id"].(string)).Body)
 	require.NotContains(t, list.Text, d.password)
 }
@@ -138,7 +188,7 @@ func TestActiveUserSessions_Delete_EndsTheSession(t *testing.T) {
 	d.custom(login, "s", nil)
 	d.Act("ui_login")
 	list := d.sessions(login)
-	require.Len(t, list, 3, "custom tokens are not shown by default")
+	require.Len(t, list, 4)
 	item := list[1].(object)
 	require.Equal(t, "ActiveUserSessions", item["type"])
 	require.Equal(t, "admin", item["userName"])

@@ -2,6 +2,7 @@ package ftd
 
 import (
 	"slices"
+	"time"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 )
@@ -45,11 +46,19 @@ const (
 	switchListsCustom        = "custom_tokens_in_sessions"
 	switchCustomName         = "custom_token_session_name"
 	switchSessionID          = "session_id_is_jti"
+	switchSessionDelete      = "session_delete_status"
+	switchDefaultSession     = "default_session"
+	switchLockThreshold      = "failed_attempts_until_lockout"
+	switchLockDuration       = "failed_attempts_lockout"
+	switchLockStatus         = "failed_attempts_status"
+	switchExternalUsers      = "external_users"
+	switchExternalChange     = "external_user_change"
+	switchLocalSource        = "local_identity_source"
 )
 
 // switches returns a switch for each choice that Cisco's documents leave open, and for each state of a device.
 func switches() []emulator.Switch {
-	return slices.Concat(deviceSwitches(), issueSwitches(), endSwitches())
+	return slices.Concat(deviceSwitches(), userSwitches(), issueSwitches(), endSwitches(), sessionSwitches())
 }
 
 // deviceSwitches are about the state of the device and its session limit.
@@ -68,6 +77,20 @@ func deviceSwitches() []emulator.Switch {
 		emulator.Choice(switchSlotUntil, "a session counts until its last token expires, or its access token",
 			"refresh", "access"),
 		emulator.Choice(switchCustomCounts, "custom tokens count as sessions", emulator.Yes, emulator.No),
+	}
+}
+
+// userSwitches are about users and their logins.
+func userSwitches() []emulator.Switch {
+	return []emulator.Switch{
+		emulator.Integer(switchLockThreshold, "wrong passwords in a row after which all logins of the user are refused; 0 is never", 5),
+		emulator.Duration(switchLockDuration, "time for which logins are refused then", time.Minute),
+		emulator.Choice(switchLockStatus, `status of "Too many failed attempts"`, "400", "401", "429"),
+		emulator.Choice(switchExternalUsers, "external users are objects from their first login on, or never", "objects", "absent"),
+		emulator.Choice(switchExternalChange, "a change of an external user is refused with 422, or answered with 200 and no effect on the password",
+			"reject", "ignore"),
+		emulator.Choice(switchLocalSource, "identitySourceId of local users: the UUID that clients by Cisco use, or the word of the document's example",
+			localSourceID, "LOCAL"),
 	}
 }
 
@@ -116,10 +139,19 @@ func endSwitches() []emulator.Switch {
 			"everything", "logins", "own_session"),
 		emulator.Choice(switchPasswordPolicy, "complex: a new password that equals the current one, or lacks 8 characters, upper or lower case, a digit or another character, is refused with 422",
 			"complex", "none"),
-		emulator.Choice(switchRebootKeeps, "tokens survive the action reboot", emulator.No, emulator.Yes),
-		emulator.Choice(switchListsCustom, "activeusersessions lists custom tokens", emulator.No, emulator.Yes),
+		emulator.Choice(switchRebootKeeps, "tokens survive the action reboot", emulator.Yes, emulator.No),
+	}
+}
+
+// sessionSwitches are about activeusersessions.
+func sessionSwitches() []emulator.Switch {
+	return []emulator.Switch{
+		emulator.Choice(switchListsCustom, "activeusersessions lists custom tokens", emulator.Yes, emulator.No),
 		emulator.Choice(switchCustomName, "userName of a custom token in activeusersessions: the name of its user, or its desired_subject",
 			"user", "subject"),
-		emulator.Choice(switchSessionID, "the id in activeusersessions is the jti of the tokens", emulator.No, emulator.Yes),
+		emulator.Choice(switchSessionID, "the id in activeusersessions is the jti of the tokens", emulator.Yes, emulator.No),
+		emulator.Choice(switchSessionDelete, "status of a deleted session", "204", "200"),
+		emulator.Choice(switchDefaultSession, `deleting the session "default", whose meaning is not documented, ends all sessions, the caller's, or none with 404`,
+			"all", "caller", "none"),
 	}
 }

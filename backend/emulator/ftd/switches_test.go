@@ -2,6 +2,7 @@ package ftd_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -13,7 +14,9 @@ import (
 )
 
 func TestSuite(t *testing.T) {
-	emulatortest.Suite[*device]{Vendor: ftd.New(), On: withRoot, Switches: switches}.Run(t)
+	cases := maps.Clone(switches)
+	maps.Copy(cases, userAndSessionSwitches)
+	emulatortest.Suite[*device]{Vendor: ftd.New(), On: withRoot, Switches: cases}.Run(t)
 }
 
 // statusOfCustom returns a probe of the status of a custom token request with changed members.
@@ -284,31 +287,6 @@ var switches = emulatortest.SwitchCases[*device]{
 			d.Act("reboot")
 		}),
 		map[string]string{"no": "rebooted", "yes": ""},
-	},
-	"custom_tokens_in_sessions": {
-		func(d *device) string {
-			login := d.access(d.login())
-			d.custom(login, "s", nil)
-			return fmt.Sprint(len(d.sessions(login)))
-		},
-		map[string]string{"no": "1", "yes": "2"},
-	},
-	"custom_token_session_name": {
-		func(d *device) string {
-			d.Set("custom_tokens_in_sessions", "yes")
-			login := d.access(d.login())
-			d.custom(login, "s", nil)
-			return fmt.Sprint(d.sessions(login)[1].(object)["userName"])
-		},
-		map[string]string{"user": "admin", "subject": "s"},
-	},
-	"session_id_is_jti": {
-		func(d *device) string {
-			login := d.access(d.login())
-			item := d.sessions(login)[0].(object)
-			return fmt.Sprint(item["id"] == claims(d.T, login)["jti"])
-		},
-		map[string]string{"no": "false", "yes": "true"},
 	},
 	"clock_skew": {
 		func(d *device) string {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
@@ -21,6 +22,13 @@ const (
 	roleReadOnly  = "ROLE_READ_ONLY"
 )
 
+// The identity sources of users: the one of local users, which is the same on every device, and the device's only
+// RADIUS server.
+const (
+	localSourceID    = "e3e74c32-3c03-11e8-983b-95c21a1b6da9"
+	externalSourceID = "5a0c9f7e-6a54-11ee-b962-0242ac120002"
+)
+
 // masked replaces a password in every answer.
 const masked = "*********"
 
@@ -29,15 +37,18 @@ type user struct {
 	id, version    string
 	name, password string
 	role           string
-	source         string // LOCAL, or the external server that stores the password
+	external       bool // a RADIUS server stores the password
+	known          bool // the user is an object; an external user becomes one at the first login
 	preferences    json.RawMessage
+	failures       int       // wrong passwords since the last right one
+	locked         time.Time // end of the time in which logins are refused
 }
 
 // newAdmin makes the local user.
 func newAdmin(env *emulator.Env, password string) *user {
 	return &user{
 		id: env.Random.UUID(1), version: env.Random.Hex(6),
-		name: adminName, password: password, role: roleAdmin, source: "LOCAL",
+		name: adminName, password: password, role: roleAdmin, known: true,
 		preferences: json.RawMessage(`{"preferredTimeZone":"UTC","colorTheme":"NORMAL_CISCO_IDENTITY","type":"userpreferences"}`),
 	}
 }
@@ -52,23 +63,35 @@ func (svc *service) userNamed(name string) *user {
 	return nil
 }
 
-// show returns a user in the form of the API.
-func (u *user) show(r *http.Request) map[string]any {
+// sourceOf returns the identitySourceId of a user.
+func (svc *service) sourceOf(u *user) string {
+	if u.external {
+		return externalSourceID
+	}
+	return svc.env.Switch(switchLocalSource)
+}
+
+// isObject reports whether the API shows a user.
+func (svc *service) isObject(u *user) bool {
+	return !u.external || u.known && svc.env.Switch(switchExternalUsers) == "objects"
+}
+
+// showUser returns a user in the form of the API.
+func (svc *service) showUser(r *http.Request, u *user) map[string]any {
 	return map[string]any{
-		"version": u.version, "name": u.name, "identitySourceId": u.source, "userRole": u.role,
+		"version": u.version, "name": u.name, "identitySourceId": svc.sourceOf(u), "userRole": u.role,
 		"password": masked, "newPassword": masked, "userPreferences": u.preferences,
 		"userServiceTypes": []string{"MGMT"}, "id": u.id, "type": "user",
 		"links": map[string]string{"self": selfLink(r, "/object/users/"+u.id)},
 	}
 }
 
-// listUsers answers GET /object/users with the local users. External users are not objects of the device.
+// listUsers answers GET /object/users.
 func (svc *service) listUsers(w http.ResponseWriter, r *http.Request) {
-	field, wanted, filtered := strings.Cut(r.URL.Query().Get("filter"), ":")
 	items := []any{}
 	for _, u := range svc.users {
-		if u.source == "LOCAL" && (!filtered || field == "name" && u.name == wanted) {
-			items = append(items, u.show(r))
+		if svc.isObject(u) && matchesFilter(r, u.name) {
+			items = append(items, svc.showUser(r, u))
 		}
 	}
 	writePage(w, r, items)
@@ -78,7 +101,7 @@ func (svc *service) listUsers(w http.ResponseWriter, r *http.Request) {
 func (svc *service) oneUser(w http.ResponseWriter, r *http.Request, id string, caller *session) {
 	var found *user
 	for _, u := range svc.users {
-		if u.id == id && u.source == "LOCAL" {
+		if u.id == id && svc.isObject(u) {
 			found = u
 		}
 	}
@@ -86,7 +109,7 @@ func (svc *service) oneUser(w http.ResponseWriter, r *http.Request, id string, c
 	case found == nil:
 		writeError(w, http.StatusNotFound, "General", "", "The requested object does not exist.")
 	case r.Method == http.MethodGet:
-		emulator.WriteJSON(w, http.StatusOK, found.show(r))
+		emulator.WriteJSON(w, http.StatusOK, svc.showUser(r, found))
 	case r.Method == http.MethodPut:
 		svc.changeUser(w, r, found, caller)
 	default:
@@ -120,11 +143,15 @@ func (svc *service) refusal(u *user, change userChange) (code, description strin
 		return "invalidType", "The type must be user."
 	case change.Version != u.version:
 		return "invalidVersion", "The object was changed since it was read; the version does not match."
-	case change.Name != u.name || change.Source != u.source || change.Role != u.role:
+	case change.Name != u.name || change.Source != svc.sourceOf(u) || change.Role != u.role:
 		return "notEditable", "Name, identity source and role of this user cannot be changed."
 	case len(change.Services) != 1 || change.Services[0] != "MGMT":
 		return "invalidServiceTypes", "The user service types of this user must be MGMT."
 	case change.NewPassword == "" || change.NewPassword == masked:
+		return "", ""
+	case u.external && svc.env.Switch(switchExternalChange) == "reject":
+		return "notEditable", "The password of this user is stored by an external server."
+	case u.external:
 		return "", ""
 	case change.Password != u.password:
 		return "invalidPassword", "The current password is wrong."
@@ -164,11 +191,11 @@ func (svc *service) changeUser(w http.ResponseWriter, r *http.Request, u *user, 
 	if len(change.Preferences) > 0 {
 		u.preferences = change.Preferences
 	}
-	if change.NewPassword != "" && change.NewPassword != masked {
+	if change.NewPassword != "" && change.NewPassword != masked && !u.external {
 		u.password = change.NewPassword
 		svc.passwordChanged(u, caller)
 	}
-	emulator.WriteJSON(w, http.StatusOK, u.show(r))
+	emulator.WriteJSON(w, http.StatusOK, svc.showUser(r, u))
 }
 
 // passwordChanged ends the sessions that a password change ends: always the calling session, as a client by
@@ -180,6 +207,20 @@ func (svc *service) passwordChanged(u *user, caller *session) {
 			svc.end(s, emulator.EndedPasswordChanged)
 		}
 	}
+}
+
+// matchesFilter reports whether a name meets the query's filter: name:x for equal names, or, since release 6.4, fts~x for
+// names that contain x. No other filter matches anything.
+func matchesFilter(r *http.Request, name string) bool {
+	filter := r.URL.Query().Get("filter")
+	if filter == "" {
+		return true
+	}
+	if wanted, ok := strings.CutPrefix(filter, "name:"); ok {
+		return name == wanted
+	}
+	part, ok := strings.CutPrefix(filter, "fts~")
+	return ok && strings.Contains(strings.ToLower(name), strings.ToLower(part))
 }
 
 // writePage answers one page of a list, by the query's offset and limit.

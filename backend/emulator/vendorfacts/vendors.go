@@ -20,7 +20,7 @@ func ftd() Vendor {
 		},
 		Marked: true, Renewal: RenewalWithinLife, Revokes: true,
 		Sessions:  5,
-		EndAction: &EndAction{Name: "reboot", EndedBy: "rebooted"},
+		EndAction: &EndAction{Name: "end_sessions", EndedBy: "administrator"},
 		request:   bearerGet("/object/networks"),
 		// The device answers an ended token with 401 or 408: it is not documented which.
 		judge: byStatus([]int{http.StatusOK}, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout),
