@@ -57,10 +57,16 @@ func (c *connection) addUserRole(ctx context.Context, login *session, result *pr
 		return err
 	}
 	for _, user := range users.Items {
-		if user.Name == c.api.username {
-			result.Details["user_role"] = user.Role
-			return nil
+		if user.Name != c.api.username {
+			continue
 		}
+		result.Details["user_role"] = user.Role
+		local, err := c.api.isLocalSource(ctx, login.accessToken, user.Source)
+		if err == nil && !local {
+			result.Warnings = append(result.Warnings, "the user is not a local user of the device: "+
+				"an external server keeps the password, so rotate-root is refused")
+		}
+		return err
 	}
 	result.Warnings = append(result.Warnings, "the user is not a local user of the device, so its role is not known; "+
 		"it is not documented whether a user without the administrator role may issue custom tokens")

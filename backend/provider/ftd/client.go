@@ -19,6 +19,8 @@ const (
 	opUsers         = "ftd: object/users"
 	opChangeUser    = "ftd: object/users/{id}"
 	opSessions      = "ftd: action/activeusersessions"
+	opEndSession    = "ftd: action/activeusersessions/{id}"
+	opSources       = "ftd: object/localidentitysources"
 	opVersions      = "ftd: versions"
 )
 

@@ -15,13 +15,11 @@ func TestConformance(t *testing.T) { suite().Run(t) }
 func suite() providertest.Suite {
 	parentOwns := providertest.Switched("parent_revoke_kills_custom", "yes")
 	parentOwns.LoginOwnsCredentials = true
-	lists := providertest.Switched("custom_tokens_in_sessions", "yes")
-	lists.SeesLimit = true
-	names := providertest.Switched("custom_tokens_in_sessions", "yes")
-	names.Name, names.SeesLimit, names.ListsAll = "custom_tokens_in_sessions yes, by subject", true, true
-	names.Switches["custom_token_session_name"] = "subject"
+	names := providertest.Switched("custom_token_session_name", "subject")
+	names.ListsAll = true
 	facts := vendorfacts.Named("ftd")
-	return providertest.Suite{
+	suite := providertest.Suite{
+		Defaults:    providertest.Variant{SeesLimit: true},
 		New:         ftd.New,
 		Emulator:    ftdemulator.New(),
 		Create:      facts.Operations.Issue,
@@ -33,8 +31,12 @@ func suite() providertest.Suite {
 		RotateRoute: facts.Operations.RotateRoot,
 		Variants: []providertest.Variant{
 			parentOwns,
-			lists,
 			names,
+			providertest.Switched("session_id_is_jti", "no"),
+			providertest.Switched("session_delete_status", "200"),
+			providertest.Switched("external_users", "absent"),
+			providertest.Switched("local_identity_source", "LOCAL"),
+			providertest.Switched("failed_attempts_status", "401"),
 			providertest.Switched("ended_token_status", "408"),
 			providertest.Switched("forbidden_status", "401"),
 			providertest.Switched("session_scope", "user"),
@@ -57,4 +59,9 @@ func suite() providertest.Suite {
 			providertest.Switched("password_change_ends", "own_session"),
 		},
 	}
+	for i := range suite.Variants {
+		suite.Variants[i].SeesLimit = true // the device lists custom tokens
+	}
+	suite.Variants = append(suite.Variants, providertest.Switched("custom_tokens_in_sessions", "no"))
+	return suite
 }

@@ -58,7 +58,7 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 	if err != nil {
 		return nil, err
 	}
-	c.detectListing(ctx, loginToken, request.Marker, before)
+	c.detectListing(ctx, loginToken, issued.AccessToken, request.Marker, before)
 	expiresAt := issued.expiry(issued.ExpiresIn)
 	if !expiresAt.After(issued.sentAt) {
 		return nil, c.revokeUnusable(ctx, loginToken, issued)

@@ -90,6 +90,26 @@ func TestLoginBackoff_TooManyAttempts_IsRateLimit(t *testing.T) {
 	}
 }
 
+// A lockout that another client's wrong passwords began is no refusal of the engine's password.
+func TestLoginBackoff_DeviceLocksLogins_Recovers(t *testing.T) {
+	for _, status := range []string{"400", "401", "429"} {
+		d := newDevice(t)
+		d.Set("failed_attempts_status", status, "failed_attempts_until_lockout", "1")
+		right := d.fields["password"]
+		d.fields["password"] = "wrong"
+		_, err := d.open().Issue(t.Context(), request("va-1"))
+		requireClass(t, provider.ClassUnauthenticated, err)
+		d.fields["password"] = right
+		c := d.open()
+		_, err = c.Issue(t.Context(), request("va-2"))
+		failure := requireClass(t, provider.ClassRateLimited, err)
+		assert.Equal(t, time.Minute, failure.RetryAfter)
+		assert.NotContains(t, failure.Error(), "check username and password")
+		d.clock.Advance(time.Minute)
+		issue(t, c, "va-3")
+	}
+}
+
 // A refused password stops neither renewals nor revocations that do not need it.
 func TestLoginBackoff_LiveLogin_IsUsed(t *testing.T) {
 	d := newDevice(t)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
@@ -31,6 +33,12 @@ func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error 
 	if accepted, err := c.api.accepts(ctx, leased.Token); err != nil || !accepted {
 		return err
 	}
+	// A token that the device lists has an exact identity there, which is another way to end it.
+	if c.endSession(ctx, leased.Token) {
+		if accepted, err := c.api.accepts(ctx, leased.Token); err != nil || !accepted {
+			return err
+		}
+	}
 	if leased.Subject != "" {
 		// The result of this call is ignored unless it is an error: the token itself shows whether it was revoked.
 		if _, _, err := c.revokeSubject(ctx, leased.Subject); err != nil && !errors.Is(err, errUnconfirmed) {
@@ -41,6 +49,45 @@ func (c *connection) Revoke(ctx context.Context, content json.RawMessage) error 
 		}
 	}
 	return withRemedy(refusal, "the token still works; end it at the device, or wait until it expires")
+}
+
+// endSession asks the device to end the session of a token, if the device lists it under the token's own id. It reports
+// whether it has asked: the token itself shows whether it has ended. A token without an id, and a device that does not list
+// it, are no error, since the caller has another way to revoke.
+func (c *connection) endSession(ctx context.Context, token string) bool {
+	id := tokenID(token)
+	if id == "" {
+		return false
+	}
+	sessions, refusal, err := c.listSessions(ctx)
+	if err != nil || refusal != nil || !slices.ContainsFunc(sessions, func(listed activeSession) bool { return listed.id == id }) {
+		return false
+	}
+	refusal, err = c.withLogin(ctx, func(access string) error { return c.api.deleteSession(ctx, access, id) })
+	if err = errors.Join(err, refusal); err != nil {
+		c.logger.Debug("the device did not confirm the end of a listed session", "error", err)
+	}
+	return true
+}
+
+// deleteSession ends a session by an id that the device has just listed: DELETE /action/activeusersessions/{id}. Both 200 and
+// 204 are documented.
+func (c *client) deleteSession(ctx context.Context, access, id string) error {
+	response, err := c.http.Do(ctx, httpclient.Request{
+		Op:         opEndSession,
+		Method:     http.MethodDelete,
+		Path:       c.base() + "/action/activeusersessions/" + url.PathEscape(id),
+		Header:     authorization(access),
+		Idempotent: true,
+		Secrets:    []string{c.password, access},
+	})
+	if err != nil {
+		return err
+	}
+	if !response.OK() {
+		return c.statusError(response)
+	}
+	return nil
 }
 
 // RevokeMarker implements [provider.MarkerRevoker]. It revokes the custom token whose desired_subject is the marker. No

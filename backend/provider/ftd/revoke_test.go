@@ -2,28 +2,93 @@ package ftd_test
 
 import (
 	"errors"
+	"net/http"
+	"path"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/emulatortest"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
 func TestRevoke_RefusedByToken_RevokesBySubject(t *testing.T) {
-	d := newDevice(t)
-	c := d.open()
-	credential := issue(t, c, "va-1")
-	d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400, Times: 1})
-	require.NoError(t, c.Revoke(t.Context(), credential.Handle))
-	assert.Zero(t, d.Live(emulator.KindLeased))
-	assert.Equal(t, 2, d.Requested("revoke_token"))
+	for _, listing := range [][]string{{"custom_tokens_in_sessions", "no"}, {"session_id_is_jti", "no"}} {
+		d := newDevice(t)
+		d.Set(listing...)
+		c := d.open()
+		credential := issue(t, c, "va-1")
+		d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400, Times: 1})
+		require.NoError(t, c.Revoke(t.Context(), credential.Handle))
+		assert.Zero(t, d.Live(emulator.KindLeased))
+		assert.Equal(t, 2, d.Requested("revoke_token"))
+		assert.Empty(t, d.endedSessions())
+	}
+}
+
+// endedSessions returns the ids of the sessions that the engine asked the device to end.
+func (d *device) endedSessions() []string {
+	var ids []string
+	for _, request := range d.Requests("ftd") {
+		if request.Method == http.MethodDelete {
+			ids = append(ids, path.Base(request.Path))
+		}
+	}
+	return ids
+}
+
+// A listed token has an exact identity: its claim jti.
+func TestRevoke_RefusedByToken_EndsListedSession(t *testing.T) {
+	for _, status := range []string{"200", "204"} {
+		d := newDevice(t)
+		d.Set("session_delete_status", status)
+		c := d.open()
+		other, credential := issue(t, c, "va-1"), issue(t, c, "va-2")
+		d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400})
+		require.NoError(t, c.Revoke(t.Context(), credential.Handle))
+		require.Len(t, d.endedSessions(), 1)
+		assert.Equal(t, emulatortest.JWTClaims(t, credential.Token)["jti"], d.endedSessions()[0])
+		assert.Equal(t, 1, d.Live(emulator.KindLeased))
+		_, err := c.Renew(t.Context(), other.Handle, time.Hour)
+		require.NoError(t, err, "no other session has ended")
+	}
+}
+
+// The deletion may have ended the session although its answer was lost, or may be refused.
+func TestRevoke_DeletionUnconfirmed_ChecksToken(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault emulator.Fault
+		want  provider.Class
+	}{
+		"ended, and the answer lost": {emulator.Fault{DropAfter: true, Times: 1}, provider.ClassUnknown},
+		"refused":                    {emulator.Fault{Status: 403}, provider.ClassInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDevice(t)
+			c := d.open()
+			credential := issue(t, c, "va-1")
+			d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400})
+			test.fault.Route = "DELETE */action/activeusersessions/*"
+			d.InjectFault(test.fault)
+			err := c.Revoke(t.Context(), credential.Handle)
+			if test.want == provider.ClassUnknown {
+				require.NoError(t, err)
+				assert.Zero(t, d.Live(emulator.KindLeased))
+				return
+			}
+			requireClass(t, test.want, err)
+			assert.Equal(t, 1, d.Live(emulator.KindLeased))
+		})
+	}
 }
 
 func TestRevoke_TokenStillWorks_IsAnError(t *testing.T) {
 	d := newDevice(t)
+	d.Set("custom_tokens_in_sessions", "no") // so the listed session is no other way
 	c := d.open()
 	credential := issue(t, c, "va-1")
 	d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400})
@@ -55,6 +120,7 @@ func TestRevoke_UnconfirmedAnswer_ChecksToken(t *testing.T) {
 	} {
 		t.Run(name+", and the token works", func(t *testing.T) {
 			d := newDevice(t)
+			d.Set("custom_tokens_in_sessions", "no") // so the listed session is no other way
 			c := d.open()
 			credential := issue(t, c, "va-1")
 			d.InjectFault(emulator.Fault{Route: "revoke_token", Body: &body})

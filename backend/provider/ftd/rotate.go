@@ -3,15 +3,16 @@ package ftd
 import (
 	"context"
 	"errors"
+	"unicode"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
 // ProposeRoot implements [provider.RootRotator]. It proposes a new password for the same user, because the device has
-// no second user that could replace it.
+// no second user that could replace it. See newPassword.
 func (c *connection) ProposeRoot(password func(policy string) (string, error)) (map[string]any, error) {
-	next, err := password(c.passwordPolicy)
+	next, err := c.newPassword(password)
 	if _, classified := errors.AsType[*provider.Error](err); err != nil && !classified {
 		err = &provider.Error{Op: opChangeUser, Message: "no password could be generated: " + httpclient.Redact(err.Error()), Err: err}
 	}
@@ -19,6 +20,51 @@ func (c *connection) ProposeRoot(password func(policy string) (string, error)) (
 		return nil, err
 	}
 	return map[string]any{fieldPassword: next}, nil
+}
+
+// maxPasswordTries is how often newPassword asks for another password. One in a hundred random passwords has a repeated
+// run, so more tries mean that the generator does not work.
+const maxPasswordTries = 20
+
+// newPassword generates a password by the operator's policy, or one that meets common rules if there is no policy: the
+// device's rules are not documented.
+func (c *connection) newPassword(generate func(policy string) (string, error)) (string, error) {
+	for range maxPasswordTries {
+		next, err := generate(c.passwordPolicy)
+		if err != nil || c.passwordPolicy != "" || meetsCommonRules(next) {
+			return next, err
+		}
+	}
+	return "", &provider.Error{
+		Op: opChangeUser, Message: "no generated password has letters of both cases, a digit and another character without a repeated run",
+		Remedy: "set " + fieldPasswordPolicy + " in config/" + c.api.config,
+	}
+}
+
+// meetsCommonRules reports whether a password has upper and lower case, a digit and another character, and none of them
+// three times in a row.
+func meetsCommonRules(password string) bool {
+	var upper, lower, digit, special bool
+	run, last := 0, rune(0)
+	for _, character := range password {
+		switch {
+		case unicode.IsUpper(character):
+			upper = true
+		case unicode.IsLower(character):
+			lower = true
+		case unicode.IsDigit(character):
+			digit = true
+		default:
+			special = true
+		}
+		if run++; character != last {
+			run, last = 1, character
+		}
+		if run == 3 {
+			return false
+		}
+	}
+	return upper && lower && digit && special
 }
 
 // RotateRoot implements [provider.RootRotator]. It changes the user's password at the device. The marker is not used,

@@ -46,7 +46,7 @@ func TestRotateRoot_LoginSurvivesChange_IsEnded(t *testing.T) {
 		return nil
 	})
 	user = `{"type":"user","id":"x"}`
-	d.InjectFault(emulator.Fault{Route: readUsers, Times: 1, Body: new(`{"items":[{"name":"admin","type":"user","id":"x"}]}`)})
+	d.InjectFault(emulator.Fault{Route: readUsers, Times: 1, Body: new(`{"items":[{"name":"admin","type":"user","id":"x","identitySourceId":"` + localSource + `"}]}`)})
 	_, err := rotate(t, d, d.open())
 	require.NoError(t, err)
 	assert.Zero(t, d.Live(emulator.KindLogin))

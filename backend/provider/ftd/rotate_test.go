@@ -192,6 +192,27 @@ func TestProposeRoot_PasswordPolicy_IsUsed(t *testing.T) {
 	}
 }
 
+func TestProposeRoot_WithoutPolicy_MeetsCommonRules(t *testing.T) {
+	generated := []string{"only-lower-case-1", "ONLY-UPPER-CASE-1", "No-Digit", "NoSpecial1", "A1a-bbb", "A1a---x", nextPassword}
+	d := newDevice(t)
+	proposed, err := d.open().ProposeRoot(func(string) (string, error) {
+		next := generated[0]
+		generated = generated[1:]
+		return next, nil
+	})
+	require.NoError(t, err)
+	assert.Equal(t, nextPassword, proposed["password"])
+
+	d.fields["password_policy"] = "ftd-rules"
+	proposed, err = d.open().ProposeRoot(func(string) (string, error) { return "aaa", nil })
+	require.NoError(t, err)
+	assert.Equal(t, "aaa", proposed["password"], "the operator's policy decides")
+
+	delete(d.fields, "password_policy")
+	_, err = d.open().ProposeRoot(func(string) (string, error) { return "aaa", nil })
+	assert.Contains(t, requireClass(t, provider.ClassUnknown, err).Remedy, "password_policy")
+}
+
 func TestProposeRoot_NoPassword_IsAnError(t *testing.T) {
 	for name, cause := range map[string]error{
 		"classified": provider.InvalidField("password_policy", "no policy has this name"),

@@ -84,7 +84,7 @@ func TestSessionCache_HundredCallers_ShareOneLogin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(t)
-			d.Set("session_limit", "0")
+			d.Set("session_limit", "0", "custom_tokens_in_sessions", "no")
 			c := d.open()
 			if name != "first use" {
 				issue(t, c, "va-0")

@@ -114,9 +114,9 @@ func (c *connection) capacityError(listed, unlisted int) error {
 }
 
 // detectListing determines whether the device lists custom tokens. It compares the sessions before and after the issue
-// of a token, and runs until it has a result. access is the token of the login that issued the token with this
-// marker. If the device's list cannot be read, the result stays unknown. The caller holds the guard.
-func (c *connection) detectListing(ctx context.Context, access, marker string, before []activeSession) {
+// of a token, and runs until it has a result. A listed session with the token's own id is the token; see [tokenID]. access
+// is the token of the login that issued the token with this marker. If the device's list cannot be read, the result stays unknown. The caller holds the guard.
+func (c *connection) detectListing(ctx context.Context, access, token, marker string, before []activeSession) {
 	if c.sessions.tokenListing() != listingUnknown || before == nil {
 		return
 	}
@@ -126,14 +126,16 @@ func (c *connection) detectListing(ctx context.Context, access, marker string, b
 	if err != nil {
 		return
 	}
-	listing := tokensNotListed
+	listing, id, login := tokensNotListed, tokenID(token), tokenID(access)
+	// A device that lists the login under its own id lists every token so.
+	exact := login != "" && slices.ContainsFunc(after, func(listed activeSession) bool { return listed.id == login })
 	for _, session := range after {
 		if session.id == "" {
 			return // without ids, new sessions cannot be distinguished from old ones
 		}
 		isNew := !slices.ContainsFunc(before, func(known activeSession) bool { return known.id == session.id })
 		// A new session with another name belongs to a user who has just logged in.
-		if isNew && (session.userName == marker || session.userName == c.api.username) {
+		if id == session.id || !exact && isNew && (session.userName == marker || session.userName == c.api.username) {
 			listing = tokensListed
 		}
 	}

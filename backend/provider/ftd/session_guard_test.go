@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -226,4 +227,19 @@ func TestSessionGuard_CanceledWhileWaiting_SendsNothing(t *testing.T) {
 	stop()
 	requireClass(t, provider.ClassAmbiguous, <-done)
 	issue(t, c, "va-3")
+}
+
+// A person who logs in as the engine's user at the same time is not taken for the token: the list shows the token's own id.
+func TestDetectListing_PersonLogsInAtOnce_IsExact(t *testing.T) {
+	for lists, want := range map[string]string{"yes": `"lists_tokens":true`, "no": `"lists_tokens":false`} {
+		d := newDevice(t)
+		d.Set("custom_tokens_in_sessions", lists)
+		d.useProxy(func(_ *http.Request, body []byte) {
+			if bytes.Contains(body, []byte("custom_token")) {
+				d.Act("ui_login")
+			}
+		}, nil)
+		issue(t, d.open(), "va-1")
+		assert.Contains(t, string(d.sessions.Saved()), want)
+	}
 }

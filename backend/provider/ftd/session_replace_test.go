@@ -73,6 +73,7 @@ func TestCheck_CountNotKnown_EndsLoginFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(t)
+			d.Set("custom_tokens_in_sessions", "no") // so the count is needed
 			c := d.openCounting(count)
 			issue(t, c, "va-1")
 			_, err := c.Check(t.Context())

@@ -62,8 +62,9 @@ type versionsAnswer struct {
 // usersAnswer is the part of the answer to GET /object/users that a check reads.
 type usersAnswer struct {
 	Items []struct {
-		Name string `json:"name"`
-		Role string `json:"userRole"`
+		Name   string `json:"name"`
+		Role   string `json:"userRole"`
+		Source string `json:"identitySourceId"`
 	} `json:"items"`
 }
 

@@ -44,7 +44,7 @@ func (u userObject) managesDevice() bool {
 	return slices.Contains(services, managementService)
 }
 
-// rootUser reads the object of the engine's user by its name: GET /object/users. It compares the name itself, because
+// rootUser reads the object of the engine's user by its name, which must be a local user: GET /object/users. It compares the name itself, because
 // it is not documented how exactly the device's filter compares names.
 func (c *client) rootUser(ctx context.Context, access string) (userObject, error) {
 	var answer struct {
@@ -79,7 +79,7 @@ func (c *client) rootUser(ctx context.Context, access string) (userObject, error
 			Remedy: "change the password on the device, and write it to config/" + c.config,
 		}
 	}
-	return user, nil
+	return user, c.requireLocal(ctx, access, user)
 }
 
 // changePassword gives the user a new password: PUT /object/users/{id}, with the object as it was read. The request

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -63,22 +64,67 @@ func TestRotateRoot_UserID_IsOnePathSegment(t *testing.T) {
 			paths = append(paths, r.URL.EscapedPath())
 		}
 	}, nil)
-	d.InjectFault(emulator.Fault{Route: readUsers, Times: 1, Body: new(`{"items":[{"name":"admin","type":"user","id":"../a b?c#d"}]}`)})
+	d.InjectFault(emulator.Fault{Route: readUsers, Times: 1, Body: new(`{"items":[{"name":"admin","type":"user","id":"../a b?c#d","identitySourceId":"` + localSource + `"}]}`)})
 	_, err := rotate(t, d, d.open())
 	require.Error(t, err)
 	assert.Equal(t, []string{"/api/fdm/latest/object/users/..%2Fa%20b%3Fc%23d"}, paths)
 }
 
+// localSource is the identity source of local users on every device.
+const localSource = "e3e74c32-3c03-11e8-983b-95c21a1b6da9"
+
 func TestRotateRoot_ExternalUser_IsInvalid(t *testing.T) {
+	for _, switches := range [][]string{
+		{"external_users", "objects", "external_user_change", "reject"},
+		{"external_users", "objects", "external_user_change", "ignore"},
+		{"external_users", "objects", "local_identity_source", "LOCAL"},
+		{"external_users", "absent"},
+	} {
+		t.Run(strings.Join(switches, " "), func(t *testing.T) {
+			d := newDevice(t)
+			d.Set(switches...)
+			root := d.Act("add_external_user", "name", "external-admin", "role", "admin")
+			d.fields["username"], d.fields["password"] = root["username"], root["password"]
+			_, err := rotate(t, d, d.open())
+			failure := requireClass(t, provider.ClassInvalid, err)
+			assert.Contains(t, failure.Message, "external server")
+			assert.Contains(t, failure.Remedy, "write it to config/edge")
+			assert.Zero(t, d.changes())
+			d.requirePassword(root["password"])
+		})
+	}
+}
+
+// The device lists its local identity sources, in case their id is not the known one.
+func TestRotateRoot_OtherLocalSource_IsLookedUp(t *testing.T) {
 	d := newDevice(t)
-	root := d.Act("add_external_user", "name", "external-admin", "role", "admin")
-	d.fields["username"], d.fields["password"] = root["username"], root["password"]
+	d.Set("local_identity_source", "LOCAL")
 	_, err := rotate(t, d, d.open())
-	failure := requireClass(t, provider.ClassInvalid, err)
-	assert.Contains(t, failure.Message, "external server")
-	assert.Contains(t, failure.Remedy, "write it to config/edge")
-	assert.Zero(t, d.changes())
-	d.requirePassword(root["password"])
+	require.NoError(t, err)
+	d.requirePassword(nextPassword)
+}
+
+func TestRotateRoot_SourceNotKnown_IsNotChanged(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault emulator.Fault
+		want  provider.Class
+	}{
+		"no such resource": {emulator.Fault{Status: 404}, provider.ClassInvalid},
+		"not permitted":    {emulator.Fault{Status: 403}, provider.ClassInvalid},
+		"an empty list":    {emulator.Fault{Body: new(`{"items":[]}`)}, provider.ClassInvalid},
+		"a page":           {emulator.Fault{Body: new(`<html>Log in here</html>`)}, provider.ClassUnavailable},
+		"starting":         {emulator.Fault{Status: 503}, provider.ClassUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDevice(t)
+			d.Set("local_identity_source", "LOCAL")
+			test.fault.Route = "object/localidentitysources"
+			d.InjectFault(test.fault)
+			_, err := rotate(t, d, d.open())
+			requireClass(t, test.want, err)
+			assert.Zero(t, d.changes())
+		})
+	}
 }
 
 func TestRotateRoot_UncertainUser_IsNotChanged(t *testing.T) {
@@ -98,6 +144,7 @@ func TestRotateRoot_UncertainUser_IsNotChanged(t *testing.T) {
 		"longer name":        {`{"items":[{"name":"admin2","type":"user","id":"x"}]}`, provider.ClassInvalid},
 		"user of the VPN":    {`{"items":[{"name":"admin","type":"user","id":"x","userServiceTypes":["RA_VPN"]}]}`, provider.ClassInvalid},
 		"two with one name":  {`{"items":[{"name":"admin","type":"user","id":"x"},{"name":"admin","type":"user","id":"y"}]}`, provider.ClassInvalid},
+		"no source":          {`{"items":[{"name":"admin","type":"user","id":"x"}]}`, provider.ClassInvalid},
 		"both services":      {`{"items":[{"name":"admin","userServiceTypes":["MGMT"]},{"name":"admin","userServiceTypes":["RA_VPN"]}]}`, provider.ClassUnavailable},
 		"unknown services":   {`{"items":[{"name":"admin","userServiceTypes":"all"}]}`, provider.ClassUnavailable},
 	} {

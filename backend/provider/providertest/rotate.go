@@ -2,6 +2,7 @@ package providertest
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -26,7 +27,7 @@ func rotator(name string, once bool, run func(t *testing.T, e *env)) test {
 func (e *env) password(string) (string, error) {
 	e.mu.Lock()
 	e.markers++
-	made := fmt.Sprintf("A1a-%028x", e.markers)
+	made := fmt.Sprintf("A1a-%x", sha256.Sum256(fmt.Appendf(nil, "password %d", e.markers)))[:32]
 	e.mu.Unlock()
 	e.addSecret(made)
 	return made, nil

@@ -50,12 +50,17 @@ type Suite struct {
 	Use func(ctx context.Context, client *http.Client, credential *provider.Credential) (bool, error)
 	// RateLimitPause is the RetryAfter of an error about a 429 without a Retry-After header. Optional.
 	RateLimitPause time.Duration
+	// RepeatsRateLimited is true if the driver waits for a rate limit within the caller's time and then sends the create
+	// once more: the vendor created nothing for the refused request.
+	RepeatsRateLimited bool
 	// Gone are the statuses that prove by the vendor's documents that a credential does not exist. Optional.
 	Gone []int
 	// Unlimited are switches that remove the vendor's limit of live credentials. Optional.
 	Unlimited map[string]string
 	// ListsAll is true if List returns every credential.
 	ListsAll bool
+	// Defaults holds what is true for the emulator's default behavior. It has no name and no switches. Optional.
+	Defaults Variant
 	// Variants are the undocumented behaviors with which the contract must hold too.
 	Variants []Variant
 }
@@ -104,7 +109,7 @@ type test struct {
 // Run proves the contract. With -short it skips the variants.
 func (s Suite) Run(t *testing.T) {
 	t.Run("description", s.testDescription)
-	t.Run("defaults", func(t *testing.T) { s.runVariant(t, Variant{}) })
+	t.Run("defaults", func(t *testing.T) { s.runVariant(t, s.Defaults) })
 	if testing.Short() {
 		return
 	}
