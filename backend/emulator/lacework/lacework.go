@@ -118,8 +118,13 @@ func (svc *service) serve(w http.ResponseWriter, r *http.Request) {
 			svc.refuse(w, http.StatusMethodNotAllowed, "Method Not Allowed")
 		}
 	default:
-		if svc.admit(w, r, svc.bearerUser(r)) {
-			svc.refuse(w, http.StatusNotFound, "Not Found")
+		if !svc.admit(w, r, svc.bearerUser(r)) {
+			return
 		}
+		message := "Not Found"
+		if svc.env.Switch(switchUnknownPath) == "403" {
+			message = "Unrecognized url"
+		}
+		svc.refuse(w, svc.status(switchUnknownPath), message)
 	}
 }

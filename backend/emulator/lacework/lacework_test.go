@@ -75,9 +75,14 @@ func TestIssue_ValidKey_AnswersTwoMembersInMilliseconds(t *testing.T) {
 
 func TestIssue_HeadersOfOtherCalls_AreIgnored(t *testing.T) {
 	a := newAccount(t)
+	a.Set("unknown_member", "ignore")
 	issued := a.do(http.MethodPost, "/api/v2/access/tokens", `{"keyId":"`+a.key+`","expiryTime":60,"x":1}`,
 		"x-lw-uaks", a.secret, "Method", "POST", "Account-Name", "sub", "Org-Access", "true", "Authorization", "stale")
 	require.Equal(t, 201, issued.Status)
+}
+
+func TestIssue_TenSeconds_IsAccepted(t *testing.T) {
+	require.Equal(t, "2030-01-02T03:04:15.678Z", newAccount(t).issueToken(`,"expiryTime":10`).Body["expiresAt"])
 }
 
 func TestIssue_WithoutExpiry_LivesOneHour(t *testing.T) {
@@ -127,10 +132,10 @@ func TestToken_WithAndWithoutScheme_WorksUntilExpiry(t *testing.T) {
 		require.Equal(t, 200, a.profile(authorization).Status)
 	}
 	for _, authorization := range []string{"", "Bearer", "Bearer wrong", "Basic " + token} {
-		require.Equal(t, 401, a.profile(authorization).Status, authorization)
+		require.Equal(t, 403, a.profile(authorization).Status, authorization)
 	}
 	a.MoveClock(time.Hour)
-	require.Equal(t, 401, a.profile(token).Status)
+	require.Equal(t, 403, a.profile(token).Status)
 }
 
 func TestToken_AttemptsToRevoke_AreRefused(t *testing.T) {
@@ -142,9 +147,9 @@ func TestToken_AttemptsToRevoke_AreRefused(t *testing.T) {
 	}{
 		{http.MethodDelete, "/api/v2/access/tokens", 405},
 		{http.MethodGet, "/api/v2/access/tokens", 405},
-		{http.MethodPost, "/api/v2/access/tokens/revoke", 404},
-		{http.MethodDelete, "/api/v2/access/tokens/" + token, 404},
-		{http.MethodPost, "/api/v1/access/tokens", 404},
+		{http.MethodPost, "/api/v2/access/tokens/revoke", 403},
+		{http.MethodDelete, "/api/v2/access/tokens/" + token, 403},
+		{http.MethodPost, "/api/v1/access/tokens", 403},
 		{http.MethodPost, "/api/v2/UserProfile", 405},
 	} {
 		refused := a.do(c.method, c.path, "", "Authorization", "Bearer "+token)

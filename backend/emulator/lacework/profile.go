@@ -51,7 +51,7 @@ func (svc *service) profile(w http.ResponseWriter, r *http.Request) {
 	}
 	emulator.WriteJSON(w, http.StatusOK, map[string]any{"data": []any{map[string]any{
 		"username":   issued.key.user,
-		"orgAccount": organisation,
+		"orgAccount": svc.orgAccount(organisation),
 		"url":        r.Host,
 		"orgAdmin":   !issued.key.service,
 		"orgUser":    false,
@@ -63,6 +63,14 @@ func (svc *service) profile(w http.ResponseWriter, r *http.Request) {
 			"userEnabled": 1,
 		}},
 	}}})
+}
+
+// orgAccount returns the member orgAccount for a request with or without Org-Access.
+func (svc *service) orgAccount(organisation bool) bool {
+	if svc.env.Switch(switchOrgAccount) == "header" {
+		return organisation
+	}
+	return svc.env.Enabled(switchOrgAccount)
 }
 
 // refuse answers an error in the shape of the switch error_shape.

@@ -13,6 +13,9 @@ const (
 	switchDisabledKeyStatus = "disabled_key_status"
 	switchDisablingKills    = "disabling_key_kills_tokens"
 	switchBadTokenStatus    = "bad_token_status"
+	switchUnknownPath       = "unknown_path"
+	switchUnknownMember     = "unknown_member"
+	switchOrgAccount        = "org_account"
 	switchServiceUserStatus = "service_user_scope_status"
 	switchTokenForm         = "token_form"
 	switchTokensPerKey      = "tokens_per_key"
@@ -41,14 +44,18 @@ func switches() []emulator.Switch {
 		emulator.Choice(switchDisabledKeyStatus, "status for a disabled key with the right secret", "401", "403"),
 		emulator.Choice(switchDisablingKills, "disabling or deleting a key ends the tokens issued with it",
 			emulator.No, emulator.Yes),
-		emulator.Choice(switchBadTokenStatus, "status for an expired or unknown bearer token", "401", "403"),
+		emulator.Choice(switchBadTokenStatus, "status for an expired or unknown bearer token", "403", "401"),
+		emulator.Choice(switchUnknownPath, "an unknown path is answered with 403 and Unrecognized url, or with 404", "403", "404"),
+		emulator.Choice(switchUnknownMember, "an unknown member of a token request is refused with 400, or ignored", "reject", "ignore"),
+		emulator.Choice(switchOrgAccount, "orgAccount in UserProfile is a property of the account, which belongs to no organisation or to one, or repeats Org-Access",
+			emulator.No, emulator.Yes, "header"),
 		emulator.Choice(switchServiceUserStatus, "status when a service user's token is used with Account-Name or Org-Access",
 			"403", "401"),
 		emulator.Choice(switchTokenForm, "tokens are opaque strings, or look like a JWT", "opaque", "jwt"),
 		emulator.Integer(switchTokensPerKey, "live tokens that a key may have; more are refused with 403; 0 is no limit", 0),
 		emulator.Integer(switchRateLimit, "requests per hour, user and functionality; 0 refuses every request with 429", rateLimit),
-		emulator.Choice(switchRateLimitReset, "RateLimit-Reset counts the seconds until the bucket is full, or until the next request",
-			"full", "next"),
+		emulator.Choice(switchRateLimitReset, "RateLimit-Reset counts the seconds until the next request, or until the bucket is full",
+			"next", "full"),
 		emulator.Choice(switchRetryAfter, "a 429 carries Retry-After", "absent", "present"),
 		emulator.Choice(switchErrorShape, "errors are {\"message\"}, the envelope of API 1 with data.message, or plain text",
 			"message", "legacy", "plain"),

@@ -58,11 +58,37 @@ var switches = emulatortest.SwitchCases[*account]{
 			a.Act("disable_key")
 			return strconv.Itoa(a.profile(token).Status) + " " + a.EndReasons()[0]
 		},
-		map[string]string{"no": "200 ", "yes": "401 key_disabled"},
+		map[string]string{"no": "200 ", "yes": "403 key_disabled"},
 	},
 	"bad_token_status": {
 		emulatortest.StatusOf(func(a *account) answer { return a.profile("Bearer wrong") }),
 		map[string]string{"401": "401", "403": "403"},
+	},
+	"unknown_path": {
+		func(a *account) string {
+			refused := a.do(http.MethodGet, "/api/v2/Elsewhere", "", "Authorization", a.token())
+			return strconv.Itoa(refused.Status) + " " + refused.Member("message")
+		},
+		map[string]string{"403": "403 Unrecognized url", "404": "404 Not Found"},
+	},
+	"unknown_member": {
+		func(a *account) string {
+			answer := a.issueToken(`,"expiryTime":60,"expiry":60`)
+			message, _ := answer.Body["message"].(string)
+			return strconv.Itoa(answer.Status) + " " + message
+		},
+		map[string]string{"reject": "400 key expiry is unrecognized", "ignore": "201 "},
+	},
+	"org_account": {
+		func(a *account) string {
+			token, shown := a.token(), ""
+			for _, organisation := range []string{"false", "true"} {
+				profile := a.profile(token, "Org-Access", organisation).Body["data"].([]any)[0].(map[string]any)
+				shown += strconv.FormatBool(profile["orgAccount"].(bool)) + " "
+			}
+			return shown
+		},
+		map[string]string{"no": "false false ", "yes": "true true ", "header": "false true "},
 	},
 	"service_user_scope_status": {
 		emulatortest.StatusOf(func(a *account) answer {

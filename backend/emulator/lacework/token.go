@@ -4,8 +4,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -29,7 +31,7 @@ type tokenRequest struct {
 // vendor's Go client sends several that have no meaning for this call.
 func (svc *service) issueToken(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
-	request, malformed := parseTokenRequest(body)
+	request, malformed := parseTokenRequest(body, svc.env.Switch(switchUnknownMember) == "reject")
 	k := svc.keys[request.keyID]
 	user := ""
 	if k != nil {
@@ -87,9 +89,9 @@ func (svc *service) refusal(r *http.Request, request tokenRequest, k *key, malfo
 	return 0, ""
 }
 
-// parseTokenRequest reads the body. Member names are case-sensitive. malformed is the message of the refusal,
-// "" if the body is valid.
-func parseTokenRequest(body []byte) (request tokenRequest, malformed string) {
+// parseTokenRequest reads the body. Member names are case-sensitive. Unknown members are refused if strict is true. malformed
+// is the message of the refusal, "" if the body is valid.
+func parseTokenRequest(body []byte, strict bool) (request tokenRequest, malformed string) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
 		return request, "Request body is not valid JSON."
@@ -103,6 +105,11 @@ func parseTokenRequest(body []byte) (request tokenRequest, malformed string) {
 		request.given = true
 		if err := json.Unmarshal(raw, &request.expiry); err != nil {
 			return request, "expiryTime must be an integer."
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if strict && name != "keyId" && name != "expiryTime" {
+			return request, "key " + name + " is unrecognized"
 		}
 	}
 	return request, ""
