@@ -47,6 +47,7 @@ func (b *backend) infoRead(context.Context, *logical.Request, *framework.FieldDa
 			"max_lifetime":            int64(can.MaxLifetime.Seconds()),
 			"default_max_credentials": can.DefaultMaxCredentials,
 			"max_credentials":         can.MaxCredentials,
+			"default_sharing":         defaultSharing(vendor),
 		}
 	}
 	return &logical.Response{Data: map[string]any{"version": Version, "vendors": vendors}}, nil

@@ -74,8 +74,9 @@ func roleFields() map[string]*framework.FieldSchema {
 				"shared credentials, else the mount's.",
 		},
 		"sharing": {
-			Type: framework.TypeString, Default: store.SharingExclusive, AllowedValues: []any{store.SharingExclusive, store.SharingShared},
-			Description: "exclusive: each reader gets a credential of its own. shared: one credential for all, which ends with the last lease.",
+			Type: framework.TypeString, AllowedValues: []any{store.SharingExclusive, store.SharingShared},
+			Description: "exclusive: each reader gets a credential of its own. shared: one credential for all, which ends with the last lease. " +
+				"Default: exclusive, but shared for a vendor that issues few credentials (default_sharing of info).",
 		},
 		"max_credentials": {
 			Type:        framework.TypeInt,
@@ -127,7 +128,9 @@ func (b *backend) mergeRole(ctx context.Context, storage logical.Storage, name s
 	applyField(data, "config", &entry.Config)
 	applySeconds(data, "ttl", &entry.TTL)
 	applySeconds(data, "max_ttl", &entry.MaxTTL)
-	applyField(data, "sharing", &entry.Sharing)
+	if data.Raw["sharing"] != nil { // its default depends on the vendor
+		applyField(data, "sharing", &entry.Sharing)
+	}
 	applySeconds(data, "max_wait", &entry.MaxWait)
 	applyField(data, "max_credentials", &entry.MaxCredentials)
 	if entry.Config == "" {
@@ -171,6 +174,9 @@ func (b *backend) mergeRoleFields(entry *store.Role, config *store.Config, data 
 	case !ok:
 		return provider.InvalidField("config", "%q is of vendor %q, which this version of the plugin does not support", entry.Config, name)
 	}
+	if sharing, given := data.Raw["sharing"]; sharing == nil && (given || entry.Vendor == "") {
+		entry.Sharing = defaultSharing(vendor)
+	}
 	if err := rejectReadOnlyChanges(data, readOnlyRoleFields(), map[string]any{"vendor": name}); err != nil {
 		return err
 	}
@@ -183,6 +189,14 @@ func (b *backend) mergeRoleFields(entry *store.Role, config *store.Config, data 
 	var err error
 	entry.Fields, err = mergeVendorFields(entry.Fields, data, vendor.RoleFields(), vendor.Capabilities().Alternatives)
 	return err
+}
+
+// defaultSharing is the sharing of a new role of a vendor whose field is not set.
+func defaultSharing(vendor provider.Provider) string {
+	if vendor.Capabilities().SharesByDefault {
+		return store.SharingShared
+	}
+	return store.SharingExclusive
 }
 
 func configMissing(name string) error {

@@ -67,6 +67,9 @@ type Capabilities struct {
 	// engine's own login: for all configs with the same address and, if there are AccountFields, the same account.
 	// Zero if no limit is known.
 	MaxCredentials int
+	// SharesByDefault is true if a role whose field sharing is not set is shared: the vendor limits how many credentials it
+	// issues so much that a credential for each reader is the exception.
+	SharesByDefault bool
 	// DefaultRequestsPerMinute is the default of the config field requests_per_minute: below the vendor's known
 	// limit. Zero means unlimited.
 	DefaultRequestsPerMinute int

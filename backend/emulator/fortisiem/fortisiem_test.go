@@ -86,12 +86,12 @@ func TestExchange_ValidPair_AnswersThreeMembersAndAJWT(t *testing.T) {
 	require.Equal(t, "application/json", got.Header.Get("Content-Type"))
 	require.Len(t, got.Body, 3)
 	require.Equal(t, "Bearer", got.Body["token_type"])
-	require.InDelta(t, 15, got.Body["expires_in"], 0, "minutes")
+	require.InDelta(t, 900, got.Body["expires_in"], 0, "seconds")
 
 	token := got.Member("access_token")
 	claims := emulatortest.JWTClaims(t, token)
-	require.Equal(t, "super/admin", claims["sub"])
-	require.NotEmpty(t, claims["scope"])
+	require.Equal(t, a.id, claims["sub"])
+	require.Equal(t, "read write", claims["scope"])
 	require.InDelta(t, time.Date(2030, 1, 2, 3, 19, 5, 0, time.UTC).Unix(), claims["exp"], 0)
 	require.NotContains(t, claims, "iat")
 
@@ -150,7 +150,7 @@ func TestExchange_DocumentedRefusal_HasTheDocumentedMessage(t *testing.T) {
 			"Client ID revoked",
 		},
 		"two at once": {
-			func(a *appliance) answer { a.exchange(); return a.exchange() },
+			func(a *appliance) answer { a.Set("early_answer", "400_documented"); a.exchange(); return a.exchange() },
 			"Rate limit exceeded. Limit is 1 token request per ClientId every 5 seconds",
 		},
 		"too many refusals": {
@@ -194,7 +194,7 @@ func TestExchange_SecondClient_HasItsOwnLimits(t *testing.T) {
 	a.id, a.secret = made["client_id"], made["client_secret"]
 	got := a.exchange()
 	require.Equal(t, 200, got.Status)
-	require.InDelta(t, 24*60, got.Body["expires_in"], 0)
+	require.InDelta(t, 24*3600, got.Body["expires_in"], 0)
 	a.MoveClock(time.Hour)
 	require.Equal(t, "Client secret expired", a.exchange().Body["message"])
 }
@@ -213,6 +213,9 @@ func TestHealth_LiveBearerOrOwnersPassword_IsAccepted(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(got.Text), &instances))
 		for _, member := range []string{"id", "name", "healthStatus", "nodes"} {
 			require.Contains(t, instances[0], member)
+		}
+		for _, member := range []string{"name", "nodesType", "status", "reason"} {
+			require.Contains(t, instances[0]["nodes"].([]any)[0], member)
 		}
 	}
 	for _, authorization := range []string{

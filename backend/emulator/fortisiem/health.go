@@ -15,7 +15,7 @@ func (svc *service) health(w http.ResponseWriter, r *http.Request) {
 		"id":           1,
 		"name":         "fortisiem",
 		"healthStatus": "Normal",
-		"nodes":        []any{map[string]any{"name": "supervisor", "healthStatus": "Normal"}},
+		"nodes":        []any{map[string]any{"name": "supervisor", "nodesType": "Super", "status": "Normal", "reason": ""}},
 	}})
 }
 

@@ -19,16 +19,19 @@ type claims struct {
 // signatureBytes is the length of an RS256 signature by a key of 2048 bits.
 const signatureBytes = 256
 
-// newBearer makes an access token in the form of the switch token_form.
+// newBearer makes an access token of a client in the form of the switch token_form.
 //
 // A JWT has the header of RS256 and random bytes as its signature. Clients cannot check the signature, since the
 // vendor publishes no key. The emulation finds a token by its value.
-func (svc *service) newBearer(now, expires time.Time) string {
+func (svc *service) newBearer(owner *client, now, expires time.Time) string {
 	form := svc.env.Switch(switchTokenForm)
 	if form == "opaque" {
 		return svc.env.Random.Hex(32)
 	}
-	c := claims{Subject: ownerName, Scope: "api", Serial: svc.env.Random.Hex(8)}
+	c := claims{Subject: owner.id, Scope: "read write", Serial: svc.env.Random.Hex(8)}
+	if svc.env.Switch(switchSubject) == "owner" {
+		c.Subject = ownerName
+	}
 	if form == "jwt" {
 		c.Expires = new(expires.Unix())
 	}

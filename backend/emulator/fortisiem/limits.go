@@ -1,6 +1,10 @@
 package fortisiem
 
-import "time"
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
 
 // attempt counts the token requests of one client id. That the limits apply to each client id is documented for
 // the interval, and inferred for the failures.
@@ -39,6 +43,23 @@ func (svc *service) admit(id string) (refusal string) {
 		return messageRate
 	}
 	return ""
+}
+
+// refuseEarly answers a request that is too early in the form of the switch early_answer.
+func (svc *service) refuseEarly(w http.ResponseWriter) {
+	switch svc.env.Switch(switchEarlyAnswer) {
+	case "429_retry_after":
+		w.Header().Set("Retry-After", strconv.Itoa(int(svc.env.Duration(switchInterval)/time.Second)))
+		svc.refuse(w, http.StatusTooManyRequests, errorName(http.StatusTooManyRequests), "Too many requests")
+	case "400_empty":
+		w.WriteHeader(http.StatusBadRequest)
+	case "400_unknown":
+		svc.refuse400(w, "Bad request")
+	case "400_documented":
+		svc.refuse400(w, messageRate)
+	default:
+		svc.refuse(w, http.StatusTooManyRequests, errorName(http.StatusTooManyRequests), "Too many requests")
+	}
 }
 
 // failed counts a refusal, and blocks the client id after too many of them.

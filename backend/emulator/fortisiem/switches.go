@@ -12,6 +12,8 @@ const (
 	switchTokenExpiry      = "access_token_expiry"
 	switchTokenForm        = "token_form"
 	switchIssuedAt         = "token_has_iat"
+	switchSubject          = "token_subject"
+	switchAnswerNames      = "answer_names"
 	switchSecondToken      = "second_token"
 	switchSingleIssue      = "single_issue"
 	switchRefreshGrant     = "refresh_grant"
@@ -21,6 +23,7 @@ const (
 	switchIntervalFrom     = "token_interval_from"
 	switchThreshold        = "failure_threshold"
 	switchBlock            = "failure_block"
+	switchEarlyAnswer      = "early_answer"
 	switchEarlyIsFailure   = "early_request_is_failure"
 	switchRevokingKills    = "revoking_kills_tokens"
 	switchResettingKills   = "resetting_secret_kills_tokens"
@@ -45,12 +48,16 @@ const (
 func switches() []emulator.Switch {
 	return []emulator.Switch{
 		emulator.Choice(switchExpiresUnit,
-			"expires_in is in minutes as in the schema, in seconds as in the sample, or always 3600",
-			"minutes", "seconds", "mismatch"),
+			"expires_in is in seconds as measured, in minutes as in the vendor's schema, or always 3600 as in the sample",
+			"seconds", "minutes", "mismatch"),
 		emulator.Duration(switchTokenExpiry, "lifetime of the root client's access tokens, set in the GUI (15 and 1440 minutes are both reported)", defaultExpiry),
 		emulator.Choice(switchTokenForm, "access tokens are JWTs, JWTs without exp, or opaque",
 			"jwt", "jwt_without_exp", "opaque"),
 		emulator.Choice(switchIssuedAt, "JWTs have the claim iat, which the vendor's sample does not have", emulator.No, emulator.Yes),
+		emulator.Choice(switchSubject, "the claim sub of JWTs is the client id as in the vendor's sample, or the user who created the client",
+			"client_id", "owner"),
+		emulator.Choice(switchAnswerNames, "the answer has access_token and expires_in, or token and expiresIn, which is in minutes, as some clients expect",
+			"documented", "spare"),
 		emulator.Choice(switchSecondToken, "a second token of a client leaves the first live, or ends it",
 			"coexists", "replaces"),
 		emulator.Choice(switchSingleIssue, "a client gets only one token; more are refused with 400 Invalid input parameters",
@@ -65,6 +72,9 @@ func switches() []emulator.Switch {
 			"any_request", "admitted_request"),
 		emulator.Integer(switchThreshold, "refusals in a row that block a client id; 0 is no limit", defaultThreshold),
 		emulator.Duration(switchBlock, "time for which a client id is blocked after that", defaultBlock),
+		emulator.Choice(switchEarlyAnswer,
+			"answer to a request that is too early: 429, 429 with Retry-After, or 400 with no body, with an unknown body, or with the documented message",
+			"429", "429_retry_after", "400_empty", "400_unknown", "400_documented"),
 		emulator.Choice(switchEarlyIsFailure, "a request that is too early counts as a refusal", emulator.Yes, emulator.No),
 		emulator.Choice(switchRevokingKills, "revoking a client ends its access tokens", emulator.Yes, emulator.No),
 		emulator.Choice(switchResettingKills, "a new secret ends the client's access tokens", emulator.Yes, emulator.No),

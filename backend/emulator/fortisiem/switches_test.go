@@ -63,6 +63,19 @@ var switches = emulatortest.SwitchCases[*appliance]{
 		},
 		map[string]string{"no": "", "yes": "03:04:05"},
 	},
+	"token_subject": {
+		func(a *appliance) string {
+			return fmt.Sprint(emulatortest.JWTClaims(a.T, a.token())["sub"] == a.id)
+		},
+		map[string]string{"client_id": "true", "owner": "false"},
+	},
+	"answer_names": {
+		func(a *appliance) string {
+			body := a.exchange().Body
+			return fmt.Sprint(body["access_token"] != nil, body["expires_in"], body["token"] != nil, body["expiresIn"])
+		},
+		map[string]string{"documented": "true 900 false <nil>", "spare": "false <nil> true 15"},
+	},
 	"second_token": {
 		func(a *appliance) string {
 			token := a.token()
@@ -103,7 +116,7 @@ var switches = emulatortest.SwitchCases[*appliance]{
 	},
 	"token_interval": {
 		emulatortest.StatusOf(func(a *appliance) answer { a.exchange(); return a.exchange() }),
-		map[string]string{"5s": "400", "0s": "200"},
+		map[string]string{"5s": "429", "0s": "200"},
 	},
 	"token_interval_from": {
 		func(a *appliance) string {
@@ -113,7 +126,7 @@ var switches = emulatortest.SwitchCases[*appliance]{
 			a.MoveClock(3 * time.Second)
 			return strconv.Itoa(a.exchange().Status)
 		},
-		map[string]string{"any_request": "400", "admitted_request": "200"},
+		map[string]string{"any_request": "429", "admitted_request": "200"},
 	},
 	"failure_threshold": {
 		func(a *appliance) string { a.later("client_secret", "wrong"); return strconv.Itoa(a.later().Status) },
@@ -127,6 +140,19 @@ var switches = emulatortest.SwitchCases[*appliance]{
 			return strconv.Itoa(a.later().Status)
 		},
 		map[string]string{"5m0s": "400", "1m": "200"},
+	},
+	"early_answer": {
+		func(a *appliance) string {
+			a.exchange()
+			a.MoveClock(2 * time.Second)
+			early := a.exchange()
+			return fmt.Sprint(early.Status, " ", early.Body["message"], " ", early.Header["Retry-After"])
+		},
+		map[string]string{
+			"429": "429 Too many requests []", "429_retry_after": "429 Too many requests [5]",
+			"400_empty": "400 <nil> []", "400_unknown": "400 Bad request []",
+			"400_documented": "400 Rate limit exceeded. Limit is 1 token request per ClientId every 5 seconds []",
+		},
 	},
 	"early_request_is_failure": {
 		func(a *appliance) string {

@@ -40,7 +40,12 @@ func (svc *service) exchange(w http.ResponseWriter, r *http.Request) {
 		svc.refuse400(w, messageParameters)
 		return
 	}
-	if refusal := svc.admit(id); refusal != "" {
+	switch refusal := svc.admit(id); refusal {
+	case "":
+	case messageRate:
+		svc.refuseEarly(w)
+		return
+	default:
 		svc.refuse400(w, refusal)
 		return
 	}
@@ -101,12 +106,15 @@ func (svc *service) answerToken(w http.ResponseWriter, c *client, grant, refresh
 	now := svc.env.Now()
 	expires := now.Add(life).Truncate(time.Second) // the times in a JWT are whole seconds
 	issued := &token{id: svc.env.Random.UUID(4), client: c}
-	bearer := svc.newBearer(now, expires)
+	bearer := svc.newBearer(c, now, expires)
 	c.exchanged = true
 	svc.tokens[bearer] = issued
 	svc.env.History.Issue(issued.id, emulator.KindLeased, "", expires)
 
 	body := map[string]any{"access_token": bearer, "token_type": "Bearer", "expires_in": svc.expiresIn(life)}
+	if svc.env.Switch(switchAnswerNames) == "spare" {
+		body = map[string]any{"token": bearer, "token_type": "Bearer", "expiresIn": int64(life / time.Minute)}
+	}
 	if grant == grantRefresh && svc.env.Enabled(switchRefreshRotates) {
 		delete(svc.refresh, refresh)
 		body["refresh_token"] = svc.newRefreshToken(c)
@@ -117,12 +125,12 @@ func (svc *service) answerToken(w http.ResponseWriter, c *client, grant, refresh
 // expiresIn returns a lifetime in the unit of the switch expires_in_unit.
 func (svc *service) expiresIn(life time.Duration) int64 {
 	switch svc.env.Switch(switchExpiresUnit) {
-	case "seconds":
-		return int64(life / time.Second)
+	case "minutes":
+		return int64(life / time.Minute)
 	case "mismatch":
 		return sampleExpiresIn
 	}
-	return int64(life / time.Minute)
+	return int64(life / time.Second)
 }
 
 // newRefreshToken makes a refresh token of a client.

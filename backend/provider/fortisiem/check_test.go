@@ -15,10 +15,10 @@ func TestCheck_Result_HasIdentityAndTokenLifetime(t *testing.T) {
 		switches         []string
 		identity, source string
 	}{
-		"JWT":            {nil, "super/admin", "claim exp of the token and the answer's Date header"},
-		"JWT with iat":   {[]string{"token_has_iat", "yes"}, "super/admin", "claims exp and iat of the token"},
+		"JWT":            {[]string{"token_subject", "owner"}, "super/admin", "claim exp of the token and the answer's Date header"},
+		"JWT with iat":   {[]string{"token_has_iat", "yes"}, "", "claims exp and iat of the token"},
 		"opaque":         {[]string{"token_form", "opaque", "expires_in_unit", "seconds"}, "", "expires_in"},
-		"health as text": {[]string{"json_content_type", "text/plain"}, "super/admin", "claim exp of the token and the answer's Date header"},
+		"health as text": {[]string{"json_content_type", "text/plain"}, "", "claim exp of the token and the answer's Date header"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAppliance(t, c.switches...)

@@ -28,6 +28,7 @@ type issuedToken struct {
 	token     string
 	tokenType string
 	expiresIn float64 // in seconds or minutes, see expiry; zero if the answer does not contain it
+	minutes   bool    // expiresIn is in minutes, by its name
 	claims    claims
 	rotated   bool // the answer contains a new refresh token
 
@@ -66,6 +67,7 @@ func (c *client) exchange(ctx context.Context) (*issuedToken, error) {
 	if err := response.Decode(&answer); err != nil {
 		return nil, err
 	}
+	minutes := answer.normalize()
 	if answer.AccessToken == "" {
 		return nil, response.UnexpectedResponse("the answer holds no access_token")
 	}
@@ -76,6 +78,7 @@ func (c *client) exchange(ctx context.Context) (*issuedToken, error) {
 		token:     answer.AccessToken,
 		tokenType: answer.TokenType,
 		expiresIn: number(answer.ExpiresIn),
+		minutes:   minutes,
 		claims:    parseClaims(answer.AccessToken),
 		rotated:   answer.RefreshToken != "" && answer.RefreshToken != c.settings.refreshToken,
 		sentAt:    response.SentAt,

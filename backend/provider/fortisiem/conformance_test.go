@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 
@@ -96,12 +97,17 @@ func suite() providertest.Suite {
 		Required:  facts.Root,
 		WrongRoot: map[string]any{"client_secret": "not-the-secret-of-this-client"},
 		Use:       providertest.UseBy(facts),
+		// 429 means too early, at least for the documented interval.
+		RateLimitPause: 5 * time.Second, RepeatsRateLimited: true,
 		// Documented for protected resources: the token has expired or was revoked.
 		Gone: []int{http.StatusUnauthorized},
 		Variants: []providertest.Variant{
-			providertest.Switched("expires_in_unit", "seconds"),
+			providertest.Switched("expires_in_unit", "minutes"),
 			providertest.Switched("expires_in_unit", "mismatch"),
 			providertest.Switched("token_has_iat", "yes"),
+			providertest.Switched("token_subject", "owner"),
+			providertest.Switched("answer_names", "spare"),
+			providertest.Switched("answer_names", "spare", "token_form", "opaque"),
 			providertest.Switched("token_form", "opaque", "expires_in_unit", "seconds"),
 			providertest.Switched("token_form", "jwt_without_exp", "expires_in_unit", "seconds"),
 			providertest.Switched("not_a_form_status", "415"),

@@ -26,9 +26,18 @@ const guiPath = "Admin > Settings > System > API Token in the FortiSIEM GUI"
 // remedyCredentials is the remedy for client credentials that the product does not know. %s is the config.
 const remedyCredentials = "check client_id and client_secret in config/%s against " + guiPath
 
+// remedyTooEarly is the remedy for a request that came too early. %s is the config.
+const remedyTooEarly = "the product allows one token request every 5 seconds for each client id: " +
+	"do not use the client id of config/%s anywhere else, and share tokens with sharing=shared"
+
 var (
 	// errTooEarly is the cause of a refusal because less than five seconds have passed since another request.
 	errTooEarly = errors.New("fortisiem: less than five seconds after another token request")
+	// errUnknownText is a further cause of a 400 without a known message. The product answers so to a request that comes too
+	// early, as a published client observed, and perhaps to others.
+	errUnknownText = errors.New("fortisiem: a refusal without a known message")
+	// errIssuedOnce is the cause of a refusal because the client has had a token, on a release that issues only one.
+	errIssuedOnce = errors.New("fortisiem: another token for the same client may be refused")
 	// errBlocked is the cause of a refusal because the client id is blocked after too many failures.
 	errBlocked = errors.New("fortisiem: token requests are blocked")
 )
@@ -48,7 +57,8 @@ type refusalMeaning struct {
 // refusalMeanings are the documented messages of the token endpoint ("FortiSIEM Public API" 7.5.1, "API Token"). The
 // last one is not documented: a public client has seen it. The product answers all of them with the status 400 and the
 // error BAD_REQUEST, so only the text distinguishes a wrong secret from a request that came too early. This is the
-// only place that depends on a text. A text that is not in the table is an invalid request like any other 400.
+// only place that depends on a text. A text that is not in the table, and an empty one, most likely mean a request that came
+// too early, as a published client observed.
 var refusalMeanings = []refusalMeaning{
 	{
 		text: "invalid clientid or clientsecret", class: provider.ClassUnauthenticated,
@@ -69,15 +79,14 @@ var refusalMeanings = []refusalMeaning{
 	},
 	{
 		text: "rate limit exceeded", class: provider.ClassRateLimited, retryAfter: tokenInterval, cause: errTooEarly,
-		remedy: "the product allows one token request every 5 seconds for each client id: do not use the client id of config/%s anywhere else, " +
-			"and share tokens with sharing=shared",
+		remedy: remedyTooEarly,
 	},
 	{
 		text: "failure threshold exceeded", class: provider.ClassRateLimited, retryAfter: blockTime, cause: errBlocked,
 		remedy: "find the program that sends wrong requests for the client id of config/%s; nothing is sent until the block has ended",
 	},
 	{
-		text: "invalid input parameters", class: provider.ClassInvalid,
+		text: "invalid input parameters", class: provider.ClassInvalid, cause: errIssuedOnce,
 		remedy: "the product may issue only one access token for each API token: create a new one under " + guiPath +
 			", write it to config/%s with verify_connection=false, which skips the token request of the check, and share its token with sharing=shared",
 	},
@@ -96,6 +105,11 @@ func (c *client) refusal(response *httpclient.Response) error {
 			text = string(response.Body) // the product sometimes sends a message without JSON
 		}
 		c.explain(failure, text)
+	case http.StatusTooManyRequests:
+		// Not documented for the token endpoint; observed by a published client.
+		failure.RetryAfter = max(failure.RetryAfter, tokenInterval)
+		failure.Remedy = fmt.Sprintf(remedyTooEarly, c.config)
+		failure.Err = errors.Join(failure.Err, errTooEarly)
 	case http.StatusUnauthorized:
 		failure.Remedy = fmt.Sprintf(remedyCredentials, c.config)
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
@@ -121,13 +135,18 @@ func (c *client) explain(failure *provider.Error, text string) {
 		}
 		return
 	}
+	failure.Class = provider.ClassRateLimited
+	failure.Message += "; the product answers like this to a request that comes too early"
+	failure.RetryAfter = max(failure.RetryAfter, tokenInterval)
+	failure.Remedy = fmt.Sprintf(remedyTooEarly, c.config) + "; if this happens again, check token_path, client_id and client_secret"
+	failure.Err = errors.Join(failure.Err, errTooEarly, errUnknownText)
 }
 
 // rememberRefusal remembers a refusal of the client credentials, or a block. Other errors do not predict the result of
 // the next request.
 func (c *connection) rememberRefusal(err error) {
 	failure, ok := errors.AsType[*provider.Error](err)
-	if !ok || isTooEarly(err) {
+	if !ok || isTooEarly(err) && !errors.Is(err, errUnknownText) {
 		return
 	}
 	switch status := httpclient.StatusOf(err); {

@@ -54,7 +54,13 @@ var refusalCases = map[string]struct {
 		func(a *appliance) {
 			a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 400, Body: message("Teapot")})
 		},
-		provider.ClassInvalid, 30 * time.Second, "",
+		provider.ClassRateLimited, 30 * time.Second, "check token_path, client_id and client_secret",
+	},
+	"a 400 without a body": {
+		func(a *appliance) {
+			a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 400, Body: new("")})
+		},
+		provider.ClassRateLimited, 30 * time.Second, "check token_path, client_id and client_secret",
 	},
 	"an undocumented 401": {
 		func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 401}) },
@@ -62,7 +68,7 @@ var refusalCases = map[string]struct {
 	},
 	"an undocumented 429": {
 		func(a *appliance) { a.InjectFault(emulator.Fault{Route: "oauth_token", Status: 429}) },
-		provider.ClassRateLimited, 0, "",
+		provider.ClassRateLimited, 5 * time.Second, "sharing=shared",
 	},
 	"a 429 with Retry-After": {
 		func(a *appliance) {
@@ -160,13 +166,17 @@ func TestIssue_SeveralRequests_KeepTheInterval(t *testing.T) {
 }
 
 func TestIssue_TooEarlyOnce_WaitsAndTriesAgain(t *testing.T) {
-	for _, from := range []string{"any_request", "admitted_request"} {
-		a := newAppliance(t, "token_interval_from", from)
-		a.issue(a.open(nil))
-		before := a.Clock.Now()
-		a.issue(a.open(nil)) // another config or node, with the same client id
-		require.Equal(t, []int{200, 400, 200}, a.statuses("oauth_token"))
-		require.GreaterOrEqual(t, a.Clock.Now().Sub(before), 5*time.Second)
+	for answer, status := range map[string]int{
+		"400_documented": 400, "400_empty": 400, "400_unknown": 400, "429": 429, "429_retry_after": 429,
+	} {
+		for _, from := range []string{"any_request", "admitted_request"} {
+			a := newAppliance(t, "token_interval_from", from, "early_answer", answer)
+			a.issue(a.open(nil))
+			before := a.Clock.Now()
+			a.issue(a.open(nil)) // another config or node, with the same client id
+			require.Equal(t, []int{200, status, 200}, a.statuses("oauth_token"))
+			require.GreaterOrEqual(t, a.Clock.Now().Sub(before), 5*time.Second)
+		}
 	}
 }
 
@@ -186,5 +196,5 @@ func TestIssue_TooEarlyWithoutTimeToWait_IsRateLimited(t *testing.T) {
 	a.issue(a.open(nil))
 	_, err := a.open(nil).Issue(within(t, 4*time.Second), request)
 	require.Equal(t, provider.ClassRateLimited, refusal(t, err).Class)
-	require.Equal(t, []int{200, 400}, a.statuses("oauth_token"), "the second request was not sent")
+	require.Equal(t, []int{200, 429}, a.statuses("oauth_token"), "the second request was not sent")
 }

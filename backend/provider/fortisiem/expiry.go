@@ -67,9 +67,9 @@ type expiry struct {
 // The token's own claim exp is the most reliable source, as the public clients show. The product's clock is not trusted,
 // so expiry uses the difference between two times of that clock, and counts from before the request was sent.
 //
-// The documents of expires_in contradict each other: the schema says minutes, and the sample can only mean seconds. So
-// expires_in is the only source just for a token without exp. Then it counts seconds, the shorter lifetime, unless the
-// operator has configured the unit. With a configured unit, the earlier one of exp and expires_in counts.
+// The documents of expires_in contradict each other: the schema says minutes, and the sample can only mean seconds. A client
+// of a vendor employee measured seconds. So expires_in is the only source just for a token without exp. Then it counts
+// seconds, also the shorter lifetime, unless the operator has configured the unit. The spare name expiresIn means minutes. With a configured unit, the earlier one of exp and expires_in counts.
 func (m *issuedToken) expiry(unit string) (*expiry, error) {
 	life, source := m.claimedLife()
 	answered := m.answeredLife(unit)
@@ -114,7 +114,7 @@ func (m *issuedToken) claimedLife() (life time.Duration, source string) {
 // answeredLife returns the lifetime by expires_in, or zero if the answer does not contain it.
 func (m *issuedToken) answeredLife(unit string) time.Duration {
 	scale := time.Second
-	if unit == unitMinutes {
+	if unit == unitMinutes || m.minutes {
 		scale = time.Minute
 	}
 	// Limited before the conversion: the number may be too large for a time.Duration.

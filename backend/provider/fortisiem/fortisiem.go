@@ -13,6 +13,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/framework"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
@@ -42,7 +43,9 @@ func (vendor) Capabilities() provider.Capabilities {
 	return provider.Capabilities{
 		Renewal:          provider.RenewalNone,
 		LifetimeByVendor: true,
-		Revokes:          true, // for configs with a revoke_url: see CanRevoke
+		// One token request every five seconds, and perhaps one token in all.
+		SharesByDefault: true,
+		Revokes:         true, // for configs with a revoke_url: see CanRevoke
 		// The driver sends every leased access token there.
 		AddressFields: []string{fieldRevokeURL},
 		RevocationNote: "FortiSIEM documents no call that ends an access token: without revoke_url in the config, " +
@@ -75,18 +78,23 @@ func (vendor) Open(config provider.Config) (provider.Connection, error) {
 		http.Close()
 		return nil, err
 	}
+	logger := config.Logger
+	if logger == nil {
+		logger = hclog.NewNullLogger()
+	}
 	return &connection{
 		clock:      config.Clock,
 		settings:   settings,
 		api:        &client{http: http, config: config.Name, settings: settings},
 		revocation: revocation,
 		limiter:    tokenLimiter{clock: config.Clock},
+		spares:     spareTokens{store: config.Sessions, address: http.BaseURL(), clientID: settings.clientID, logger: logger},
 		// A revocation does not need the client credentials, so it must not wait for them.
 		refusals: config.AuthBackoff(refusalPause, refusalPause),
 	}, nil
 }
 
-// connection implements provider.Connection. It has no login at the product.
+// connection implements provider.Connection. It has no login at the product, but keeps the token of its last check.
 type connection struct {
 	clock      provider.Clock
 	settings   *settings
@@ -94,6 +102,7 @@ type connection struct {
 	revocation *hook // nil without revoke_url
 
 	limiter  tokenLimiter
+	spares   spareTokens
 	refusals *provider.AuthBackoff // of the client credentials
 }
 
@@ -103,10 +112,10 @@ func (c *connection) MaxLifetime() time.Duration { return 0 }
 // CanRevoke reports whether the config has a revoke_url.
 func (c *connection) CanRevoke() bool { return c.revocation != nil }
 
-// Logout frees the HTTP connections. The product has no login to end.
-func (c *connection) Logout(context.Context) error {
-	c.Close()
-	return nil
+// Logout ends the token of the last check, if no read has got it, and frees the HTTP connections.
+func (c *connection) Logout(ctx context.Context) error {
+	defer c.Close()
+	return c.discardSpare(ctx)
 }
 
 // Close frees the HTTP connections.

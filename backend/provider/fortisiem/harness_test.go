@@ -42,6 +42,17 @@ func (a *appliance) tryOpen(changes map[string]any) (provider.Connection, error)
 	return fortisiem.New().Open(config)
 }
 
+// openKeeping opens a connection that keeps the token of a check in a session store.
+func (a *appliance) openKeeping(store provider.SessionStore, changes map[string]any) provider.Connection {
+	a.T.Helper()
+	config := a.Config(fortisiem.New(), changes)
+	config.Clock, config.Sessions = skippingClock{a.Clock}, store
+	connection, err := fortisiem.New().Open(config)
+	require.NoError(a.T, err)
+	a.T.Cleanup(connection.Close)
+	return connection
+}
+
 // open is tryOpen for a valid config. The connection is closed at the end of the test.
 func (a *appliance) open(changes map[string]any) provider.Connection {
 	a.T.Helper()

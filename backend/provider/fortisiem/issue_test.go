@@ -25,13 +25,13 @@ func TestIssue_ExpirySources_EarliestCounts(t *testing.T) {
 		"auto: exp, mismatch":           {[]string{"expires_in_unit", "mismatch"}, "auto", 15 * time.Minute},
 		"auto: exp and iat":             {[]string{"token_has_iat", "yes"}, "auto", 15 * time.Minute},
 		"auto: opaque, seconds":         {[]string{"token_form", "opaque", "expires_in_unit", "seconds"}, "auto", 15 * time.Minute},
-		"auto: opaque, minutes":         {[]string{"token_form", "opaque"}, "auto", 15 * time.Second},
-		"auto: no exp, minutes":         {[]string{"token_form", "jwt_without_exp"}, "auto", 15 * time.Second},
-		"minutes: opaque":               {[]string{"token_form", "opaque"}, "minutes", 15 * time.Minute},
-		"minutes: exp":                  {nil, "minutes", 15 * time.Minute},
+		"auto: opaque, minutes":         {[]string{"token_form", "opaque", "expires_in_unit", "minutes"}, "auto", 15 * time.Second},
+		"auto: no exp, minutes":         {[]string{"token_form", "jwt_without_exp", "expires_in_unit", "minutes"}, "auto", 15 * time.Second},
+		"minutes: opaque":               {[]string{"token_form", "opaque", "expires_in_unit", "minutes"}, "minutes", 15 * time.Minute},
+		"minutes: exp":                  {[]string{"expires_in_unit", "minutes"}, "minutes", 15 * time.Minute},
 		"minutes: exp, mismatch":        {[]string{"expires_in_unit", "mismatch"}, "minutes", 15 * time.Minute},
 		"minutes: exp, seconds":         {[]string{"expires_in_unit", "seconds"}, "minutes", 15 * time.Minute},
-		"seconds: exp, minutes":         {nil, "seconds", 15 * time.Second},
+		"seconds: exp, minutes":         {[]string{"expires_in_unit", "minutes"}, "seconds", 15 * time.Second},
 		"seconds: opaque":               {[]string{"token_form", "opaque", "expires_in_unit", "seconds"}, "seconds", 15 * time.Minute},
 		"auto: clock ahead":             {[]string{"clock_skew", "26h"}, "auto", 15 * time.Minute},
 		"auto: clock behind":            {[]string{"clock_skew", "-26h"}, "auto", 15 * time.Minute},
@@ -39,7 +39,7 @@ func TestIssue_ExpirySources_EarliestCounts(t *testing.T) {
 		"auto: a day":                   {[]string{"access_token_expiry", "24h"}, "auto", 24 * time.Hour},
 		"auto: less than a minute":      {[]string{"access_token_expiry", "50s"}, "auto", 50 * time.Second},
 		"auto: labeled as text":         {[]string{"json_content_type", "text/plain"}, "auto", 15 * time.Minute},
-		"default unit: opaque, minutes": {[]string{"token_form", "opaque"}, "", 15 * time.Second},
+		"default unit: opaque, minutes": {[]string{"token_form", "opaque", "expires_in_unit", "minutes"}, "", 15 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAppliance(t, c.switches...)
@@ -61,7 +61,7 @@ func TestIssue_ExpirySources_EarliestCounts(t *testing.T) {
 func TestIssue_TokenWithoutUsableLifetime_IsAnError(t *testing.T) {
 	for name, switches := range map[string][]string{
 		"one second":         {"access_token_expiry", "1s"},
-		"expires_in is zero": {"access_token_expiry", "30s", "token_form", "opaque"},
+		"expires_in is zero": {"access_token_expiry", "30s", "token_form", "opaque", "expires_in_unit", "minutes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAppliance(t, switches...)
@@ -140,6 +140,6 @@ func TestErrors_EchoedSecret_IsRedacted(t *testing.T) {
 	body := `{"error":"BAD_REQUEST","message":"no client ` + secret + ` of ` + strings.ToUpper(secret) + `"}`
 	a.InjectFault(emulator.Fault{Route: "oauth_token", Status: http.StatusBadRequest, Body: &body})
 	failure := a.refused(a.open(nil))
-	require.Equal(t, provider.ClassInvalid, failure.Class)
+	require.Equal(t, provider.ClassRateLimited, failure.Class)
 	require.NotContains(t, failure.Error(), secret)
 }

@@ -94,12 +94,12 @@ func (t *tokenLimiter) release(turn time.Time) {
 	}
 }
 
-// postpone moves the next free turn to at least one interval from now. It is called when another node or another config
-// has just sent a request with this client id.
-func (t *tokenLimiter) postpone() {
+// postpone moves the next free turn to at least one interval from now, or to after a longer wait that the product has asked
+// for. It is called when another node or another config has just sent a request with this client id.
+func (t *tokenLimiter) postpone(wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if free := t.clock.Now().Add(tokenSpacing); free.After(t.next) {
+	if free := t.clock.Now().Add(max(wait, tokenSpacing)); free.After(t.next) {
 		t.next = free
 	}
 }

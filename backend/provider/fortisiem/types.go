@@ -13,12 +13,29 @@ import (
 const tokenType = "Bearer"
 
 // tokenAnswer is the answer of the token endpoint. The schema requires access_token and expires_in, an integer. A refresh
-// token is documented to be absent. That grant=refresh_token may return one is inferred.
+// token is documented to be absent. That grant=refresh_token may return one is inferred. Published clients also know the
+// names token and expiresIn, which is in minutes.
 type tokenAnswer struct {
 	AccessToken  string          `json:"access_token"`
 	TokenType    string          `json:"token_type"`
 	ExpiresIn    json.RawMessage `json:"expires_in"`
 	RefreshToken string          `json:"refresh_token"`
+
+	Token          string          `json:"token"`
+	ExpiresMinutes json.RawMessage `json:"expiresIn"`
+}
+
+// normalize copies the spare names of an answer to the documented ones that it does not have. minutes is true if the
+// lifetime is in minutes, whatever the documented unit is.
+func (a *tokenAnswer) normalize() (minutes bool) {
+	if a.AccessToken == "" {
+		a.AccessToken = a.Token
+	}
+	if number(a.ExpiresIn) == 0 && number(a.ExpiresMinutes) > 0 {
+		a.ExpiresIn = a.ExpiresMinutes
+		return true
+	}
+	return false
 }
 
 // number returns a JSON number, also one in quotes. It returns zero for anything else, since an invalid lifetime must not
