@@ -75,6 +75,7 @@ func TestKey_FiveWrongSecrets_IsLocked(t *testing.T) {
 
 func TestSession_WithoutCookieRIDOrVersion_IsRefused(t *testing.T) {
 	m := newManager(t)
+	m.Set("lenient_sessions", "no")
 	session := m.session()
 	require.Regexp(t, `^sID=[0-9A-F]{32}$`, session["Cookie"])
 	require.Equal(t, 200, m.do(http.MethodGet, "/api/apikeys", session, "{}").Status)
@@ -103,9 +104,21 @@ func TestSession_WrongLogin_IsRefused(t *testing.T) {
 	require.Equal(t, 200, m.logIn(object{"password": "new"}).Status)
 }
 
+func TestUser_FiveWrongPasswords_IsLockedUntilUnlocked(t *testing.T) {
+	m := newManager(t)
+	for range 5 {
+		require.Equal(t, 401, m.logIn(object{"password": "wrong"}).Status)
+	}
+	require.Equal(t, 401, m.logIn(nil).Status)
+	m.MoveClock(24 * time.Hour)
+	require.Equal(t, 401, m.logIn(nil).Status)
+	m.Act("unlock_user")
+	require.Equal(t, 200, m.logIn(nil).Status)
+}
+
+// The vendor's certified Ansible collection logs in by the legacy path, and then sends the cookie alone.
 func TestLegacyLogin_LenientSessions_OpensASession(t *testing.T) {
 	m := newManager(t)
-	m.Set("lenient_sessions", "yes")
 	const path = "/rest/authentication/login/primary"
 	opened := m.do(http.MethodPost, path, nil,
 		object{"dsCredentials": object{"userName": m.Login()["username"], "password": m.Login()["password"]}})
@@ -151,6 +164,7 @@ func TestRoles_CreateModifyDelete_TakeEffect(t *testing.T) {
 	require.Equal(t, 200, m.as(secret, http.MethodGet, "/apikeys", nil).Status)
 	require.Equal(t, 400, m.do(http.MethodDelete, "/api/roles/5", session, nil).Status, "in use")
 
+	m.Set("allow_web_service", "enforced")
 	changed := m.do(http.MethodPost, "/api/roles/5", session, object{"allowWebService": false})
 	require.Equal(t, 200, changed.Status)
 	require.Equal(t, "mine", changed.Body["name"])

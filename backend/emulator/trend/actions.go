@@ -46,6 +46,10 @@ func (svc *service) actions() []emulator.Action {
 			Description: "creates a role like 3 without the rights in \"lacks\", a list of names separated by commas; answers with role_id",
 		},
 		{
+			Name: "unlock_user", Do: func(map[string]string) (map[string]string, error) { svc.failures = 0; return nil, nil },
+			Description: "unlocks the user, as dsm_c -action unlockout does",
+		},
+		{
 			Name: "change_password", Arguments: []string{"password"}, Do: svc.changePassword,
 			Description: "sets the user's password, to the given one or a new random one; answers with it",
 		},

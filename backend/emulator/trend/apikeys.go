@@ -188,7 +188,7 @@ func (svc *service) listKeys(w http.ResponseWriter, c call) {
 	}
 	shown := make([]view, 0, len(svc.keys))
 	for _, k := range svc.keys {
-		shown = append(shown, k.show())
+		shown = append(shown, svc.show(k))
 	}
 	emulator.WriteJSON(w, http.StatusOK, map[string]any{"apiKeys": shown})
 }
@@ -199,7 +199,7 @@ func (svc *service) describeKey(w http.ResponseWriter, c call) {
 		return
 	}
 	if found := svc.target(w, c); found != nil {
-		emulator.WriteJSON(w, http.StatusOK, found.show())
+		emulator.WriteJSON(w, http.StatusOK, svc.show(found))
 	}
 }
 
@@ -291,7 +291,7 @@ func (svc *service) replaceSecret(w http.ResponseWriter, c call) {
 // regenerate gives a key a new secret and answers with it.
 func (svc *service) regenerate(w http.ResponseWriter, k *key) {
 	svc.setSecret(k, newSecret(svc.env))
-	shown := k.show()
+	shown := svc.show(k)
 	shown.SecretKey = k.secret
 	emulator.WriteJSON(w, http.StatusOK, shown)
 }
@@ -313,7 +313,7 @@ func (svc *service) describeCurrent(w http.ResponseWriter, c call) {
 
 // showCurrent returns the caller's key in the form of the API.
 func (svc *service) showCurrent(c call) currentView {
-	return currentView{view: c.key.show(), RoleURN: c.role.URN, TenantID: tenantID, TenantGUID: svc.tenantGUID}
+	return currentView{view: svc.show(c.key), RoleURN: c.role.URN, TenantID: tenantID, TenantGUID: svc.tenantGUID}
 }
 
 // modifyCurrent answers POST /apikeys/current, which cannot change expiryDate, roleID and active.

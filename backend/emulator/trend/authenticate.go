@@ -52,7 +52,7 @@ func (svc *service) authenticate(w http.ResponseWriter, r *http.Request) (caller
 	case who.role == nil:
 		refuse(w, svc.status(switchBadSecret), "Authentication failed")
 		return who, false
-	case !who.role.AllowWebService:
+	case !who.role.AllowWebService && svc.env.Switch(switchWebService) == "enforced":
 		refuse(w, http.StatusForbidden, "Not authorized to use the web service")
 		return who, false
 	}
@@ -110,8 +110,24 @@ type login struct {
 	MFACode    string `json:"mfaCode"`
 }
 
-// accepted reports whether a login is correct.
+// accepted reports whether a login is correct, and counts wrong ones. Too many of them lock the user.
 func (svc *service) accepted(l login) bool {
+	limit := svc.env.Integer(switchUserLock)
+	if limit > 0 && svc.failures >= limit {
+		return false
+	}
+	if !svc.correct(l) {
+		if l.UserName == userName {
+			svc.failures++
+		}
+		return false
+	}
+	svc.failures = 0
+	return true
+}
+
+// correct reports whether a login has the user's name and password, and the right tenant and code.
+func (svc *service) correct(l login) bool {
 	switch {
 	case l.UserName != userName || l.Password != svc.password:
 		return false
@@ -151,7 +167,7 @@ func (svc *service) createSession(w http.ResponseWriter, body []byte) {
 }
 
 // legacyLogin answers POST /rest/authentication/login/primary with the sID as plain text. Such a session has no
-// RID, so the calls under /api refuse it unless the switch lenient_sessions is on.
+// RID, so the calls under /api refuse it if the switch lenient_sessions is off.
 func (svc *service) legacyLogin(w http.ResponseWriter, body []byte) {
 	var request struct {
 		Credentials login `json:"dsCredentials"`

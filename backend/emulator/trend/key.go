@@ -69,9 +69,9 @@ func milliseconds(at time.Time) int64 {
 	return at.UnixMilli()
 }
 
-// show returns a key in the form of the API, without its secret.
-func (k *key) show() view {
-	return view{
+// show returns a key in the form of the API, without its secret. The switch last_sign_in determines whether it has lastSignIn.
+func (svc *service) show(k *key) view {
+	shown := view{
 		KeyName:        k.name,
 		Description:    k.description,
 		Locale:         k.locale,
@@ -85,11 +85,15 @@ func (k *key) show() view {
 		ExpiryDate:     milliseconds(k.expires),
 		ID:             k.id,
 	}
+	if svc.env.Switch(switchLastSignIn) == "omitted" {
+		shown.LastSignIn = 0
+	}
+	return shown
 }
 
 // showChanged returns a key in the form of the answer to a creation or modification.
 func (svc *service) showChanged(k *key) view {
-	shown := k.show()
+	shown := svc.show(k)
 	if !svc.env.Enabled(switchExpiryInAnswer) {
 		shown.ExpiryDate = 0
 	}

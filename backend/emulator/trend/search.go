@@ -89,7 +89,7 @@ func (svc *service) searchKeys(w http.ResponseWriter, c call) {
 	}
 	shown := make([]view, 0, len(found))
 	for _, k := range found {
-		shown = append(shown, k.show())
+		shown = append(shown, svc.show(k))
 	}
 	svc.writeFound(w, "apiKeys", shown, len(shown))
 }

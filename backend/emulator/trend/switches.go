@@ -20,6 +20,9 @@ const (
 	switchLenientSessions = "lenient_sessions"
 	switchSessionIdle     = "session_idle_timeout"
 	switchBadLogin        = "bad_login_status"
+	switchUserLock        = "failed_logins_until_lockout"
+	switchWebService      = "allow_web_service"
+	switchLastSignIn      = "last_sign_in"
 	switchMFA             = "mfa_required"
 	switchTenant          = "tenant_name_required"
 	switchCreateStatus    = "create_status"
@@ -60,10 +63,13 @@ func accessSwitches() []emulator.Switch {
 		emulator.Integer(switchRateLimit, "most calls of one key or user in 60 s, more are refused with 429; 0 is no limit", rateLimit),
 		emulator.Integer(switchTenantRateLimit, "most calls of the whole tenant in 60 s, more are refused with 429; 0 is no limit", 0),
 		emulator.Choice(switchRetryAfter, "a 429 carries Retry-After", "absent", "present"),
-		emulator.Choice(switchLenientSessions, "sessions need only the cookie, without rID and api-version, as a published client assumes",
-			emulator.No, emulator.Yes),
+		emulator.Choice(switchLenientSessions, "sessions need only the cookie, without rID and api-version, as the vendor's certified Ansible collection assumes",
+			emulator.Yes, emulator.No),
 		emulator.Duration(switchSessionIdle, "sessions end after this time without use", 30*time.Minute),
 		emulator.Choice(switchBadLogin, "status for a wrong user name, password, tenant or code", "401", "403", "400"),
+		emulator.Integer(switchUserLock, "wrong passwords in a row that lock the user until the action unlock_user; 0 is never", 5),
+		emulator.Choice(switchWebService, "allowWebService of a role has no effect on its keys, as in recordings, or keys of a role without it are refused with 403",
+			"ignored", "enforced"),
 		emulator.Choice(switchMFA, "logging in needs mfaCode "+mfaCode, emulator.No, emulator.Yes),
 		emulator.Choice(switchTenant, "logging in needs tenantName "+tenantName, emulator.No, emulator.Yes),
 	}
@@ -80,6 +86,7 @@ func keySwitches() []emulator.Switch {
 		emulator.Choice(switchUnknownRole, "status for a roleID that does not exist", "400", "404", "422"),
 		emulator.Choice(switchCreateRights, "creating keys needs the right to create API keys, the right to create users, or both",
 			"both", "apikey", "administrator"),
+		emulator.Choice(switchLastSignIn, "answers omit lastSignIn even of used keys, as in recordings, or contain it", "omitted", "present"),
 		emulator.Choice(switchOwnSecretRight, "a key needs the right to edit API keys to replace its own secret", emulator.Yes, emulator.No),
 	}
 }

@@ -54,6 +54,30 @@ var switches = emulatortest.SwitchCases[*manager]{
 		},
 		map[string]string{"15m0s": "401", "1m": "200"},
 	},
+	"failed_logins_until_lockout": {
+		func(m *manager) string {
+			for range 5 {
+				m.logIn(object{"password": "wrong"})
+			}
+			return strconv.Itoa(m.logIn(nil).Status)
+		},
+		map[string]string{"5": "401", "6": "200", "0": "200"},
+	},
+	"allow_web_service": {
+		func(m *manager) string {
+			secret := m.create("x", nil).Member("secretKey")
+			m.do(http.MethodPost, "/api/roles/4", m.session(), object{"allowWebService": false})
+			return strconv.Itoa(m.works(secret))
+		},
+		map[string]string{"ignored": "200", "enforced": "403"},
+	},
+	"last_sign_in": {
+		func(m *manager) string {
+			_, shown := m.get("/apikeys/current").Body["lastSignIn"]
+			return strconv.FormatBool(shown)
+		},
+		map[string]string{"omitted": "false", "present": "true"},
+	},
 	"delete_own_key": {
 		emulatortest.StatusOf(func(m *manager) answer {
 			return m.as(m.root, http.MethodDelete, fmt.Sprint("/apikeys/", m.get("/apikeys/current").Body["ID"]), nil)

@@ -38,6 +38,7 @@ type service struct {
 	tenantGUID   string
 
 	password string
+	failures int    // wrong passwords of the user in a row
 	keys     []*key // in the order of their IDs
 	lastKey  int
 	roles    []*role
@@ -76,7 +77,7 @@ func newService(env *emulator.Env) emulator.Service {
 
 // reset returns to the default roles and the root key, without sessions.
 func (svc *service) reset() {
-	svc.password = svc.rootPassword
+	svc.password, svc.failures = svc.rootPassword, 0
 	svc.roles = defaultRoles()
 	svc.keys, svc.lastKey = nil, 0
 	svc.sessions = map[string]*session{}
