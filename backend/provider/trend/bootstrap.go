@@ -63,8 +63,9 @@ func classifyLogin(err error) error {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
 		// The status for a wrong user name, password, tenant or MFA code is not documented.
 		failure.Class = provider.ClassUnauthenticated
-		failure.Remedy = fmt.Sprintf("check %s, %s, %s and %s; an MFA code works once, so enter a new one",
-			fieldUsername, fieldPassword, fieldTenantName, fieldMFACode)
+		failure.Remedy = fmt.Sprintf("check %s, %s, %s and %s; an MFA code works once, so enter a new one; "+
+			"wrong passwords lock the user, and dsm_c -action unlockout -username %s on the manager unlocks it",
+			fieldUsername, fieldPassword, fieldTenantName, fieldMFACode, "USERNAME")
 	}
 	if failure.Class == provider.ClassAmbiguous {
 		failure.Class = provider.ClassUnavailable

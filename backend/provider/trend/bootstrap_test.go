@@ -29,7 +29,7 @@ func TestBootstrap_Login_CreatesAWorkingKey(t *testing.T) {
 		"create 201":       {[]string{"create_status", "201"}, nil},
 		"MFA":              {[]string{"mfa_required", "yes"}, fields{"mfa_code": "492039"}},
 		"tenant":           {[]string{"tenant_name_required", "yes"}, fields{"tenant_name": "acme"}},
-		"lenient sessions": {[]string{"lenient_sessions", "yes"}, nil},
+		"strict sessions":  {[]string{"lenient_sessions", "no"}, nil},
 		"tenant's secrets": {[]string{"secret_form", "tenant"}, nil},
 		// The config had another key before.
 		"replaces a key": {nil, fields{"api_key": "", "api_key_id": 9}},

@@ -24,6 +24,7 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	}
 	c.backoff.Reset()
 	result := &provider.CheckResult{Identity: current.KeyName, Details: details(current)}
+	result.Details["product"] = productOf(c.api.http.BaseURL())
 	if current.expires() {
 		result.RootExpiresAt = c.api.clock.toLocal(time.UnixMilli(*current.ExpiryDate))
 		if remaining := result.RootExpiresAt.Sub(c.clock.Now()); remaining < expiryNotice {

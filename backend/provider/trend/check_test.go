@@ -22,6 +22,7 @@ func TestCheck_ValidKey_ReturnsItsDetails(t *testing.T) {
 	assert.EqualValues(t, 78422, checked.Details["tenant_id"])
 	assert.Contains(t, checked.Details["role_urn"], "API Key Management")
 	assert.NotEmpty(t, checked.Details["tenant_guid"])
+	assert.Equal(t, "Deep Security Manager", checked.Details["product"])
 }
 
 func TestCheck_KeyNearItsExpiry_Warns(t *testing.T) {

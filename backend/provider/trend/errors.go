@@ -53,7 +53,9 @@ func (c *client) fixedPathError(response *httpclient.Response) *provider.Error {
 
 // addressHint returns the correct forms of the address, for remedies.
 func (c *client) addressHint() string {
-	return "the address in config/" + c.config + " is https://<manager>:4119/api or https://app.deepsecurity.trendmicro.com/api"
+	return "the address in config/" + c.config + " is https://<manager>:4119/api (Deep Security Manager), " +
+		"https://workload.<region>.cloudone.trendmicro.com/api (Vision One Server & Workload Protection) or " +
+		"https://app.deepsecurity.trendmicro.com/api (a legacy account of Workload Security)"
 }
 
 // classify decides between the two meanings that some statuses have. To do so it asks the manager to describe
