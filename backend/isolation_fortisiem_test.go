@@ -17,7 +17,7 @@ func (m *mount) configureHook(hook string) {
 	m.t.Helper()
 	m.setSwitch("fortisiem", "revoke_route", "yes")
 	m.writeConfig("fortisiem", map[string]any{"revoke_url": hook, "verify_connection": false, "max_retries": 0})
-	m.must(logical.UpdateOperation, "roles/fortisiem", map[string]any{"config": "fortisiem", "ttl": "10m"})
+	m.must(logical.UpdateOperation, "roles/fortisiem", map[string]any{"config": "fortisiem", "ttl": "10m", "sharing": "exclusive"})
 }
 
 // The operator's own revocation hook is down, and the product is well.

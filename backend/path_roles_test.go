@@ -48,6 +48,28 @@ func TestRoleWrite_TTLOverMaximum_IsCappedWithAWarning(t *testing.T) {
 	require.LessOrEqual(t, leased.secret.TTL.Hours(), 24.0)
 }
 
+func TestRoleWrite_SharingAbsent_IsVendorsDefault(t *testing.T) {
+	m := newMount(t)
+	info := m.must(logical.ReadOperation, "info", nil).Data["vendors"].(map[string]any)
+	for vendor, want := range map[string]string{"lacework": "exclusive", "fortisiem": "shared"} {
+		require.Equal(t, want, info[vendor].(map[string]any)["default_sharing"])
+		m.writeConfig(vendor, nil)
+		sharing := func() any { return m.must(logical.ReadOperation, "roles/reader", nil).Data["sharing"] }
+		m.must(logical.UpdateOperation, "roles/reader", map[string]any{"config": vendor, "ttl": "5m"})
+		require.Equal(t, want, sharing())
+		for _, value := range []string{"exclusive", "shared"} {
+			m.must(logical.UpdateOperation, "roles/reader", map[string]any{"sharing": value})
+			m.must(logical.UpdateOperation, "roles/reader", map[string]any{"ttl": "6m"})
+			require.Equal(t, value, sharing(), "an absent field stays")
+		}
+		m.must(logical.UpdateOperation, "roles/reader", map[string]any{"sharing": map[string]string{"shared": "exclusive", "exclusive": "shared"}[want]})
+		m.must(logical.PatchOperation, "roles/reader", map[string]any{"sharing": nil})
+		require.Equal(t, want, sharing(), "null is the default")
+		m.rejected(http.StatusBadRequest, logical.UpdateOperation, "roles/reader", map[string]any{"sharing": ""}, "sharing")
+		m.must(logical.DeleteOperation, "roles/reader", nil)
+	}
+}
+
 func TestRoleUpdate_AbsentFields_Stay(t *testing.T) {
 	m := newMount(t)
 	m.writeConfig("lacework", nil)

@@ -93,6 +93,20 @@ func TestBootstrap_RejectedLogin_IsUnauthenticated(t *testing.T) {
 	}
 }
 
+// A user is locked after wrong passwords, also those of other clients.
+func TestBootstrap_UserLocked_NamesTheUnlockCommand(t *testing.T) {
+	m := newManager(t, "failed_logins_until_lockout", "1")
+	_, err := m.open(m.bootstrapFields(fields{"password": "wrong"})).Bootstrap(t.Context(), rootMarker)
+	require.Error(t, err)
+	_, err = m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
+	failure := providerError(t, err)
+	assert.Equal(t, provider.ClassUnauthenticated, failure.Class)
+	assert.Contains(t, failure.Remedy, "dsm_c -action unlockout -username USERNAME")
+	m.Act("unlock_user")
+	_, err = m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
+	require.NoError(t, err)
+}
+
 func TestBootstrap_EchoedSecrets_AreRedacted(t *testing.T) {
 	m := newManager(t)
 	m.InjectFault(emulator.Fault{Route: "createSession", Status: http.StatusBadRequest, Body: new(`{"message":"hunter2hunter2 and 112233 are wrong"}`)})
