@@ -60,7 +60,7 @@ type Config struct {
 }
 
 // SessionStore stores a few hundred bytes for a connection across restarts and failovers: the engine's own login
-// at a vendor that limits sessions or logins. The content is as secret as the root credential and is stored like it.
+// at a vendor that limits sessions or logins, or a credential that a check has created and no lease holds yet. The content is as secret as the root credential and is stored like it.
 // Implementations are safe for concurrent use.
 type SessionStore interface {
 	// Load returns the last saved content, or nil.

@@ -17,16 +17,18 @@ type Connection interface {
 	MaxLifetime() time.Duration
 
 	// Check performs a real login. It has no lasting effect except for a login of the engine's own. If the vendor
-	// locks accounts that log in often, Check may use the login that the same root credential has opened before.
+	// locks accounts that log in often, Check may use the login that the same root credential has opened before. If the
+	// vendor issues few credentials and a login is one, Check may keep it in the session store for the next Issue.
 	Check(ctx context.Context) (*CheckResult, error)
 
-	// Issue creates a credential. It sends the create at most once. If the answer is lost or not understood,
-	// the error is ClassAmbiguous. After an error of a definite class ([Class.Definite]), the credential was
-	// not created, or Issue has revoked it.
+	// Issue creates a credential, or returns the one that Check has kept. It sends the create at most once; for a request
+	// that the vendor refused for its rate, it may wait within the caller's time and send it once more. If the answer is
+	// lost or not understood, the error is ClassAmbiguous. After an error of a definite class ([Class.Definite]), the
+	// credential was not created, or Issue has revoked it.
 	Issue(ctx context.Context, request IssueRequest) (*Credential, error)
 
-	// Logout ends the engine's own login at the vendor, if there is one, and frees the connection's resources. A
-	// login that several configs share ends with the last of them.
+	// Logout ends the engine's own login at the vendor, if there is one, and a credential that Check has kept, if the vendor
+	// can end it, and frees the connection's resources. A login that several configs share ends with the last of them.
 	// The issued credentials stay valid. The caller does not use the connection afterwards.
 	Logout(ctx context.Context) error
 

@@ -88,7 +88,7 @@ var refusalMeanings = []refusalMeaning{
 	{
 		text: "invalid input parameters", class: provider.ClassInvalid, cause: errIssuedOnce,
 		remedy: "the product may issue only one access token for each API token: create a new one under " + guiPath +
-			", write it to config/%s with verify_connection=false, which skips the token request of the check, and share its token with sharing=shared",
+			", write it to config/%s, whose next read gets the token of that write, and share it with sharing=shared",
 	},
 }
 
