@@ -232,7 +232,7 @@ func hasTest(t *testing.T, directory, function string) bool {
 	return false
 }
 
-// The former default of a fact stays a value of its switch: each of these switches has more than one.
+// The earlier default of a fact stays a value of its switch: each of these switches has more than one.
 func TestSettled_EverySwitch_HasAnotherValue(t *testing.T) {
 	for _, vendor := range all.Vendors() {
 		for _, row := range settled[vendor.Name] {
