@@ -7,6 +7,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,9 +20,13 @@ const (
 	// Parallel is how many configs are served at the same time.
 	Parallel = 4
 
-	// parallelFailing is how many of them may be configs whose last turn failed. The others stay free for
+	// parallelSlow is how many of them may be configs whose last turn failed slowly. The others stay free for
 	// configs that work.
-	parallelFailing = Parallel / 2
+	parallelSlow = Parallel / 2
+
+	// slowTurn is how long a turn must have taken to be slow. A config whose vendor answers, and that has one
+	// credential which always fails, is not: its turns delay no other config.
+	slowTurn = 5 * time.Second
 
 	// Budget bounds one turn of one config.
 	Budget = 20 * time.Second
@@ -36,7 +41,7 @@ type Options struct {
 	Names func(ctx context.Context) ([]string, error)
 	// Turn serves one config until its work is done or the context ends. No config is served twice at the same
 	// time. more is true when work remains that is due now: the config then gets another turn, after the others.
-	// A config whose turn failed is served in a smaller number of parallel turns.
+	// A config whose turn failed after more than five seconds is served in a smaller number of parallel turns.
 	Turn func(ctx context.Context, name string) (more bool, err error)
 	// Logger returns the mount's logger.
 	Logger func() hclog.Logger
@@ -105,7 +110,8 @@ func (w *Worker) Stop() {
 type turnResult struct {
 	name string
 	more bool
-	err  error
+	// slow is true if the turn failed and took long: the vendor is probably silent.
+	slow bool
 }
 
 // run is the worker's goroutine. All of its state is in the schedule.
@@ -143,13 +149,14 @@ func (w *Worker) run(ctx context.Context) {
 
 // look adds the configs that may have work to the schedule.
 func (w *Worker) look(ctx context.Context, s *schedule) {
-	names, err := w.options.Names(ctx)
+	names, err := provider.CatchPanic("background work", func() ([]string, error) { return w.options.Names(ctx) })
 	if err != nil {
 		if ctx.Err() == nil {
 			w.options.Logger().Warn("the background work could not list the configs", "error", err)
 		}
 		return
 	}
+	s.forget(names)
 	for _, name := range names {
 		s.add(name)
 	}
@@ -159,11 +166,12 @@ func (w *Worker) look(ctx context.Context, s *schedule) {
 func (w *Worker) turn(ctx context.Context, name string) turnResult {
 	ctx, cancel := context.WithTimeout(ctx, Budget)
 	defer cancel()
+	began := time.Now()
 	more, err := provider.CatchPanic("background work", func() (bool, error) { return w.options.Turn(ctx, name) })
 	if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		w.options.Logger().Warn("background work of a config failed; it is retried", "config", name, "error", err)
 	}
-	return turnResult{name: name, more: more, err: err}
+	return turnResult{name: name, more: more, slow: err != nil && time.Since(began) > slowTurn}
 }
 
 // schedule says which config has the next turn. Only the worker's goroutine uses it.
@@ -173,12 +181,12 @@ type schedule struct {
 	running map[string]bool
 	// again are running configs for which new work may have arrived.
 	again map[string]bool
-	// failing are the configs whose last turn failed.
-	failing map[string]bool
+	// slow are the configs whose last turn failed slowly.
+	slow map[string]bool
 }
 
 func newSchedule() *schedule {
-	return &schedule{running: make(map[string]bool), again: make(map[string]bool), failing: make(map[string]bool)}
+	return &schedule{running: make(map[string]bool), again: make(map[string]bool), slow: make(map[string]bool)}
 }
 
 // add gives a config a turn, unless it already waits for one. A running config gets another turn.
@@ -191,19 +199,24 @@ func (s *schedule) add(name string) {
 	}
 }
 
+// forget drops what is known of configs that do not exist any more.
+func (s *schedule) forget(existing []string) {
+	maps.DeleteFunc(s.slow, func(name string, _ bool) bool { return !slices.Contains(existing, name) })
+}
+
 // next takes the config with the next turn. It reports false when none waits or all places are taken.
 func (s *schedule) next() (string, bool) {
 	if len(s.running) >= Parallel {
 		return "", false
 	}
-	failing := 0
+	slow := 0
 	for name := range s.running {
-		if s.failing[name] {
-			failing++
+		if s.slow[name] {
+			slow++
 		}
 	}
 	for i, name := range s.waiting {
-		if s.failing[name] && failing >= parallelFailing {
+		if s.slow[name] && slow >= parallelSlow {
 			continue
 		}
 		s.waiting = slices.Delete(s.waiting, i, i+1)
@@ -218,9 +231,9 @@ func (s *schedule) finish(result turnResult) {
 	again := result.more || s.again[result.name]
 	delete(s.running, result.name)
 	delete(s.again, result.name)
-	delete(s.failing, result.name)
-	if result.err != nil {
-		s.failing[result.name] = true
+	delete(s.slow, result.name)
+	if result.slow {
+		s.slow[result.name] = true
 	}
 	if again {
 		s.add(result.name)

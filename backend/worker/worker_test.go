@@ -151,3 +151,55 @@ func TestStop_TurnHonoursItsContext_LeavesNothingRunning(t *testing.T) {
 	w.Wake()
 	w.Flush(t.Context()) // after the end, nothing happens
 }
+
+// One credential that the vendor always refuses makes each turn of its config fail. The vendor answers, so that the
+// turns are short, and the config needs no place that is kept for others.
+func TestWorker_TurnsFailFast_AreNotSlow(t *testing.T) {
+	const configs = worker.Parallel
+	var names []string
+	for i := range configs {
+		names = append(names, string(rune('a'+i)))
+	}
+	together := make(chan struct{}, configs)
+	var second atomic.Bool
+	w := start(t, func(ctx context.Context, _ string) (bool, error) {
+		if second.Load() {
+			// All configs have their second turns at the same time.
+			together <- struct{}{}
+			for len(together) < configs {
+				select {
+				case <-ctx.Done():
+					return false, ctx.Err()
+				case <-time.After(time.Millisecond):
+				}
+			}
+		}
+		return false, errors.New("one credential is refused")
+	}, names...)
+	w.Flush(t.Context())
+	second.Store(true)
+	limited, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	w.Flush(limited)
+	require.NoError(t, limited.Err(), "failing turns wait for each other")
+	require.Len(t, together, configs)
+}
+
+func TestWorker_ListingPanics_NextOneIsServed(t *testing.T) {
+	var listings, served atomic.Int64
+	w := worker.Start(worker.Options{
+		Names: func(context.Context) ([]string, error) {
+			if listings.Add(1) == 1 {
+				panic("storage")
+			}
+			return []string{"a"}, nil
+		},
+		Turn:   func(context.Context, string) (bool, error) { served.Add(1); return false, nil },
+		Logger: hclog.NewNullLogger,
+	})
+	defer w.Stop()
+	w.Flush(t.Context())
+	require.Zero(t, served.Load())
+	w.Flush(t.Context())
+	require.Equal(t, int64(1), served.Load())
+}
