@@ -200,7 +200,7 @@ func (b *backend) clean(ctx context.Context) {
 	}
 	b.stop()
 	b.stopWorker()
-	b.pool.DetachAll()
+	b.pool.Close()
 }
 
 const backendHelp = `

@@ -40,6 +40,20 @@ type configWork struct {
 	reconcileAt time.Time
 	// rootRetryAt is until when the root credential is not maintained, after a failure.
 	rootRetryAt time.Time
+	// rootRejections counts the failures in a row that another attempt can make worse.
+	rootRejections int
+}
+
+// postponeRoot sets when the root credential is maintained again, after a failure. Each attempt can send a root
+// credential that the vendor rejects, so that the pause grows, unless the vendor is only away.
+func (w *configWork) postponeRoot(now time.Time, err error) {
+	switch provider.ClassOf(err) {
+	case provider.ClassUnavailable, provider.ClassRateLimited:
+		w.rootRetryAt = now.Add(rotation.RejectedBackoff)
+	default:
+		w.rootRejections++
+		w.rootRetryAt = now.Add(rotation.GrownBackoff(w.rootRejections))
+	}
 }
 
 func newBackground() *background { return &background{configs: make(map[string]configWork)} }
@@ -129,6 +143,7 @@ func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) 
 		return nil, err
 	}
 	b.background.forget(names)
+	b.rotator.Forget(names)
 	return names, nil
 }
 
@@ -205,15 +220,17 @@ func (b *backend) maintainRoot(ctx context.Context, storage logical.Storage, nam
 		return nil // only the primary changes configs
 	}
 	now, retryAt := b.clock.Now(), b.background.get(name).rootRetryAt
-	if now.Before(retryAt) && retryAt.Sub(now) <= rotation.RejectedBackoff {
+	if now.Before(retryAt) && retryAt.Sub(now) <= rotation.MaxRejectedBackoff {
 		return nil
 	}
 	err := b.completeRoot(ctx, storage, name)
 	if err == nil {
 		err = b.rotateIfDue(ctx, storage, name)
 	}
-	if err != nil {
-		b.background.change(name, func(work *configWork) { work.rootRetryAt = now.Add(rotation.RejectedBackoff) })
+	if err == nil {
+		b.background.change(name, func(work *configWork) { work.rootRejections = 0 })
+	} else {
+		b.background.change(name, func(work *configWork) { work.postponeRoot(now, err) })
 		if config, readErr := b.store.Config(ctx, storage, name); readErr == nil && config != nil && config.RotationDue(now) {
 			b.sendEvent(ctx, rotation.EventRotateFail, "config", name)
 		}
@@ -250,7 +267,7 @@ func (b *backend) completeRoot(ctx context.Context, storage logical.Storage, nam
 		return nil
 	}
 	if len(intents) > 0 {
-		for _, warning := range b.rotator.RevokeOrphanedRoots(ctx, storage, name, config.RootMarker, conn.Connection) {
+		for _, warning := range b.rotator.RevokeOrphanedRoots(ctx, storage, name, config) {
 			b.Logger().Warn(warning, "config", name)
 		}
 	}

@@ -99,7 +99,7 @@ func (b *backend) resolveBeforeDelete(ctx context.Context, storage logical.Stora
 			return append(losses, "root credentials that earlier attempts may have left could not be searched: "+err.Error()), nil
 		}
 		defer conn.Release()
-		losses = append(losses, b.rotator.RevokeOrphanedRoots(ctx, storage, name, config.RootMarker, conn.Connection)...)
+		losses = append(losses, b.rotator.RevokeOrphanedRoots(ctx, storage, name, config)...)
 		if intents, err := b.store.RootIntents(ctx, storage, name); err != nil || len(intents) > 0 && len(losses) == 0 {
 			losses = append(losses, "an attempt to create a root credential is running, or its answer was lost; two minutes later, what it created can be revoked")
 		}

@@ -171,7 +171,7 @@ func (u *configUpdate) verifyRoot(ctx context.Context) error {
 // about it. A second connection would end or replace the login that the present one uses.
 func (u *configUpdate) login(ctx context.Context) (*provider.CheckResult, error) {
 	if u.connectionChanged() {
-		return u.pool.VerifyNewRoot(ctx, u.entry, u.conn)
+		return u.pool.VerifyNewRoot(ctx, u.name, u.entry, u.conn)
 	}
 	conn, rotating, err := u.pool.TryAcquire(u.storage, u.name, u.old)
 	switch {
@@ -200,7 +200,7 @@ func (u *configUpdate) commit(ctx context.Context) error {
 	if u.connectionChanged() {
 		u.pool.Swap(ctx, u.storage, u.name, u.old, u.entry, u.conn)
 		u.warnings = append(u.warnings, u.stored(ctx, nil)...)
-		u.warnings = append(u.warnings, u.rotator.RevokeOrphanedRoots(ctx, u.storage, u.name, u.entry.RootMarker, u.conn)...)
+		u.warnings = append(u.warnings, u.rotator.RevokeOrphanedRoots(ctx, u.storage, u.name, u.entry)...)
 	} else {
 		u.conn.Close()
 	}

@@ -38,6 +38,7 @@ func (m *mount) handle(ctx context.Context, req *logical.Request) (*logical.Resp
 		}
 	}
 	response, err := plainBody(m.backend.HandleRequest(ctx, req))
+	m.backend.pool.AwaitLogouts(ctx) // a request does not wait for the logout of a connection that it releases last
 	encoded, encodeErr := json.Marshal(response)
 	require.NoError(m.t, encodeErr)
 	for _, secret := range m.secrets() {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
 )
 
 func (b *backend) pathConfigCheck(name *framework.FieldSchema) *framework.Path {
@@ -41,6 +43,7 @@ func (b *backend) pathConfigCheck(name *framework.FieldSchema) *framework.Path {
 
 func (b *backend) configCheck(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
+	ctx = pool.WithProbe(ctx) // the operator wants to know how the vendor is now
 	entry, conn, err := b.rotator.Acquire(ctx, req.Storage, name)
 	if err != nil {
 		return errorResponse(fmt.Sprintf("config %q", name), err)

@@ -75,7 +75,7 @@ func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *fr
 	}
 	defer conn.Release()
 	if !dryRun {
-		warnings = append(warnings, b.rotator.RevokeOrphanedRoots(ctx, req.Storage, name, config.RootMarker, conn.Connection)...)
+		warnings = append(warnings, b.rotator.RevokeOrphanedRoots(ctx, req.Storage, name, config)...)
 	}
 	found, err := b.credentials.Reconcile(ctx, req.Storage, config, conn, dryRun)
 	if err != nil {

@@ -61,7 +61,7 @@ func (l login) Check(context.Context) (*provider.CheckResult, error) {
 // write verifies a config write with a user and a password.
 func (a *account) write(user, password string) error {
 	entry := &store.Config{Vendor: "vendor", Address: "vendor:443", Fields: map[string]any{"username": user, "password": password}}
-	_, err := a.pool.VerifyNewRoot(context.Background(), entry, login{a, password})
+	_, err := a.pool.VerifyNewRoot(context.Background(), user, entry, login{a, password})
 	return err
 }
 
@@ -109,7 +109,7 @@ func TestVerifyNewRoot_ClockSetBack_ForgetsRejections(t *testing.T) {
 func TestCheck_RejectedPassword_IsSentAFewTimesAnHour(t *testing.T) {
 	a := newAccount()
 	entry := &store.Config{Vendor: "vendor", Address: "vendor:443", Fields: map[string]any{"username": "admin", "password": "wrong"}}
-	conn := a.pool.wrap(login{a, "wrong"}, entry, 1)
+	conn := a.pool.wrap("edge", login{a, "wrong"}, entry, 1)
 	for range 60 {
 		for range 10 {
 			_, err := a.pool.Check(t.Context(), conn, "vendor")
@@ -124,6 +124,50 @@ func TestCheck_RejectedPassword_IsSentAFewTimesAnHour(t *testing.T) {
 	require.NoError(t, err)
 	_, err = a.pool.Check(t.Context(), conn, "vendor")
 	require.NoError(t, err, "the rejections are forgotten")
+}
+
+// The vendor may change to a candidate late, so that one rejection is no reason to wait. Further ones are.
+func TestVerifyCandidate_Rejected_IsSentAFewTimesAnHour(t *testing.T) {
+	a := newAccount()
+	entry := &store.Config{Vendor: "vendor", Address: "vendor:443", Fields: map[string]any{"username": "admin", "password": "candidate"}}
+	verify := func() error {
+		_, err := a.pool.VerifyCandidate(t.Context(), "edge", entry, login{a, "candidate"})
+		return err
+	}
+	for range 60 {
+		for range 10 {
+			require.Equal(t, provider.ClassUnauthenticated, provider.ClassOf(verify()))
+		}
+		a.clock.Advance(time.Minute)
+	}
+	require.Equal(t, 5, a.sent["candidate"], "at once, twice, and after 4, 12 and 28 minutes")
+	a.pool.ForgetRejections(entry) // the vendor is asked to change to it
+	a.password = "candidate"
+	require.NoError(t, verify())
+}
+
+// The remedy of a remembered rejection names the config of the caller, not the one that saw the rejection.
+func TestAuthMemory_TwoConfigsOneRoot_RemediesNameTheirOwn(t *testing.T) {
+	a := newAccount()
+	root := a.pool.auth.rootOf(&store.Config{Vendor: "vendor", Address: "vendor:443"})
+	first := rootMemory{memory: a.pool.auth, key: root, config: "first"}.Backoff(0, 0)
+	second := rootMemory{memory: a.pool.auth, key: root, config: "second"}.Backoff(0, 0)
+	first.Observe(&provider.Error{Class: provider.ClassUnauthenticated, Remedy: "check password in config/first"}, a.clock.Now())
+	require.ErrorContains(t, second.Err(a.clock.Now()), "check password in config/second")
+	require.ErrorContains(t, first.Err(a.clock.Now()), "check password in config/first")
+	second.Reset()
+	require.NoError(t, first.Err(a.clock.Now()))
+}
+
+func TestRootID_OtherSettings_IsTheSame(t *testing.T) {
+	a := newAccount()
+	entry := &store.Config{Vendor: "vendor", Address: "vendor:443", Fields: map[string]any{"username": "admin", "password": "secret"}}
+	changed := *entry
+	changed.Revision, changed.ConnectionID, changed.CACert = "2", "2", "other"
+	require.Equal(t, a.pool.RootID(entry), a.pool.RootID(&changed))
+	changed.Fields = map[string]any{"username": "admin", "password": "other"}
+	require.NotEqual(t, a.pool.RootID(entry), a.pool.RootID(&changed))
+	require.NotContains(t, a.pool.RootID(entry), "secret")
 }
 
 func TestAuthMemory_ManyRoots_StaysBounded(t *testing.T) {

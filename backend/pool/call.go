@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"time"
 
@@ -69,60 +70,64 @@ func (p *Pool) Refusal(conn *Conn, operation string) error {
 	if err := conn.backoffErr(operation, now); err != nil {
 		return err
 	}
-	if conn.operations.open(operation) {
-		return errOpen(operation, p.options.BreakerPause)
+	if err := conn.operations.err(operation); err != nil {
+		return err
 	}
 	return conn.blockedErr(operation, p.breakers, now)
 }
 
-// Check makes a real login with a config's root credential. Breakers and Retry-After do not apply: the operator
-// wants to know how the vendor is at this moment, and a success lifts them. A root credential that the vendor
-// has rejected is not sent again before its pause ends.
-func (p *Pool) Check(ctx context.Context, conn *Conn, vendor string) (*provider.CheckResult, error) {
-	began := p.options.Clock.Now()
-	checked, err := p.verifyRoot(ctx, conn.root, vendor, conn)
-	now := p.options.Clock.Now()
-	if errors.Is(err, provider.ErrNotSent) {
-		p.Metrics.CountRejection(vendor, OperationCheck, provider.ClassOf(err))
-	} else {
-		p.Metrics.ObserveCall(vendor, OperationCheck, now.Sub(began), err)
-	}
-	if err == nil {
-		conn.lift()
-	}
-	conn.observe(OperationCheck, err, now)
+// Check makes a real login with a config's stored root credential. It is a call like others: only when an operator
+// asks for it (see [WithProbe]), it is made although a breaker is open or a Retry-After lasts, and a success lifts
+// both. A root credential that the vendor has rejected is not sent again before its pause ends.
+func (p *Pool) Check(ctx context.Context, conn *Conn, vendor string) (checked *provider.CheckResult, err error) {
+	err = p.Call(ctx, conn, vendor, OperationCheck, func(ctx context.Context) (err error) {
+		checked, err = p.verifyRoot(ctx, conn.root, conn.config, conn)
+		return err
+	})
 	return checked, err
 }
 
-// VerifyNewRoot makes a real login with a root credential that is not stored yet. After several rejected root
-// credentials of the same account it refuses, since one more may lock the account.
-func (p *Pool) VerifyNewRoot(ctx context.Context, entry *store.Config, conn provider.Connection) (*provider.CheckResult, error) {
+// VerifyNewRoot makes a real login with a root credential that an operator writes to a config, and that is not stored
+// yet. After several rejected root credentials of the same account it refuses, since one more may lock the account.
+func (p *Pool) VerifyNewRoot(ctx context.Context, name string, entry *store.Config, conn provider.Connection) (*provider.CheckResult, error) {
 	account := p.auth.accountOf(entry)
 	if err := p.auth.checkAccount(account); err != nil {
 		return nil, err
 	}
-	checked, err := p.verifyRoot(ctx, p.auth.rootOf(entry), entry.Vendor, conn)
+	checked, err := p.verifyRoot(WithProbe(ctx), p.auth.rootOf(entry), name, conn)
 	if provider.ClassOf(err) == provider.ClassUnauthenticated && !errors.Is(err, provider.ErrNotSent) {
 		p.auth.recordRejection(account)
 	}
 	return checked, err
 }
 
-// VerifyCandidate makes a real login with a root credential that the vendor may have changed to. That it was
-// rejected before says nothing: the change may have arrived late. Rotation bounds the number of attempts.
-func (p *Pool) VerifyCandidate(ctx context.Context, entry *store.Config, conn provider.Connection) (*provider.CheckResult, error) {
+// VerifyCandidate makes a real login with a root credential that the vendor may have changed to. The change may arrive
+// late, so that a candidate which was rejected once is sent again at once, and after each further rejection with a
+// growing pause.
+func (p *Pool) VerifyCandidate(ctx context.Context, name string, entry *store.Config, conn provider.Connection) (*provider.CheckResult, error) {
 	root := p.auth.rootOf(entry)
-	p.auth.backoff(root, 0, 0).Reset()
-	return p.verifyRoot(ctx, root, entry.Vendor, conn)
+	p.auth.backoff(root, 0, 0).RetryOnce(p.options.Clock.Now())
+	return p.verifyRoot(ctx, root, name, conn)
+}
+
+// ForgetRejections forgets that the vendor has rejected a config's root credential, because it is asked to change to
+// it: earlier rejections say nothing about it any more.
+func (p *Pool) ForgetRejections(entry *store.Config) { p.auth.backoff(p.auth.rootOf(entry), 0, 0).Reset() }
+
+// RootID identifies the root credential of a config, without holding it, for as long as the pool exists. It does not
+// change with the config's other settings.
+func (p *Pool) RootID(entry *store.Config) string {
+	root := p.auth.rootOf(entry)
+	return hex.EncodeToString(root[:])
 }
 
 // verifyRoot makes a real login, unless the root credential was rejected a short time ago.
-func (p *Pool) verifyRoot(ctx context.Context, root rootKey, vendor string, conn provider.Connection) (*provider.CheckResult, error) {
-	rejected := p.auth.backoff(root, 0, 0)
+func (p *Pool) verifyRoot(ctx context.Context, root rootKey, config string, conn provider.Connection) (*provider.CheckResult, error) {
+	rejected := p.auth.backoff(root, 0, 0).For(config)
 	if err := rejected.Err(p.options.Clock.Now()); err != nil {
 		return nil, err
 	}
-	checked, err := VerifyRoot(WithProbe(ctx), vendor, conn)
+	checked, err := provider.CatchPanic("check", func() (*provider.CheckResult, error) { return conn.Check(ctx) })
 	if err == nil {
 		rejected.Reset()
 	} else if failure, ok := errors.AsType[*provider.Error](err); ok && failure.Class == provider.ClassUnauthenticated && !errors.Is(err, provider.ErrNotSent) {

@@ -36,11 +36,14 @@ type Conn struct {
 	provider.Connection
 	settings settings
 	root     rootKey
+	// config is the name of the config.
+	config string
 
 	mu      sync.Mutex
 	users   int
 	retired bool
-	// end closes the connection, or logs out, when the last user of a retired connection leaves.
+	// end closes the connection, or starts its logout, when the last user of a retired connection leaves. It does not
+	// wait for the vendor.
 	end func(provider.Connection)
 
 	// backoffs holds the vendor's last refusal of each operation with a Retry-After, and blocked the last error

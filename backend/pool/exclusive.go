@@ -58,7 +58,7 @@ func (p *Pool) AcquireExclusive(ctx context.Context, storage logical.Storage, na
 	}
 	conn.requestYield()
 	release = sync.OnceFunc(func() {
-		defer unmark() // also when a driver panics while the connection is closed
+		defer unmark()
 		conn.resume()
 		conn.Release()
 	})

@@ -20,17 +20,23 @@ func (g *guard) Admit(ctx context.Context, host string) (done func(error), err e
 }
 
 // Pace implements provider.RequestGuard.
-func (g *guard) Pace(ctx context.Context) error { return g.pacer.wait(ctx, priorityOf(ctx)) }
+func (g *guard) Pace(ctx context.Context, host string) error {
+	if err := g.breakers.err(host); err != nil && !isProbe(ctx) {
+		return err
+	}
+	return g.pacer.wait(ctx, priorityOf(ctx))
+}
 
 // rootMemory implements provider.AuthMemory for one root credential.
 type rootMemory struct {
 	memory *authMemory
 	key    rootKey
+	config string
 }
 
 // Backoff implements provider.AuthMemory.
 func (r rootMemory) Backoff(initial, limit time.Duration) *provider.AuthBackoff {
-	return r.memory.backoff(r.key, initial, limit)
+	return r.memory.backoff(r.key, initial, limit).For(r.config)
 }
 
 type contextKey int
@@ -63,6 +69,14 @@ func priorityOf(ctx context.Context) priority {
 // open or a Retry-After lasts, and their success lifts both. A rejected root credential is not sent again.
 func WithProbe(ctx context.Context) context.Context {
 	return context.WithValue(ctx, contextProbe, true)
+}
+
+// CopyProbe returns ctx with the mark of WithProbe if other has it. It is for work that outlives the request that asked.
+func CopyProbe(ctx, other context.Context) context.Context {
+	if isProbe(other) {
+		return WithProbe(ctx)
+	}
+	return ctx
 }
 
 func isProbe(ctx context.Context) bool {

@@ -81,7 +81,7 @@ func (p *Pool) openAfter(storage logical.Storage, name string, predecessor, entr
 		UserAgent:      p.options.UserAgent,
 		AllowAddresses: p.options.AllowAddresses,
 		Guard:          &guard{breakers: p.breakers, pacer: p.auth.pacer(p.auth.pacedOf(entry), entry.RequestsPerMinute)},
-		Auth:           rootMemory{memory: p.auth, key: p.auth.rootOf(entry)},
+		Auth:           rootMemory{memory: p.auth, key: p.auth.rootOf(entry), config: name},
 	}
 	if predecessor != nil && predecessor.ConnectionID != entry.ConnectionID {
 		config.Predecessor = newSessionStore(storage, name, predecessor.ConnectionID)
@@ -103,12 +103,6 @@ func (p *Pool) sameDestination(a, b *store.Config) bool {
 	vendor := p.options.Providers[b.Vendor]
 	return vendor != nil && a.Origin(vendor) == b.Origin(vendor) && a.CACert == b.CACert && a.TLSServerName == b.TLSServerName &&
 		a.TLSSkipVerify == b.TLSSkipVerify
-}
-
-// VerifyRoot makes a real login with the root credential of a connection. A panic of the driver becomes an
-// error.
-func VerifyRoot(ctx context.Context, vendor string, conn provider.Connection) (*provider.CheckResult, error) {
-	return provider.CatchPanic(vendor+": check", func() (*provider.CheckResult, error) { return conn.Check(ctx) })
 }
 
 // DeleteSessions deletes the stored logins of a config that is deleted.

@@ -212,3 +212,19 @@ func TestPacer_ClockSetBack_DoesNotStopTheQueue(t *testing.T) {
 	require.Equal(t, "a", q.next())
 	require.Less(t, q.clock.Now().Sub(began), 5*time.Second)
 }
+
+// Requests do not queue up behind a host that does not answer, and those that queue are not its half-open probe.
+func TestGuard_HostDoesNotAnswer_TakesNoTurn(t *testing.T) {
+	q := newQueue(t)
+	g := &guard{breakers: newHostBreakers(time.Hour), pacer: q.pacer}
+	openBreaker(t, g.breakers, "silent:443")
+	err := g.Pace(t.Context(), "silent:443")
+	require.ErrorIs(t, err, provider.ErrNotSent)
+	require.Equal(t, provider.ClassUnavailable, provider.ClassOf(err))
+	require.Zero(t, q.length())
+	done := inBackground(func() error { return g.Pace(WithProbe(t.Context()), "silent:443") })
+	q.awaitLength(1) // an operator's request waits for its turn
+	q.pacer.setLimit(0)
+	q.clock.Advance(time.Minute)
+	require.NoError(t, <-done)
+}

@@ -14,8 +14,13 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-// logoutTimeout bounds the logout of a connection that is replaced.
-const logoutTimeout = 30 * time.Second
+const (
+	// logoutTimeout bounds the logout of a connection that is replaced.
+	logoutTimeout = 30 * time.Second
+
+	// closeTimeout bounds how long Close waits for logouts, which end when their context does.
+	closeTimeout = time.Second
+)
 
 // Pool keeps one connection for each config. It is safe for concurrent use. Opening a connection makes no
 // network call, so the lock may be held while that happens.
@@ -29,6 +34,12 @@ type Pool struct {
 	// openFunc is Open, unless a test replaces it.
 	openFunc func(storage logical.Storage, name string, entry *store.Config) (provider.Connection, error)
 
+	// ctx is canceled by Close. Logouts run under it.
+	ctx    context.Context //nolint:containedctx // the pool's own, not a request's
+	cancel context.CancelFunc
+	// logouts are the running ones.
+	logouts *tasks
+
 	mu   sync.Mutex
 	open map[string]*Conn
 	// exclusive holds the configs whose connection one caller has to itself; see AcquireExclusive. The channel
@@ -40,10 +51,11 @@ type Pool struct {
 func New(options Options) *Pool {
 	p := &Pool{
 		Metrics: newMetrics(), options: options,
-		breakers: newBreakers(options.BreakerPause), auth: newAuthMemory(options.Clock, options.Providers),
-		open: make(map[string]*Conn), exclusive: make(map[string]chan struct{}),
+		breakers: newHostBreakers(options.BreakerPause), auth: newAuthMemory(options.Clock, options.Providers),
+		open: make(map[string]*Conn), exclusive: make(map[string]chan struct{}), logouts: newTasks(),
 	}
 	p.openFunc = p.Open
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
 
@@ -66,27 +78,27 @@ func (p *Pool) acquireLocked(storage logical.Storage, name string, entry *store.
 		p.mu.Unlock()
 		return nil, err
 	}
-	fresh := p.wrap(opened, entry, 1)
+	fresh := p.wrap(name, opened, entry, 1)
 	p.open[name] = fresh
 	p.mu.Unlock()
 	if ok {
 		// Another node has changed the config and ends the previous login, or the timeouts have changed and the
 		// login goes on.
-		current.retire(provider.Connection.Close)
+		current.retire(p.close)
 	}
 	return fresh, nil
 }
 
-func (p *Pool) wrap(opened provider.Connection, entry *store.Config, users int) *Conn {
+func (p *Pool) wrap(name string, opened provider.Connection, entry *store.Config, users int) *Conn {
 	p.SetLimit(entry)
 	return &Conn{
-		Connection: opened, settings: settingsOf(entry), root: p.auth.rootOf(entry), users: users,
-		backoffs: make(map[string]backoff), blocked: make(map[string]backoff), operations: newBreakers(p.options.BreakerPause), yield: make(chan struct{}),
+		Connection: opened, settings: settingsOf(entry), root: p.auth.rootOf(entry), config: name, users: users,
+		backoffs: make(map[string]backoff), blocked: make(map[string]backoff), operations: newOperationBreakers(p.options.BreakerPause), yield: make(chan struct{}),
 	}
 }
 
-// Swap makes next the connection of a config that was just stored, and ends the login of the previous one. old
-// is the config as it was before, or nil.
+// Swap makes next the connection of a config that was just stored, and ends the login of the previous one: at once, in
+// which case Swap waits for it until ctx ends, or when its last user leaves. old is the config as it was before, or nil.
 func (p *Pool) Swap(ctx context.Context, storage logical.Storage, name string, old, entry *store.Config, next provider.Connection) {
 	if old != nil {
 		// After a restart the previous login exists only in the session store. It can be ended once it is open.
@@ -96,24 +108,25 @@ func (p *Pool) Swap(ctx context.Context, storage logical.Storage, name string, o
 	}
 	p.mu.Lock()
 	previous, ok := p.open[name]
-	p.open[name] = p.wrap(next, entry, 0)
+	p.open[name] = p.wrap(name, next, entry, 0)
 	p.mu.Unlock()
 	if ok {
-		previous.retire(p.logout(ctx, name))
+		p.retire(ctx, name, previous)
 	}
 }
 
-// Remove ends the login of a config's connection and forgets the connection.
+// Remove ends the login of a config's connection and forgets the connection. Like Swap, it waits if that happens at
+// once.
 func (p *Pool) Remove(ctx context.Context, name string) {
 	if previous := p.take(name); previous != nil {
-		previous.retire(p.logout(ctx, name))
+		p.retire(ctx, name, previous)
 	}
 }
 
 // Detach forgets a config's connection and leaves its login open for the next user of the session store.
 func (p *Pool) Detach(name string) {
 	if previous := p.take(name); previous != nil {
-		previous.retire(provider.Connection.Close)
+		previous.retire(p.close)
 	}
 }
 
@@ -124,7 +137,25 @@ func (p *Pool) DetachAll() {
 	p.open = make(map[string]*Conn)
 	p.mu.Unlock()
 	for _, previous := range all {
-		previous.retire(provider.Connection.Close)
+		previous.retire(p.close)
+	}
+}
+
+// Close detaches all connections, and ends the logouts that still run. It returns after a second at the latest, also
+// if a driver does not honour its context. The pool logs out no more afterwards.
+func (p *Pool) Close() {
+	p.DetachAll()
+	p.cancel()
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	p.AwaitLogouts(ctx)
+}
+
+// AwaitLogouts returns when no logout runs any more, or when the context ends.
+func (p *Pool) AwaitLogouts(ctx context.Context) {
+	select {
+	case <-p.logouts.idle():
+	case <-ctx.Done():
 	}
 }
 
@@ -136,20 +167,47 @@ func (p *Pool) take(name string) *Conn {
 	return previous
 }
 
-// Logout ends the login of a connection that never became a config's.
+// Logout ends the login of a connection that never became a config's. It waits for that until ctx ends.
 func (p *Pool) Logout(ctx context.Context, name string, conn provider.Connection) {
-	p.logout(ctx, name)(conn)
+	p.await(ctx, p.startLogout(name, conn))
 }
 
-// logout returns a function that ends a login. It can run after the request, when the connection's last user
-// leaves. Its context is detached from the request's: a client that hangs up must not leave a login behind.
-func (p *Pool) logout(ctx context.Context, name string) func(provider.Connection) {
-	detached := context.WithoutCancel(ctx)
-	return func(conn provider.Connection) {
-		bounded, cancel := context.WithTimeout(detached, logoutTimeout)
+// retire ends the login of a connection that is not a config's any more, and waits for that until ctx ends, unless the
+// connection has users.
+func (p *Pool) retire(ctx context.Context, name string, previous *Conn) {
+	var ended <-chan struct{}
+	previous.retire(func(conn provider.Connection) { ended = p.startLogout(name, conn) })
+	p.await(ctx, ended)
+}
+
+// await waits for a logout. A nil channel stands for none.
+func (p *Pool) await(ctx context.Context, ended <-chan struct{}) {
+	if ended == nil {
+		return
+	}
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+}
+
+// startLogout ends a login in a goroutine of the pool: the request whose release or write ends it can be one that only
+// reads a credential. A client that hangs up leaves no login behind. The channel is closed at the end.
+func (p *Pool) startLogout(name string, conn provider.Connection) <-chan struct{} {
+	return p.logouts.start(func() {
+		bounded, cancel := context.WithTimeout(p.ctx, logoutTimeout)
 		defer cancel()
-		if err := conn.Logout(bounded); err != nil {
+		_, err := provider.CatchPanic("logout", func() (struct{}, error) { return struct{}{}, conn.Logout(bounded) })
+		if err != nil {
 			p.options.Logger().Warn("the engine's login could not be ended; it ends by itself", "config", name, "error", err)
 		}
+	})
+}
+
+// close frees a connection, and leaves its login open.
+func (p *Pool) close(conn provider.Connection) {
+	_, err := provider.CatchPanic("close", func() (struct{}, error) { conn.Close(); return struct{}{}, nil })
+	if err != nil {
+		p.options.Logger().Error("a connection could not be closed", "error", err)
 	}
 }

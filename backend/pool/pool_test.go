@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -22,13 +23,22 @@ type fakeConnection struct {
 	provider.Connection
 	closed, loggedOut atomic.Int32
 	panics            bool
+	// answers, if it is not nil, is closed when the vendor answers a logout.
+	answers chan struct{}
 }
 
 func (c *fakeConnection) Close() { c.closed.Add(1) }
 
-func (c *fakeConnection) Logout(context.Context) error {
+func (c *fakeConnection) Logout(ctx context.Context) error {
 	if c.panics {
 		panic("driver")
+	}
+	if c.answers != nil {
+		select {
+		case <-c.answers:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	c.loggedOut.Add(1)
 	return nil
@@ -66,6 +76,7 @@ func TestPool_ConnectionIsReplaced_EndsWithItsLastUser(t *testing.T) {
 			require.Zero(t, opened.closed.Load()+opened.loggedOut.Load(), "a caller uses it")
 			require.False(t, conn.Retain(), "a retired connection takes no new users")
 			conn.Release()
+			p.AwaitLogouts(t.Context())
 			require.Equal(t, test.closed, opened.closed.Load())
 			require.Equal(t, test.loggedOut, opened.loggedOut.Load())
 		})
@@ -78,4 +89,108 @@ func acquireAndRelease(t *testing.T, p *Pool, connectionID string) {
 	conn, err := p.Acquire(nil, "edge", &store.Config{ConnectionID: connectionID})
 	require.NoError(t, err)
 	conn.Release()
+}
+
+// newSilentPool returns a pool with a connection in use, whose vendor does not answer a logout.
+func newSilentPool(t *testing.T) (*Pool, *Conn, *fakeConnection) {
+	t.Helper()
+	p, last := newTestPool(false)
+	conn, err := p.Acquire(nil, "edge", &store.Config{ConnectionID: "1"})
+	require.NoError(t, err)
+	last().answers = make(chan struct{})
+	return p, conn, last()
+}
+
+// The last user of a replaced connection can be a request that reads a credential. It does not wait for the logout.
+func TestRelease_LogoutHangs_DoesNotWait(t *testing.T) {
+	p, conn, opened := newSilentPool(t)
+	p.Remove(t.Context(), "edge")
+	conn.Release()
+	require.Zero(t, opened.loggedOut.Load())
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	p.AwaitLogouts(canceled)
+	close(opened.answers)
+	p.AwaitLogouts(t.Context())
+	require.Equal(t, int32(1), opened.loggedOut.Load())
+}
+
+// The write of a config waits for the logout of its previous connection, and no longer than its caller does.
+func TestSwap_LogoutHangs_WaitsForTheCallerOnly(t *testing.T) {
+	for name, end := range map[string]func(*Pool, context.Context){
+		"swapped": func(p *Pool, ctx context.Context) {
+			p.Swap(ctx, nil, "edge", nil, &store.Config{ConnectionID: "2"}, &fakeConnection{})
+		},
+		"removed":     func(p *Pool, ctx context.Context) { p.Remove(ctx, "edge") },
+		"never taken": func(p *Pool, ctx context.Context) { p.Logout(ctx, "edge", &fakeConnection{answers: make(chan struct{})}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, conn, opened := newSilentPool(t)
+			conn.Release()
+			ctx, cancel := context.WithCancel(t.Context())
+			returned := make(chan struct{})
+			go func() { end(p, ctx); close(returned) }()
+			select {
+			case <-returned:
+				require.Fail(t, "it did not wait")
+			case <-time.After(10 * time.Millisecond):
+			}
+			cancel()
+			<-returned
+			require.Zero(t, opened.loggedOut.Load())
+			p.Close()
+		})
+	}
+}
+
+func TestClose_LogoutHangs_EndsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, conn, opened := newSilentPool(t)
+		p.Remove(t.Context(), "edge")
+		conn.Release()
+		began := time.Now()
+		p.Close()
+		require.Zero(t, time.Since(began), "its context ends")
+		require.Zero(t, opened.loggedOut.Load())
+		p.AwaitLogouts(t.Context())
+	})
+}
+
+// Check implements [provider.Connection].
+func (c *checkedConnection) Check(ctx context.Context) (*provider.CheckResult, error) {
+	c.checks.Add(1)
+	return &provider.CheckResult{}, ctx.Err()
+}
+
+// checkedConnection accepts each login.
+type checkedConnection struct {
+	provider.Connection
+	checks atomic.Int32
+}
+
+// Only an operator's check asks a vendor that has asked to back off, or whose breaker is open, and lifts both.
+func TestCheck_ByTheEngine_LiftsNothing(t *testing.T) {
+	p, _ := newTestPool(false)
+	opened := &checkedConnection{}
+	conn := p.wrap("edge", opened, &store.Config{ConnectionID: "1"}, 1)
+	limited := &provider.Error{Class: provider.ClassRateLimited, RetryAfter: time.Minute}
+	conn.observe(OperationRevoke, limited, time.Now())
+	openBreaker(t, conn.operations, OperationIssue)
+	openBreaker(t, conn.operations, OperationCheck)
+
+	_, err := p.Check(t.Context(), conn, "vendor")
+	require.ErrorIs(t, err, provider.ErrNotSent)
+	require.Zero(t, opened.checks.Load())
+	conn.operations.reset(OperationCheck)
+	_, err = p.Check(t.Context(), conn, "vendor")
+	require.NoError(t, err)
+	require.Error(t, p.Refusal(conn, OperationRevoke), "the vendor's Retry-After lasts")
+	require.Error(t, p.Refusal(conn, OperationIssue), "the breaker is open")
+
+	openBreaker(t, conn.operations, OperationCheck)
+	_, err = p.Check(WithProbe(t.Context()), conn, "vendor")
+	require.NoError(t, err)
+	for _, operation := range []string{OperationRevoke, OperationIssue, OperationCheck} {
+		require.NoError(t, p.Refusal(conn, operation))
+	}
 }

@@ -3,6 +3,7 @@ package provider
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -25,16 +26,34 @@ type AuthBackoff struct {
 	// larger than Initial, the pause does not grow.
 	Max time.Duration
 
+	// shared holds the state if this is one config's view of it; see For.
+	shared *AuthBackoff
+	config string
+
 	mu       sync.Mutex
 	failure  *Error // a copy
+	observer string // the config whose failure it is
 	until    time.Time
 	refusals int // since the last Reset
+}
+
+// For returns a view of the back-off for one config, by its name. All views have the same state. A refusal that another
+// config observed is returned with a remedy that names this config.
+func (b *AuthBackoff) For(config string) *AuthBackoff { return &AuthBackoff{shared: b.state(), config: config} }
+
+// state returns the back-off that holds the state.
+func (b *AuthBackoff) state() *AuthBackoff {
+	if b.shared != nil {
+		return b.shared
+	}
+	return b
 }
 
 // Observe remembers a refusal for the current pause, or for failure.RetryAfter if that is longer, and sets
 // failure.RetryAfter to that time. A refusal that arrives while an earlier one is
 // remembered, because both requests were on their way, does not double the pause.
 func (b *AuthBackoff) Observe(failure *Error, now time.Time) {
+	config, b := b.config, b.state()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.refusals == 0 || !now.Before(b.until) {
@@ -42,21 +61,33 @@ func (b *AuthBackoff) Observe(failure *Error, now time.Time) {
 	}
 	pause := max(b.pause(), failure.RetryAfter)
 	failure.RetryAfter = pause
-	b.remember(failure, now.Add(pause))
+	b.remember(failure, config, now.Add(pause))
+}
+
+// RetryOnce ends the pause after the first refusal. After further refusals it does nothing. It is for a root credential
+// that the vendor may accept later, because it was asked to change to it.
+func (b *AuthBackoff) RetryOnce(now time.Time) {
+	b = b.state()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.refusals == 1 && b.failure != nil && b.failure.Class == ClassUnauthenticated && now.Before(b.until) {
+		b.until = now
+	}
 }
 
 // Hold remembers an error for failure.RetryAfter, which is how long the vendor asked to wait. It is for errors that
 // are no refusal of the root credential, such as a rate limit: they do not make the pause grow.
 func (b *AuthBackoff) Hold(failure *Error, now time.Time) {
+	config, b := b.config, b.state()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.remember(failure, now.Add(failure.RetryAfter))
+	b.remember(failure, config, now.Add(failure.RetryAfter))
 }
 
 // remember stores a copy of failure, since its owner may still change it. The caller holds the mutex.
-func (b *AuthBackoff) remember(failure *Error, until time.Time) {
+func (b *AuthBackoff) remember(failure *Error, config string, until time.Time) {
 	remembered := *failure
-	b.failure, b.until = &remembered, until
+	b.failure, b.observer, b.until = &remembered, config, until
 }
 
 // pause returns the pause after the refusals so far. The caller holds the mutex.
@@ -75,6 +106,7 @@ func (b *AuthBackoff) pause() time.Duration {
 // Err returns the remembered error while its pause lasts, or nil. The error is a copy whose chain holds
 // [ErrNotSent]. If the original has a RetryAfter, the copy's RetryAfter is the rest of the pause.
 func (b *AuthBackoff) Err(now time.Time) error {
+	config, b := b.config, b.state()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	remaining := b.until.Sub(now)
@@ -83,6 +115,9 @@ func (b *AuthBackoff) Err(now time.Time) error {
 	}
 	again := *b.failure
 	again.Err = errors.Join(ErrNotSent, again.Err)
+	if config != "" && b.observer != "" && config != b.observer {
+		again.Remedy = strings.ReplaceAll(again.Remedy, "config/"+b.observer, "config/"+config)
+	}
 	again.Message += "; nothing was sent for this call, since the refusal is remembered"
 	if again.RetryAfter > 0 {
 		again.RetryAfter = remaining
@@ -94,6 +129,7 @@ func (b *AuthBackoff) Err(now time.Time) error {
 
 // Reset forgets the refusals. A driver calls it when the vendor has accepted the root credential.
 func (b *AuthBackoff) Reset() {
+	b = b.state()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.failure, b.refusals = nil, 0

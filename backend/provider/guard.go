@@ -16,8 +16,10 @@ type RequestGuard interface {
 	Admit(ctx context.Context, host string) (done func(err error), err error)
 
 	// Pace waits until one more request fits into the rate limit of the root credential. It is called before
-	// each attempt. A caller whose context ends gives its place back. The error has [ErrNotSent] in its chain.
-	Pace(ctx context.Context) error
+	// each attempt, and before Admit, since the host may have failed during the wait. It does not wait while
+	// requests to host are refused. A caller whose context ends gives its place back. The error has [ErrNotSent]
+	// in its chain.
+	Pace(ctx context.Context, host string) error
 }
 
 // AuthMemory keeps what is known of rejected root credentials for as long as the mount is loaded, across

@@ -69,7 +69,7 @@ func (r *Rotator) mustResolve(name string, entry *store.Config, conn *pool.Conn)
 	if len(entry.Root.Candidates) == 0 {
 		return false, nil
 	}
-	if backingOff, err := r.resolver.backingOff(name, entry.Revision, r.Clock.Now()); backingOff {
+	if backingOff, err := r.resolver.backingOff(name, r.rootsOf(entry), r.Clock.Now()); backingOff {
 		return false, err
 	}
 	return entry.Root.InDoubt() || conn.TakeAuthFailure(), nil

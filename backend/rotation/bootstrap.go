@@ -9,6 +9,7 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/failpoint"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/marker"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
@@ -22,15 +23,9 @@ type StoredFunc func(ctx context.Context, err error) []string
 func (r *Rotator) Bootstrap(ctx context.Context, storage logical.Storage, name string, entry *store.Config,
 	login provider.Connection, bootstrapper provider.Bootstrapper,
 ) (provider.Connection, StoredFunc, error) {
-	id, err := marker.NewID(r.Random)
+	rootMarker, err := r.prepareBootstrap(ctx, storage, name)
 	if err != nil {
-		return nil, nil, err
-	}
-	rootMarker, err := r.Markers.Marker(ctx, storage, "config-"+name, id)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := r.Store.PutRootIntent(ctx, storage, name, store.RootIntent{Marker: rootMarker, At: r.Clock.Now()}); err != nil {
+		login.Close()
 		return nil, nil, err
 	}
 	failpoint.Hit("bootstrap.noted")
@@ -68,9 +63,22 @@ func (r *Rotator) Bootstrap(ctx context.Context, storage logical.Storage, name s
 	}, nil
 }
 
+// prepareBootstrap stores the intent of a root credential, and returns its marker.
+func (r *Rotator) prepareBootstrap(ctx context.Context, storage logical.Storage, name string) (rootMarker string, err error) {
+	id, err := marker.NewID(r.Random)
+	if err != nil {
+		return "", err
+	}
+	rootMarker, err = r.Markers.Marker(ctx, storage, "config-"+name, id)
+	if err != nil {
+		return "", err
+	}
+	return rootMarker, r.Store.PutRootIntent(ctx, storage, name, store.RootIntent{Marker: rootMarker, At: r.Clock.Now()})
+}
+
 // rollbackBootstrap revokes a root credential that will not be stored.
 func (r *Rotator) rollbackBootstrap(ctx context.Context, storage logical.Storage, name, rootMarker string, created *provider.Bootstrapped) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
 	if err := created.Undo(ctx); err != nil {
 		r.Logger().Warn("a root credential that is not stored could not be revoked; the next write of the config revokes it",
@@ -80,28 +88,37 @@ func (r *Rotator) rollbackBootstrap(ctx context.Context, storage logical.Storage
 	r.clearRootIntent(ctx, storage, name, rootMarker)
 }
 
-// RevokeOrphanedRoots revokes the root credentials that earlier attempts may have left at the vendor.
-// rootMarker names the config's own root credential: a process may have died between storing it and clearing
-// its intent. It returns warnings for the operator.
-func (r *Rotator) RevokeOrphanedRoots(ctx context.Context, storage logical.Storage, name, rootMarker string, conn provider.Connection) []string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+// RevokeOrphanedRoots revokes the root credentials that earlier attempts may have left at the vendor of a stored config.
+// The config's own root credential is none of them: a process may have died between storing it and clearing its intent.
+// It returns warnings for the operator. What the caller has no time for is done by the background work.
+func (r *Rotator) RevokeOrphanedRoots(ctx context.Context, storage logical.Storage, name string, config *store.Config) []string {
+	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
 	defer cancel()
 	intents, err := r.Store.RootIntents(ctx, storage, name)
 	if err != nil {
 		return []string{err.Error()}
 	}
-	revoker, ok := conn.(provider.MarkerRevoker)
+	if len(intents) == 0 {
+		return nil
+	}
+	conn, err := r.Pool.Acquire(storage, name, config)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	defer conn.Release()
+	revoker, ok := conn.Connection.(provider.MarkerRevoker)
 	if !ok {
 		return nil
 	}
 	var warnings []string
 	for _, intent := range intents {
-		if intent.Marker != rootMarker {
+		if intent.Marker != config.RootMarker {
 			if intent.InProgress(r.Clock.Now()) {
 				continue
 			}
-			_, err := provider.CatchPanic("revoking a root credential", func() (bool, error) {
-				return revoker.RevokeMarker(ctx, intent.Marker)
+			err := r.Pool.Call(ctx, conn, config.Vendor, pool.OperationRevoke, func(ctx context.Context) error {
+				_, err := revoker.RevokeMarker(ctx, intent.Marker)
+				return err
 			})
 			if err != nil {
 				warnings = append(warnings, fmt.Sprintf(

@@ -48,7 +48,7 @@ func (r *replacement) run(ctx context.Context, entry *store.Config) ([]string, e
 	failpoint.Hit("rotate.rotated")
 
 	// What was changed at the vendor must be stored, whether or not the caller still waits.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
 	r.proposed.Fields = rotated.Fields
 	next := r.next()
@@ -97,6 +97,9 @@ func (r *replacement) prepare(ctx context.Context, entry *store.Config) error {
 // change asks the vendor for the change. After a definite refusal, the rotation is aborted.
 func (r *replacement) change(ctx context.Context, entry *store.Config) (*provider.RotatedRoot, error) {
 	var rotated *provider.RotatedRoot
+	if r.inPlace {
+		r.Pool.ForgetRejections(r.prepared.WithRoot(r.proposed, r.Clock.Now()))
+	}
 	err := r.Pool.Call(ctx, r.conn, entry.Vendor, pool.OperationRotate, func(ctx context.Context) (err error) {
 		rotated, err = r.rotator.RotateRoot(ctx, r.marker, r.proposed.Fields)
 		return err
@@ -175,7 +178,7 @@ func (r *Rotator) activateRoot(ctx context.Context, storage logical.Storage, nam
 	if err != nil {
 		return err
 	}
-	_, err = r.Pool.VerifyCandidate(ctx, next, conn)
+	_, err = r.Pool.VerifyCandidate(ctx, name, next, conn)
 	if err == nil {
 		err = r.Store.CompareAndSwapConfig(ctx, storage, name, present, next)
 	}

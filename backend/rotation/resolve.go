@@ -3,12 +3,16 @@ package rotation
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
@@ -18,9 +22,12 @@ const (
 	// answer.
 	UnavailableBackoff = 15 * time.Second
 
-	// RejectedBackoff is how long the engine does not try a root credential again that the vendor has
-	// rejected: retries must not lock the account.
+	// RejectedBackoff is how long the engine does not try root credentials again that the vendor has rejected:
+	// retries must not lock the account. It doubles with each further time, up to MaxRejectedBackoff.
 	RejectedBackoff = 10 * time.Minute
+
+	// MaxRejectedBackoff bounds RejectedBackoff.
+	MaxRejectedBackoff = time.Hour
 
 	// resolveTimeout bounds one resolution, for which many requests may wait.
 	resolveTimeout = 75 * time.Second
@@ -36,34 +43,93 @@ type resolver struct {
 
 // rootBackoff is the last failure to find out. Probing again too soon could lock an account.
 type rootBackoff struct {
-	revision string
-	until    time.Time
+	// roots identifies the root credentials that were probed: the stored one and the candidates. Other changes of the
+	// config do not end the back-off.
+	roots string
+	until time.Time
+	// rejections counts how many times in a row the vendor has rejected a root credential and accepted no other.
+	rejections int
 	// err is why requests cannot continue; nil when they can continue with the stored root credential.
 	err error
 }
 
 // backingOff reports whether a config's root credentials must not be probed now, and why.
-func (r *resolver) backingOff(name, revision string, now time.Time) (bool, error) {
+func (r *resolver) backingOff(name, roots string, now time.Time) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if backoff, ok := r.backoffs[name]; ok && backoff.revision == revision && now.Before(backoff.until) {
-		return true, backoff.err
+	backoff, ok := r.backoffs[name]
+	if !ok || backoff.roots != roots {
+		delete(r.backoffs, name)
+		return false, nil
 	}
-	delete(r.backoffs, name)
-	return false, nil
+	// A pause that is longer than the longest began by a clock that was ahead.
+	if remaining := backoff.until.Sub(now); remaining <= 0 || remaining > MaxRejectedBackoff {
+		return false, nil
+	}
+	return true, backoff.err
 }
 
-func (r *resolver) backOff(name string, backoff rootBackoff) {
+// backOff records a failure to find out. rejected is true if the vendor has rejected a root credential.
+func (r *resolver) backOff(name, roots string, rejected bool, now time.Time, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	backoff := r.backoffs[name]
+	if backoff.roots != roots {
+		backoff = rootBackoff{roots: roots}
+	}
+	pause := UnavailableBackoff
+	if rejected {
+		backoff.rejections++
+		pause = GrownBackoff(backoff.rejections)
+	}
+	backoff.until, backoff.err = now.Add(pause), err
 	r.backoffs[name] = backoff
+}
+
+// GrownBackoff returns RejectedBackoff after a number of rejections in a row.
+func GrownBackoff(rejections int) time.Duration {
+	pause := RejectedBackoff
+	for range rejections - 1 {
+		if pause >= MaxRejectedBackoff {
+			break
+		}
+		pause *= 2
+	}
+	return min(pause, MaxRejectedBackoff)
+}
+
+// resolved forgets the failures of a config.
+func (r *resolver) resolved(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.backoffs, name)
+}
+
+// forget drops the configs that do not exist any more.
+func (r *resolver) forget(existing []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.backoffs, func(name string, _ rootBackoff) bool { return !slices.Contains(existing, name) })
+}
+
+// Forget drops what is known in memory of configs that do not exist any more.
+func (r *Rotator) Forget(existing []string) { r.resolver.forget(existing) }
+
+// rootsOf identifies the stored root credential of a config and its candidates, without holding them.
+func (r *Rotator) rootsOf(entry *store.Config) string {
+	roots := []string{entry.UID, r.Pool.RootID(entry)}
+	for _, candidate := range entry.Root.Candidates {
+		roots = append(roots, r.Pool.RootID(entry.WithRoot(candidate, entry.Root.UpdatedAt)))
+	}
+	slices.Sort(roots) // the order of candidates changes with their states
+	return strings.Join(roots, " ")
 }
 
 // ResolveRoot finds out which root credential the vendor accepts, once for all requests that ask at the same
 // time.
 func (r *Rotator) ResolveRoot(ctx context.Context, storage logical.Storage, name string) error {
 	done := r.resolver.flights.DoChan(name, func() (any, error) {
-		ctx, cancel := context.WithTimeout(r.Lifetime, resolveTimeout)
+		ctx, cancel := context.WithTimeout(pool.CopyProbe(r.Lifetime, ctx), resolveTimeout)
 		defer cancel()
 		return provider.CatchPanic("resolving a rotation", func() (any, error) { return nil, r.probeCandidates(ctx, storage, name) })
 	})
@@ -85,7 +151,7 @@ func (r *Rotator) probeCandidates(ctx context.Context, storage logical.Storage, 
 	if err != nil || entry == nil || len(entry.Root.Candidates) == 0 {
 		return err
 	}
-	if backingOff, err := r.resolver.backingOff(name, entry.Revision, r.Clock.Now()); backingOff {
+	if backingOff, err := r.resolver.backingOff(name, r.rootsOf(entry), r.Clock.Now()); backingOff {
 		return err
 	}
 	first, last := entry.Root.ProbeOrder()
@@ -103,15 +169,17 @@ func (r *Rotator) probeCandidates(ctx context.Context, storage logical.Storage, 
 		if done, err := r.probeEach(ctx, storage, name, entry, last); done {
 			return err
 		}
-		return r.backOff(name, entry, RejectedBackoff, &provider.Error{
+		return r.backOff(name, entry, true, &provider.Error{
 			Class: provider.ClassUnauthenticated, Err: err,
 			Message: "the vendor accepts neither the stored root credential nor another one of its rotations: " + err.Error(),
 			Remedy:  fmt.Sprintf("write a root credential that works to config/%s", name),
 		})
 	case err != nil:
 		r.Logger().Warn("the outcome of a rotation is not known yet; requests continue with the stored root credential", "config", name, "error", err)
-		return r.backOff(name, entry, RejectedBackoff, nil)
-	case !entry.Root.InDoubt():
+		return r.backOff(name, entry, true, nil)
+	}
+	r.resolver.resolved(name)
+	if !entry.Root.InDoubt() {
 		return nil
 	}
 	r.Logger().Info("a rotation whose outcome was not known has not taken place", "config", name)
@@ -128,6 +196,7 @@ func (r *Rotator) probeEach(ctx context.Context, storage logical.Storage, name s
 		err := r.activateRoot(ctx, storage, name, entry, next)
 		switch {
 		case err == nil:
+			r.resolver.resolved(name)
 			r.Logger().Info("the vendor accepts another root credential than the stored one, which was activated", "config", name, "state", candidate.State)
 			if candidate.State == store.CandidatePending {
 				r.SendEvent(ctx, EventRotate, "config", name)
@@ -137,14 +206,14 @@ func (r *Rotator) probeEach(ctx context.Context, storage logical.Storage, name s
 			}
 			return true, nil
 		case provider.ClassOf(err) != provider.ClassUnauthenticated:
-			return true, r.backOff(name, entry, UnavailableBackoff, err)
+			return true, r.backOff(name, entry, false, err)
 		}
 	}
 	return false, nil
 }
 
 // backOff stops further probes of a config for a while, and returns err.
-func (r *Rotator) backOff(name string, entry *store.Config, pause time.Duration, err error) error {
-	r.resolver.backOff(name, rootBackoff{entry.Revision, r.Clock.Now().Add(pause), err})
+func (r *Rotator) backOff(name string, entry *store.Config, rejected bool, err error) error {
+	r.resolver.backOff(name, r.rootsOf(entry), rejected, r.Clock.Now(), err)
 	return err
 }

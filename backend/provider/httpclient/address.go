@@ -41,6 +41,19 @@ func ParseAddress(address string) (*url.URL, error) {
 	return &url.URL{Scheme: parsed.Scheme, Host: strings.ToLower(parsed.Host), Path: cleaned}, nil
 }
 
+// hostOf returns "name:port" of a URL, with the scheme's default port if it names none.
+func hostOf(base *url.URL) string {
+	port := base.Port()
+	switch {
+	case port != "":
+	case base.Scheme == "http":
+		port = "80"
+	default:
+		port = "443"
+	}
+	return net.JoinHostPort(base.Hostname(), port)
+}
+
 func checkAddress(parsed *url.URL) error {
 	switch {
 	case parsed.Scheme != "https" && parsed.Scheme != "http":

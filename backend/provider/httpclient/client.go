@@ -87,7 +87,9 @@ func FromConfig(config provider.Config) Options {
 type Client struct {
 	options Options
 	base    *url.URL
-	http    *http.Client
+	// host is "name:port" of base, with the port also where base has the default one.
+	host string
+	http *http.Client
 }
 
 // New returns a client. It makes no network call and starts no goroutine. The error is ClassInvalid and names the
@@ -120,6 +122,7 @@ func New(options Options) (*Client, error) {
 	return &Client{
 		options: options,
 		base:    base,
+		host:    hostOf(base),
 		http: &http.Client{
 			Transport: boundedTransport{newTransport(base, trust, newRules(base, options.AllowAddresses))},
 			Timeout:   options.RequestTimeout,
@@ -237,17 +240,44 @@ func (c *Client) send(wire *http.Request, request Request) (*http.Response, erro
 	}
 	// One retrying client for each request. It is cheap: it holds the hooks only, and c.http holds the
 	// connections.
+	var last attempt
 	retrying := &retryablehttp.Client{
 		HTTPClient:   c.http,
 		RetryMax:     c.options.MaxRetries,
 		RetryWaitMin: c.options.RetryWait,
 		RetryWaitMax: maxRetryWait,
-		CheckRetry:   c.checkRetry,
+		CheckRetry: func(ctx context.Context, answer *http.Response, err error) (bool, error) {
+			last = keepAttempt(answer, err)
+			return c.checkRetry(ctx, answer, err)
+		},
 		Backoff:      c.backoff,
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 		PrepareRetry: c.pace,
 	}
-	return retrying.Do(repeatable)
+	answer, err := retrying.Do(repeatable)
+	if errors.Is(err, provider.ErrNotSent) {
+		return last.answer, last.err // the next attempt had no turn, so the last one's outcome counts
+	}
+	return answer, err
+}
+
+// attempt is the outcome of one attempt to send a request.
+type attempt struct {
+	answer *http.Response
+	err    error
+}
+
+// keepAttempt keeps an outcome. The retrying client drains the answer's body before the next attempt, so it gets a copy.
+func keepAttempt(answer *http.Response, err error) attempt {
+	if answer == nil || err != nil {
+		return attempt{answer, err}
+	}
+	content, err := io.ReadAll(answer.Body) // boundedTransport has read it already
+	_ = answer.Body.Close()                 // which stops the timer of the attempt
+	answer.Body = io.NopCloser(bytes.NewReader(content))
+	kept := *answer
+	kept.Body = io.NopCloser(bytes.NewReader(content))
+	return attempt{&kept, err}
 }
 
 // checkRetry reports whether to send the request again. Its error is always nil, so that the caller gets the

@@ -22,7 +22,7 @@ func (c *Client) transportError(ctx context.Context, request Request, sent bool,
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		return refused.invalid(request.Op)
 	}
-	failure := &provider.Error{Op: request.Op, Class: provider.ClassUnavailable, Host: c.base.Host, Err: err}
+	failure := &provider.Error{Op: request.Op, Class: provider.ClassUnavailable, Host: c.host, Err: err}
 	if !sent {
 		if c.trustError(failure, err) {
 			return failure

@@ -8,18 +8,17 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// admit asks the guard whether the request may be sent, and waits for its turn. If the error is nil, the caller
-// must call done with the outcome.
+// admit waits for the request's turn, and asks the guard whether it may be sent then. If the error is nil, the
+// caller must call done with the outcome.
 func (c *Client) admit(ctx context.Context, request Request) (done func(error), err error) {
 	if c.options.Guard == nil {
 		return func(error) {}, nil
 	}
-	done, err = c.options.Guard.Admit(ctx, c.base.Host)
-	if err != nil {
+	if err := c.waitTurn(ctx); err != nil {
 		return nil, notSent(request, err)
 	}
-	if err := c.waitTurn(ctx); err != nil {
-		done(err)
+	done, err = c.options.Guard.Admit(ctx, c.host)
+	if err != nil {
 		return nil, notSent(request, err)
 	}
 	return done, nil
@@ -33,7 +32,7 @@ func (c *Client) waitTurn(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, max(c.options.RequestTimeout, defaultRequestTimeout))
 		defer cancel()
 	}
-	return c.options.Guard.Pace(ctx)
+	return c.options.Guard.Pace(ctx, c.host)
 }
 
 // pace waits for the turn of a repeated attempt.
