@@ -112,7 +112,9 @@ func (p *Pool) VerifyCandidate(ctx context.Context, name string, entry *store.Co
 
 // ForgetRejections forgets that the vendor has rejected a config's root credential, because it is asked to change to
 // it: earlier rejections say nothing about it any more.
-func (p *Pool) ForgetRejections(entry *store.Config) { p.auth.backoff(p.auth.rootOf(entry), 0, 0).Reset() }
+func (p *Pool) ForgetRejections(entry *store.Config) {
+	p.auth.backoff(p.auth.rootOf(entry), 0, 0).Reset()
+}
 
 // RootID identifies the root credential of a config, without holding it, for as long as the pool exists. It does not
 // change with the config's other settings.

@@ -121,8 +121,10 @@ func TestSwap_LogoutHangs_WaitsForTheCallerOnly(t *testing.T) {
 		"swapped": func(p *Pool, ctx context.Context) {
 			p.Swap(ctx, nil, "edge", nil, &store.Config{ConnectionID: "2"}, &fakeConnection{})
 		},
-		"removed":     func(p *Pool, ctx context.Context) { p.Remove(ctx, "edge") },
-		"never taken": func(p *Pool, ctx context.Context) { p.Logout(ctx, "edge", &fakeConnection{answers: make(chan struct{})}) },
+		"removed": func(p *Pool, ctx context.Context) { p.Remove(ctx, "edge") },
+		"never taken": func(p *Pool, ctx context.Context) {
+			p.Logout(ctx, "edge", &fakeConnection{answers: make(chan struct{})})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, conn, opened := newSilentPool(t)

@@ -39,7 +39,9 @@ type AuthBackoff struct {
 
 // For returns a view of the back-off for one config, by its name. All views have the same state. A refusal that another
 // config observed is returned with a remedy that names this config.
-func (b *AuthBackoff) For(config string) *AuthBackoff { return &AuthBackoff{shared: b.state(), config: config} }
+func (b *AuthBackoff) For(config string) *AuthBackoff {
+	return &AuthBackoff{shared: b.state(), config: config}
+}
 
 // state returns the back-off that holds the state.
 func (b *AuthBackoff) state() *AuthBackoff {

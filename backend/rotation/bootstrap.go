@@ -78,7 +78,7 @@ func (r *Rotator) prepareBootstrap(ctx context.Context, storage logical.Storage,
 
 // rollbackBootstrap revokes a root credential that will not be stored.
 func (r *Rotator) rollbackBootstrap(ctx context.Context, storage logical.Storage, name, rootMarker string, created *provider.Bootstrapped) {
-	ctx, cancel := cleanupContext(ctx)
+	ctx, cancel := provider.CleanupContext(ctx, cleanupTimeout)
 	defer cancel()
 	if err := created.Undo(ctx); err != nil {
 		r.Logger().Warn("a root credential that is not stored could not be revoked; the next write of the config revokes it",

@@ -48,7 +48,7 @@ func (r *replacement) run(ctx context.Context, entry *store.Config) ([]string, e
 	failpoint.Hit("rotate.rotated")
 
 	// What was changed at the vendor must be stored, whether or not the caller still waits.
-	ctx, cancel := cleanupContext(ctx)
+	ctx, cancel := provider.CleanupContext(ctx, cleanupTimeout)
 	defer cancel()
 	r.proposed.Fields = rotated.Fields
 	next := r.next()

@@ -35,27 +35,7 @@ const (
 
 	// cleanupTimeout bounds the work after a failure, on a context that outlives the request.
 	cleanupTimeout = 30 * time.Second
-
-	// cleanupGrace bounds what is left of that work once its request is canceled: a seal and a step-down wait for
-	// the requests that they cancel. What was not done is completed from the stored intent.
-	cleanupGrace = time.Second
 )
-
-// cleanupContext returns the context of work that must be done although its request may be canceled: it ends after
-// cleanupTimeout, or cleanupGrace after ctx has ended.
-func cleanupContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-	stop := context.AfterFunc(ctx, func() {
-		grace := time.NewTimer(cleanupGrace)
-		defer grace.Stop()
-		select {
-		case <-grace.C:
-			cancel()
-		case <-detached.Done():
-		}
-	})
-	return detached, func() { stop(); cancel() }
-}
 
 // PasswordGenerator makes passwords by Vault's password policies. Vault's system view is one.
 type PasswordGenerator interface {

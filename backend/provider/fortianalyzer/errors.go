@@ -36,7 +36,8 @@ var errIndeterminate = errors.New("the OAuth server may have issued an access to
 func errCanceled(cause error) error {
 	return &provider.Error{
 		Class: provider.ClassUnavailable, Op: opToken,
-		Message: "no session was requested: the request was canceled or timed out while it waited for an access token", Err: cause,
+		Message: "no session was requested: the request was canceled or timed out while it waited for an access token",
+		Err:     errors.Join(provider.ErrNotSent, cause),
 	}
 }
 

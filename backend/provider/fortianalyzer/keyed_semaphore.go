@@ -2,6 +2,7 @@ package fortianalyzer
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
@@ -42,7 +43,7 @@ func (s *keyedSemaphore) acquire(ctx context.Context, key probeKey) (release fun
 		return nil, &provider.Error{
 			Class: provider.ClassUnavailable, Op: opLogin,
 			Message: "nothing was sent: the request was canceled or timed out while it waited for another check or revocation at the instance",
-			Err:     ctx.Err(),
+			Err:     errors.Join(provider.ErrNotSent, ctx.Err()),
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
 
@@ -98,9 +99,9 @@ func (c *client) verifyToken(ctx context.Context, token string) (tokenState, err
 }
 
 // revokeToken revokes an access token: POST /api/v1/oauth/revoke_token/. The server also answers 200 for a token that
-// it does not know. The context outlives the request, for at most revokeTimeout.
+// it does not know. A canceled request waits for it no longer than a second.
 func (c *client) revokeToken(ctx context.Context, token string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
+	ctx, cancel := provider.CleanupContext(ctx, revokeTimeout)
 	defer cancel()
 	response, err := c.oauth.Do(ctx, httpclient.Request{
 		Op:         opRevoke,

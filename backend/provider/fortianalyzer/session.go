@@ -8,7 +8,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// cleanupTimeout bounds a logout on a context that outlives the request.
+// cleanupTimeout bounds a logout on a context that outlives the request; see [provider.CleanupContext].
 const cleanupTimeout = 20 * time.Second
 
 // open logs in: it exchanges the account's access token for a session. It waits for the end of a rate limit.
@@ -71,10 +71,10 @@ func (c *connection) discard(ctx context.Context, sessionID string, cause error)
 	return &failure
 }
 
-// endSession logs out a session that was just opened. Its context outlives the request, so that a canceled request
-// leaves no session behind.
+// endSession logs out a session that was just opened, also for a request that was canceled, which waits for it no longer
+// than a second.
 func (c *connection) endSession(ctx context.Context, sessionID string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	ctx, cancel := provider.CleanupContext(ctx, cleanupTimeout)
 	defer cancel()
 	result, err := c.api.logout(ctx, sessionID)
 	switch {

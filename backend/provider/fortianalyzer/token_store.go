@@ -3,6 +3,7 @@ package fortianalyzer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -46,7 +47,8 @@ func (s *tokenStore) load(ctx context.Context) (*accessToken, []string, error) {
 	if err != nil {
 		// Without the stored token, the engine would send the password again.
 		return nil, nil, &provider.Error{
-			Class: provider.ClassUnavailable, Op: opToken, Message: "the stored access token could not be read from Vault's storage", Err: err,
+			Class: provider.ClassUnavailable, Op: opToken, Message: "the stored access token could not be read from Vault's storage",
+			Err: errors.Join(provider.ErrNotSent, err),
 		}
 	}
 	if len(content) == 0 {

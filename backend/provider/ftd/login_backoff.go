@@ -53,7 +53,7 @@ func (c *sessionCache) checkLoginAllowed() error {
 	closed := c.closed
 	c.mu.Unlock()
 	if closed {
-		return &provider.Error{Class: provider.ClassUnavailable, Op: opLogin, Message: "the connection is closed"}
+		return &provider.Error{Class: provider.ClassUnavailable, Op: opLogin, Message: "the connection is closed", Err: provider.ErrNotSent}
 	}
 	now := c.clock.Now()
 	if err := c.refusedLogins.Err(now); err != nil {

@@ -125,7 +125,7 @@ func (c *connection) resolveChangeError(ctx context.Context, access string, err 
 // password has changed, so endLogin returns no error and continues if the caller cancels. If it fails, the login
 // stays stored, and the next connection uses it or ends it.
 func (c *connection) endLogin(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.api.http.RequestTimeout())
+	ctx, cancel := provider.CleanupContext(ctx, c.api.http.RequestTimeout())
 	defer cancel()
 	login, err := c.sessions.load(ctx)
 	if err == nil && login != nil {

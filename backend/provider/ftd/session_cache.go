@@ -2,6 +2,7 @@ package ftd
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -93,7 +94,7 @@ func (c *sessionCache) singleflight(ctx context.Context, work func(context.Conte
 func errCanceled(cause error) error {
 	return &provider.Error{
 		Class: provider.ClassUnavailable, Op: opLogin,
-		Message: "the caller's context ended before the login at the device was complete", Err: cause,
+		Message: "the caller's context ended before the login at the device was complete", Err: errors.Join(provider.ErrNotSent, cause),
 	}
 }
 

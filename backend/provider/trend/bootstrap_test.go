@@ -1,6 +1,7 @@
 package trend_test
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -189,6 +190,26 @@ func TestBootstrap_LostCreate_DeletesTheKey(t *testing.T) {
 			assert.Contains(t, failure.Message, "no new key is left")
 			assert.Equal(t, 1, m.Live(emulator.KindLogin), "only the management key is left")
 		})
+	}
+}
+
+// A proxy answers although the manager has created the key, or may still do so.
+func TestBootstrap_ProxyAnswersCreate_IsAmbiguous(t *testing.T) {
+	for _, status := range []int{408, 502, 503, 504} {
+		for name, body := range map[string]string{
+			"text": "upstream connect error", "page": "<html><body>Bad gateway</body></html>", "gateway's JSON": `{"message":"no route","request_id":"1"}`,
+		} {
+			t.Run(fmt.Sprintf("%d %s", status, name), func(t *testing.T) {
+				m := newManager(t)
+				m.InjectFault(emulator.Fault{Route: "createApiKey", Status: status, Body: new(body), ActBefore: true})
+				_, err := m.open(m.bootstrapFields(nil)).Bootstrap(t.Context(), rootMarker)
+				failure := providerError(t, err)
+				assert.Equal(t, provider.ClassAmbiguous, failure.Class)
+				assert.Contains(t, failure.Message, "no new key is left")
+				assert.Equal(t, 1, m.Live(emulator.KindLogin), "what the manager has created is deleted")
+				assert.Equal(t, 1, m.Requested("createApiKey"), "sent once")
+			})
+		}
 	}
 }
 

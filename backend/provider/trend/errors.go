@@ -122,7 +122,7 @@ func (c *connection) asUnauthenticated(failure *provider.Error) error {
 // errCanceled is the error for a caller whose context ended during the handshake.
 func errCanceled(cause error) error {
 	return &provider.Error{
-		Class: provider.ClassUnavailable, Op: opCurrent, Err: cause,
+		Class: provider.ClassUnavailable, Op: opCurrent, Err: errors.Join(provider.ErrNotSent, cause),
 		Message: "the request was canceled before the manager was asked to create or change a key",
 	}
 }

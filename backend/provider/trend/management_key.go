@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
@@ -89,9 +90,14 @@ func (k managementKey) revokeUnusable(ctx context.Context, id int, cause error) 
 	}
 }
 
-// revoke deletes all keys with the new key's name. It ignores the cancellation of ctx, since a canceled request
-// must not leave a management key behind. The HTTP client limits the duration of each request.
+// revokeTimeout bounds the deletion of a management key that cannot be used.
+const revokeTimeout = 30 * time.Second
+
+// revoke deletes all keys with the new key's name, also for a request that was canceled: it must not leave a management
+// key behind. Such a request waits for it no longer than a second.
 func (k managementKey) revoke(ctx context.Context) error {
-	_, err := k.client.deleteKeys(context.WithoutCancel(ctx), k.body.KeyName)
+	ctx, cancel := provider.CleanupContext(ctx, revokeTimeout)
+	defer cancel()
+	_, err := k.client.deleteKeys(ctx, k.body.KeyName)
 	return err
 }
