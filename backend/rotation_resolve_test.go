@@ -159,6 +159,42 @@ func TestRootRejected_NoCandidateWorks_BacksOff(t *testing.T) {
 	require.LessOrEqual(t, m.wrongPasswords()-before, 4)
 }
 
+// The device rejects the stored password and all candidates. Reads, checks, writes of other settings and periodic runs
+// together send each of them a few times an hour, and ever less.
+func TestRootRejected_ManyPaths_SendEachPasswordRarely(t *testing.T) {
+	for name, write := range map[string]map[string]any{
+		"no write":             nil,
+		"a timeout changes":    {"request_timeout": "20s"},
+		"metadata changes":     {"custom_metadata": map[string]any{"owner": "team"}},
+		"without verification": {"max_retries": 1, "verify_connection": false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newConfiguredMount(t, "ftd", nil)
+			m.rotate("ftd")
+			m.changePassword("changed-by-operator-1A")
+			m.clock.Advance(25 * time.Hour)
+			var sent []int
+			for range 3 {
+				before := m.wrongPasswords()
+				for range 60 {
+					_, _ = m.tryRead("ftd")
+					_, _ = m.tryRead("ftd")
+					_, _, _ = m.request(logical.ReadOperation, "config/ftd/check", nil)
+					if write != nil {
+						_, _, _ = m.request(logical.UpdateOperation, "config/ftd", write)
+					}
+					m.runPeriodicAfter(time.Minute)
+				}
+				sent = append(sent, m.wrongPasswords()-before)
+			}
+			t.Log(sent)
+			require.LessOrEqual(t, sent[0], 10, "two passwords, five times each")
+			require.LessOrEqual(t, sent[1], 4)
+			require.LessOrEqual(t, sent[2], 4)
+		})
+	}
+}
+
 func TestInDoubt_RotationTookPlace_SendsItsEvent(t *testing.T) {
 	m := newConfiguredMount(t, "ftd", nil)
 	sent := m.watchEvents()

@@ -42,14 +42,16 @@ func (c *connection) Renew(ctx context.Context, content json.RawMessage, _ time.
 	}
 }
 
-// verifyEnd returns nil if a token has certainly ended that the device does not accept, although the device refuses the
-// engine's login too: the device answers 401 to the token, and lists the API version as one that it knows. Otherwise it
-// returns the refusal of the login, which does not concern the token.
+// verifyEnd returns nil if a token has certainly ended, although the device refuses the engine's login: the device answers
+// 401 to the token, and lists the API version as one that it knows. Otherwise it returns loginErr, the refusal of the
+// login.
 func (c *connection) verifyEnd(ctx context.Context, token string, loginErr error) error {
+	_, err := c.api.users(ctx, token, "")
+	if httpclient.StatusOf(err) != http.StatusUnauthorized {
+		return loginErr
+	}
 	if versions, err := c.api.versions(ctx); err == nil && slices.Contains(versions, c.api.version) {
-		if _, err := c.api.users(ctx, token, ""); httpclient.StatusOf(err) == http.StatusUnauthorized {
-			return nil
-		}
+		return nil
 	}
 	failure, ok := errors.AsType[*provider.Error](loginErr)
 	if !ok {
