@@ -60,6 +60,8 @@ type options struct {
 	random    io.Reader
 	// breakerPause is in real time, whatever the clock says.
 	breakerPause time.Duration
+	// retryWait is in real time too. Zero means the HTTP client's own.
+	retryWait time.Duration
 	// allowAddresses are the addresses that the plugin's environment lists.
 	allowAddresses provider.AddressRanges
 }
@@ -139,8 +141,8 @@ func (b *backend) wire(opts options) {
 	logger := func() hclog.Logger { return b.Logger() }
 	b.pool = pool.New(pool.Options{
 		Providers: b.providers, Clock: b.clock, Logger: logger,
-		UserAgent: "vault-plugin-secrets-vendorauth/" + Version, BreakerPause: opts.breakerPause, CountActive: b.ledger.Used,
-		AllowAddresses: opts.allowAddresses,
+		UserAgent: "vault-plugin-secrets-vendorauth/" + Version, BreakerPause: opts.breakerPause, RetryWait: opts.retryWait,
+		CountActive: b.ledger.Used, AllowAddresses: opts.allowAddresses,
 	})
 	b.rotator = rotation.New(rotation.Options{
 		Lifetime: b.lifetime, Store: b.store, Pool: b.pool, Markers: b.markers, Providers: b.providers,

@@ -128,7 +128,10 @@ func newSystem() *logical.StaticSystemView {
 // start starts a plugin process on the mount's storage.
 func (m *mount) start() {
 	m.t.Helper()
-	b := newBackend(options{providers: registry(), clock: m.clock, random: rand.Reader, breakerPause: m.breakerPause, allowAddresses: m.allowAddresses})
+	b := newBackend(options{
+		providers: registry(), clock: m.clock, random: rand.Reader, breakerPause: m.breakerPause, retryWait: time.Millisecond,
+		allowAddresses: m.allowAddresses,
+	})
 	err := b.Setup(m.t.Context(), &logical.BackendConfig{
 		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: m}),
 		System:      m.system,

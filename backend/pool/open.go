@@ -30,6 +30,8 @@ type Options struct {
 	AllowAddresses provider.AddressRanges
 	// BreakerPause is how long an open circuit breaker waits before it lets one call through, in real time.
 	BreakerPause time.Duration
+	// RetryWait is the wait before the first repetition of a request, in real time. Zero means the HTTP client's own.
+	RetryWait time.Duration
 }
 
 // Open opens a connection for a config. It makes no network call, and the connection does not become the
@@ -72,6 +74,7 @@ func (p *Pool) openAfter(storage logical.Storage, name string, predecessor, entr
 		TLSSkipVerify:  entry.TLSSkipVerify,
 		RequestTimeout: entry.RequestTimeout,
 		MaxRetries:     entry.MaxRetries,
+		RetryWait:      p.options.RetryWait,
 		Fields:         &framework.FieldData{Raw: entry.Fields, Schema: vendor.ConfigFields()},
 		ConnectionID:   entry.ConnectionID,
 		Sessions:       newSessionStore(storage, name, entry.ConnectionID),

@@ -25,6 +25,9 @@ type Config struct {
 	RequestTimeout time.Duration
 	// MaxRetries is how many times an idempotent request is sent again.
 	MaxRetries int
+	// RetryWait is the wait before the first of them, in real time. It doubles with each further one. Zero means the
+	// HTTP client's own.
+	RetryWait time.Duration
 	// Fields holds the vendor's own fields, by the schema of ConfigFields.
 	Fields *framework.FieldData
 	// ConnectionID identifies the config with its present settings. It stays the same across restarts, and a

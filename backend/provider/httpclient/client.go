@@ -75,6 +75,7 @@ func FromConfig(config provider.Config) Options {
 		TLSSkipVerify:  config.TLSSkipVerify,
 		RequestTimeout: config.RequestTimeout,
 		MaxRetries:     config.MaxRetries,
+		RetryWait:      config.RetryWait,
 		UserAgent:      config.UserAgent,
 		Logger:         config.Logger,
 		Clock:          config.Clock,
