@@ -88,6 +88,7 @@ func TestConfigWrite_OtherSpelling_IsNoMove(t *testing.T) {
 }
 
 func TestConfigWrite_TimeoutOrRetries_SharingGoesOn(t *testing.T) {
+	t.Parallel()
 	m := newMount(t)
 	m.configure("ftd", map[string]any{"sharing": "shared"})
 	held := m.read("ftd")

@@ -130,10 +130,12 @@ func TestConfigUpdate_TrustChanges_RequiresTheSecret(t *testing.T) {
 // The server at the new address would report a credential as gone that lives on at the previous one. And a user who
 // can change the address could redirect the leased secrets to a server of their own.
 func TestConfigUpdate_AddressMoves_SendsNoCredentialThere(t *testing.T) {
+	t.Parallel()
 	for vendor, role := range map[string]map[string]any{
 		"ftd": nil, "fortianalyzer": {"ttl": "10m"}, "trend": {"role_name": "Auditor"},
 	} {
 		t.Run(vendor, func(t *testing.T) {
+			t.Parallel()
 			m := newMount(t)
 			other, err := emulator.Start(emulator.Config{Seed: 1, Now: m.clock.Now}, all.Vendors()...)
 			require.NoError(t, err)

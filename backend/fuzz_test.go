@@ -164,16 +164,19 @@ func writeRole(t *testing.T, vendor, operation uint8, name, body string) {
 // TestWrites_OddValues_AreAcceptedOrRejected writes each odd value to each field, as an update and as a new record.
 func TestWrites_OddValues_AreAcceptedOrRejected(t *testing.T) {
 	for i, base := range fuzzedConfigs {
-		for j, value := range oddValues {
-			for _, name := range []string{"there", "new"} {
-				for _, field := range configFieldNames(base["vendor"].(string)) {
-					writeConfig(t, uint8(i), uint8(j), name, `{"`+field+`":`+value+`}`)
-				}
-				for _, field := range roleFieldNames {
-					writeRole(t, uint8(i), uint8(j), name, `{"`+field+`":`+value+`}`)
+		t.Run(base["vendor"].(string), func(t *testing.T) {
+			t.Parallel()
+			for j, value := range oddValues {
+				for _, name := range []string{"there", "new"} {
+					for _, field := range configFieldNames(base["vendor"].(string)) {
+						writeConfig(t, uint8(i), uint8(j), name, `{"`+field+`":`+value+`}`)
+					}
+					for _, field := range roleFieldNames {
+						writeRole(t, uint8(i), uint8(j), name, `{"`+field+`":`+value+`}`)
+					}
 				}
 			}
-		}
+		})
 	}
 }
 

@@ -139,10 +139,12 @@ func (m *mount) wait(minutes int) {
 }
 
 func TestLostAnswer_VendorFinishesLater_IsRevoked(t *testing.T) {
+	t.Parallel()
 	for vendor := range lateVendors {
 		// After the first search, and before and after the slot is released.
 		for name, minutes := range map[string]int{"at once": 0, "2 minutes": 2, "20 minutes": 20} {
 			t.Run(vendor+" "+name, func(t *testing.T) {
+				t.Parallel()
 				m, relay := behindRelay(t, vendor, true)
 				m.rejected(http.StatusFailedDependency, logical.ReadOperation, "creds/"+vendor, nil)
 				m.runPeriodic()
@@ -161,9 +163,11 @@ func TestLostAnswer_VendorFinishesLater_IsRevoked(t *testing.T) {
 }
 
 func TestLostAnswer_NothingAppears_ReleasesTheSlotThenEnds(t *testing.T) {
+	t.Parallel()
 	// What Trend creates later has expired: the request carries the expiry. A token of FTD begins to live later.
 	for vendor, minutes := range map[string]int{"trend": 55, "ftd": 7 * 60} {
 		t.Run(vendor, func(t *testing.T) {
+			t.Parallel()
 			m, _ := behindRelay(t, vendor, true)
 			m.rejected(http.StatusFailedDependency, logical.ReadOperation, "creds/"+vendor, nil)
 			m.runPeriodic()
@@ -184,6 +188,7 @@ func TestLostAnswer_NothingAppears_ReleasesTheSlotThenEnds(t *testing.T) {
 }
 
 func TestLostAnswer_SlotReleased_IsGivenToTheNextReader(t *testing.T) {
+	t.Parallel()
 	m := newMount(t)
 	m.must(logical.UpdateOperation, "config/ftd", m.configData("ftd", map[string]any{"max_credentials": 1}))
 	m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"config": "ftd", "ttl": "1h"})
@@ -199,8 +204,10 @@ func TestLostAnswer_SlotReleased_IsGivenToTheNextReader(t *testing.T) {
 }
 
 func TestLostAnswer_ConfigIsDeleted_IsSearchedOnceMore(t *testing.T) {
+	t.Parallel()
 	for vendor := range lateVendors {
 		t.Run(vendor, func(t *testing.T) {
+			t.Parallel()
 			m, relay := behindRelay(t, vendor, true)
 			m.rejected(http.StatusFailedDependency, logical.ReadOperation, "creds/"+vendor, nil)
 			marker := m.inventory(vendor)["marker"].(string)
@@ -223,6 +230,7 @@ func TestLostAnswer_ConfigIsDeleted_IsSearchedOnceMore(t *testing.T) {
 }
 
 func TestLostAnswer_ConfigIsRetired_GoesOnSearching(t *testing.T) {
+	t.Parallel()
 	m, relay := behindRelay(t, "trend", true)
 	m.rejected(http.StatusFailedDependency, logical.ReadOperation, "creds/trend", nil)
 	m.must(logical.DeleteOperation, "config/trend", map[string]any{"force": true})

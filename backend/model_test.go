@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,9 @@ var (
 // modelSteps is how many random steps a sequence has before everything ends.
 const modelSteps = 25
 
+// modelShards is how many mounts run the sequences at the same time.
+const modelShards = 2
+
 // TestModel_RandomSequences_LeaveNothing runs random sequences of everything that can happen to a config with three slots
 // against the emulator: reads, renewals, revocations, expiry, lost leases, lost responses, outages, failing storage, kills
 // and rotations of the root credential. It compares them with a simple model of the leases. After each step, every
@@ -42,17 +46,22 @@ func TestModel_RandomSequences_LeaveNothing(t *testing.T) {
 		sequences = max(1, sequences/10)
 	}
 	t.Logf("seed %d: repeat one sequence with -model.seed=<its seed> -model.sequences=1", seed)
-	m := newMountOn(t, emulator.Config{Seed: seed, PlainHTTP: true})
-	steps := 0
-	for i := range sequences {
-		played := &sequence{mount: m, random: rand.New(rand.NewPCG(seed+uint64(i), 0)), seed: seed + uint64(i)}
-		played.run()
-		steps += played.steps
-		if t.Failed() {
-			t.FailNow()
-		}
+	for shard := range modelShards {
+		t.Run(strconv.Itoa(shard), func(t *testing.T) {
+			t.Parallel()
+			m := newMountOn(t, emulator.Config{Seed: seed, PlainHTTP: true})
+			steps := 0
+			for i := shard; i < sequences; i += modelShards {
+				played := &sequence{mount: m, random: rand.New(rand.NewPCG(seed+uint64(i), 0)), seed: seed + uint64(i)}
+				played.run()
+				steps += played.steps
+				if t.Failed() {
+					t.FailNow()
+				}
+			}
+			t.Logf("%d steps", steps)
+		})
 	}
-	t.Logf("%d sequences, %d steps", sequences, steps)
 }
 
 // modelLease is a lease as the model knows it.

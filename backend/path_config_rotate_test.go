@@ -81,6 +81,7 @@ func TestRotateRoot_UnderLoad_NoRequestFails(t *testing.T) {
 
 func TestRotateRoot_VendorEndsCredentials_FreesTheirSlots(t *testing.T) {
 	m := newConfiguredMount(t, "ftd", sharedRole)
+	m.clock.endWaits()
 	m.setSwitch("ftd", "password_change_ends", "everything")
 	m.must(logical.UpdateOperation, "roles/own", map[string]any{"config": "ftd"})
 	shared, own := m.read("ftd"), m.read("own")

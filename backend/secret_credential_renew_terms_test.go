@@ -168,6 +168,7 @@ func TestRenew_NextToARevocation_LeavesNoHolder(t *testing.T) {
 	for vendor, fields := range renewableVendors {
 		t.Run(vendor, func(t *testing.T) {
 			m := newMount(t)
+			m.clock.endWaits()
 			role := map[string]any{"sharing": "shared", "ttl": "10m"}
 			for field, value := range fields {
 				role[field] = value

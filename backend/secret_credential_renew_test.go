@@ -67,6 +67,7 @@ func TestRenew_NotPossible_NamesTheReasonOrRemedy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newConfiguredMount(t, "ftd", nil)
+			m.clock.endWaits()
 			leased := m.read("ftd")
 			test.prepare(m, leased)
 			_, err := m.renew(leased, 0)
@@ -86,6 +87,7 @@ func TestRenew_RoleTTLChanged_UsesTheNewTTL(t *testing.T) {
 
 func TestRenew_SmallerIncrement_DoesNotShortenTheCredential(t *testing.T) {
 	m := newConfiguredMount(t, "trend", map[string]any{"role_name": "Auditor", "ttl": "1h"})
+	m.clock.endWaits()
 	leased := m.read("trend")
 	before := *m.leased("trend")[0].ExpiresAt
 	m.fault(emulator.Fault{Vendor: "trend", Route: "modifyApiKey", DropAfter: true})

@@ -144,6 +144,7 @@ func TestRevoke_VendorKeepsNoExpiry_IsRetriedPastExpiry(t *testing.T) {
 // The vendor has moved the expiry, and its response was lost: the recorded expiry is too early.
 func TestRevoke_RenewResponseLost_IsRetriedPastExpiry(t *testing.T) {
 	m := newConfiguredMount(t, "trend", map[string]any{"role_name": "Auditor", "ttl": "5m"})
+	m.clock.endWaits()
 	leased := m.read("trend")
 	m.fault(emulator.Fault{Vendor: "trend", Route: "modifyApiKey", DropAfter: true})
 	_, err := m.renew(leased, time.Hour)

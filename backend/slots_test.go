@@ -17,6 +17,7 @@ func TestSlots_CredentialsFoundDead_AreFreeAtOnce(t *testing.T) {
 	for _, sharing := range []string{"exclusive", "shared"} {
 		t.Run(sharing, func(t *testing.T) {
 			m := newMount(t)
+			m.clock.endWaits()
 			m.configure("ftd", map[string]any{"ttl": "1h", "sharing": sharing})
 			m.writeConfig("ftd", map[string]any{"max_credentials": 1})
 			leased := m.read("ftd")

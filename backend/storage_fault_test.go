@@ -32,6 +32,7 @@ func TestCreds_NthStorageOperationFails_LosesNothing(t *testing.T) {
 	for _, sharing := range []string{"exclusive", "shared"} {
 		forEachOperation(t, sharing, 5, func(t *testing.T, n int) bool {
 			m := newMountOn(t, emulator.Config{Seed: 1, PlainHTTP: true})
+			m.clock.endWaits()
 			m.writeConfig("ftd", map[string]any{"ca_cert": nil})
 			m.must(logical.UpdateOperation, "roles/ftd", map[string]any{"config": "ftd", "ttl": "15m", "max_ttl": "2h", "sharing": sharing})
 			m.restart() // nothing is cached
