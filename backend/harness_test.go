@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -23,7 +24,10 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-func TestMain(m *testing.M) { providertest.Main(m) }
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400) // the tests start thousands of mounts, and a third of their time was garbage collection
+	providertest.Main(m)
+}
 
 // clock is the real time plus an offset that a test increases. The mount and the emulators share it.
 type clock struct {

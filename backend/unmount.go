@@ -59,6 +59,7 @@ func (b *backend) unmount(ctx context.Context) {
 	defer stop()
 	complete := forConfigs(names, func(name string) bool { return b.endCredentials(ending, name) })
 	forConfigs(names, func(name string) bool { b.endMountedConfig(ctx, name, complete); return true })
+	b.pool.AwaitLogouts(ctx) // also those of connections whose last user has just left
 }
 
 // forConfigs calls end for each config, several at the same time, and reports whether all calls reported true.
@@ -121,14 +122,8 @@ func (b *backend) endMountedConfig(ctx context.Context, name string, revoke bool
 	if conn, err := b.pool.Acquire(b.storage, name, config); err == nil {
 		conn.Release()
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		b.pool.Remove(ctx, name)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
+	b.pool.Remove(ctx, name)
+	if ctx.Err() != nil {
 		b.Logger().Warn("unmounting: the engine's login was not ended in time; it ends by itself", "config", name, "vendor", config.Vendor, "address", config.Address)
 	}
 }
