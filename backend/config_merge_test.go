@@ -115,6 +115,7 @@ func TestCustomMetadata_UpdateAndPatch_FollowRFC7396(t *testing.T) {
 // A null resets every field of a config and a role that has a default.
 func TestPatch_NullForEachField_ResetsIt(t *testing.T) {
 	m := newMount(t)
+	m.clock.passWaits() // of a request limit
 	m.must(logical.UpdateOperation, "config/defaults", m.configData("ftd", map[string]any{"requests_per_minute": nil}))
 	want := m.must(logical.ReadOperation, "config/defaults", nil).Data
 	changed := map[string]any{

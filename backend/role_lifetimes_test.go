@@ -43,6 +43,7 @@ func TestRoleWrite_CredentialOutlivesTTL_WarnsOfItsLife(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMount(t)
+			m.clock.passWaits()
 			m.writeConfig(test.vendor, nil)
 			role := map[string]any{"config": test.vendor}
 			if test.vendor == "trend" {

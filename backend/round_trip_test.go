@@ -131,6 +131,7 @@ func TestRoundTrip_EveryObject_ChangesNothing(t *testing.T) {
 	for vendor, objects := range roundTripObjects {
 		t.Run(vendor, func(t *testing.T) {
 			m := newMount(t)
+			m.clock.passWaits()
 			m.system.SetPasswordPolicy("strong", func() (string, error) { return "Aa1-generated-for-tests", nil })
 			configs, roles := append(objects.config, common), append(objects.role, commonRole)
 			for _, config := range configs {
