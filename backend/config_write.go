@@ -160,6 +160,7 @@ func (u *configUpdate) verifyRoot(ctx context.Context) error {
 		u.discard(ctx, err)
 		return err
 	}
+	u.rotator.Accepted(u.name)
 	if supplied {
 		u.entry.Root.MarkVerified()
 	}

@@ -195,6 +195,23 @@ func TestRootRejected_ManyPaths_SendEachPasswordRarely(t *testing.T) {
 	}
 }
 
+// The device accepts the stored password again, which an operator's write has proved. Requests do not wait for the pause.
+func TestRootRejected_WriteIsAccepted_RequestsContinue(t *testing.T) {
+	m := newConfiguredMount(t, "ftd", nil)
+	m.rotate("ftd")
+	stored := m.config("ftd").Fields["password"].(string)
+	m.changePassword("changed-by-operator-1A")
+	m.clock.Advance(25 * time.Hour)
+	for range 3 {
+		m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/ftd", nil)
+	}
+	m.changePassword(stored)
+	m.clock.Advance(5 * time.Minute) // the pause of the password, not that of all of them
+	m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/ftd", nil, "accepts neither")
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"api_version": "v6"})
+	require.NoError(t, m.readAndRevoke("ftd"))
+}
+
 func TestInDoubt_RotationTookPlace_SendsItsEvent(t *testing.T) {
 	m := newConfiguredMount(t, "ftd", nil)
 	sent := m.watchEvents()

@@ -112,6 +112,10 @@ func (r *resolver) forget(existing []string) {
 	maps.DeleteFunc(r.backoffs, func(name string, _ rootBackoff) bool { return !slices.Contains(existing, name) })
 }
 
+// Accepted records that the vendor has accepted a root credential of the config, over a connection of an operator's
+// request: it can be probed again.
+func (r *Rotator) Accepted(name string) { r.resolver.resolved(name) }
+
 // Forget drops what is known in memory of configs that do not exist any more.
 func (r *Rotator) Forget(existing []string) { r.resolver.forget(existing) }
 

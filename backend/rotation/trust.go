@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
@@ -44,6 +45,7 @@ func (r *Rotator) ChangeTrust(ctx context.Context, storage logical.Storage, name
 		checked, err := r.tryTrust(ctx, storage, name, present, attempt)
 		switch {
 		case err == nil:
+			r.Accepted(name)
 			r.completeTrust(ctx, storage, name, attempt)
 			return checked, nil
 		case provider.ClassOf(err) != provider.ClassUnauthenticated:
@@ -65,7 +67,7 @@ func (r *Rotator) tryTrust(ctx context.Context, storage logical.Storage, name st
 	if attempt.state != "" {
 		verify = r.Pool.VerifyCandidate
 	}
-	checked, err := verify(ctx, attempt.config, conn)
+	checked, err := verify(pool.WithProbe(ctx), name, attempt.config, conn) // an operator asks
 	if err == nil {
 		err = r.Store.CompareAndSwapConfig(ctx, storage, name, present, attempt.config)
 	}

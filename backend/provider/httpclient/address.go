@@ -1,6 +1,7 @@
 package httpclient
 
 import (
+	"net"
 	"net/netip"
 	"net/url"
 	"path"
