@@ -28,6 +28,8 @@ type Options struct {
 	CountActive func(ctx context.Context, storage logical.Storage, config string) (int, error)
 	// AllowAddresses are the addresses that the plugin's environment lists; see provider.Config.
 	AllowAddresses provider.AddressRanges
+	// IsCurrent reports whether a config is still what is stored. It makes no network call. Optional.
+	IsCurrent func(ctx context.Context, storage logical.Storage, config string, entry *store.Config) bool
 	// BreakerPause is how long an open circuit breaker waits before it lets one call through, in real time.
 	BreakerPause time.Duration
 	// RetryWait is the wait before the first repetition of a request, in real time. Zero means the HTTP client's own.

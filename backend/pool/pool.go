@@ -99,6 +99,8 @@ func (p *Pool) wrap(name string, opened provider.Connection, entry *store.Config
 
 // Swap makes next the connection of a config that was just stored, and ends the login of the previous one: at once, in
 // which case Swap waits for it until ctx ends, or when its last user leaves. old is the config as it was before, or nil.
+// If another write has stored the config since then, Swap ends the login of next: two writes must not install their
+// connections in another order than their configs.
 func (p *Pool) Swap(ctx context.Context, storage logical.Storage, name string, old, entry *store.Config, next provider.Connection) {
 	if old != nil {
 		// After a restart the previous login exists only in the session store. It can be ended once it is open.
@@ -106,7 +108,16 @@ func (p *Pool) Swap(ctx context.Context, storage logical.Storage, name string, o
 			previous.Release()
 		}
 	}
+	isCurrent := func() bool {
+		return p.options.IsCurrent == nil || p.options.IsCurrent(ctx, storage, name, entry)
+	}
+	_ = isCurrent() // fills the config cache, so that the lock is not held while storage is read
 	p.mu.Lock()
+	if !isCurrent() {
+		p.mu.Unlock()
+		p.Logout(ctx, name, next)
+		return
+	}
 	previous, ok := p.open[name]
 	p.open[name] = p.wrap(name, next, entry, 0)
 	p.mu.Unlock()

@@ -196,3 +196,21 @@ func TestCheck_ByTheEngine_LiftsNothing(t *testing.T) {
 		require.NoError(t, p.Refusal(conn, operation))
 	}
 }
+
+// Of two writes at the same time, the later one's connection must stay, whatever their order here.
+func TestSwap_ConfigWasStoredAgain_KeepsTheLaterConnection(t *testing.T) {
+	stored := "2"
+	p := New(Options{
+		Clock: provider.SystemClock{}, Logger: hclog.NewNullLogger, BreakerPause: time.Second,
+		IsCurrent: func(_ context.Context, _ logical.Storage, _ string, entry *store.Config) bool { return entry.Revision == stored },
+	})
+	first, second := &fakeConnection{}, &fakeConnection{}
+	p.Swap(t.Context(), nil, "edge", nil, &store.Config{ConnectionID: "b", Revision: "2"}, second)
+	p.Swap(t.Context(), nil, "edge", nil, &store.Config{ConnectionID: "a", Revision: "1"}, first)
+	conn, err := p.Acquire(nil, "edge", &store.Config{ConnectionID: "b", Revision: "2"})
+	require.NoError(t, err)
+	defer conn.Release()
+	require.Same(t, second, conn.Connection)
+	require.Zero(t, second.loggedOut.Load())
+	require.EqualValues(t, 1, first.loggedOut.Load(), "its login is not left behind")
+}

@@ -112,10 +112,11 @@ func (r *Rotator) RevokeOrphanedRoots(ctx context.Context, storage logical.Stora
 	}
 	var warnings []string
 	for _, intent := range intents {
+		// A write is replacing the config's own root credential, or a request is creating another one.
+		if intent.Replaced == (intent.Marker == config.RootMarker) && intent.InProgress(r.Clock.Now()) {
+			continue
+		}
 		if intent.Marker != config.RootMarker {
-			if intent.InProgress(r.Clock.Now()) {
-				continue
-			}
 			err := r.Pool.Call(ctx, conn, config.Vendor, pool.OperationRevoke, func(ctx context.Context) error {
 				_, err := revoker.RevokeMarker(ctx, intent.Marker)
 				return err

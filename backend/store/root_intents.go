@@ -24,9 +24,12 @@ type RootIntent struct {
 	Marker string `json:"marker"`
 	// At is when the intent was stored.
 	At time.Time `json:"at"`
+	// Replaced is true for the root credential that the config has while a write replaces it. It is revoked after the
+	// write.
+	Replaced bool `json:"replaced,omitempty"`
 }
 
-// InProgress reports whether a request may still be creating the root credential.
+// InProgress reports whether a request may still be creating the root credential, or replacing it.
 func (i RootIntent) InProgress(now time.Time) bool { return now.Before(i.At.Add(requestDeadline)) }
 
 // rootIntentsRecord holds the intents of one config.
