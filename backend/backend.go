@@ -83,9 +83,14 @@ type backend struct {
 	// storage is the mount's, for its end; nil when Vault only asks what the plugin is.
 	storage logical.Storage
 
+	// leaseEnds is what the end of the mount must know.
+	leaseEnds leaseEnds
+
 	// lifetime is canceled by stop, when the process releases the mount. Work that outlives a request runs on it.
-	lifetime context.Context //nolint:containedctx // it belongs to the mount, not to a request
-	stop     context.CancelFunc
+	// serving, which lifetime ends too, is canceled by stopServing before the last work of a mount that is unmounted:
+	// nothing is issued or rotated any more, and what is left is revoked.
+	lifetime, serving context.Context //nolint:containedctx // they belong to the mount, not to a request
+	stop, stopServing context.CancelFunc
 
 	// worker does the background work. It runs from the first initialize or periodic until clean.
 	workerMutex sync.Mutex
@@ -138,11 +143,12 @@ func newBackend(opts options) *backend {
 // wire creates the engine's packages and gives each the functions that it needs from the others.
 func (b *backend) wire(opts options) {
 	b.lifetime, b.stop = context.WithCancel(context.Background())
+	b.serving, b.stopServing = context.WithCancel(b.lifetime)
 	logger := func() hclog.Logger { return b.Logger() }
 	b.pool = pool.New(pool.Options{
 		Providers: b.providers, Clock: b.clock, Logger: logger,
 		UserAgent: "vault-plugin-secrets-vendorauth/" + Version, BreakerPause: opts.breakerPause, RetryWait: opts.retryWait,
-		CountActive: b.ledger.Used, AllowAddresses: opts.allowAddresses,
+		CountActive: b.ledger.Used, AllowAddresses: opts.allowAddresses, IsCurrent: b.isCurrent,
 	})
 	b.rotator = rotation.New(rotation.Options{
 		Lifetime: b.lifetime, Store: b.store, Pool: b.pool, Markers: b.markers, Providers: b.providers,
@@ -153,15 +159,22 @@ func (b *backend) wire(opts options) {
 		},
 	})
 	b.credentials = lease.New(lease.Options{
-		Lifetime: b.lifetime, Ledger: b.ledger, Store: b.store, Pool: b.pool, Markers: b.markers,
+		Lifetime: b.serving, Ledger: b.ledger, Store: b.store, Pool: b.pool, Markers: b.markers,
 		Acquire: b.rotator.Acquire, Providers: b.providers, Clock: b.clock, Random: opts.random, Logger: logger,
 		System: func() logical.SystemView { return b.System() }, SendEvent: b.sendEvent, GapAt: b.gapAt,
 	})
 }
 
+// isCurrent reports whether a config is still what is stored.
+func (b *backend) isCurrent(ctx context.Context, storage logical.Storage, name string, entry *store.Config) bool {
+	stored, err := b.store.Config(ctx, storage, name)
+	return err == nil && stored != nil && stored.Revision == entry.Revision
+}
+
 // initialize runs after an unseal, a mount or a plugin's restart. Vault holds back all requests of the mount
 // until it returns, so it only starts the worker.
 func (b *backend) initialize(_ context.Context, req *logical.InitializationRequest) error {
+	b.leaseEnds.begin(b.System().Tainted())
 	b.startWorker(req.Storage)
 	b.Logger().Debug("initialized", "version", Version)
 	return nil
@@ -196,9 +209,10 @@ func (b *backend) invalidate(_ context.Context, key string) {
 // the engine's logins at the vendors stay open, and the next process continues with them from the session store.
 // An unmount ends them.
 func (b *backend) clean(ctx context.Context) {
+	b.stopServing()
 	if b.isUnmounting() {
 		b.stopWorker()
-		b.unmount(ctx)
+		b.unmount(ctx, b.leaseEnds.limits())
 	}
 	b.stop()
 	b.stopWorker()

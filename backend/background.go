@@ -291,7 +291,7 @@ func (b *backend) rotateIfDue(ctx context.Context, storage logical.Storage, name
 		return err
 	}
 	// The worker's end ends the rotation, the budget of this turn does not.
-	rotating, cancel := context.WithTimeout(b.lifetime, rotationBudget)
+	rotating, cancel := context.WithTimeout(b.serving, rotationBudget)
 	defer cancel()
 	warnings, err := b.rotateRoot(rotating, storage, name)
 	for _, warning := range warnings {

@@ -80,6 +80,7 @@ func (b *backend) revoke(ctx context.Context, req *logical.Request, _ *framework
 		return nil, err
 	}
 	drained, err := b.credentials.Revoke(ctx, req.Storage, reference)
+	b.leaseEnds.observe(reference, b.System().Tainted(), err)
 	if err != nil {
 		return nil, fmt.Errorf("role %q, config %q: revoking: %w", reference.Role, reference.Config, err)
 	}

@@ -3,27 +3,34 @@ package backend
 import (
 	"context"
 	"errors"
-	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
-	"golang.org/x/sync/errgroup"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-const (
-	// unmountTimeout bounds the last vendor calls of a mount that is unmounted. Vault waits for them.
-	unmountTimeout = 15 * time.Second
+// unmountLimits bound the last vendor calls of a mount. Vault waits for them.
+type unmountLimits struct {
+	// total is for everything, and credentials is how much of it the credentials may take. The rest is for root
+	// credentials and the engine's logins.
+	total, credentials time.Duration
+	// endRoots is true if the root credentials that the engine has created are revoked.
+	endRoots bool
+}
 
-	// unmountCredentials is how much of that time the credentials may take. The rest is for the root credentials and
-	// the engine's logins.
-	unmountCredentials = 10 * time.Second
+var (
+	// unmounting is for a mount that certainly goes away.
+	unmounting = unmountLimits{total: 15 * time.Second, credentials: 10 * time.Second, endRoots: true}
 
-	// unmountParallel is how many configs are served at the same time.
-	unmountParallel = 8
+	// maybeSealing is for a mount that an earlier attempt to unmount or move it has left tainted: this may be a seal, which
+	// must not wait, and the root credentials are needed afterwards.
+	maybeSealing = unmountLimits{total: time.Second, credentials: time.Second}
 )
 
 // Setup implements logical.Backend. It keeps the mount's storage for the end of the mount, which comes without a
@@ -37,44 +44,84 @@ func (b *backend) Setup(ctx context.Context, conf *logical.BackendConfig) error 
 
 // isUnmounting reports whether the mount is removed permanently, with its storage. Vault taints a mount before it
 // revokes its leases, then calls Cleanup, and deletes the storage. A seal, a step-down and a plugin reload do not
-// taint it.
+// taint it. A mount whose unmounting or moving has failed stays tainted; see leaseEnds.
 func (b *backend) isUnmounting() bool {
 	return b.storage != nil && b.System().Tainted() && !b.isStandby()
 }
 
+// leaseEnds tells an unmount from a seal of a mount that an earlier attempt to unmount or move it has left tainted. Such
+// an attempt fails because a lease could not be revoked. An unmount that comes to its end has revoked all leases. The
+// zero value is ready to use. It is safe for concurrent use.
+type leaseEnds struct {
+	mu sync.Mutex
+	// taintedBefore is true if the process began with a tainted mount and has revoked no lease since then.
+	taintedBefore bool
+	// failed are the leases whose revocation has failed while the mount was tainted.
+	failed map[lease.Reference]bool
+}
+
+// begin is called when the process starts to serve the mount.
+func (e *leaseEnds) begin(tainted bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.taintedBefore = tainted
+}
+
+// observe records the outcome of a revocation that Vault has asked for.
+func (e *leaseEnds) observe(reference lease.Reference, tainted bool, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case err == nil:
+		delete(e.failed, reference)
+		e.taintedBefore = false
+	case tainted:
+		if e.failed == nil {
+			e.failed = make(map[lease.Reference]bool)
+		}
+		e.failed[reference] = true
+	}
+}
+
+// limits returns how much a tainted mount may do when the process releases it.
+func (e *leaseEnds) limits() unmountLimits {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.failed) > 0 || e.taintedBefore {
+		return maybeSealing
+	}
+	return unmounting
+}
+
 // unmount makes the last attempt to end what the mount has at the vendors. Nothing knows of it afterwards, so that
-// what is left is logged with all that an operator needs to find it.
-//
-// A mount whose unmounting failed, since a lease could not be revoked, stays tainted, and a seal looks like its end.
-// The root credentials are still needed then. They are therefore revoked only if no credential is left.
-func (b *backend) unmount(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unmountTimeout)
+// what is left is logged with all that an operator needs to find it. All configs are served at the same time, each with
+// the whole time: a silent vendor delays no other one. The root credential of a config is revoked if none of its
+// credentials is left.
+func (b *backend) unmount(ctx context.Context, limits unmountLimits) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.total)
 	defer cancel()
 	names, err := b.namesInStorage(ctx, b.storage)
 	if err != nil {
 		b.Logger().Error("unmounting: what is left at the vendors could not be listed", "error", err)
 		return
 	}
-	ending, stop := context.WithTimeout(ctx, unmountCredentials)
+	ending, stop := context.WithTimeout(ctx, limits.credentials)
 	defer stop()
-	complete := forConfigs(names, func(name string) bool { return b.endCredentials(ending, name) })
-	forConfigs(names, func(name string) bool { b.endMountedConfig(ctx, name, complete); return true })
-	b.pool.AwaitLogouts(ctx) // also those of connections whose last user has just left
-}
-
-// forConfigs calls end for each config, several at the same time, and reports whether all calls reported true.
-func forConfigs(names []string, end func(name string) bool) bool {
-	results := make([]bool, len(names))
-	var group errgroup.Group
-	group.SetLimit(unmountParallel)
-	for i, name := range names {
-		group.Go(func() error {
-			results[i] = end(name)
-			return nil
+	var group sync.WaitGroup
+	for _, name := range names {
+		group.Go(func() {
+			_, err := provider.CatchPanic("unmount", func() (struct{}, error) {
+				complete := b.endCredentials(ending, name)
+				b.endMountedConfig(ctx, name, complete && limits.endRoots)
+				return struct{}{}, nil
+			})
+			if err != nil {
+				b.Logger().Error("unmounting: what a config has at its vendor may be left there", "config", name, "error", err)
+			}
 		})
 	}
-	_ = group.Wait() // the functions return no error
-	return !slices.Contains(results, false)
+	group.Wait()
+	b.pool.AwaitLogouts(ctx) // also those of connections whose last user has just left
 }
 
 // endCredentials revokes all credentials of a config once more and logs those that are left. It reports whether all
@@ -159,7 +206,8 @@ func (b *backend) endMountedRoot(ctx context.Context, name string, config *store
 }
 
 // errCredentialsLeft is why a root credential is not revoked at the end of a mount.
-var errCredentialsLeft = errors.New("credentials of the mount are left at the vendors, or this Vault may be a copy: the root credential may still be needed")
+var errCredentialsLeft = errors.New("credentials of the config are left at the vendor, an attempt to unmount has failed, or this Vault may be a copy: " +
+	"the root credential may still be needed")
 
 // ownsRoots reports whether this cluster changes configs. A performance secondary does not.
 func (b *backend) ownsRoots() bool {

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 )
 
 // unmount ends the mount as Vault does: it taints the mount, revokes the leases, and calls Cleanup.
@@ -21,6 +23,14 @@ func (m *mount) unmount(leases ...*vaultLease) {
 		require.NoError(m.t, m.revoke(lease))
 	}
 	m.backend.Clean(m.t.Context())
+}
+
+// withoutRetries makes the configs send each request once.
+func (m *mount) withoutRetries(configs ...string) {
+	m.t.Helper()
+	for _, config := range configs {
+		m.must(logical.PatchOperation, "config/"+config, map[string]any{"max_retries": 0})
+	}
 }
 
 // requireLogged requires a line of the log with this level and these texts.
@@ -91,17 +101,124 @@ func TestUnmount_VendorSilent_LogsWhatIsLeft(t *testing.T) {
 	})
 }
 
-// One vendor is silent. A root credential may be needed if the unmounting fails, and is named.
-func TestUnmount_CredentialLeft_KeepsTheRoots(t *testing.T) {
+// The unmounting has failed, since one vendor is silent, and Vault is sealed. The mount can still be unmounted or moved
+// later: the root credentials are needed then, and are named.
+func TestUnmount_RevocationFailed_KeepsTheRoots(t *testing.T) {
 	forCreatedRoots(t, func(t *testing.T, m *mount) {
 		m.configure("ftd", nil)
-		m.read("ftd")
+		m.withoutRetries("ftd")
+		held := m.read("ftd")
 		m.fault(emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true})
 		root := m.bootstrapped()[0].Marker
-		m.unmount()
+		m.system.TaintedVal = true
+		require.Error(t, m.revoke(held))
+		m.backend.Clean(t.Context())
 		require.Len(t, m.bootstrapped(), 1)
 		m.requireLogged("ERROR", root)
 	})
+}
+
+// A root credential is needed for the credentials of its own config, and not for those of others.
+func TestUnmount_CredentialLeft_KeepsTheRootOfItsConfig(t *testing.T) {
+	for name, silent := range map[string]string{"its own": "trend", "another config's": "ftd"} {
+		t.Run(name, func(t *testing.T) {
+			forCreatedRoots(t, func(t *testing.T, m *mount) {
+				m.configure("ftd", nil)
+				m.withoutRetries("ftd", "trend")
+				m.read("ftd")
+				m.read("trend")
+				route := map[string]string{"trend": "deleteApiKey", "ftd": "*"}[silent]
+				m.fault(emulator.Fault{Vendor: silent, Route: route, DropBefore: true})
+				root := m.bootstrapped()[0].Marker
+				m.unmount()
+				if silent == "ftd" {
+					require.Empty(t, m.bootstrapped())
+					return
+				}
+				require.Len(t, m.bootstrapped(), 1)
+				m.requireLogged("ERROR", root)
+			})
+		})
+	}
+}
+
+// Nine configs of a silent vendor, and one that is served last by its name.
+func TestUnmount_SilentVendor_DelaysNoOther(t *testing.T) {
+	m := newMount(t)
+	m.configure("trend", auditorRole)
+	m.read("trend")
+	for i := range 9 {
+		name := fmt.Sprintf("ftd-%d", i)
+		m.must(logical.UpdateOperation, "config/"+name, m.configData("ftd", map[string]any{"max_retries": 0, "verify_connection": false}))
+		m.must(logical.UpdateOperation, "roles/"+name, map[string]any{"config": name, "ttl": "10m"})
+	}
+	m.read("ftd-0")
+	m.fault(emulator.Fault{Vendor: "ftd", Route: "*", Delay: time.Minute})
+	for i := range 9 {
+		m.putEntry(fmt.Sprintf("ftd-%d", i))
+	}
+	m.backend.unmount(t.Context(), unmountLimits{total: 1500 * time.Millisecond, credentials: time.Second, endRoots: true})
+	require.Empty(t, m.leased("trend"))
+}
+
+// putEntry stores an entry that must be searched at its vendor.
+func (m *mount) putEntry(config string) {
+	m.t.Helper()
+	stored := m.config(config)
+	entry, err := m.backend.ledger.Reserve(m.t.Context(), m.storage, ledger.Intent{
+		ID: "searched" + config, Marker: m.markerPrefix() + config, Config: config, Role: config, UID: stored.UID,
+		Origin: stored.Origin(m.backend.providers[stored.Vendor]), ExpiresAt: m.clock.Now().Add(time.Hour),
+	})
+	require.NoError(m.t, err)
+	entry.State = ledger.StateSearching
+	require.NoError(m.t, m.backend.ledger.Update(m.t.Context(), m.storage, entry))
+}
+
+// A mount that a failed unmounting has left tainted is sealed while a vendor is silent.
+func TestClean_TaintedMountIsSealed_StopsSoon(t *testing.T) {
+	for name, prepare := range map[string]func(m *mount, held *vaultLease){
+		"the unmounting failed in this process": func(m *mount, held *vaultLease) {
+			m.system.TaintedVal = true
+			m.fault(emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true, Times: 10})
+			require.Error(m.t, m.revoke(held))
+			m.vendors.ClearFaults("ftd")
+		},
+		"it failed before this process": func(m *mount, _ *vaultLease) {
+			m.backend.Clean(m.t.Context())
+			m.system.TaintedVal = true
+			m.start()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newConfiguredMount(t, "ftd", nil)
+			m.withoutRetries("ftd")
+			held := m.read("ftd")
+			prepare(m, held)
+			m.fault(emulator.Fault{Vendor: "ftd", Route: "*", Delay: time.Minute})
+			began := time.Now()
+			m.backend.Clean(t.Context())
+			require.Less(t, time.Since(began), 3*time.Second)
+			m.requireLogged("ERROR", "unmounting: a credential is left at the vendor")
+		})
+	}
+}
+
+// While the last revocations run, nothing is issued and no rotation begins.
+func TestUnmount_Running_IssuesAndRotatesNothing(t *testing.T) {
+	for _, sharing := range []string{"exclusive", "shared"} {
+		t.Run(sharing, func(t *testing.T) {
+			m := newMount(t)
+			m.configure("trend", map[string]any{"role_name": "Auditor", "sharing": sharing})
+			m.backend.stopServing()
+			m.rejected(http.StatusServiceUnavailable, logical.ReadOperation, "creds/trend", nil)
+			m.must(logical.UpdateOperation, "config/trend", map[string]any{"rotation_period": "1h"})
+			m.clock.Advance(2 * time.Hour)
+			created := m.operations("trend")["createApiKey"]
+			require.Error(t, m.backend.rotateIfDue(t.Context(), m.storage, "trend"))
+			require.Equal(t, created, m.operations("trend")["createApiKey"])
+			require.Empty(t, m.ledgerOf("trend"))
+		})
+	}
 }
 
 func TestUnmount_NotRevocable_IsLoggedAsWarning(t *testing.T) {
