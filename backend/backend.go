@@ -83,7 +83,8 @@ type backend struct {
 	// storage is the mount's, for its end; nil when Vault only asks what the plugin is.
 	storage logical.Storage
 
-	// leaseEnds is what the end of the mount must know.
+	// deletions and leaseEnds are what the deletion of a config and the end of the mount must know.
+	deletions deletions
 	leaseEnds leaseEnds
 
 	// lifetime is canceled by stop, when the process releases the mount. Work that outlives a request runs on it.

@@ -33,50 +33,62 @@ func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *
 	}
 	losses, err := b.resolveBeforeDelete(ctx, req.Storage, name)
 	if err != nil {
-		return nil, err
+		return failDelete(name, losses, err)
 	}
 	if len(losses) > 0 && !force {
 		return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf("config %q: %s; or delete with force=true", name, strings.Join(losses, "; ")))
 	}
 	if entry, err = store.ReadConfig(ctx, req.Storage, name); err != nil || entry == nil {
-		return nil, err
+		return failDelete(name, losses, err)
 	}
-	unresolved, searchErr := b.finishSearches(ctx, req.Storage, name)
-	losses = append(losses, unresolved...)
-	lost, err := b.endConfig(ctx, req.Storage, name, entry, force)
+	searched, searchErr := b.lastSearch(ctx, req.Storage, name)
+	lost, err := b.endConfig(ctx, req.Storage, name, entry, force, searched)
 	losses = append(losses, lost...)
 	inUse, busy := errors.AsType[*ledger.InUseError](err)
 	switch {
 	case busy && !force && searchErr != nil:
-		return errorResponse(fmt.Sprintf("config %q", name), fmt.Errorf(
+		return failDelete(name, losses, fmt.Errorf(
 			"%w: %w; try again when the vendor answers, or delete with force=true to retire the config until the search is over", inUse, searchErr))
 	case busy && !force:
-		return errorResponse(fmt.Sprintf("config %q", name), fmt.Errorf(
+		return failDelete(name, losses, fmt.Errorf(
 			"%w; revoke their leases first, or delete with force=true to retire the config until they have ended", inUse))
 	case busy:
 		response, err := b.retireConfig(ctx, req.Storage, name, inUse.Used)
+		if err != nil {
+			return failDelete(name, losses, err)
+		}
 		if response != nil {
 			response.Warnings = append(response.Warnings, losses...)
 		}
-		return response, err
+		return response, nil
 	case err != nil:
-		return nil, err
+		return failDelete(name, losses, err)
 	}
 	return warningsResponse(losses), nil
 }
 
-// finishSearches searches the markers of lost issues one last time, if nothing else is left under the config. It
-// returns what no search has found.
-func (b *backend) finishSearches(ctx context.Context, storage logical.Storage, name string) (losses []string, err error) {
-	unresolved, err := b.credentials.FinishSearches(ctx, storage, name)
-	for _, marker := range unresolved {
-		losses = append(losses, fmt.Sprintf(
-			"a credential named %q may still appear at the vendor: the answer to its issue was lost, and no search has found it", marker))
+// failDelete is the answer of a deletion that has failed. It names what is lost all the same.
+func failDelete(name string, losses []string, err error) (*logical.Response, error) {
+	if len(losses) == 0 {
+		if err == nil || statusOf(err) == http.StatusInternalServerError {
+			return nil, err
+		}
+		return errorResponse(fmt.Sprintf("config %q", name), err)
 	}
+	if err == nil {
+		return warningsResponse(losses), nil // another request has deleted the config
+	}
+	return errorResponse(fmt.Sprintf("config %q: %s", name, strings.Join(losses, "; ")), err)
+}
+
+// lastSearch searches the markers of lost issues one last time, if nothing else is left under the config. It returns
+// the entries of those that no search has found.
+func (b *backend) lastSearch(ctx context.Context, storage logical.Storage, name string) ([]ledger.Entry, error) {
+	unresolved, err := b.credentials.LastSearch(ctx, storage, name)
 	if err != nil {
-		err = fmt.Errorf("the answer to an issue was lost, and what it may have created could not be searched a last time: %w", err)
+		return nil, fmt.Errorf("the answer to an issue was lost, and what it may have created could not be searched a last time: %w", err)
 	}
-	return losses, err
+	return unresolved, nil
 }
 
 // resolveBeforeDelete revokes the root credentials that only this config can revoke. It returns what will be
@@ -87,11 +99,11 @@ func (b *backend) resolveBeforeDelete(ctx context.Context, storage logical.Stora
 	}
 	entry, err := store.ReadConfig(ctx, storage, name)
 	if err != nil || entry == nil {
-		return nil, err
+		return losses, err
 	}
 	intents, err := b.store.RootIntents(ctx, storage, name)
 	if err != nil {
-		return nil, err
+		return losses, err
 	}
 	if len(intents) > 0 {
 		config, conn, err := b.rotator.Acquire(ctx, storage, name)

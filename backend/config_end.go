@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
@@ -19,14 +22,68 @@ import (
 // abandonTimeout bounds the last attempt to revoke the credentials of a config that an operator abandons.
 const abandonTimeout = 15 * time.Second
 
-// endConfig deletes a config that has no entries in the ledger. If the engine has created the config's root
-// credential, it is revoked as the last act: nothing else knows it. If that fails, the config stays, unless force is
-// true: then lost names the root credential, and so does the log.
-func (b *backend) endConfig(ctx context.Context, storage logical.Storage, name string, entry *store.Config, force bool) (lost []string, err error) {
-	if entry.RootMarker == "" {
-		return nil, b.deleteConfig(ctx, storage, name, entry)
+// deletions holds the names of the configs that are being deleted, so that a request and the background work do not
+// delete one at the same time: a request whose deletion fails restores the config, and the background work would have
+// revoked its root credential. The zero value is ready to use. It is safe for concurrent use.
+type deletions struct {
+	mu      sync.Mutex
+	running map[string]bool
+}
+
+// begin reports false while a deletion of the config is running. Otherwise the caller must call end.
+func (d *deletions) begin(name string) (end func(), ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.running[name] {
+		return nil, false
 	}
-	if err := b.ledger.Freeze(ctx, storage, name, entry.UID); err != nil {
+	if d.running == nil {
+		d.running = make(map[string]bool)
+	}
+	d.running[name] = true
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.running, name)
+	}, true
+}
+
+// endConfig deletes a config that has no other entries in the ledger than those of searches that end with it. If the
+// engine has created the config's root credential, it is revoked as the last act: nothing else knows it. If that fails,
+// the config stays, unless force is true: then lost names the root credential, and so does the log. After a deletion,
+// lost also names the searches. After an error, it names what is lost all the same.
+func (b *backend) endConfig(
+	ctx context.Context, storage logical.Storage, name string, entry *store.Config, force bool, searched []ledger.Entry,
+) (lost []string, err error) {
+	end, ok := b.deletions.begin(name)
+	if !ok {
+		return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf("config %q is being deleted at the moment; read it and try again", name))
+	}
+	defer end()
+	ids := make([]string, 0, len(searched))
+	for i := range searched {
+		ids = append(ids, searched[i].ID)
+	}
+	if lost, err = b.endRootAndConfig(ctx, storage, name, entry, force, ids); err != nil {
+		return lost, err
+	}
+	b.credentials.DropSearches(context.WithoutCancel(ctx), storage, searched)
+	for i := range searched {
+		lost = append(lost, fmt.Sprintf(
+			"a credential named %q may still appear at the vendor: the answer to its issue was lost, and no search has found it", searched[i].Marker))
+	}
+	return lost, nil
+}
+
+// endRootAndConfig revokes a root credential that the engine has created, and deletes the config. searched are the IDs
+// of the ledger entries that the config may still have.
+func (b *backend) endRootAndConfig(
+	ctx context.Context, storage logical.Storage, name string, entry *store.Config, force bool, searched []string,
+) (lost []string, err error) {
+	if entry.RootMarker == "" {
+		return nil, b.deleteConfig(ctx, storage, name, entry, searched...)
+	}
+	if err := b.ledger.Freeze(ctx, storage, name, entry.UID, searched...); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -46,13 +103,15 @@ func (b *backend) endConfig(ctx context.Context, storage logical.Storage, name s
 	if err := b.rotator.RevokeRoot(ctx, storage, name, &retired); err != nil {
 		loss := rootLoss(entry, err)
 		if !force {
-			b.restoreConfig(ctx, storage, name, entry, &retired)
+			if !b.restoreConfig(ctx, storage, name, entry, &retired) {
+				loss += "; the config could not be restored: it is retired, and the background work deletes it when its root credential is revoked"
+			}
 			return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf("config %q: %s; or delete with force=true", name, loss))
 		}
 		b.reportRootLoss(ctx, name, entry, err)
 		lost = []string{loss}
 	}
-	return lost, b.deleteConfig(context.WithoutCancel(ctx), storage, name, &retired)
+	return lost, b.deleteConfig(context.WithoutCancel(ctx), storage, name, &retired, searched...)
 }
 
 // rootLoss says that a root credential that the engine has created remains at the vendor.
@@ -68,20 +127,23 @@ func (b *backend) reportRootLoss(ctx context.Context, name string, entry *store.
 	b.sendEvent(ctx, rotation.EventRevokeFail, "config", name, "marker", entry.RootMarker)
 }
 
-// restoreConfig lets a config issue again after a deletion that failed.
-func (b *backend) restoreConfig(ctx context.Context, storage logical.Storage, name string, entry, retired *store.Config) {
+// restoreConfig lets a config issue again after a deletion that failed. It reports false if that failed too.
+func (b *backend) restoreConfig(ctx context.Context, storage logical.Storage, name string, entry, retired *store.Config) bool {
 	if entry.Retired {
-		return
+		return true
 	}
 	restored := *entry
 	if err := b.store.CompareAndSwapConfig(context.WithoutCancel(ctx), storage, name, retired, &restored); err != nil {
 		b.Logger().Warn("a config whose deletion failed stays retired", "config", name, "error", err)
+		return false
 	}
+	return true
 }
 
-// deleteConfig removes a config that has no entries in the ledger, and the engine's login with it.
-func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, name string, entry *store.Config) error {
-	if err := b.ledger.Freeze(ctx, storage, name, entry.UID); err != nil {
+// deleteConfig removes a config and the engine's login with it. The config has no other entries in the ledger than
+// those with the IDs in searched.
+func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, name string, entry *store.Config, searched ...string) error {
+	if err := b.ledger.Freeze(ctx, storage, name, entry.UID, searched...); err != nil {
 		return err
 	}
 	if conn, err := b.pool.Acquire(storage, name, entry); err == nil {
@@ -108,21 +170,22 @@ func (b *backend) abandonConfig(ctx context.Context, storage logical.Storage, na
 		return nil, err
 	}
 	markers, err := b.credentials.Abandon(ctx, storage, name)
-	if err != nil {
-		return nil, err
-	}
 	var warnings []string
 	if len(markers) > 0 {
 		warnings = append(warnings, "abandoned without revocation: "+strings.Join(markers, ", "))
 	}
+	if err != nil {
+		return failDelete(name, warnings, err)
+	}
 	warnings = append(warnings, b.vaultManagedLoss(entry)...)
 	ending, stop := context.WithTimeout(ctx, abandonTimeout) // the attempt above may have used all of its time
 	defer stop()
-	lost, err := b.endConfig(ending, storage, name, entry, true)
+	lost, err := b.endConfig(ending, storage, name, entry, true, nil)
+	warnings = slices.Concat(warnings, lost)
 	if err != nil {
-		return errorResponse(fmt.Sprintf("config %q: %s", name, strings.Join(warnings, "; ")), err)
+		return failDelete(name, warnings, err)
 	}
-	return warningsResponse(append(warnings, lost...)), nil
+	return warningsResponse(warnings), nil
 }
 
 // vaultManagedLoss says that a root credential is lost with its config that replaced another one in place, such as a
@@ -145,13 +208,19 @@ func (b *backend) deleteRetired(storage logical.Storage, name string) {
 	}
 }
 
+// tryDeleteRetired is deleteRetired with its error. It does nothing while a request deletes the config.
 func (b *backend) tryDeleteRetired(ctx context.Context, storage logical.Storage, name string) error {
+	end, ok := b.deletions.begin(name)
+	if !ok {
+		return nil
+	}
+	defer end()
 	if entries, err := b.ledger.List(ctx, storage, name); err != nil || len(entries) > 0 {
 		return err
 	}
 	config, err := b.store.Config(ctx, storage, name)
-	if err != nil || config == nil || config.Root.Previous != nil {
-		return err // the background work revokes the previous root credential first
+	if err != nil || config == nil || !config.Retired || config.Root.Previous != nil {
+		return err // restored in the meantime; or the background work revokes the previous root credential first
 	}
 	if suspended, err := b.isSuspended(ctx, storage, config); err != nil || suspended && config.RootMarker != "" {
 		return err // this Vault may be a copy, and the original may use the root credential

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"crypto/tls"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 )
 
 // secondAddress starts a server through which an emulator is reached at another address. Each request waits until
@@ -81,4 +84,14 @@ func TestConfigMove_LiveCredential_IsRejected(t *testing.T) {
 	m.rejected(http.StatusConflict, logical.UpdateOperation, "config/trend", m.configData("trend", map[string]any{"address": address}), "present address")
 	require.NoError(t, m.revoke(m.read("trend")), "the config still issues")
 	require.NoError(t, m.revoke(held))
+}
+
+// originIsClosed reports whether nothing is issued at an origin.
+func (m *mount) originIsClosed(config, origin string) bool {
+	m.t.Helper()
+	entry, err := m.backend.ledger.Reserve(m.t.Context(), m.storage, ledger.Intent{ID: "closedorigintest", Config: config, Origin: origin})
+	if err == nil {
+		require.NoError(m.t, m.backend.ledger.Remove(m.t.Context(), m.storage, config, entry.ID))
+	}
+	return errors.Is(err, ledger.ErrOriginClosed)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -34,8 +35,12 @@ type configUpdate struct {
 	// stored is called once it is known whether entry was stored.
 	stored   rotation.StoredFunc
 	warnings []string
-	// leaving is the origin that the write moves the config away from. Nothing is issued there while it runs.
+	// leaving is the origin that the write moves the config away from. Nothing is issued there while it runs, and after
+	// it, if moved is true.
 	leaving string
+	moved   bool
+	// replacedRoot is the marker of the root credential for which the write has stored an intent.
+	replacedRoot string
 }
 
 // configWrite creates, updates or patches a config: merge, verify with the vendor, store. No lock is held
@@ -196,8 +201,8 @@ func (u *configUpdate) commit(ctx context.Context) error {
 		return err
 	}
 	u.pool.SetLimit(u.entry)
-	u.leaving = ""
-	u.ledger.OpenOrigin(u.name, u.entry.Origin(u.providers[u.entry.Vendor])) // in case the config was moved back
+	u.moved = true
+	u.ledger.EnterOrigin(u.name, u.entry.Origin(u.providers[u.entry.Vendor])) // in case the config was moved back
 	if u.connectionChanged() {
 		u.pool.Swap(ctx, u.storage, u.name, u.old, u.entry, u.conn)
 		u.warnings = append(u.warnings, u.stored(ctx, nil)...)
@@ -233,8 +238,12 @@ func (u *configUpdate) replaceCreatedRoot(ctx context.Context) error {
 			u.old.RootMarker, u.old.Address))
 		return nil
 	}
-	// Without a time: no request is creating it.
-	return u.store.PutRootIntent(ctx, u.storage, u.name, store.RootIntent{Marker: u.old.RootMarker})
+	intent := store.RootIntent{Marker: u.old.RootMarker, At: u.clock.Now(), Replaced: true}
+	if err := u.store.PutRootIntent(ctx, u.storage, u.name, intent); err != nil {
+		return err
+	}
+	u.replacedRoot = intent.Marker
+	return nil
 }
 
 // discard ends the login of a config that was not stored, because of cause. A connection that shares the stored
@@ -246,6 +255,12 @@ func (u *configUpdate) discard(ctx context.Context, cause error) {
 		u.conn.Close()
 	}
 	u.stored(ctx, cause)
+	if u.replacedRoot == "" || errors.Is(cause, store.ErrIndeterminate) {
+		return // the write may be stored all the same
+	}
+	if err := u.store.ClearRootIntent(context.WithoutCancel(ctx), u.storage, u.name, u.replacedRoot); err != nil {
+		u.Logger().Warn("the intent of a root credential that was not replaced could not be deleted; it is deleted later", "config", u.name, "error", err)
+	}
 }
 
 // resolveBeforeWrite completes what a rotation has left, since the write can make that impossible. Unless the
@@ -283,18 +298,20 @@ func (u *configUpdate) resolveBeforeWrite(ctx context.Context) error {
 	return err
 }
 
-// checkMovable refuses to move a config to another address while credentials are live at the present one: they
-// could not be revoked. From here until the end of the write, reads issue nothing at the present address.
+// checkMovable refuses to move a config to another address while credentials are live at the present one, or may still
+// appear there: they could not be revoked. With force=true, it names them. From here until the end of the write, reads
+// issue nothing at the present address.
 func (u *configUpdate) checkMovable(ctx context.Context) error {
-	if u.old == nil || u.data.Get("force").(bool) {
+	if u.old == nil {
 		return nil
 	}
+	force := u.data.Get("force").(bool)
 	vendor := u.providers[u.entry.Vendor]
 	present := u.old.Origin(vendor)
 	if present == u.entry.Origin(vendor) {
 		return nil
 	}
-	if err := u.ledger.CloseOrigin(ctx, u.storage, u.name, present); err != nil {
+	if err := u.ledger.CloseOrigin(ctx, u.storage, u.name, present, force); err != nil {
 		if _, inUse := errors.AsType[*ledger.InUseError](err); !inUse {
 			return err
 		}
@@ -302,13 +319,49 @@ func (u *configUpdate) checkMovable(ctx context.Context) error {
 			"use another config, or write with force=true and wait until they have expired", err)
 	}
 	u.leaving = present
+	if force {
+		return u.warnLeftBehind(ctx)
+	}
+	return nil
+}
+
+// maxNamed bounds how many markers a warning names.
+const maxNamed = 20
+
+// warnLeftBehind names the credentials that a forced move leaves at the previous address.
+func (u *configUpdate) warnLeftBehind(ctx context.Context) error {
+	entries, err := u.ledger.List(ctx, u.storage, u.name)
+	if err != nil {
+		return err
+	}
+	next := u.entry.Origin(u.providers[u.entry.Vendor])
+	var markers []string
+	for i := range entries {
+		if entries[i].Origin != next { // the config may be moved back to where it has issued
+			markers = append(markers, entries[i].Marker)
+		}
+	}
+	if len(markers) == 0 {
+		return nil
+	}
+	more := ""
+	if len(markers) > maxNamed {
+		more = fmt.Sprintf(" and %d more", len(markers)-maxNamed)
+		markers = markers[:maxNamed]
+	}
+	u.warnings = append(u.warnings, fmt.Sprintf("credentials at %s can be neither renewed nor revoked any more, and keep their slots until they have expired: %s%s",
+		u.old.Address, strings.Join(markers, ", "), more))
 	return nil
 }
 
 // endMove lets the config issue at its present address again if it was not moved. If it was moved, the previous
 // address stays closed: a request that read the config before the move would issue there.
 func (u *configUpdate) endMove() {
-	if u.leaving != "" {
+	switch {
+	case u.leaving == "":
+	case u.moved:
+		u.ledger.LeaveOrigin(u.name, u.leaving)
+	default:
 		u.ledger.OpenOrigin(u.name, u.leaving)
 	}
 }

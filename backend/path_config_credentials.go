@@ -51,7 +51,7 @@ func (b *backend) configCredentials(ctx context.Context, req *logical.Request, d
 		entry := &entries[i]
 		holders := 1
 		if entry.IsShared() {
-			if holders, err = b.ledger.Holders(ctx, req.Storage, entry.ID); err != nil {
+			if holders, err = b.ledger.Holders(ctx, req.Storage, name, entry.ID); err != nil {
 				return nil, fmt.Errorf("counting the holders of %s: %w", entry.ID, err)
 			}
 		}

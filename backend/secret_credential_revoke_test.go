@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/storagetest"
 )
 
 func TestRevoke_LiveCredential_EndsAtTheVendor(t *testing.T) {
@@ -157,4 +159,65 @@ func TestRevoke_RenewResponseLost_IsRetriedPastExpiry(t *testing.T) {
 	m.vendors.ClearFaults("trend")
 	m.runPeriodicAfter(lease.MaxRetryPause)
 	m.requireNoneLeft("trend")
+}
+
+// A renewal changes the entry while the vendor refuses the revocation: the credential must end all the same.
+func TestRevoke_FailsNextToARenewal_IsRetried(t *testing.T) {
+	for _, vendor := range []string{"ftd", "trend", "fortianalyzer"} {
+		t.Run(vendor, func(t *testing.T) {
+			m := newMount(t)
+			role := map[string]any{"ttl": "10m"}
+			if vendor == "trend" {
+				role["role_name"] = "Auditor"
+			}
+			m.configure(vendor, role)
+			m.withoutRetries(vendor)
+			held := m.read(vendor)
+			m.fault(emulator.Fault{Vendor: vendor, Route: "*", DropBefore: true})
+			interrupted, renewed := storagetest.Wrap(m.storage), false
+			interrupted.After = func(ctx context.Context, operation storagetest.Operation) error {
+				if renewed || operation.Kind != storagetest.Get || !strings.HasPrefix(operation.Key, ledger.StoragePrefix) {
+					return nil
+				}
+				renewed = true
+				entry := m.firstEntry(vendor)
+				entry.LeaseExpiresAt = entry.LeaseExpiresAt.Add(time.Minute)
+				return m.backend.ledger.Update(ctx, m.storage, entry)
+			}
+			require.Error(t, m.revokeOn(interrupted, held))
+			require.True(t, renewed)
+			entry := m.firstEntry(vendor)
+			require.Equal(t, ledger.StateRevoking, entry.State)
+			require.Equal(t, 1, entry.Attempts)
+			m.vendors.ClearFaults(vendor)
+			m.runPeriodicAfter(lease.MinRetryPause)
+			m.requireNoneLeft(vendor)
+		})
+	}
+}
+
+// A record of a later version stops nothing else, and is kept.
+func TestSweep_RecordOfALaterVersion_IsKeptAndReported(t *testing.T) {
+	m := newConfiguredMount(t, "trend", auditorRole)
+	require.NoError(t, m.storage.Put(t.Context(), &logical.StorageEntry{
+		Key: "ledger/trend/later", Value: []byte(`{"version":99,"id":"later","marker":"vault-later","state":"paused"}`),
+	}))
+	m.restart()
+	held := m.read("trend")
+	m.fault(emulator.Fault{Vendor: "trend", Route: "deleteApiKey", Status: http.StatusServiceUnavailable})
+	require.Error(t, m.revoke(held))
+	m.vendors.ClearFaults("trend")
+	m.wait(3)
+	require.Equal(t, []string{"later"}, m.ledgerOf("trend"))
+	require.Empty(t, m.leased("trend"))
+	m.requireLogged("ERROR", "vault-later", "config=trend")
+	require.Equal(t, 1, strings.Count(m.logText(), "vault-later"), "once in a process")
+	require.Equal(t, "unreadable", m.inventory("trend")["state"])
+	m.must(logical.UpdateOperation, "config/trend/tidy", nil)
+	m.must(logical.UpdateOperation, "config/trend/rotate-root", nil)
+	m.rememberRotatedSecrets("trend")
+	m.rejected(http.StatusConflict, logical.DeleteOperation, "config/trend", nil)
+	m.must(logical.DeleteOperation, "config/trend", map[string]any{"force": true})
+	warnings := m.must(logical.DeleteOperation, "config/trend", map[string]any{"abandon": true}).Warnings
+	require.Contains(t, strings.Join(warnings, "\n"), "vault-later")
 }

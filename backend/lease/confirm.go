@@ -74,8 +74,8 @@ func (c *Credentials) confirm(ctx context.Context, storage logical.Storage, line
 		if !line.conn.Retain() {
 			return nil, &provider.Error{Class: provider.ClassUnavailable, Message: "the config has just been changed", Remedy: "try again", Err: provider.ErrNotSent}
 		}
-		defer line.conn.Release()
 		return provider.CatchPanic("confirm shared", func() (any, error) {
+			defer line.conn.Release() // the last user of a replaced connection calls the driver
 			return nil, c.renewAtVendor(ctx, storage, line, shared, ttl)
 		})
 	})
@@ -104,7 +104,7 @@ func (c *Credentials) renewAtVendor(ctx context.Context, storage logical.Storage
 	if err := line.config.CheckOrigin(line.vendor, shared.origin); err != nil {
 		return err
 	}
-	lastLease, err := c.Ledger.LastLeaseEnd(ctx, storage, shared.entryID)
+	lastLease, err := c.Ledger.LastLeaseEnd(ctx, storage, shared.config, shared.entryID)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ type AcquireFunc func(ctx context.Context, storage logical.Storage, config strin
 
 // Options are what Credentials needs of the engine.
 type Options struct {
-	// Lifetime ends with the process's hold on the mount. Work for several requests runs under it.
+	// Lifetime ends when the mount stops serving. Work for several requests runs under it, and nothing is issued after it.
 	Lifetime context.Context //nolint:containedctx // the mount's own, not a request's
 	// Ledger, Store, Pool and Markers are the mount's.
 	Ledger  *ledger.Ledger
@@ -72,6 +72,9 @@ type Credentials struct {
 
 	// inFlight holds the ids that a request of this process is issuing at this moment. Sweeps skip them.
 	inFlight sync.Map
+
+	// reported holds the ids of unreadable entries that were reported.
+	reported sync.Map
 
 	// watch tells whether the wall clock can be trusted.
 	watch clockWatch

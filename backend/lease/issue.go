@@ -32,6 +32,9 @@ func (c *Credentials) issue(ctx context.Context, storage logical.Storage, p issu
 	if err != nil {
 		return nil, err
 	}
+	if err := c.checkServing(); err != nil {
+		return nil, err
+	}
 	c.inFlight.Store(id, struct{}{})
 	defer c.inFlight.Delete(id)
 
@@ -60,6 +63,14 @@ func (c *Credentials) issue(ctx context.Context, storage logical.Storage, p issu
 	}
 	failpoint.Hit("issue.recorded")
 	return &issueResult{credential: credential, entry: entry}, nil
+}
+
+// checkServing refuses to issue once the mount is being stopped: what is issued then is not revoked.
+func (c *Credentials) checkServing() error {
+	if c.Lifetime.Err() == nil {
+		return nil
+	}
+	return &provider.Error{Class: provider.ClassUnavailable, Message: "the mount is being stopped", Err: provider.ErrNotSent}
 }
 
 // intent describes the credential before the vendor is called.
@@ -150,10 +161,12 @@ func (c *Credentials) record(ctx context.Context, storage logical.Storage, p iss
 	// Where renewals move the end, a renewal whose answer was lost may have moved it beyond the recorded one.
 	entry.ExpiryNotEnforced = credential.ExpiryNotEnforced || extends
 	entry.LeaseExpiresAt = now.Add(p.lifetimes.TTL)
+	entry.LatestExpiresAt = p.latestExpiresAt(credential, now)
 	if p.Role.IsShared() {
 		entry.MaxExpiresAt = credential.ExpiresAt
 		if extends {
-			entry.MaxExpiresAt = entry.CreatedAt.Add(p.lifetimes.sharedLifetime())
+			// With the margin, the first lease can be renewed for the full max_ttl.
+			entry.MaxExpiresAt = entry.CreatedAt.Add(p.lifetimes.sharedLifetime() + lifetimeMargin)
 		}
 		var err error
 		if entry.Shared, err = encodeShared(credential); err != nil {

@@ -40,17 +40,27 @@ func (c *Credentials) handleIssueError(ctx context.Context, storage logical.Stor
 	}
 	c.SendEvent(ctx, EventCreateUnknown, "config", entry.Config, "role", entry.Role, "id", entry.ID, "marker", entry.Marker)
 	c.Logger().Warn("issue: the vendor's answer was lost", "config", entry.Config, "role", entry.Role, "marker", entry.Marker, "outcome", outcome)
-	return fmt.Errorf("%w; %s", cause, outcome)
+	return asAmbiguous(fmt.Errorf("%w; %s", cause, outcome))
+}
+
+// asAmbiguous makes an error ambiguous, if its class is one that Vault's client repeats: a credential may exist, and each
+// repetition would create another one.
+func asAmbiguous(cause error) error {
+	if provider.ClassOf(cause) == provider.ClassAmbiguous {
+		return cause
+	}
+	return &provider.Error{Class: provider.ClassAmbiguous, Message: cause.Error(), Err: cause}
 }
 
 // revokeUnrecorded revokes a credential whose ledger entry could not be completed, and returns cause. It asks
-// the vendor only while the caller waits. Otherwise, and after a failure, the background work revokes it.
+// the vendor only while the caller waits. Otherwise, and after a failure, the background work revokes it, and the error
+// is ClassAmbiguous.
 func (c *Credentials) revokeUnrecorded(ctx context.Context, storage logical.Storage, entry *ledger.Entry, p issueParams, cause error) error {
 	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	if !canRevoke(p.conn.Connection, p.vendor.Capabilities()) {
 		c.recordUnused(cleanup, storage, entry, p, cause)
-		return cause
+		return asAmbiguous(cause)
 	}
 	err := ctx.Err()
 	if err == nil {
@@ -62,7 +72,7 @@ func (c *Credentials) revokeUnrecorded(ctx context.Context, storage logical.Stor
 	}
 	if err != nil {
 		c.recordUnused(cleanup, storage, entry, p, cause)
-		return cause
+		return asAmbiguous(fmt.Errorf("the credential was issued, and it was neither recorded nor revoked: %w", cause))
 	}
 	if err := c.Ledger.Remove(cleanup, storage, entry.Config, entry.ID); err != nil {
 		c.Logger().Warn("an intent could not be deleted", "config", entry.Config, "id", entry.ID, "error", err)
@@ -99,7 +109,7 @@ func (c *Credentials) discard(ctx context.Context, storage logical.Storage, entr
 func (c *Credentials) detachUnused(ctx context.Context, storage logical.Storage, reference Reference, p issueParams, cause error) error {
 	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	last, err := c.Ledger.Detach(cleanup, storage, reference.ID, reference.Holder)
+	last, err := c.Ledger.Detach(cleanup, storage, reference.Config, reference.ID, reference.Holder)
 	if err != nil || !last {
 		return errors.Join(cause, err)
 	}

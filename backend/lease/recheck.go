@@ -31,6 +31,9 @@ func (c *Credentials) Recheck(ctx context.Context, storage logical.Storage, name
 	}
 	var failed []error
 	for i := range entries {
+		if entries[i].State != ledger.StateLive {
+			continue
+		}
 		entry, err := c.Ledger.Get(ctx, storage, name, entries[i].ID)
 		if err != nil {
 			return ended, err

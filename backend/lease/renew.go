@@ -110,7 +110,7 @@ func (c *Credentials) renewExclusive(ctx context.Context, storage logical.Storag
 	if err != nil {
 		return nil, err
 	}
-	ttl, err = c.extendExclusive(ctx, storage, entry, c.renewFuncOf(conn, config.Vendor, driver), ttl)
+	ttl, err = c.extendExclusive(ctx, storage, entry, c.renewFuncOf(conn, config.Vendor, driver), ttl, conn.MaxLifetime())
 	if err != nil {
 		return nil, err
 	}
@@ -170,14 +170,19 @@ func (c *Credentials) renewFuncOf(conn *pool.Conn, vendor string, driver provide
 }
 
 // extendExclusive renews a credential that one lease holds at the vendor, records it, and returns the TTL that the
-// lease can have.
-func (c *Credentials) extendExclusive(ctx context.Context, storage logical.Storage, entry *ledger.Entry, renew renewFunc, ttl time.Duration) (time.Duration, error) {
+// lease can have. longest is what the vendor grants at once.
+func (c *Credentials) extendExclusive(
+	ctx context.Context, storage logical.Storage, entry *ledger.Entry, renew renewFunc, ttl, longest time.Duration,
+) (time.Duration, error) {
 	failpoint.Hit("renew.begun")
 	// Never an earlier end than before: the lease keeps its previous end if this renewal fails half way, or if Vault
 	// refuses it afterwards.
 	now := c.Clock.Now()
-	lifetime := wholeSeconds(max(ttl, entry.LeaseExpiresAt.Sub(now)) + lifetimeMargin)
-	lifetime = max(lifetime, wholeSeconds(entry.ExpiresAt.Sub(now)))
+	leased := max(ttl, entry.LeaseExpiresAt.Sub(now))
+	lifetime := max(wholeSeconds(leased+lifetimeMargin), wholeSeconds(entry.ExpiresAt.Sub(now)))
+	if err := c.noteLatestEnd(ctx, storage, entry, now.Add(leased), longest); err != nil {
+		return 0, err
+	}
 	expiresAt, err := renew(ctx, entry.Handle, lifetime)
 	if err != nil {
 		if provider.ClassOf(err) == provider.ClassNotFound {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -21,7 +22,7 @@ import (
 // retired and this was its last credential: the caller then deletes the config.
 func (c *Credentials) Revoke(ctx context.Context, storage logical.Storage, reference Reference) (drained bool, err error) {
 	if reference.Holder != "" {
-		last, err := c.Ledger.Detach(ctx, storage, reference.ID, reference.Holder)
+		last, err := c.Ledger.Detach(ctx, storage, reference.Config, reference.ID, reference.Holder)
 		if err != nil || !last {
 			return false, err
 		}
@@ -62,7 +63,7 @@ func (c *Credentials) revoke(ctx context.Context, storage logical.Storage, entry
 	vendor := c.Providers[config.Vendor]
 	if err := config.CheckOrigin(vendor, entry.Origin); err != nil {
 		if c.hasExpired(entry) {
-			return c.deleteEntry(ctx, storage, entry, config) // its vendor cannot be asked under this config
+			return c.deleteExpired(ctx, storage, entry, config) // its vendor cannot be asked under this config
 		}
 		c.scheduleRetry(ctx, storage, entry, err)
 		return outcome{}, err
@@ -116,7 +117,7 @@ func (c *Credentials) deleteEntry(ctx context.Context, storage logical.Storage, 
 	if entry.IsShared() {
 		c.shared.forgetEntry(entry.ID)
 		// Holders are left only after the expiry: their leases were lost.
-		if err := c.Ledger.DetachAll(ctx, storage, entry.ID); err != nil {
+		if err := c.Ledger.DetachAll(ctx, storage, entry.Config, entry.ID); err != nil {
 			return outcome{}, err
 		}
 	}
@@ -132,20 +133,10 @@ func (c *Credentials) deleteEntry(ctx context.Context, storage logical.Storage, 
 	return result, nil
 }
 
-// hasExpired reports whether the age of a credential proves that it has ended. It is asked only where the vendor
-// cannot be: a wall clock that has just jumped proves nothing, and neither does the expiry of a credential that
-// its vendor may not end by itself.
-func (c *Credentials) hasExpired(entry *ledger.Entry) bool {
-	now := c.Clock.Now()
-	enforced := !entry.ExpiryNotEnforced || entry.State == ledger.StateExpiring
-	return enforced && now.After(entry.ExpiresAt.Add(ExpiryGrace)) && c.clockIsSteady(now)
-}
-
 // keepUntilExpiry keeps the entry of a credential that its vendor cannot revoke, until it has expired.
 func (c *Credentials) keepUntilExpiry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *store.Config) (outcome, error) {
 	if c.hasExpired(entry) {
-		c.Logger().Info("credential expired at the vendor", "config", entry.Config, "id", entry.ID, "state", entry.State)
-		return c.deleteEntry(ctx, storage, entry, config)
+		return c.deleteExpired(ctx, storage, entry, config)
 	}
 	if entry.State == ledger.StateExpiring {
 		return outcome{}, nil
@@ -159,11 +150,49 @@ func (c *Credentials) keepUntilExpiry(ctx context.Context, storage logical.Stora
 func (c *Credentials) scheduleRetry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, cause error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	now := c.Clock.Now()
+	recorded, err := c.recordRetry(ctx, storage, entry, cause)
+	if err == nil && !recorded {
+		return
+	}
+	if err != nil {
+		c.Logger().Error("a failed revocation could not be recorded", "config", entry.Config, "id", entry.ID, "error", err)
+	}
+	c.SendEvent(ctx, EventRevokeFail, "config", entry.Config, "role", entry.Role, "id", entry.ID,
+		"attempts", strconv.Itoa(entry.Attempts), "next_attempt_at", formatTime(entry.NextAttemptAt))
+	c.Logger().Warn("a revocation failed and will be retried", "config", entry.Config, "role", entry.Role, "id", entry.ID,
+		"attempts", entry.Attempts, "next", entry.NextAttemptAt, "error", cause)
+}
+
+// recordRetry records a failed attempt in the ledger. It reports false if there is nothing to record: the entry was
+// deleted, or it already says when the next attempt is due. If another request changes the entry at the same time, the
+// changed entry decides. A renewal leaves it live, and it must end all the same. A revocation has recorded its own
+// failure.
+func (c *Credentials) recordRetry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, cause error) (recorded bool, err error) {
+	for range updateAttempts {
+		if !retryOf(entry, cause, c.Clock.Now()) {
+			return false, nil
+		}
+		if err = c.Ledger.Update(ctx, storage, entry); !errors.Is(err, ledger.ErrChanged) {
+			return true, err
+		}
+		current, getErr := c.Ledger.Get(ctx, storage, entry.Config, entry.ID)
+		if getErr != nil {
+			return true, getErr
+		}
+		if current == nil || current.State != ledger.StateLive && current.State != ledger.StateIssuing {
+			return false, nil
+		}
+		*entry = *current
+	}
+	return true, err
+}
+
+// retryOf changes an entry to what a failed attempt at this time makes of it. It reports false if that is nothing.
+func retryOf(entry *ledger.Entry, cause error, now time.Time) bool {
 	notSent := errors.Is(cause, provider.ErrNotSent)
 	marked := entry.State != ledger.StateLive && entry.State != ledger.StateIssuing
 	if notSent && marked && !entry.NextAttemptAt.After(now.Add(MinRetryPause)) {
-		return
+		return false
 	}
 	pause := min(MinRetryPause<<min(entry.Attempts, 10), MaxRetryPause)
 	if notSent {
@@ -177,25 +206,16 @@ func (c *Credentials) scheduleRetry(ctx context.Context, storage logical.Storage
 		entry.State = ledger.StateRevoking
 	case ledger.StateIssuing:
 		entry.State = ledger.StateSearching
-	case ledger.StateRevoking, ledger.StateSearching, ledger.StateExpiring:
+	case ledger.StateRevoking, ledger.StateSearching, ledger.StateExpiring, ledger.StateUnreadable:
 	}
 	entry.NextAttemptAt = now.Add(pause)
 	entry.LastError = cause.Error()
-	err := c.Ledger.Update(ctx, storage, entry)
-	if errors.Is(err, ledger.ErrChanged) {
-		return // another attempt was faster: it has either ended the credential or recorded its own failure
-	}
-	if err != nil {
-		c.Logger().Error("a failed revocation could not be recorded", "config", entry.Config, "id", entry.ID, "error", err)
-	}
-	c.SendEvent(ctx, EventRevokeFail, "config", entry.Config, "role", entry.Role, "id", entry.ID,
-		"attempts", strconv.Itoa(entry.Attempts), "next_attempt_at", formatTime(entry.NextAttemptAt))
-	c.Logger().Warn("a revocation failed and will be retried", "config", entry.Config, "role", entry.Role, "id", entry.ID,
-		"attempts", entry.Attempts, "next", entry.NextAttemptAt, "error", cause)
+	return true
 }
 
 // Abandon deletes the entries of a config without asking the vendor, on the operator's decision, and returns
-// their markers. The credentials may live on at the vendor.
+// their markers. The credentials may live on at the vendor. After an error, the markers are those of the entries that
+// were deleted.
 func (c *Credentials) Abandon(ctx context.Context, storage logical.Storage, config string) ([]string, error) {
 	entries, err := c.Ledger.List(ctx, storage, config)
 	if err != nil {
@@ -205,7 +225,7 @@ func (c *Credentials) Abandon(ctx context.Context, storage logical.Storage, conf
 	for i := range entries {
 		c.Logger().Warn("credential abandoned by the operator", "config", config, "id", entries[i].ID, "marker", entries[i].Marker, "state", entries[i].State)
 		if _, err := c.deleteEntry(ctx, storage, &entries[i], nil); err != nil {
-			return nil, err
+			return markers, err
 		}
 		markers = append(markers, entries[i].Marker)
 	}

@@ -115,11 +115,11 @@ func (c *Credentials) endMarked(ctx context.Context, config *store.Config, conn 
 	return found, nil
 }
 
-// FinishSearches ends the searches of a config that is about to be deleted, if nothing else is left in its
-// ledger: it searches each marker one last time and deletes the entry. It returns the markers that were not
-// found; a credential that carries one could still appear, and would remain. It does nothing while
-// an entry occupies a slot or is not being searched. After an error, the remaining searches go on.
-func (c *Credentials) FinishSearches(ctx context.Context, storage logical.Storage, name string) (unresolved []string, err error) {
+// LastSearch searches the markers of a config that is about to be deleted one last time, if nothing else is left in
+// its ledger. It deletes the entries of what it found and ended, and returns the entries that it did not find: a
+// credential that carries one of their markers could still appear, and would remain. It returns nothing while an entry
+// occupies a slot or is not being searched. Until the caller calls DropSearches, and after an error, the searches go on.
+func (c *Credentials) LastSearch(ctx context.Context, storage logical.Storage, name string) (unresolved []ledger.Entry, err error) {
 	entries, err := c.Ledger.List(ctx, storage, name)
 	if err != nil || len(entries) == 0 {
 		return nil, err
@@ -138,20 +138,32 @@ func (c *Credentials) FinishSearches(ctx context.Context, storage logical.Storag
 	for i := range entries {
 		entry := &entries[i]
 		if err := config.CheckOrigin(c.Providers[config.Vendor], entry.Origin); err != nil {
-			return unresolved, err
+			return nil, err
 		}
 		found, err := c.endMarked(ctx, config, conn, entry.Marker)
 		if err != nil {
-			return unresolved, fmt.Errorf("searching %s: %w", entry.Marker, err)
+			return nil, fmt.Errorf("searching %s: %w", entry.Marker, err)
 		}
 		if !found {
-			c.Logger().Error("the answer to an issue was lost, and no search has found a credential; one may still appear at the vendor",
-				"config", name, "marker", entry.Marker)
-			unresolved = append(unresolved, entry.Marker)
+			unresolved = append(unresolved, *entry)
+			continue
 		}
 		if _, err := c.deleteEntry(ctx, storage, entry, nil); err != nil {
-			return unresolved, err
+			return nil, err
 		}
 	}
 	return unresolved, nil
+}
+
+// DropSearches deletes the entries of searches that end because their config was deleted. It logs each marker. An entry
+// that cannot be deleted is deleted by the background work later.
+func (c *Credentials) DropSearches(ctx context.Context, storage logical.Storage, unresolved []ledger.Entry) {
+	for i := range unresolved {
+		entry := &unresolved[i]
+		c.Logger().Error("the answer to an issue was lost, and no search has found a credential; one may still appear at the vendor",
+			"config", entry.Config, "marker", entry.Marker)
+		if _, err := c.deleteEntry(ctx, storage, entry, nil); err != nil {
+			c.Logger().Warn("the entry of a search that has ended could not be deleted", "config", entry.Config, "id", entry.ID, "error", err)
+		}
+	}
 }

@@ -63,6 +63,9 @@ func (p *issueParams) line() vendorLine {
 // acquireShared finds the role's credential and has the vendor confirm it, or issues a new one: once for all readers that ask at
 // the same time. A reader that gives up does not stop it for the others.
 func (c *Credentials) acquireShared(ctx context.Context, storage logical.Storage, p issueParams) (*sharedCredential, error) {
+	if err := c.checkServing(); err != nil {
+		return nil, err
+	}
 	key := p.shareKey()
 	done := c.shared.reads.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(c.Lifetime, issueTimeout)
@@ -71,8 +74,10 @@ func (c *Credentials) acquireShared(ctx context.Context, storage logical.Storage
 		if !p.conn.Retain() {
 			return nil, &provider.Error{Class: provider.ClassUnavailable, Message: "the config has just been changed", Remedy: "read again"}
 		}
-		defer p.conn.Release()
-		return provider.CatchPanic("issue shared", func() (any, error) { return c.confirmOrIssue(ctx, storage, p, key) })
+		return provider.CatchPanic("issue shared", func() (any, error) {
+			defer p.conn.Release() // the last user of a replaced connection calls the driver
+			return c.confirmOrIssue(ctx, storage, p, key)
+		})
 	})
 	select {
 	case result := <-done:
@@ -150,7 +155,7 @@ func (c *Credentials) lookupShared(ctx context.Context, storage logical.Storage,
 		if entries[i].ShareKey != key || entries[i].State != ledger.StateLive {
 			continue
 		}
-		held, err := c.Ledger.HasHolders(ctx, storage, entries[i].ID)
+		held, err := c.Ledger.HasHolders(ctx, storage, p.Role.Config, entries[i].ID)
 		if err != nil {
 			return nil, err
 		}

@@ -58,6 +58,10 @@ func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name s
 	var failed []error
 	for i := range entries {
 		entry := &entries[i]
+		if entry.State == ledger.StateUnreadable {
+			c.reportUnreadable(entry)
+			continue
+		}
 		if _, busy := c.inFlight.Load(entry.ID); busy || ctx.Err() != nil {
 			continue
 		}
@@ -91,6 +95,16 @@ func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name s
 	return result, joinFirst(failed)
 }
 
+// reportUnreadable reports an entry that this version of the plugin cannot read, once in a process. It is kept as it is:
+// a later version ends its credential.
+func (c *Credentials) reportUnreadable(entry *ledger.Entry) {
+	if _, known := c.reported.LoadOrStore(entry.ID, struct{}{}); known {
+		return
+	}
+	c.Logger().Error("a ledger entry cannot be read, so that its credential is not revoked; it keeps its slot. Run the version of the plugin that wrote it",
+		"config", entry.Config, "role", entry.Role, "id", entry.ID, "marker", entry.Marker, "error", entry.LastError)
+}
+
 // concernsVendor reports whether a failure concerns the vendor as a whole, and not one credential: it did not
 // answer, it rejected the root credential, or no request may be sent to it now.
 func concernsVendor(err error) bool {
@@ -116,7 +130,7 @@ func (c *Credentials) decide(ctx context.Context, storage logical.Storage, entry
 	if act != actionCheckHolders || options.DryRun {
 		return act, nil
 	}
-	last, err := c.Ledger.DetachExpired(ctx, storage, entry.ID, now.Add(-LostLeaseGrace))
+	last, err := c.Ledger.DetachExpired(ctx, storage, entry.Config, entry.ID, now.Add(-LostLeaseGrace))
 	if err != nil || !last {
 		return act, err
 	}
@@ -132,7 +146,7 @@ func (c *Credentials) sweepOne(ctx context.Context, storage logical.Storage, lis
 		return outcome{}, err
 	}
 	if config == nil && c.hasExpired(entry) {
-		return c.deleteEntry(ctx, storage, entry, nil)
+		return c.deleteExpired(ctx, storage, entry, nil)
 	}
 	// Recorded before the vendor is asked: a stalled leader that has a successor cannot write, and what it knows
 	// of leases is old.
@@ -142,7 +156,7 @@ func (c *Credentials) sweepOne(ctx context.Context, storage logical.Storage, lis
 		entry.State = ledger.StateSearching
 	case ledger.StateLive:
 		entry.State = ledger.StateRevoking
-	case ledger.StateRevoking, ledger.StateSearching, ledger.StateExpiring:
+	case ledger.StateRevoking, ledger.StateSearching, ledger.StateExpiring, ledger.StateUnreadable:
 	}
 	if entry.State != before {
 		c.Logger().Info("revoking a credential that no lease holds", "config", entry.Config, "id", entry.ID, "state", before)
@@ -196,6 +210,7 @@ func nextAction(entry *ledger.Entry, now time.Time, ignoreBackoff bool) action {
 		if expired && isDue {
 			return actionRevoke
 		}
+	case ledger.StateUnreadable:
 	}
 	return actionNone
 }

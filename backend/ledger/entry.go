@@ -20,6 +20,10 @@ const (
 	StateSearching State = "searching"
 	// StateExpiring: no lease holds the credential, and the vendor cannot revoke it before its expiry.
 	StateExpiring State = "expiring"
+
+	// StateUnreadable: this version of the plugin cannot read the record, because a later version has written it or
+	// because it is damaged. It exists only in memory. The record is kept and not changed, and occupies a slot.
+	StateUnreadable State = "unreadable"
 )
 
 // entryVersion is the schema version of the stored record. A record of a later version is refused and not
@@ -62,6 +66,11 @@ type Entry struct {
 	Shared json.RawMessage `json:"shared,omitempty"`
 	// MaxExpiresAt is the last moment to which renewals may move ExpiresAt of a shared credential.
 	MaxExpiresAt time.Time `json:"max_expires_at,omitzero"`
+
+	// LatestExpiresAt is the latest time until which a credential with ExpiryNotEnforced can be alive, if the vendor
+	// has granted renewals whose answers were lost, and if the application uses it until its lease ends. It is stored
+	// before a renewal asks for more. The entry is kept until then if the vendor cannot be asked.
+	LatestExpiresAt time.Time `json:"latest_expires_at,omitzero"`
 	// Searches counts the searches for the marker that found nothing.
 	Searches int `json:"searches,omitempty"`
 	// SlotReleased is true when the credential takes no slot any more although its entry is kept: the vendor
@@ -94,6 +103,15 @@ func (e *Entry) IsShared() bool { return e.Shared != nil }
 func (e *Entry) OccupiesSlot(now time.Time) bool {
 	if e.SlotReleased {
 		return false
+	}
+	return e.MayBeAlive(now)
+}
+
+// MayBeAlive reports whether the credential may be alive at the vendor at this time, as far as its record tells,
+// whatever became of its slot. A credential whose outcome is unknown may also appear later; see StateSearching.
+func (e *Entry) MayBeAlive(now time.Time) bool {
+	if e.State == StateUnreadable {
+		return true
 	}
 	return now.Before(e.ExpiresAt) || e.ExpiryNotEnforced && e.State != StateIssuing
 }

@@ -33,9 +33,10 @@ type Holder struct {
 
 // holderSet holds in memory the holders of one shared credential. Storage is read once, before the first use.
 type holderSet struct {
-	mu       sync.Mutex
-	loaded   bool
-	holders  map[string]time.Time // ID of the holder to the end of its lease
+	mu     sync.Mutex
+	loaded bool
+	// holders maps the ID of each holder to the end of its lease: the zero time if its record cannot be read.
+	holders  map[string]time.Time
 	draining bool
 }
 
@@ -58,8 +59,8 @@ func (s *holderSet) load(ctx context.Context, storage logical.Storage, entry str
 			continue
 		}
 		var holder Holder
-		if err := json.Unmarshal(stored.Value, &holder); err != nil {
-			return fmt.Errorf("reading a holder of credential %s: %w", entry, err)
+		if err := json.Unmarshal(stored.Value, &holder); err != nil || holder.Version > holderVersion {
+			holder.LeaseExpiresAt = time.Time{} // it holds the credential until its lease is revoked
 		}
 		holders[id] = holder.LeaseExpiresAt
 	}
@@ -68,41 +69,63 @@ func (s *holderSet) load(ctx context.Context, storage logical.Storage, entry str
 }
 
 // Attach adds a holder to a shared credential that the index knows. It fails with [ErrDraining] when the last
-// holder has left in the meantime, and with a storage error. In both cases nothing is added. One storage write.
+// holder has left in the meantime, or when the credential has ended, and with a storage error. In both cases nothing is
+// added, and no record of the holder is left. One storage write.
 func (l *Ledger) Attach(ctx context.Context, storage logical.Storage, config, entry, id string, leaseExpiresAt time.Time) error {
-	s := l.holderSet(entry)
-	s.mu.Lock()
-	if err := s.load(ctx, storage, entry); err != nil {
-		s.mu.Unlock()
+	// A Detach, and the deletion of a sweep, wait until the write has ended.
+	defer l.changes.lock(holderKey(entry, id))()
+	s := l.index(config).holderSet(entry)
+	if err := l.attachInMemory(ctx, storage, s, config, entry, id, leaseExpiresAt); err != nil {
 		return err
 	}
-	// An entry is removed from the index before its holder set is, so a new holder set of a removed entry is
-	// detected here.
+	err := putHolder(ctx, storage, entry, id, leaseExpiresAt)
+	if err == nil && s.has(id) {
+		return nil
+	}
+	if err == nil {
+		err = ErrDraining // a sweep, or the credential's end, has taken the holder away
+	}
+	_ = storage.Delete(context.WithoutCancel(ctx), holderKey(entry, id))
+	s.remove(id)
+	return err
+}
+
+// attachInMemory adds a holder before it is stored: from then on, no other holder is the last one.
+func (l *Ledger) attachInMemory(ctx context.Context, storage logical.Storage, s *holderSet, config, entry, id string, leaseExpiresAt time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.load(ctx, storage, entry); err != nil {
+		return err
+	}
+	// An entry that was removed is unknown, so that its new and empty holder set is detected here.
 	if known, ok := l.index(config).get(entry); s.draining || !ok || known.State != StateLive {
-		s.mu.Unlock()
 		return ErrDraining
 	}
-	// Counted before it is stored: from here on, no other holder is the last one.
 	s.holders[id] = leaseExpiresAt
-	s.mu.Unlock()
-	if err := putHolder(ctx, storage, entry, id, leaseExpiresAt); err != nil {
-		_ = storage.Delete(context.WithoutCancel(ctx), holderKey(entry, id))
-		s.mu.Lock()
-		delete(s.holders, id)
-		s.mu.Unlock()
-		return err
-	}
 	return nil
 }
 
+func (s *holderSet) has(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, holds := s.holders[id]
+	return holds
+}
+
+func (s *holderSet) remove(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.holders, id)
+}
+
 // Extend moves the end of a holder's lease to a later time; an earlier one changes nothing. It fails with
-// [ErrDraining] when the holder has left or the credential has ended, and leaves no record of the holder then. At
-// most one storage write.
+// [ErrDraining] when the holder has left or the credential has ended, and leaves no record of the holder then, and with
+// [ErrUnreadable] for a record that it must not change. At most one storage write.
 func (l *Ledger) Extend(ctx context.Context, storage logical.Storage, config, entry, id string, leaseExpiresAt time.Time) error {
 	// A Detach waits until the write has ended. Its own deletion comes after the write, also when the process
 	// dies in between: then Vault repeats the revocation.
 	defer l.changes.lock(holderKey(entry, id))()
-	s := l.holderSet(entry)
+	s := l.index(config).holderSet(entry)
 	previous, err := l.extendInMemory(ctx, storage, s, config, entry, id, leaseExpiresAt)
 	if err != nil || !leaseExpiresAt.After(previous) {
 		return err
@@ -125,8 +148,11 @@ func (l *Ledger) extendInMemory(ctx context.Context, storage logical.Storage, s 
 		return time.Time{}, err
 	}
 	previous, holds := s.holders[id]
-	if known, indexed := l.index(config).get(entry); !holds || indexed && known.State != StateLive {
+	if !holds || !l.index(config).isLive(entry) {
 		return time.Time{}, ErrDraining
+	}
+	if previous.IsZero() {
+		return time.Time{}, fmt.Errorf("holder %s of credential %s: %w", id, entry, ErrUnreadable)
 	}
 	if leaseExpiresAt.After(previous) {
 		s.holders[id] = leaseExpiresAt
@@ -147,8 +173,8 @@ func (s *holderSet) setEnd(id string, leaseExpiresAt time.Time) bool {
 
 // LastLeaseEnd returns when the last of the leases on a shared credential ends; the zero time when it has no
 // holders.
-func (l *Ledger) LastLeaseEnd(ctx context.Context, storage logical.Storage, entry string) (time.Time, error) {
-	s := l.holderSet(entry)
+func (l *Ledger) LastLeaseEnd(ctx context.Context, storage logical.Storage, config, entry string) (time.Time, error) {
+	s := l.index(config).holderSet(entry)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.load(ctx, storage, entry); err != nil {
@@ -171,33 +197,33 @@ func (l *Ledger) NoteExpiry(config, entry string, expiresAt time.Time) {
 
 // Detach removes a holder. last is true when the credential has no holder left: then it accepts no more, and the
 // caller must revoke it. Detaching twice is harmless, and returns the same.
-func (l *Ledger) Detach(ctx context.Context, storage logical.Storage, entry, id string) (last bool, err error) {
+func (l *Ledger) Detach(ctx context.Context, storage logical.Storage, config, entry, id string) (last bool, err error) {
 	defer l.changes.lock(holderKey(entry, id))()
 	if err := storage.Delete(ctx, holderKey(entry, id)); err != nil {
 		return false, fmt.Errorf("deleting a holder of credential %s: %w", entry, err)
 	}
-	return l.drainIf(ctx, storage, entry, func(s *holderSet) bool {
+	return l.drainIf(ctx, storage, config, entry, func(s *holderSet) bool {
 		delete(s.holders, id)
 		return len(s.holders) == 0
 	})
 }
 
 // DetachAll removes all holders of a credential, which then accepts no more.
-func (l *Ledger) DetachAll(ctx context.Context, storage logical.Storage, entry string) error {
-	_, err := l.detachWhere(ctx, storage, entry, func(time.Time) bool { return true })
+func (l *Ledger) DetachAll(ctx context.Context, storage logical.Storage, config, entry string) error {
+	_, err := l.detachWhere(ctx, storage, config, entry, func(time.Time) bool { return true })
 	return err
 }
 
 // DetachExpired removes the holders whose leases ended before a time. last is true when the credential has no holder
 // left, as for Detach.
-func (l *Ledger) DetachExpired(ctx context.Context, storage logical.Storage, entry string, endedBefore time.Time) (last bool, err error) {
-	return l.detachWhere(ctx, storage, entry, func(ends time.Time) bool { return ends.Before(endedBefore) })
+func (l *Ledger) DetachExpired(ctx context.Context, storage logical.Storage, config, entry string, endedBefore time.Time) (last bool, err error) {
+	return l.detachWhere(ctx, storage, config, entry, func(ends time.Time) bool { return !ends.IsZero() && ends.Before(endedBefore) })
 }
 
 // detachWhere removes the holders whose leases end at a time that matches.
-func (l *Ledger) detachWhere(ctx context.Context, storage logical.Storage, entry string, matches func(time.Time) bool) (last bool, err error) {
+func (l *Ledger) detachWhere(ctx context.Context, storage logical.Storage, config, entry string, matches func(time.Time) bool) (last bool, err error) {
 	var gone []string
-	last, err = l.drainIf(ctx, storage, entry, func(s *holderSet) bool {
+	last, err = l.drainIf(ctx, storage, config, entry, func(s *holderSet) bool {
 		for id, ends := range s.holders {
 			if matches(ends) {
 				gone = append(gone, id)
@@ -227,8 +253,8 @@ func (l *Ledger) deleteHolder(ctx context.Context, storage logical.Storage, entr
 // HasHolders reports whether a credential has holders, so that more readers may get it. The revocation of a credential
 // without holders may already be at the vendor. It was sent by this process, or by a deposed leader that does not know
 // yet that it was deposed.
-func (l *Ledger) HasHolders(ctx context.Context, storage logical.Storage, entry string) (bool, error) {
-	s := l.holderSet(entry)
+func (l *Ledger) HasHolders(ctx context.Context, storage logical.Storage, config, entry string) (bool, error) {
+	s := l.index(config).holderSet(entry)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.load(ctx, storage, entry); err != nil {
@@ -238,8 +264,8 @@ func (l *Ledger) HasHolders(ctx context.Context, storage logical.Storage, entry 
 }
 
 // Holders counts the holders of a credential.
-func (l *Ledger) Holders(ctx context.Context, storage logical.Storage, entry string) (int, error) {
-	s := l.holderSet(entry)
+func (l *Ledger) Holders(ctx context.Context, storage logical.Storage, config, entry string) (int, error) {
+	s := l.index(config).holderSet(entry)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.load(ctx, storage, entry); err != nil {
@@ -249,8 +275,8 @@ func (l *Ledger) Holders(ctx context.Context, storage logical.Storage, entry str
 }
 
 // drainIf calls decide, which may change the holders. When decide returns true, the credential accepts no more.
-func (l *Ledger) drainIf(ctx context.Context, storage logical.Storage, entry string, decide func(*holderSet) bool) (bool, error) {
-	s := l.holderSet(entry)
+func (l *Ledger) drainIf(ctx context.Context, storage logical.Storage, config, entry string, decide func(*holderSet) bool) (bool, error) {
+	s := l.index(config).holderSet(entry)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.load(ctx, storage, entry); err != nil {
@@ -260,17 +286,6 @@ func (l *Ledger) drainIf(ctx context.Context, storage logical.Storage, entry str
 		s.draining = true
 	}
 	return s.draining, nil
-}
-
-func (l *Ledger) holderSet(entry string) *holderSet {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s, ok := l.holderSets[entry]
-	if !ok {
-		s = &holderSet{}
-		l.holderSets[entry] = s
-	}
-	return s
 }
 
 func putHolder(ctx context.Context, storage logical.Storage, entry, id string, leaseExpiresAt time.Time) error {

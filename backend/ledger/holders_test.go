@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/json"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func TestExtend_EarlierEnd_ChangesNothingAndWritesNothing(t *testing.T) {
 	end := start.Add(20 * time.Minute)
 	require.NoError(t, l.Extend(t.Context(), storage, "edge", "a", "first", end))
 	require.NoError(t, l.Extend(t.Context(), storagetest.FailNth(storage, 1, storagetest.Put), "edge", "a", "first", start.Add(time.Minute)))
-	last, err := newLedger().LastLeaseEnd(t.Context(), storage, "a")
+	last, err := newLedger().LastLeaseEnd(t.Context(), storage, "edge", "a")
 	require.NoError(t, err)
 	require.Equal(t, end, last)
 }
@@ -29,7 +30,7 @@ func TestExtend_WriteFailed_IsRepeatedByTheNext(t *testing.T) {
 	end := start.Add(20 * time.Minute)
 	require.ErrorIs(t, l.Extend(t.Context(), storagetest.FailNth(storage, 1, storagetest.Put), "edge", "a", "first", end), storagetest.ErrFailed)
 	require.NoError(t, l.Extend(t.Context(), storage, "edge", "a", "first", end))
-	last, err := newLedger().LastLeaseEnd(t.Context(), storage, "a")
+	last, err := newLedger().LastLeaseEnd(t.Context(), storage, "edge", "a")
 	require.NoError(t, err)
 	require.Equal(t, end, last)
 }
@@ -49,7 +50,7 @@ func TestExtend_NextToDetach_LeavesNoRecord(t *testing.T) {
 		var group sync.WaitGroup
 		group.Go(func() { _ = l.Extend(t.Context(), storage, "edge", "a", "first", start.Add(time.Hour)) })
 		group.Go(func() {
-			if _, err := l.Detach(t.Context(), storage, "a", "first"); err != nil {
+			if _, err := l.Detach(t.Context(), storage, "edge", "a", "first"); err != nil {
 				t.Error(err)
 			}
 		})
@@ -69,4 +70,84 @@ func share(t *testing.T, l *Ledger, storage logical.Storage) *Entry {
 	require.NoError(t, l.Update(t.Context(), storage, entry))
 	require.NoError(t, l.Attach(t.Context(), storage, "edge", "a", "first", start.Add(10*time.Minute)))
 	return entry
+}
+
+// The end of the credential, or a sweep, takes the holder away while its record is being written.
+func TestAttach_HolderIsTakenAwayDuringWrite_LeavesNoRecord(t *testing.T) {
+	for name, takeAway := range map[string]func(*Ledger, logical.Storage) error{
+		"detached": func(l *Ledger, storage logical.Storage) error {
+			_, err := l.Detach(t.Context(), storage, "edge", "a", "second")
+			return err
+		},
+		"swept": func(l *Ledger, storage logical.Storage) error {
+			_, err := l.DetachExpired(t.Context(), storage, "edge", "a", start.Add(24*time.Hour))
+			return err
+		},
+		"credential ended": func(l *Ledger, storage logical.Storage) error {
+			return l.DetachAll(t.Context(), storage, "edge", "a")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			storage, l := &logical.InmemStorage{}, newLedger()
+			share(t, l, storage)
+			blocked, gate := storagetest.BlockNth(storage, 1, storagetest.Put, "holder/a/second")
+			attached := make(chan error, 1)
+			go func() { attached <- l.Attach(t.Context(), blocked, "edge", "a", "second", start.Add(time.Minute)) }()
+			<-gate.Reached
+			taken := make(chan error, 1)
+			go func() { taken <- takeAway(l, storage) }()
+			if name != "detached" { // a Detach waits for the write before it changes anything
+				require.Eventually(t, func() bool {
+					count, err := l.Holders(t.Context(), storage, "edge", "a")
+					return err == nil && count == 0
+				}, 10*time.Second, time.Millisecond)
+			}
+			gate.Open()
+			err := <-attached
+			if name != "detached" {
+				require.ErrorIs(t, err, ErrDraining)
+			}
+			require.NoError(t, <-taken)
+			require.NotContains(t, holderKeys(t, storage), "second")
+		})
+	}
+}
+
+func holderKeys(t *testing.T, storage logical.Storage) []string {
+	t.Helper()
+	ids, err := storage.List(t.Context(), HolderPrefix+"a/")
+	require.NoError(t, err)
+	return ids
+}
+
+// Requests for old leases must not fill the memory.
+func TestHolders_CredentialIsGone_KeepsNothingInMemory(t *testing.T) {
+	for _, loaded := range []bool{true, false} {
+		storage, l := &logical.InmemStorage{}, newLedger()
+		if loaded {
+			_, err := l.List(t.Context(), storage, "edge")
+			require.NoError(t, err)
+		}
+		for i := range 50 {
+			gone := fmt.Sprint(i)
+			_, err := l.Detach(t.Context(), storage, "edge", gone, "h")
+			require.NoError(t, err)
+			_, err = l.HasHolders(t.Context(), storage, "edge", gone)
+			require.NoError(t, err)
+			_, err = l.LastLeaseEnd(t.Context(), storage, "edge", gone)
+			require.NoError(t, err)
+			require.ErrorIs(t, l.Extend(t.Context(), storage, "edge", gone, "h", start), ErrDraining)
+			require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", gone, "h", start), ErrDraining)
+		}
+		_, err := l.List(t.Context(), storage, "edge")
+		require.NoError(t, err)
+		require.Empty(t, l.index("edge").holders)
+	}
+}
+
+func TestExtend_RecordOfARemovedCredential_IsRefused(t *testing.T) {
+	storage, l := &logical.InmemStorage{}, newLedger()
+	share(t, l, storage)
+	require.NoError(t, l.Remove(t.Context(), storage, "edge", "a")) // a record of its holder is left
+	require.ErrorIs(t, l.Extend(t.Context(), storage, "edge", "a", "first", start.Add(time.Hour)), ErrDraining)
 }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,9 +21,13 @@ type index struct {
 	loaded  bool
 	removed map[string]struct{}
 	frozen  string
-	// closed are the origins at which nothing more is reserved.
-	closed map[string]struct{}
-	freed  chan struct{}
+	// leaving counts the moves away from an origin that are running, and left holds the origins that the config has
+	// left. Nothing more is reserved there.
+	leaving map[string]int
+	left    map[string]struct{}
+	freed   chan struct{}
+	// holders are the holders of the shared credentials that were used since the index was made.
+	holders map[string]*holderSet
 }
 
 func newIndex(config string) *index {
@@ -30,8 +35,10 @@ func newIndex(config string) *index {
 		config:  config,
 		entries: make(map[string]Entry),
 		removed: make(map[string]struct{}),
-		closed:  make(map[string]struct{}),
+		leaving: make(map[string]int),
+		left:    make(map[string]struct{}),
 		freed:   make(chan struct{}),
+		holders: make(map[string]*holderSet),
 	}
 }
 
@@ -42,7 +49,7 @@ func (x *index) slotFreed() <-chan struct{} {
 }
 
 // load reads the entries in storage that are not known yet. Concurrent loads all read; the first one to finish fills the
-// index, and the others add nothing.
+// index, and the others add nothing. A record that cannot be read is kept as StateUnreadable.
 func (x *index) load(ctx context.Context, storage logical.Storage) error {
 	x.mu.Lock()
 	loaded := x.loaded
@@ -56,12 +63,17 @@ func (x *index) load(ctx context.Context, storage logical.Storage) error {
 	}
 	stored := make([]Entry, 0, len(ids))
 	for _, id := range ids {
-		entry, err := get(ctx, storage, x.config, id)
+		record, err := storage.Get(ctx, key(x.config, id))
 		if err != nil {
-			return err
+			return fmt.Errorf("reading ledger entry %s: %w", id, err)
 		}
-		if entry != nil {
+		if record == nil {
+			continue
+		}
+		if entry, err := decode(id, record.Value); err == nil {
 			stored = append(stored, entry.summary())
+		} else {
+			stored = append(stored, unreadable(x.config, id, record.Value, err))
 		}
 	}
 
@@ -78,6 +90,11 @@ func (x *index) load(ctx context.Context, storage logical.Storage) error {
 		}
 	}
 	x.loaded, x.removed = true, nil
+	for id := range x.holders {
+		if _, known := x.entries[id]; !known {
+			delete(x.holders, id)
+		}
+	}
 	return nil
 }
 
@@ -123,7 +140,7 @@ func (x *index) reserve(entry *Entry, intent Intent, now time.Time) error {
 	if x.frozen != "" && x.frozen == intent.UID {
 		return ErrFrozen
 	}
-	if _, closed := x.closed[entry.Origin]; closed {
+	if x.isClosed(entry.Origin) {
 		return ErrOriginClosed
 	}
 	if intent.Limit > 0 || intent.RoleLimit > 0 {
@@ -146,6 +163,45 @@ func (x *index) get(id string) (Entry, bool) {
 	defer x.mu.Unlock()
 	entry, known := x.entries[id]
 	return entry, known
+}
+
+// holderSet returns the holders of a credential. What is in memory about a credential that has gone is not kept, so
+// that it does not grow with requests for old leases.
+func (x *index) holderSet(id string) *holderSet {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if s, ok := x.holders[id]; ok {
+		return s
+	}
+	s := &holderSet{}
+	if !x.isGone(id) {
+		x.holders[id] = s
+	}
+	return s
+}
+
+// isGone reports whether an entry certainly does not exist. It is called with the lock held.
+func (x *index) isGone(id string) bool {
+	if _, known := x.entries[id]; known {
+		return false
+	}
+	_, removed := x.removed[id]
+	return x.loaded || removed
+}
+
+// isLive reports whether a credential is live, as far as memory tells: before the index is loaded, it may not know it.
+func (x *index) isLive(id string) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	entry, known := x.entries[id]
+	return known && entry.State == StateLive || !known && !x.isGone(id)
+}
+
+// dropHolders makes the next caller read the holders of a credential from storage.
+func (x *index) dropHolders(id string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.holders, id)
 }
 
 func (x *index) set(entry *Entry) {
@@ -175,6 +231,7 @@ func (x *index) remove(id string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	delete(x.entries, id)
+	delete(x.holders, id)
 	if !x.loaded {
 		x.removed[id] = struct{}{}
 	}
@@ -198,11 +255,17 @@ func (x *index) list() []Entry {
 	return entries
 }
 
-func (x *index) freeze(uid string) error {
+func (x *index) freeze(uid string, except []string) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if len(x.entries) > 0 {
-		return &InUseError{Used: len(x.entries)}
+	var inUse InUseError
+	for id, entry := range x.entries {
+		if !slices.Contains(except, id) {
+			inUse.add(&entry)
+		}
+	}
+	if err := inUse.err(); err != nil {
+		return err
 	}
 	x.frozen = uid
 	return nil

@@ -33,14 +33,40 @@ var ErrFrozen = errors.New("the config is being deleted")
 // leaving or has left.
 var ErrOriginClosed = errors.New("the config is being moved to another address")
 
+// ErrUnreadable is returned for a record that a later version of the plugin has written, or that is damaged. The
+// record is not changed.
+var ErrUnreadable = errors.New("this version of the plugin cannot read the record")
+
 // InUseError is returned by Freeze and CloseOrigin for a config that still has credentials.
 type InUseError struct {
-	// Used counts the credentials.
-	Used int
+	// Used counts the credentials. Searched counts those of them whose outcome is unknown and whose marker is searched.
+	Used, Searched int
 }
 
-// Error names the count.
-func (e *InUseError) Error() string { return fmt.Sprintf("credentials still live: %d", e.Used) }
+// Error names the counts.
+func (e *InUseError) Error() string {
+	text := fmt.Sprintf("credentials still live: %d", e.Used)
+	if e.Searched > 0 {
+		text += fmt.Sprintf(" (the answers to the issues of %d of them were lost, and their markers are searched)", e.Searched)
+	}
+	return text
+}
+
+// add counts an entry.
+func (e *InUseError) add(entry *Entry) {
+	e.Used++
+	if entry.State == StateSearching {
+		e.Searched++
+	}
+}
+
+// err returns nil if nothing was counted.
+func (e *InUseError) err() error {
+	if e.Used == 0 {
+		return nil
+	}
+	return e
+}
 
 // Ledger holds the entries of one mount. It is safe for concurrent use. During a storage call it holds only the
 // lock of the entry or of the holders that the call concerns.
@@ -48,14 +74,13 @@ type Ledger struct {
 	now     func() time.Time
 	changes keyedMutex
 
-	mu         sync.Mutex
-	configs    map[string]*index
-	holderSets map[string]*holderSet
+	mu      sync.Mutex
+	configs map[string]*index
 }
 
 // New returns a ledger that reads the time from now.
 func New(now func() time.Time) *Ledger {
-	return &Ledger{now: now, configs: make(map[string]*index), holderSets: make(map[string]*holderSet)}
+	return &Ledger{now: now, configs: make(map[string]*index)}
 }
 
 // Intent is what is known before the vendor is called.
@@ -165,9 +190,6 @@ func (l *Ledger) Remove(ctx context.Context, storage logical.Storage, config, id
 		return fmt.Errorf("deleting ledger entry %s: %w", id, err)
 	}
 	l.index(config).remove(id)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.holderSets, id)
 	return nil
 }
 
@@ -207,13 +229,13 @@ func (l *Ledger) Configs(ctx context.Context, storage logical.Storage) ([]string
 }
 
 // Freeze refuses every later Reserve for the config with this UID, so that it can be deleted. It fails with
-// [*InUseError], and freezes nothing, while the config has entries.
-func (l *Ledger) Freeze(ctx context.Context, storage logical.Storage, config, uid string) error {
+// [*InUseError], and freezes nothing, while the config has other entries than those with the given IDs.
+func (l *Ledger) Freeze(ctx context.Context, storage logical.Storage, config, uid string, except ...string) error {
 	idx := l.index(config)
 	if err := idx.load(ctx, storage); err != nil {
 		return err
 	}
-	return idx.freeze(uid)
+	return idx.freeze(uid, except)
 }
 
 // Unfreeze reverts Freeze after a deletion that failed.
@@ -230,7 +252,9 @@ func (l *Ledger) Invalidate(storageKey string) bool {
 	}
 	if rest, ours := strings.CutPrefix(storageKey, HolderPrefix); ours {
 		entry, _, _ := strings.Cut(rest, "/")
-		delete(l.holderSets, entry)
+		for _, idx := range l.configs { // the key does not name the config
+			idx.dropHolders(entry)
+		}
 		return true
 	}
 	return false
@@ -263,15 +287,35 @@ func get(ctx context.Context, storage logical.Storage, config, id string) (*Entr
 	if stored == nil {
 		return nil, nil
 	}
+	return decode(id, stored.Value)
+}
+
+// decode decodes a stored record. It fails with ErrUnreadable.
+func decode(id string, stored []byte) (*Entry, error) {
 	var entry Entry
-	if err := json.Unmarshal(stored.Value, &entry); err != nil {
-		return nil, fmt.Errorf("reading ledger entry %s: %w", id, err)
+	if err := json.Unmarshal(stored, &entry); err != nil {
+		return nil, fmt.Errorf("decoding ledger entry %s: %w", id, ErrUnreadable) // the cause can quote a secret
 	}
 	if entry.Version > entryVersion {
-		return nil, fmt.Errorf("ledger entry %s was written by a later version of the plugin (schema %d, this one knows %d)",
-			id, entry.Version, entryVersion)
+		return nil, fmt.Errorf("ledger entry %s was written by a later version of the plugin (schema %d, this one knows %d): %w",
+			id, entry.Version, entryVersion, ErrUnreadable)
 	}
 	return &entry, nil
+}
+
+// unreadable is what the index keeps of a record that decode refuses: what helps an operator to find the credential.
+func unreadable(config, id string, stored []byte, cause error) Entry {
+	var known struct {
+		Role      string    `json:"role"`
+		Marker    string    `json:"marker"`
+		CreatedAt time.Time `json:"created_at"`
+		ExpiresAt time.Time `json:"expires_at"`
+	}
+	_ = json.Unmarshal(stored, &known) // as much as can be read
+	return Entry{
+		ID: id, Config: config, Role: known.Role, Marker: known.Marker, State: StateUnreadable,
+		CreatedAt: known.CreatedAt, ExpiresAt: known.ExpiresAt, LastError: cause.Error(),
+	}
 }
 
 func key(config, id string) string { return StoragePrefix + config + "/" + id }

@@ -130,17 +130,17 @@ func TestCloseOrigin_CredentialLives_IsRejected(t *testing.T) {
 	l := New(clock.Now)
 	_, err := l.Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
-	inUse, ok := errors.AsType[*InUseError](l.CloseOrigin(t.Context(), storage, "edge", "here"))
+	inUse, ok := errors.AsType[*InUseError](l.CloseOrigin(t.Context(), storage, "edge", "here", false))
 	require.True(t, ok)
 	require.Equal(t, 1, inUse.Used)
 
 	clock.Advance(time.Hour)
-	require.NoError(t, l.CloseOrigin(t.Context(), storage, "edge", "here"), "an expired credential does not count")
+	require.NoError(t, l.CloseOrigin(t.Context(), storage, "edge", "here", false), "an expired credential does not count")
 }
 
 func TestCloseOrigin_LaterReserve_IsRejectedUntilOpened(t *testing.T) {
 	storage, l := &logical.InmemStorage{}, newLedger()
-	require.NoError(t, l.CloseOrigin(t.Context(), storage, "edge", "here"))
+	require.NoError(t, l.CloseOrigin(t.Context(), storage, "edge", "here", false))
 	late := intent("a", 0)
 	late.Origin = "here"
 	_, err := l.Reserve(t.Context(), storage, late)
@@ -229,7 +229,7 @@ func TestUpdate_EntryRemovedOrChanged_StoresNothing(t *testing.T) {
 
 func hasHolders(t *testing.T, l *Ledger, storage logical.Storage) bool {
 	t.Helper()
-	has, err := l.HasHolders(t.Context(), storage, "a")
+	has, err := l.HasHolders(t.Context(), storage, "edge", "a")
 	require.NoError(t, err)
 	return has
 }
@@ -246,7 +246,7 @@ func TestAttach_CredentialIsNotLive_IsRejected(t *testing.T) {
 	require.True(t, hasHolders(t, l, storage))
 	require.True(t, hasHolders(t, newLedger(), storage), "as another process reads it")
 
-	last, err := l.Detach(t.Context(), storage, "a", "h")
+	last, err := l.Detach(t.Context(), storage, "edge", "a", "h")
 	require.NoError(t, err)
 	require.True(t, last)
 	require.False(t, hasHolders(t, l, storage))
@@ -285,7 +285,7 @@ func TestGet_RecordOfALaterVersion_IsRejected(t *testing.T) {
 func TestEntry_StoredLayout_IsPinned(t *testing.T) {
 	entry := Entry{
 		Version: 1, ID: "abcdefgh234567ab", Revision: 3, Origin: "0123abcd", ExpiryNotEnforced: true,
-		ShareKey: "reader/R/G", Shared: json.RawMessage(`{"token":"t"}`), MaxExpiresAt: start.Add(2 * time.Hour), Config: "edge", Role: "reader", Marker: "vault-0a1b2c3d-reader-abcdefgh234567ab",
+		ShareKey: "reader/R/G", Shared: json.RawMessage(`{"token":"t"}`), MaxExpiresAt: start.Add(2 * time.Hour), LatestExpiresAt: start.Add(3 * time.Hour), Config: "edge", Role: "reader", Marker: "vault-0a1b2c3d-reader-abcdefgh234567ab",
 		State: StateRevoking, Handle: json.RawMessage(`{"v":1,"id":7}`),
 		CreatedAt: start, ExpiresAt: start.Add(time.Hour), LeaseExpiresAt: start.Add(30 * time.Minute),
 		Searches: 4, SlotReleased: true, Attempts: 2, NextAttemptAt: start.Add(time.Minute), LastError: "ftd: revoke_token: unreachable",

@@ -33,6 +33,9 @@ func (e *LimitError) Error() string {
 func (l *Ledger) nextFree(ctx context.Context, storage logical.Storage, occupying []Entry, now time.Time) time.Time {
 	var first time.Time
 	for i := range occupying {
+		if occupying[i].State == StateUnreadable {
+			continue // this version of the plugin never frees it
+		}
 		free := l.freeAt(ctx, storage, &occupying[i])
 		if first.IsZero() || free.Before(first) {
 			first = free
@@ -51,7 +54,7 @@ func (l *Ledger) freeAt(ctx context.Context, storage logical.Storage, entry *Ent
 		return entry.NextAttemptAt
 	case StateExpiring:
 		return entry.ExpiresAt
-	case StateIssuing, StateLive:
+	case StateIssuing, StateLive, StateUnreadable:
 	}
 	// Without the holders, the entry's own time is the best that is known.
 	end, err := l.LeaseExpiresAt(ctx, storage, entry)
@@ -70,7 +73,7 @@ func (l *Ledger) LeaseExpiresAt(ctx context.Context, storage logical.Storage, en
 	if !entry.IsShared() {
 		return entry.LeaseExpiresAt, nil
 	}
-	last, err := l.LastLeaseEnd(ctx, storage, entry.ID)
+	last, err := l.LastLeaseEnd(ctx, storage, entry.Config, entry.ID)
 	if err != nil {
 		return time.Time{}, err
 	}

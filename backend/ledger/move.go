@@ -7,39 +7,67 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// CloseOrigin refuses every later Reserve for a config at this origin, so that the config can be moved to another
-// address. It fails with [*InUseError], and closes nothing, while credentials of the config may be alive. A request
-// that has read the config before the move and reserves after it is refused too: an origin stays closed until
-// OpenOrigin. It makes no vendor call, and reads storage if the config's entries are not in memory.
-func (l *Ledger) CloseOrigin(ctx context.Context, storage logical.Storage, config, origin string) error {
+// CloseOrigin begins a move of a config away from an origin: it refuses every later Reserve there. It fails with
+// [*InUseError], and closes nothing, while the config has credentials that may be alive or may still appear, unless
+// force is true. The caller must call OpenOrigin or LeaveOrigin when it is known whether the config was moved. A
+// request that has read the config before the move and reserves after it is refused too. CloseOrigin makes no vendor
+// call, and reads storage if the config's entries are not in memory.
+func (l *Ledger) CloseOrigin(ctx context.Context, storage logical.Storage, config, origin string, force bool) error {
 	idx := l.index(config)
-	if err := idx.load(ctx, storage); err != nil {
-		return err
-	}
-	return idx.closeOrigin(origin, l.now())
-}
-
-// OpenOrigin reverts CloseOrigin: after a move that failed, or when the config is moved back.
-func (l *Ledger) OpenOrigin(config, origin string) { l.index(config).openOrigin(origin) }
-
-func (x *index) closeOrigin(origin string, now time.Time) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	used := 0
-	for _, entry := range x.entries {
-		if entry.OccupiesSlot(now) {
-			used++
+	if !force {
+		if err := idx.load(ctx, storage); err != nil {
+			return err
 		}
 	}
-	if used > 0 {
-		return &InUseError{Used: used}
+	return idx.closeOrigin(origin, l.now(), force)
+}
+
+// OpenOrigin ends a move that has failed. The origin stays closed while another move away from it is running, and
+// after one that has succeeded.
+func (l *Ledger) OpenOrigin(config, origin string) { l.index(config).endMove(origin, false) }
+
+// LeaveOrigin ends a move that has succeeded. The origin stays closed until the config is moved back to it; see
+// EnterOrigin.
+func (l *Ledger) LeaveOrigin(config, origin string) { l.index(config).endMove(origin, true) }
+
+// EnterOrigin allows Reserve at an origin that the config has left earlier.
+func (l *Ledger) EnterOrigin(config, origin string) { l.index(config).enterOrigin(origin) }
+
+func (x *index) closeOrigin(origin string, now time.Time, force bool) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var inUse InUseError
+	for _, entry := range x.entries {
+		if entry.State == StateSearching || entry.MayBeAlive(now) {
+			inUse.add(&entry)
+		}
 	}
-	x.closed[origin] = struct{}{}
+	if err := inUse.err(); err != nil && !force {
+		return err
+	}
+	x.leaving[origin]++
 	return nil
 }
 
-func (x *index) openOrigin(origin string) {
+func (x *index) endMove(origin string, left bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	delete(x.closed, origin)
+	if x.leaving[origin]--; x.leaving[origin] <= 0 {
+		delete(x.leaving, origin)
+	}
+	if left {
+		x.left[origin] = struct{}{}
+	}
+}
+
+func (x *index) enterOrigin(origin string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.left, origin)
+}
+
+// isClosed reports whether nothing is reserved at an origin. It is called with the lock held.
+func (x *index) isClosed(origin string) bool {
+	_, left := x.left[origin]
+	return left || x.leaving[origin] > 0
 }
