@@ -97,6 +97,54 @@ func TestRenew_NearMaxTTL_NeverOutlivesTheCredential(t *testing.T) {
 	})
 }
 
+// Core computes the lease's end of a read too, from the response's TTL and MaxTTL.
+func TestRead_TTLEqualsMaxTTL_IsGrantedWithoutWarning(t *testing.T) {
+	forEachRenewable(t, func(t *testing.T, vendor string, role map[string]any) {
+		m := newMount(t)
+		role["max_ttl"] = role["ttl"]
+		m.configure(vendor, role)
+		for range 3 {
+			response := m.must(logical.ReadOperation, "creds/"+vendor, nil)
+			granted, warnings, err := framework.CalculateTTL(m.backend.System(), 0, response.Secret.TTL, 0, response.Secret.MaxTTL, 0, time.Time{})
+			require.NoError(t, err)
+			require.Empty(t, warnings)
+			require.Empty(t, response.Warnings)
+			if role["sharing"] == "exclusive" {
+				require.Equal(t, 10*time.Minute, granted)
+				require.Equal(t, 10*time.Minute, response.Secret.MaxTTL)
+			}
+		}
+	})
+}
+
+// Renewals grant what was asked for until it does not fit before max_ttl, and then all that is left.
+func TestRenew_UntilMaxTTL_GrantsAllOfIt(t *testing.T) {
+	const ttl, maxTTL = 10 * time.Minute, 30 * time.Minute
+	forEachRenewable(t, func(t *testing.T, vendor string, role map[string]any) {
+		for fraction := time.Duration(0); fraction < time.Second; fraction += 239 * time.Millisecond {
+			m := newMount(t)
+			role["max_ttl"] = maxTTL.String()
+			m.configure(vendor, role)
+			m.clock.Advance(fraction)
+			leased := m.read(vendor)
+			for elapsed := time.Duration(0); elapsed < maxTTL-time.Minute; elapsed += 101 * time.Second {
+				response, err := m.renew(leased, ttl)
+				require.NoError(t, err)
+				granted, warnings, err := m.coreTTL(leased, response, ttl)
+				require.NoError(t, err)
+				remaining := leased.secret.IssueTime.Add(maxTTL).Sub(m.clock.Now())
+				if remaining >= ttl+time.Second {
+					require.Equal(t, ttl, granted, "after %s", elapsed)
+					require.Empty(t, warnings, "after %s", elapsed)
+				} else {
+					require.InDelta(t, min(ttl, remaining).Seconds(), granted.Seconds(), 1.05, "after %s", elapsed)
+				}
+				m.clock.Advance(101 * time.Second)
+			}
+		}
+	})
+}
+
 // Vault's core refuses a renewal after the engine has granted it, or grants a shorter one: the lease keeps its
 // previous end.
 func TestRenew_ShorterThanBefore_LeavesTheLedgersEndOfTheLease(t *testing.T) {

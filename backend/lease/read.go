@@ -97,8 +97,9 @@ func (c *Credentials) read(ctx context.Context, storage logical.Storage, request
 	}
 	maxExpiresAt := issued.credential.ExpiresAt
 	if vendor.Capabilities().Renewal == provider.RenewalExtends {
-		// The vendor's end moves with each renewal, which computes the lease's limit again.
-		maxExpiresAt = c.Clock.Now().Add(p.lifetimes.MaxTTL)
+		// The vendor's end moves with each renewal, which computes the lease's limit again. The margin is for the time
+		// that the answer travels.
+		maxExpiresAt = c.Clock.Now().Add(p.lifetimes.MaxTTL + lifetimeMargin)
 	}
 	leased, err := c.lease(p, Reference{Config: request.Role.Config, Role: request.RoleName, ID: issued.entry.ID}, issued.credential, maxExpiresAt)
 	if err != nil {
