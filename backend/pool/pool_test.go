@@ -202,7 +202,9 @@ func TestSwap_ConfigWasStoredAgain_KeepsTheLaterConnection(t *testing.T) {
 	stored := "2"
 	p := New(Options{
 		Clock: provider.SystemClock{}, Logger: hclog.NewNullLogger, BreakerPause: time.Second,
-		IsCurrent: func(_ context.Context, _ logical.Storage, _ string, entry *store.Config) bool { return entry.Revision == stored },
+		IsCurrent: func(_ context.Context, _ logical.Storage, _ string, entry *store.Config) bool {
+			return entry.Revision == stored
+		},
 	})
 	first, second := &fakeConnection{}, &fakeConnection{}
 	p.Swap(t.Context(), nil, "edge", nil, &store.Config{ConnectionID: "b", Revision: "2"}, second)
