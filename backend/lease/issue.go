@@ -165,8 +165,9 @@ func (c *Credentials) record(ctx context.Context, storage logical.Storage, p iss
 	if p.Role.IsShared() {
 		entry.MaxExpiresAt = credential.ExpiresAt
 		if extends {
-			// With the margin, the first lease can be renewed for the full max_ttl.
-			entry.MaxExpiresAt = entry.CreatedAt.Add(p.lifetimes.sharedLifetime() + lifetimeMargin)
+			// The first lease can be renewed for the full max_ttl: one second is for the way back, and one for the fraction
+			// that maxLeaseTTL cuts off.
+			entry.MaxExpiresAt = now.Add(p.lifetimes.sharedLifetime() + 2*transitAllowance)
 		}
 		var err error
 		if entry.Shared, err = encodeShared(credential); err != nil {
