@@ -13,6 +13,7 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
 // fakeGuard records what it is asked.
@@ -54,7 +55,7 @@ func guarded(t *testing.T, guard *fakeGuard, status int) (*httpclient.Client, *a
 		_, _ = w.Write([]byte(`{"message":"the product's own answer"}`))
 	}))
 	t.Cleanup(server.Close)
-	client, err := httpclient.New(httpclient.Options{Address: server.URL, Guard: guard, MaxRetries: 2, RetryWait: time.Nanosecond})
+	client, err := httpclient.New(httpclient.Options{Address: server.URL, AllowAddresses: providertest.Loopback(), Guard: guard, MaxRetries: 2, RetryWait: time.Nanosecond})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	return client, &served, strings.TrimPrefix(server.URL, "http://")
@@ -91,7 +92,7 @@ func TestGuard_RetryHasNoTurn_ReturnsTheLastError(t *testing.T) {
 	guard := &fakeGuard{turns: 1}
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer server.Close()
-	client, err := httpclient.New(httpclient.Options{Address: server.URL, Guard: guard, MaxRetries: 2, RetryWait: time.Nanosecond})
+	client, err := httpclient.New(httpclient.Options{Address: server.URL, AllowAddresses: providertest.Loopback(), Guard: guard, MaxRetries: 2, RetryWait: time.Nanosecond})
 	require.NoError(t, err)
 	defer client.Close()
 	_, err = client.Do(t.Context(), httpclient.Request{Op: "read", Idempotent: true})
@@ -110,7 +111,7 @@ func TestGuard_DefaultPort_IsNamed(t *testing.T) {
 		"http://127.0.0.1":             "127.0.0.1:80",
 	} {
 		guard := &fakeGuard{turns: 1, refused: true}
-		client, err := httpclient.New(httpclient.Options{Address: address, Guard: guard})
+		client, err := httpclient.New(httpclient.Options{Address: address, AllowAddresses: providertest.Loopback(), Guard: guard})
 		require.NoError(t, err)
 		_, err = client.Do(t.Context(), httpclient.Request{Op: "read"})
 		require.ErrorIs(t, err, provider.ErrNotSent)
