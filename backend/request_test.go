@@ -136,7 +136,7 @@ func TestRequests_MistypedField_NamesTheNearest(t *testing.T) {
 		{logical.UpdateOperation, "roles/there", "shraing", "sharing"},
 		{logical.UpdateOperation, "config/there", "tls_skip_verfy", "tls_skip_verify"},
 		{logical.PatchOperation, "config/there", "pasword", "password"},
-		{logical.UpdateOperation, "config/new", "addres", "address"},
+		{logical.UpdateOperation, "config/new", "addrss", "address"},
 		{logical.UpdateOperation, "config/there", "verify_connnection", "verify_connection"},
 		{logical.UpdateOperation, "config/there/tidy", "dry-run", "dry_run"},
 		{logical.DeleteOperation, "config/there", "froce", "force"},
