@@ -69,6 +69,33 @@ func TestClock_AheadForAMinute_LosesNothing(t *testing.T) {
 	}
 }
 
+// An operator tidies while the clock is ahead. A jump makes every lease look lost.
+func TestClock_AheadDuringTidy_LosesNothing(t *testing.T) {
+	for vendor := range revokeRoutes {
+		for _, sharing := range []string{"exclusive", "shared"} {
+			t.Run(vendor+" "+sharing, func(t *testing.T) {
+				m := newMountWithOwnClock(t)
+				m.configure(vendor, roleData(vendor, map[string]any{"sharing": sharing}))
+				stepped := &steppedClock{clock: m.clock}
+				m.backend.credentials.Clock = stepped
+				leased := m.read(vendor)
+				m.runPeriodic()
+				m.clock.Advance(24 * time.Hour)
+				report := m.must(logical.UpdateOperation, "config/"+vendor+"/tidy", nil)
+				require.Equal(t, 0, report.Data["revoked"])
+				require.Len(t, m.leased(vendor), 1)
+
+				m.clock.Advance(-24 * time.Hour)
+				m.must(logical.UpdateOperation, "config/"+vendor+"/tidy", nil)
+				require.Len(t, m.leased(vendor), 1)
+				require.NoError(t, m.revoke(leased))
+				require.Empty(t, m.leased(vendor))
+				require.Empty(t, m.ledgerOf(vendor))
+			})
+		}
+	}
+}
+
 // A wrong clock is not noticed in a process that knows no other. The vendor is asked all the same.
 func TestClock_AheadUnnoticed_AsksTheVendorBeforeDeletion(t *testing.T) {
 	for vendor, route := range revokeRoutes {

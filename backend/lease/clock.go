@@ -23,8 +23,9 @@ type clockWatch struct {
 	begun   bool
 	wall    time.Time
 	elapsed time.Duration
-	// steadySince is the monotonic time of the start, or of the last jump.
+	// steadySince is the monotonic time of the start, or of the last jump. jumped is true if there was one.
 	steadySince time.Duration
+	jumped      bool
 }
 
 // steady reports whether the wall clock has moved evenly for at least ClockSettle.
@@ -33,6 +34,7 @@ func (w *clockWatch) steady(wall time.Time, elapsed time.Duration) bool {
 	defer w.mu.Unlock()
 	jump := wall.Sub(w.wall) - (elapsed - w.elapsed)
 	if !w.begun || jump.Abs() > clockTolerance {
+		w.jumped = w.begun
 		w.begun, w.steadySince = true, elapsed
 	}
 	w.wall, w.elapsed = wall, elapsed
@@ -44,4 +46,15 @@ func (w *clockWatch) steady(wall time.Time, elapsed time.Duration) bool {
 func (c *Credentials) clockIsSteady(now time.Time) bool {
 	clock, ok := c.Clock.(monotonic)
 	return !ok || c.watch.steady(now, clock.Elapsed())
+}
+
+// clockHasJumped reports whether this process has seen the wall clock jump less than ClockSettle ago. Unlike
+// clockIsSteady, it trusts the clock of a process that has just begun.
+func (c *Credentials) clockHasJumped(now time.Time) bool {
+	if c.clockIsSteady(now) {
+		return false
+	}
+	c.watch.mu.Lock()
+	defer c.watch.mu.Unlock()
+	return c.watch.jumped
 }

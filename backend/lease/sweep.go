@@ -51,8 +51,10 @@ func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name s
 		return result, err
 	}
 	now := c.Clock.Now()
-	steady := c.clockIsSteady(now) || options.IgnoreBackoff
+	steady := c.clockIsSteady(now)
 	if options.IgnoreBackoff {
+		// An operator does not wait for a process that has just begun. A jump can have made every lease look lost.
+		steady = !c.clockHasJumped(now)
 		ctx = withOperator(ctx)
 	}
 	var failed []error
