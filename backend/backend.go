@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/failpoint"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/marker"
@@ -44,7 +45,7 @@ func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend,
 		return nil, fmt.Errorf("the plugin's environment variable %s: %w; register the plugin again with a correct -env", provider.AllowAddressesVariable, err)
 	}
 	b := newBackend(options{
-		providers: registry(), clock: provider.SystemClock{}, random: rand.Reader, breakerPause: pool.DefaultBreakerPause,
+		providers: registry(), clock: failpoint.WallClock(provider.SystemClock{}), random: rand.Reader, breakerPause: pool.DefaultBreakerPause,
 		allowAddresses: allowed,
 	})
 	if err := b.Setup(ctx, conf); err != nil {

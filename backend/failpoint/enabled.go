@@ -19,6 +19,10 @@ import (
 //	                    until the command changes
 const commandFile = "VENDORAUTH_FAILPOINT_FILE"
 
+// clockFile is a file in the command file's directory. It says how far the engine's clock is ahead of the
+// machine's, such as "24h" or "-40m". Without it, the clock is right.
+const clockFile = "clock"
+
 // Hit kills or holds the process if the command file names this step.
 func Hit(name string) {
 	path := os.Getenv(commandFile)
@@ -54,3 +58,23 @@ func read(path string) string {
 
 // Wait returns how long the engine waits: short here, so that the fault tests need not wait for minutes.
 func Wait(_, short time.Duration) time.Duration { return short }
+
+// WallClock returns the engine's clock: the machine's, set ahead or back as the clock file says.
+func WallClock(machine Clock) Clock { return shiftedClock{machine} }
+
+// shiftedClock is the machine's clock as an operator or a time server has set it. The time that passes stays
+// the same.
+type shiftedClock struct{ Clock }
+
+// Now returns the shifted time.
+func (c shiftedClock) Now() time.Time {
+	path := os.Getenv(commandFile)
+	if path == "" {
+		return c.Clock.Now()
+	}
+	offset, err := time.ParseDuration(read(filepath.Join(filepath.Dir(path), clockFile)))
+	if err != nil {
+		return c.Clock.Now()
+	}
+	return c.Clock.Now().Add(offset)
+}

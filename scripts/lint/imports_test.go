@@ -52,7 +52,7 @@ var packageRules = []packageRule{
 	{pkg: "cmd/vendor-emulator", may: []string{"emulator", "emulator/all"}, names: server},
 
 	{
-		pkg: "backend", may: []string{"input", "lease", "rotation", "pool", "store", "ledger", "marker", "worker", "provider"},
+		pkg: "backend", may: []string{"input", "lease", "rotation", "pool", "store", "ledger", "marker", "worker", "failpoint", "provider"},
 		tests: []string{"provider/providertest", "emulator", "emulator/all", "emulator/vendorfacts", "storagetest"},
 		names: []string{"logical.*", "framework.*", "consts.*", "http.Status*"},
 	},
