@@ -113,15 +113,15 @@ func (n *Node) Kill() error {
 // killOrphans kills the plugins that a killed Vault may have left running. On systems that cannot list these processes, they
 // belong to the process group that was killed.
 func (n *Node) killOrphans() error {
-	pids, err := processesRunning(n.PluginPath())
+	pids, err := n.PluginProcesses()
 	if err != nil {
 		return nil //nolint:nilerr // see above
 	}
 	return killAll(pids)
 }
 
-// PluginProcesses returns the ids of this node's plugin processes. It needs Linux.
-func (n *Node) PluginProcesses() ([]int, error) { return processesRunning(n.PluginPath()) }
+// PluginProcesses returns the ids of this node's plugin processes, of every installed version. It needs Linux.
+func (n *Node) PluginProcesses() ([]int, error) { return processesBelow(n.pluginDir()) }
 
 // KillPlugin kills this node's plugin processes, waits until they have ended, and returns their number. It needs Linux.
 func (n *Node) KillPlugin() (int, error) {

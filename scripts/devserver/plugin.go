@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/hashicorp/vault/api"
 )
@@ -73,4 +74,15 @@ func copyExecutable(from, to string) (err error) {
 	defer func() { err = errors.Join(err, target.Close()) }()
 	_, err = io.Copy(target, source)
 	return err
+}
+
+// InstallPlugin copies a plugin binary to the plugin directory of every node, under a file name of its own, and returns
+// its checksum in hexadecimal. The caller registers it; see [Options.WithoutPlugin].
+func (s *Server) InstallPlugin(binary, file string) (sha256 string, err error) {
+	for _, n := range s.nodes {
+		if err := copyExecutable(binary, filepath.Join(n.pluginDir(), file)); err != nil {
+			return "", fmt.Errorf("%s: install %s: %w", n.name, file, err)
+		}
+	}
+	return fileSHA256(filepath.Join(s.nodes[0].pluginDir(), file))
 }

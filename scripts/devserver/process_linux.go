@@ -14,9 +14,9 @@ func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }
 
-// processesRunning returns the ids of the processes whose executable is binary, an absolute path
-// without symbolic links.
-func processesRunning(binary string) ([]int, error) {
+// processesBelow returns the ids of the processes whose executable is in dir, an absolute path without symbolic links.
+// A file that was replaced since counts too.
+func processesBelow(dir string) ([]int, error) {
 	links, err := filepath.Glob("/proc/[0-9]*/exe")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
@@ -24,7 +24,7 @@ func processesRunning(binary string) ([]int, error) {
 	var pids []int
 	for _, link := range links {
 		// A process that has ended, or that belongs to another user, is not one of this program.
-		if target, err := os.Readlink(link); err != nil || target != binary {
+		if target, err := os.Readlink(link); err != nil || filepath.Dir(target) != dir {
 			continue
 		}
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link))); err == nil {

@@ -12,7 +12,7 @@ func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }
 
-// processesRunning fails, since it needs /proc.
-func processesRunning(string) ([]int, error) {
+// processesBelow fails, since it needs /proc.
+func processesBelow(string) ([]int, error) {
 	return nil, errors.New("finding a plugin's processes needs Linux")
 }

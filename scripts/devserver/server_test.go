@@ -91,7 +91,7 @@ func TestClose_RunningServer_LeavesNothing(t *testing.T) {
 	assert.NoDirExists(t, sockets)
 	vault, err := filepath.EvalSymlinks(s.options.VaultBinary)
 	require.NoError(t, err)
-	running, err := processesRunning(vault)
+	running, err := processesBelow(filepath.Dir(vault))
 	require.NoError(t, err)
 	assert.NotContains(t, running, pid)
 	assert.NoError(t, s.Close(), "closing twice is allowed")
