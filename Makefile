@@ -28,6 +28,10 @@ build: ## Build the plugin and the vendor emulator into bin/
 	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/ \
 		./cmd/vault-plugin-secrets-vendorauth ./cmd/vendor-emulator
 
+.PHONY: version
+version: ## Print the version that the build has
+	@echo '$(VERSION)'
+
 # Phony: the builder checks whether the present file is of the right version.
 .PHONY: bin/vault
 bin/vault: ## Put a Vault server at bin/vault: from the PATH, or else built (minutes, the first time)

@@ -28,7 +28,7 @@ var pagesInOrder = []string{"docs/vendors/trend.md", "docs/applications.md"}
 
 // operatorsPages build, install, upgrade and restart the plugin, which would disturb other pages. They run one after the
 // other, since each builds, on their own server, which starts without the plugin.
-var operatorsPages = []string{"docs/quick-start.md", "README.md", "docs/operations.md"}
+var operatorsPages = []string{"docs/quick-start.md", "README.md", "docs/operations.md", "docs/updating.md"}
 
 // The blocks of commands in the README and under docs run as a reader would paste them: all blocks of a page in one
 // shell, in order. Each command must succeed.

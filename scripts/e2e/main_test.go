@@ -116,7 +116,13 @@ func reset(t *testing.T) (client *api.Client, mountPath string) {
 // configFields returns the fields of a vendor's config, as an operator writes them.
 func configFields(t *testing.T, vendor string) map[string]any {
 	t.Helper()
-	state := server.Emulator()
+	return configFieldsOn(t, server, vendor)
+}
+
+// configFieldsOn is configFields for the emulators of another server.
+func configFieldsOn(t *testing.T, s *devserver.Server, vendor string) map[string]any {
+	t.Helper()
+	state := s.Emulator()
 	served, ok := state.Vendors[vendor]
 	require.True(t, ok, "the emulator does not serve %s", vendor)
 	ca, err := state.CACert()

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
 )
 
 // forEachVendor runs a test for every vendor, with a new mount and reset emulators.
@@ -38,7 +39,13 @@ func roleFields(vendor vendorfacts.Vendor, further map[string]any) map[string]an
 // vendorClient returns a client that trusts the emulator's CA.
 func vendorClient(t *testing.T) *http.Client {
 	t.Helper()
-	ca, err := server.Emulator().CACert()
+	return vendorClientOn(t, server)
+}
+
+// vendorClientOn is vendorClient for the emulators of another server.
+func vendorClientOn(t *testing.T, s *devserver.Server) *http.Client {
+	t.Helper()
+	ca, err := s.Emulator().CACert()
 	require.NoError(t, err)
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM([]byte(ca)))
