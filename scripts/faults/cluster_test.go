@@ -86,15 +86,21 @@ func newCluster(t *testing.T, nodes int, ttl time.Duration) *cluster {
 	cl.findActive(t)
 	// When the vendor alone decides how long a token lives, and its answer was lost, the engine keeps the ledger entry
 	// for the longest lease of the mount.
-	_, err = cl.server.Client().Logical().WriteWithContext(ctx, "sys/mounts/"+cl.server.MountPath()+"/tune",
-		map[string]any{"max_lease_ttl": longestLease.String()})
-	require.NoError(t, err)
+	tuneMaxLeaseTTL(t, cl, longestLease)
 	for _, v := range emulatedTargets() {
 		for name, value := range v.switches {
 			require.NoError(t, cl.server.Control().SetSwitch(ctx, v.Name, name, value))
 		}
 	}
 	return cl
+}
+
+// tuneMaxLeaseTTL sets the longest lease of the mount.
+func tuneMaxLeaseTTL(t *testing.T, cl *cluster, longest time.Duration) {
+	t.Helper()
+	_, err := cl.vault().Logical().WriteWithContext(t.Context(), "sys/mounts/"+cl.server.MountPath()+"/tune",
+		map[string]any{"max_lease_ttl": longest.String()})
+	require.NoError(t, err)
 }
 
 // running holds the clusters that must be stopped when the run is interrupted.

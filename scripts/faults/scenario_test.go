@@ -149,10 +149,15 @@ func (sc *scenario) mustRead(t *testing.T, role string) {
 	require.NoError(t, err, "%s", sc)
 }
 
-// renew renews a lease.
+// renew renews a lease for the role's ttl.
 func (sc *scenario) renew(ctx context.Context, client *api.Client, id string) error {
+	return sc.renewFor(ctx, client, id, 0)
+}
+
+// renewFor renews a lease for that long; zero is the role's ttl.
+func (sc *scenario) renewFor(ctx context.Context, client *api.Client, id string, increment time.Duration) error {
 	asked := time.Now()
-	renewed, err := client.Sys().RenewWithContext(ctx, id, 0)
+	renewed, err := client.Sys().RenewWithContext(ctx, id, int(increment.Seconds()))
 	if err == nil && renewed == nil {
 		err = errors.New("the answer is empty: the node may be stopping")
 	}
@@ -167,12 +172,17 @@ func (sc *scenario) renew(ctx context.Context, client *api.Client, id string) er
 	return nil
 }
 
-// revoke revokes a lease.
-func (sc *scenario) revoke(ctx context.Context, client *api.Client, id string) error {
+// abandon records that the client does not need a lease any more.
+func (sc *scenario) abandon(id string) {
 	sc.mu.Lock()
+	defer sc.mu.Unlock()
 	sc.revoked[id] = true
 	delete(sc.expiries, id)
-	sc.mu.Unlock()
+}
+
+// revoke revokes a lease.
+func (sc *scenario) revoke(ctx context.Context, client *api.Client, id string) error {
+	sc.abandon(id)
 	return client.Sys().RevokeWithOptionsWithContext(ctx, &api.RevokeOptions{LeaseID: id, Sync: true})
 }
 
