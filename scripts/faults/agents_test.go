@@ -49,10 +49,7 @@ func TestAgents_VendorInTrouble_FilesHealWithoutStorm(t *testing.T) {
 		return result
 	}
 	var password string
-	for _, trouble := range []struct {
-		fault      string
-		begin, end func()
-	}{
+	for _, trouble := range []trouble{
 		{
 			"five agents on a shared role: outage in which the device restarts",
 			func() {
@@ -70,38 +67,54 @@ func TestAgents_VendorInTrouble_FilesHealWithoutStorm(t *testing.T) {
 			},
 		},
 	} {
-		sc.fault = trouble.fault
-		from, most := len(sc.credentials(t)), 0
-		trouble.begin()
-		for began := time.Now(); time.Since(began) < troubleLasts; {
-			leases, err := sc.leases(t.Context(), sc.shared)
-			require.NoError(t, err)
-			most = max(most, len(leases))
-			await(500*time.Millisecond, func() bool { return false })
-		}
-		trouble.end()
-		result := row{runs: 1}
-		if held, problem = sc.awaitFiles(t, agents, agentTTL+5*time.Second, held); problem != "" {
-			t.Errorf("%s: within one ttl after the cure: %s", sc, problem)
-			result.lostLeases++
-		}
-		for _, c := range sc.orphans(t, v) {
-			t.Errorf("%s: live at the vendor and not in the ledger: %+v", sc, c)
-			result.orphans++
-		}
-		for _, c := range sc.credentials(t)[from:] {
-			if c.Kind == "leased" {
-				result.issued++
-			}
-		}
-		record(sc.fault, v.label, result)
-		progress("%s: at most %d leases of %d agents, %d credentials", sc.fault, most, sharingAgents, result.issued)
-		require.LessOrEqual(t, most, 2*sharingAgents+1, "%s", sc)
+		held = sc.endure(t, trouble, agents, held)
 	}
 	for _, agent := range agents {
 		require.NoError(t, agent.Stop())
 	}
 	cl.drain(t)
+}
+
+// trouble is a time in which the vendor does not serve, and has ended the agents' credential.
+type trouble struct {
+	fault string
+	// begin and end are what happens at the vendor.
+	begin, end func()
+}
+
+// endure watches the leases of the agents while the vendor is in trouble, and their files after the cure. It returns the
+// token that they hold then.
+func (sc *scenario) endure(t *testing.T, trouble trouble, agents map[string]*devserver.Program, before string) (token string) {
+	t.Helper()
+	sc.fault = trouble.fault
+	from, most := len(sc.credentials(t)), 0
+	trouble.begin()
+	for began := time.Now(); time.Since(began) < troubleLasts; {
+		leases, err := sc.leases(t.Context(), sc.shared)
+		require.NoError(t, err)
+		most = max(most, len(leases))
+		await(500*time.Millisecond, func() bool { return false })
+	}
+	trouble.end()
+	result := row{runs: 1}
+	token, problem := sc.awaitFiles(t, agents, agentTTL+5*time.Second, before)
+	if problem != "" {
+		t.Errorf("%s: within one ttl after the cure: %s", sc, problem)
+		result.lostLeases++
+	}
+	for _, c := range sc.orphans(t, sc.target) {
+		t.Errorf("%s: live at the vendor and not in the ledger: %+v", sc, c)
+		result.orphans++
+	}
+	for _, c := range sc.credentials(t)[from:] {
+		if c.Kind == "leased" {
+			result.issued++
+		}
+	}
+	record(sc.fault, sc.target.label, result)
+	progress("%s: at most %d leases of %d agents, %d credentials", sc.fault, most, sharingAgents, result.issued)
+	require.LessOrEqual(t, most, 2*sharingAgents+1, "%s", sc)
+	return token
 }
 
 // credentials returns the credentials of the scenario's vendor.
