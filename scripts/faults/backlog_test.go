@@ -152,7 +152,7 @@ func TestRevocation_NextToBacklog_IsNotDelayed(t *testing.T) {
 			cl := newCluster(t, 1, 10*time.Minute)
 			var backlogs []*scenario
 			for range neighbours.configs {
-				backlog := cl.begin(t, fmt.Sprintf("backlog of %d configs at %s, next to one revocation", neighbours.configs, neighbours.name),
+				backlog := cl.begin(t, fmt.Sprintf("backlog at %s (configs: %d), next to one revocation", neighbours.name, neighbours.configs),
 					"backlog", labeled("trend")[0])
 				_, err := cl.vault().Logical().WriteWithContext(t.Context(), cl.path("config/%s", backlog.config), map[string]any{"request_timeout": "30s"})
 				require.NoError(t, err)
