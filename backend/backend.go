@@ -46,6 +46,7 @@ func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend,
 	}
 	b := newBackend(options{
 		providers: registry(), clock: failpoint.WallClock(provider.SystemClock{}), random: rand.Reader, breakerPause: pool.DefaultBreakerPause,
+		revokePatience: defaultRevokePatience,
 		allowAddresses: allowed,
 	})
 	if err := b.Setup(ctx, conf); err != nil {
@@ -61,6 +62,8 @@ type options struct {
 	random    io.Reader
 	// breakerPause is in real time, whatever the clock says.
 	breakerPause time.Duration
+	// revokePatience is how long a revocation that Vault has begun waits for an answer, in real time.
+	revokePatience time.Duration
 	// retryWait is in real time too. Zero means the HTTP client's own.
 	retryWait time.Duration
 	// allowAddresses are the addresses that the plugin's environment lists.
@@ -98,6 +101,9 @@ type backend struct {
 	workerMutex sync.Mutex
 	worker      *worker.Worker
 
+	// revokePatience is that of the options.
+	revokePatience time.Duration
+
 	// sensitive holds the names of all secret fields of all vendors.
 	sensitive map[string]bool
 }
@@ -110,6 +116,8 @@ func newBackend(opts options) *backend {
 		store:      store.New(),
 		ledger:     ledger.New(opts.clock.Now),
 		background: newBackground(),
+
+		revokePatience: opts.revokePatience,
 	}
 	for _, p := range opts.providers {
 		b.providers[p.Name()] = p

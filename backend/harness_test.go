@@ -91,6 +91,8 @@ type mount struct {
 	allowAddresses provider.AddressRanges
 	// breakerPause is in real time. It is short by default: the breaker has closed when a test ends an outage.
 	breakerPause time.Duration
+	// revokePatience is in real time.
+	revokePatience time.Duration
 
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -131,7 +133,7 @@ func newConfiguredMount(t testing.TB, vendor string, role map[string]any) *mount
 // newMountWithoutVendors returns a mount for requests that reach no vendor.
 func newMountWithoutVendors(t testing.TB) *mount {
 	t.Helper()
-	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, breakerPause: time.Nanosecond, system: newSystem(), allowAddresses: providertest.Loopback()}
+	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, breakerPause: time.Nanosecond, revokePatience: defaultRevokePatience, system: newSystem(), allowAddresses: providertest.Loopback()}
 	m.start()
 	t.Cleanup(func() { m.backend.Clean(context.Background()) })
 	return m
@@ -146,7 +148,7 @@ func (m *mount) start() {
 	m.t.Helper()
 	b := newBackend(options{
 		providers: registry(), clock: m.clock, random: rand.Reader, breakerPause: m.breakerPause, retryWait: time.Millisecond,
-		allowAddresses: m.allowAddresses,
+		revokePatience: m.revokePatience, allowAddresses: m.allowAddresses,
 	})
 	err := b.Setup(m.t.Context(), &logical.BackendConfig{
 		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: m}),

@@ -29,7 +29,7 @@ func copyOf(original *mount) *mount {
 	original.t.Helper()
 	restored := &mount{
 		t: original.t, storage: &logical.InmemStorage{}, vendors: original.vendors, clock: original.clock,
-		breakerPause: original.breakerPause, system: newSystem(), allowAddresses: original.allowAddresses,
+		breakerPause: original.breakerPause, revokePatience: original.revokePatience, system: newSystem(), allowAddresses: original.allowAddresses,
 	}
 	ctx := original.t.Context()
 	keys, err := logical.CollectKeys(ctx, original.storage)

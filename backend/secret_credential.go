@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/helper/consts"
@@ -69,6 +70,11 @@ func (b *backend) renewCredential(ctx context.Context, req *logical.Request) (*l
 	return response, nil
 }
 
+// defaultRevokePatience is how long a revocation that Vault has begun waits for a silent vendor. Vault holds its state
+// lock for that long: a seal waits, and every other request waits for the seal. The background work asks again with
+// the config's own request_timeout, and does not hold the lock.
+const defaultRevokePatience = 5 * time.Second
+
 // revoke ends a lease's credential at the vendor, or, if others share it, the lease's part in it. Vault
 // retries a failure for about ten minutes, and the background work until the vendor confirms.
 func (b *backend) revoke(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
@@ -79,7 +85,7 @@ func (b *backend) revoke(ctx context.Context, req *logical.Request, _ *framework
 	if err != nil {
 		return nil, err
 	}
-	drained, err := b.credentials.Revoke(ctx, req.Storage, reference)
+	drained, err := b.credentials.Revoke(provider.WithPatience(ctx, b.revokePatience), req.Storage, reference)
 	b.leaseEnds.observe(reference, b.System().Tainted(), err)
 	if err != nil {
 		return nil, fmt.Errorf("role %q, config %q: revoking: %w", reference.Role, reference.Config, err)

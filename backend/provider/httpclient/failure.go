@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
@@ -44,7 +45,7 @@ func (c *Client) unsentMessage(ctx context.Context, request Request, err error) 
 	}
 	remedy = fmt.Sprintf("check that %s can be reached from the Vault server, and the proxy settings of its environment", c.base.Host)
 	if isTimeout(err) {
-		return fmt.Sprintf("nothing was sent: no connection within %s", c.options.RequestTimeout), remedy
+		return fmt.Sprintf("nothing was sent: no connection within %s", c.limit(ctx)), remedy
 	}
 	return "nothing was sent: " + Redact(err.Error(), request.Secrets...), remedy
 }
@@ -55,9 +56,17 @@ func (c *Client) lostMessage(ctx context.Context, request Request, err error) st
 	case ctx.Err() != nil:
 		return contextMessage(ctx.Err())
 	case isTimeout(err):
-		return fmt.Sprintf("no complete answer arrived within %s", c.options.RequestTimeout)
+		return fmt.Sprintf("no complete answer arrived within %s", c.limit(ctx))
 	}
 	return "no complete answer arrived: " + Redact(err.Error(), request.Secrets...)
+}
+
+// limit returns how long a request waits for its answer.
+func (c *Client) limit(ctx context.Context) time.Duration {
+	if patience, ok := provider.PatienceOf(ctx); ok {
+		return min(patience, c.options.RequestTimeout)
+	}
+	return c.options.RequestTimeout
 }
 
 func contextMessage(cause error) string {
