@@ -1,15 +1,10 @@
 package httpclient
 
 import (
-	"bytes"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
-	"net/url"
 	"regexp"
-	"slices"
 	"strings"
-	"unicode"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
 const (
@@ -17,10 +12,10 @@ const (
 	htmlSummary = "an HTML page"
 
 	// maxTextRunes is how many characters of a vendor's text are shown.
-	maxTextRunes = 300
+	maxTextRunes = provider.MaxText
 
-	// minBase64 is the length of the shortest base64 text that is redacted. Shorter ones occur by chance.
-	minBase64 = 8
+	// maxRedactBytes is how much of a vendor's text is searched for secrets. The rest is dropped.
+	maxRedactBytes = 4 << 10
 )
 
 var (
@@ -28,30 +23,29 @@ var (
 	jwtPattern = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{5,}(\.[A-Za-z0-9_-]*){1,4}`)
 	// The value of an Authorization header.
 	authorizationPattern = regexp.MustCompile(`(?i)\b(bearer|basic|token)([ =:]+)[A-Za-z0-9._~+/=-]{12,}`)
-	// A JSON member with a secret, by its name.
-	memberPattern = regexp.MustCompile(`(?i)("[a-z0-9_-]*(?:token|passw|secret|api_?key|session)[a-z0-9_-]*"\s*:\s*)"(?:[^"\\]|\\.)*"?`)
+	// A JSON member with a secret, by its name; also in a JSON text within a JSON text.
+	memberPattern = regexp.MustCompile(`(?i)(\\*"[a-z0-9_-]*(?:token|passw|secret|api_?key|session)[a-z0-9_-]*\\*"\s*:\s*\\*)"(?:[^"\\]|\\.)*"?`)
+	// A form parameter with a secret, by its name.
+	parameterPattern = regexp.MustCompile(`(?i)\b((?:[a-z0-9]+_)*(?:token|password|secret|api_?key)=)[^&\s"';,]{6,}`)
 )
 
-// Redact prepares a text from outside for logs and errors. It replaces by "[redacted]" each of secrets, also in its
-// URL, JSON, hexadecimal and base64 forms, and everything that looks like a bearer token or a JSON Web Token. It
-// replaces an HTML page by "an HTML page", removes control characters, and cuts the text after 300 characters. Empty
-// secrets are ignored.
+// Redact prepares a text from outside for logs and errors. It replaces by "[redacted]" each part of the text that has
+// a secret, or several characters in a row of one, in any usual encoding: see [canonicalViews]. It also replaces
+// everything that looks like a bearer token or a JSON Web Token. It replaces an HTML page by "an HTML page", removes
+// control characters, and cuts the text after [provider.MaxText] characters. Empty secrets are ignored.
 func Redact(text string, secrets ...string) string {
 	if isHTML(text) {
 		return htmlSummary
 	}
+	text = text[:min(len(text), maxRedactBytes)]
 	text = strings.ToValidUTF8(text, "")
 	// Secrets first: after cutting or cleaning, the remaining part of a secret might not match.
-	text = secretReplacer(secrets).Replace(text)
+	text = hideSecrets(text, secrets)
 	text = jwtPattern.ReplaceAllString(text, redacted)
 	text = authorizationPattern.ReplaceAllString(text, "$1$2"+redacted)
 	text = memberPattern.ReplaceAllString(text, `$1"`+redacted+`"`)
-	cleaned := printable(text)
-	if cleaned != text {
-		// Once more: a secret with removed characters between its parts is complete now.
-		cleaned = secretReplacer(secrets).Replace(cleaned)
-	}
-	return truncate(cleaned)
+	text = parameterPattern.ReplaceAllString(text, "$1"+redacted)
+	return provider.PrintableText(text, maxTextRunes)
 }
 
 func isHTML(text string) bool {
@@ -65,88 +59,89 @@ func isHTML(text string) bool {
 	return strings.HasPrefix(start, "<?xml") && strings.Contains(start, "<html")
 }
 
-func secretReplacer(secrets []string) *strings.Replacer {
-	var forms []string
+// hideSecrets replaces the parts of the text that show a secret. It compares canonical forms: an answer may quote a
+// request in another encoding, cut it, or break its lines.
+func hideSecrets(text string, secrets []string) string {
+	var needles []needle
 	for _, secret := range secrets {
-		if secret != "" {
-			forms = append(forms, secretForms(secret)...)
+		needles = append(needles, needlesOf(secret)...)
+	}
+	if len(needles) == 0 {
+		return text
+	}
+	hidden := make([]bool, len(text))
+	for _, found := range canonicalViews(text) {
+		for _, needle := range needles {
+			needle.hide(found, hidden)
 		}
 	}
-	// At each position the replacer uses the first form that matches. That must be the longest.
-	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
-	pairs := make([]string, 0, 2*len(forms))
-	for _, form := range slices.Compact(forms) {
-		pairs = append(pairs, form, redacted)
-	}
-	return strings.NewReplacer(pairs...)
-}
-
-// secretForms returns the forms that a secret can have in an answer that echoes a request.
-func secretForms(secret string) []string {
-	query, path := url.QueryEscape(secret), url.PathEscape(secret)
-	forms := []string{secret, query, path, lowerEscapes(query), lowerEscapes(path)}
-	for _, escapeHTML := range []bool{true, false} {
-		var quoted bytes.Buffer
-		encoder := json.NewEncoder(&quoted)
-		encoder.SetEscapeHTML(escapeHTML)
-		if encoder.Encode(secret) == nil {
-			forms = append(forms, strings.Trim(strings.TrimSpace(quoted.String()), `"`))
+	var shown strings.Builder
+	for i := 0; i < len(text); {
+		if !hidden[i] {
+			shown.WriteByte(text[i])
+			i++
+			continue
+		}
+		shown.WriteString(redacted)
+		for i < len(text) && hidden[i] {
+			i++
 		}
 	}
-	if len(secret) >= minBase64/2 {
-		forms = append(forms, hex.EncodeToString([]byte(secret)), strings.ToUpper(hex.EncodeToString([]byte(secret))))
-	}
-	return append(forms, base64Forms(secret)...)
+	return shown.String()
 }
 
-// base64Forms returns the parts of base64 texts that the secret alone determines. Base64 encodes groups of three
-// bytes, so there is one form for each offset in a group. The characters at both ends depend on the neighboring bytes
-// too and are left out.
-func base64Forms(secret string) []string {
-	var forms []string
-	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		for offset := range 3 {
-			encoded := encoding.EncodeToString(append(make([]byte, offset), secret...))
-			start := []int{0, 2, 3}[offset]
-			end := len(encoded)
-			if (offset+len(secret))%3 != 0 {
-				end--
-			}
-			if end-start >= minBase64 {
-				forms = append(forms, encoded[start:end])
-			}
+const (
+	// maxRun is the longest part of a secret that may be shown, plus one: from this length on, a part is hidden
+	// wherever it appears.
+	maxRun = 8
+
+	// wholeSecret is the length up to which a secret is hidden as a whole only: its parts occur by chance.
+	wholeSecret = 6
+
+	// minDecodedRun is the shortest run that is searched in a decoded text. Shorter ones occur by chance.
+	minDecodedRun = 4
+)
+
+// needle is a secret in a canonical form: its runs of one length.
+type needle struct {
+	size int
+	runs map[string]struct{}
+}
+
+// needlesOf returns the needles of a secret. There are several if the secret itself looks like an escaped text.
+func needlesOf(secret string) []needle {
+	seen := make(map[string]bool)
+	var needles []needle
+	for _, escaped := range unescapedViews(newView(strings.ToValidUTF8(secret, ""))) {
+		canonical := string(escaped.stripped(true).text)
+		if canonical == "" || seen[canonical] {
+			continue
+		}
+		seen[canonical] = true
+		size := len(canonical)
+		if size > wholeSecret {
+			size = min(max(size*2/3, wholeSecret-1), maxRun)
+		}
+		runs := make(map[string]struct{})
+		for i := 0; i+size <= len(canonical); i++ {
+			runs[canonical[i:i+size]] = struct{}{}
+		}
+		needles = append(needles, needle{size: size, runs: runs})
+	}
+	return needles
+}
+
+// hide marks the parts of the original text from which a view has the secret.
+func (n needle) hide(v view, hidden []bool) {
+	if v.decoded && n.size < minDecodedRun {
+		return
+	}
+	for i := 0; i+n.size <= len(v.text); i++ {
+		if _, found := n.runs[string(v.text[i:i+n.size])]; !found {
+			continue
+		}
+		for j := v.from[i]; j < v.to[i+n.size-1]; j++ {
+			hidden[j] = true
 		}
 	}
-	return forms
-}
-
-var escapePattern = regexp.MustCompile(`%[0-9A-F]{2}`)
-
-func lowerEscapes(text string) string {
-	return escapePattern.ReplaceAllStringFunc(text, strings.ToLower)
-}
-
-// printable removes characters that could forge log lines or control a terminal, and joins the lines.
-func printable(text string) string {
-	cleaned := strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return -1
-	}, text)
-	return strings.Join(strings.Fields(cleaned), " ")
-}
-
-func truncate(text string) string {
-	runes := 0
-	for position := range text {
-		if runes == maxTextRunes {
-			return text[:position] + "…"
-		}
-		runes++
-	}
-	return text
 }
