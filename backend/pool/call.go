@@ -130,6 +130,9 @@ func (p *Pool) verifyRoot(ctx context.Context, root rootKey, config string, conn
 		return nil, err
 	}
 	checked, err := provider.CatchPanic("check", func() (*provider.CheckResult, error) { return conn.Check(ctx) })
+	if checked != nil {
+		checked.Clean()
+	}
 	if err == nil {
 		rejected.Reset()
 	} else if failure, ok := errors.AsType[*provider.Error](err); ok && failure.Class == provider.ClassUnauthenticated && !errors.Is(err, provider.ErrNotSent) {

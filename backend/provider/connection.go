@@ -18,7 +18,9 @@ type Connection interface {
 
 	// Check performs a real login. It has no lasting effect except for a login of the engine's own. If the vendor
 	// locks accounts that log in often, Check may use the login that the same root credential has opened before. If the
-	// vendor issues few credentials and a login is one, Check may keep it in the session store for the next Issue.
+	// vendor issues few credentials and a login is one, Check may keep it in the session store for the next Issue. If it
+	// creates a credential at the vendor (Capabilities.CheckIssues) and then fails, it returns both the error and a
+	// result with that credential.
 	Check(ctx context.Context) (*CheckResult, error)
 
 	// Issue creates a credential, or returns the one that Check has kept. It sends the create at most once; for a request
@@ -48,6 +50,10 @@ type CheckResult struct {
 	Details map[string]any
 	// Warnings are for the operator.
 	Warnings []string
+	// Issued is a credential that the check has created at the vendor and has not ended. The engine records it until it
+	// expires, or until Issue returns the same handle: a driver may keep the credential for the next Issue. Nil if
+	// there is none.
+	Issued *Credential
 }
 
 // IssueRequest asks for one credential.

@@ -79,8 +79,11 @@ type Error struct {
 	Class Class
 	// Op is the step that failed, as the vendor names it: "ftd: custom_token".
 	Op string
-	// Message is one sentence for the operator.
+	// Message is one sentence in the words of this project: every reader of a credential may see it.
 	Message string
+	// Detail is text from outside, redacted: of the vendor's answer, a proxy or the network. It is for operators, and
+	// [ReaderText] leaves it out. Optional.
+	Detail string
 	// Remedy is what the operator can do. Optional.
 	Remedy string
 	// Field is the field of the config or role that is wrong. Optional.
@@ -94,8 +97,12 @@ type Error struct {
 	Err error
 }
 
-// Error returns operation, field, message and remedy as one line.
-func (e *Error) Error() string {
+// Error returns operation, field, message, detail and remedy as one line. It is for logs and operators; see
+// [ReaderText].
+func (e *Error) Error() string { return e.text(e.Detail) }
+
+// text returns the error as one line, with this detail.
+func (e *Error) text(detail string) string {
 	var text strings.Builder
 	if e.Op != "" {
 		text.WriteString(e.Op)
@@ -105,6 +112,10 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&text, "field %q: ", e.Field)
 	}
 	text.WriteString(e.Message)
+	if detail != "" {
+		text.WriteString(": ")
+		text.WriteString(detail)
+	}
 	if e.RetryAfter > 0 {
 		fmt.Fprintf(&text, " (retry in %s)", e.RetryAfter.Round(time.Second))
 	}
@@ -117,6 +128,60 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// ReaderText returns the text of an error without the details in its chain: without any text that a vendor, a proxy or
+// the network has chosen. It is for the readers of credentials, who may be neither operators of the product nor trusted
+// with what it answers to the root credential.
+func ReaderText(err error) string {
+	text := err.Error()
+	var details []*Error
+	collectDetails(err, &details)
+	for _, failure := range details {
+		text = strings.ReplaceAll(text, failure.Error(), failure.text(""))
+	}
+	for _, failure := range details {
+		if strings.Contains(text, ": "+failure.Detail) { // the text was made before the error was changed
+			return details[0].text("")
+		}
+	}
+	return text
+}
+
+// AddDetail appends the details in the chain of another error, whose [ReaderText] is part of the message.
+func (e *Error) AddDetail(err error) {
+	var others []*Error
+	collectDetails(err, &others)
+	for _, other := range others {
+		if e.Detail != "" {
+			e.Detail += "; "
+		}
+		e.Detail += other.Detail
+	}
+}
+
+// HasDetail reports whether the chain of an error has a text that [ReaderText] leaves out.
+func HasDetail(err error) bool {
+	var details []*Error
+	collectDetails(err, &details)
+	return len(details) > 0
+}
+
+// collectDetails appends the errors with a detail in a chain, the outermost first.
+func collectDetails(err error, found *[]*Error) {
+	if failure, ok := err.(*Error); ok && failure.Detail != "" { //nolint:errorlint // each link of the chain is visited
+		*found = append(*found, failure)
+	}
+	switch wrapper := err.(type) { //nolint:errorlint // as above
+	case interface{ Unwrap() error }:
+		if next := wrapper.Unwrap(); next != nil {
+			collectDetails(next, found)
+		}
+	case interface{ Unwrap() []error }:
+		for _, next := range wrapper.Unwrap() {
+			collectDetails(next, found)
+		}
+	}
+}
 
 // ClassOf returns the class of the first [Error] in err's chain, or ClassUnknown.
 func ClassOf(err error) Class {

@@ -61,6 +61,9 @@ type Capabilities struct {
 	// LifetimeByVendor is true if the vendor alone decides how long a credential lives and ignores the
 	// requested lifetime.
 	LifetimeByVendor bool
+	// CheckIssues is true if Check creates a credential at the vendor. The engine records an intent before it, and
+	// the result's Issued after it.
+	CheckIssues bool
 	// DefaultMaxCredentials is the default of the config field max_credentials. Zero means unlimited.
 	DefaultMaxCredentials int
 	// MaxCredentials is how many credentials the vendor is known to allow at the same time, in addition to the

@@ -152,14 +152,14 @@ func (r *replacement) rollbackRotation(ctx context.Context, rotated *provider.Ro
 	if rotated.Undo == nil {
 		return &provider.Error{
 			Class: provider.ClassAmbiguous, Err: cause,
-			Message: "the vendor has changed the root credential, and the new one could not be activated: " + cause.Error(),
+			Message: "the vendor has changed the root credential, and the new one could not be activated: " + provider.ReaderText(cause),
 			Remedy:  "both are kept, and the next request finds out which one the vendor accepts",
 		}
 	}
 	if errors.Is(cause, store.ErrIndeterminate) {
 		return &provider.Error{
 			Class: provider.ClassAmbiguous, Err: cause,
-			Message: "the vendor has created a new root credential, and whether it is stored is not known: " + cause.Error(),
+			Message: "the vendor has created a new root credential, and whether it is stored is not known: " + provider.ReaderText(cause),
 			Remedy:  "the background work revokes the one that is not stored",
 		}
 	}

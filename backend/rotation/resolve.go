@@ -175,7 +175,7 @@ func (r *Rotator) probeCandidates(ctx context.Context, storage logical.Storage, 
 		}
 		return r.backOff(name, entry, true, &provider.Error{
 			Class: provider.ClassUnauthenticated, Err: err,
-			Message: "the vendor accepts neither the stored root credential nor another one of its rotations: " + err.Error(),
+			Message: "the vendor accepts neither the stored root credential nor another one of its rotations: " + provider.ReaderText(err),
 			Remedy:  fmt.Sprintf("write a root credential that works to config/%s", name),
 		})
 	case err != nil:

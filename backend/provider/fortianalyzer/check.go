@@ -36,7 +36,7 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	}
 	if logoutErr != nil {
 		checked.Warnings = append(checked.Warnings,
-			"the session of this check could not be logged out and ends by its idle timeout: "+logoutErr.Error())
+			"the session of this check could not be logged out and ends by its idle timeout: "+provider.ReaderText(logoutErr))
 	}
 	return checked, nil
 }

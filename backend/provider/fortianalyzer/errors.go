@@ -151,8 +151,7 @@ func (r *rpcResult) failure(class provider.Class, meaning, remedy string) *provi
 // failureAs is failure under the name of another operation, for an operation that takes several calls.
 func (r *rpcResult) failureAs(op string, class provider.Class, meaning, remedy string) *provider.Error {
 	return &provider.Error{
-		Class: class, Op: op, Remedy: remedy,
-		Message: fmt.Sprintf("%s (code %d: %s)", meaning, r.code, r.message),
+		Class: class, Op: op, Remedy: remedy, Message: fmt.Sprintf("%s (code %d)", meaning, r.code), Detail: r.message,
 	}
 }
 

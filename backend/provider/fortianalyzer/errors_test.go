@@ -21,7 +21,7 @@ func TestIssue_PasswordRejected_IsDefiniteWithRetryAfter(t *testing.T) {
 				c := newCloud(t, "bad_credentials_status", status, "oauth_error_shape", shape)
 				_, err := c.open(fieldPassword, "mistyped-password").Issue(t.Context(), issueRequest)
 				failure := requireClass(t, provider.ClassUnauthenticated, err)
-				require.Contains(t, failure.Message, "invalid credentials given")
+				require.Contains(t, failure.Detail, "invalid credentials given")
 				require.Contains(t, failure.Remedy, "config/edge")
 				require.Equal(t, rejectedPasswordBackoff, failure.RetryAfter)
 				require.NotContains(t, err.Error(), "mistyped-password")

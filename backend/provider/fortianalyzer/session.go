@@ -67,7 +67,8 @@ func (c *connection) discard(ctx context.Context, sessionID string, cause error)
 		failure = *known
 	}
 	failure.Class = provider.ClassAmbiguous
-	failure.Message += "; the new session could not be logged out either (" + err.Error() + "), so it ends by its idle timeout"
+	failure.Message += "; the new session could not be logged out either (" + provider.ReaderText(err) + "), so it ends by its idle timeout"
+	failure.AddDetail(err)
 	return &failure
 }
 

@@ -30,12 +30,16 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	}
 	if err != nil {
 		_ = c.revokeIfPossible(ctx, issued.token) // the error of the check matters more
+		if c.revocation == nil && expiryErr == nil {
+			return &provider.CheckResult{Issued: c.credential(c.spareOf(issued, expiry), 0)}, err
+		}
 		return nil, err
 	}
 	checked := c.spareOf(issued, expiry)
 	result := c.checkResult(checked)
 	earlier := c.spares.peek(ctx)
 	if c.spares.put(ctx, checked) {
+		result.Issued = c.credential(checked, 0)
 		result.Warnings = append(result.Warnings, fmt.Sprintf(
 			"this check created an access token, which the next read gets; until then it works for another %s", expiry.lifetime))
 		if earlier != nil {
@@ -45,6 +49,7 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	}
 	c.warnUnlessRevoked(ctx, result, issued.token, "the access token of this check could not be revoked: ")
 	if c.revocation == nil {
+		result.Issued = c.credential(checked, 0)
 		result.Warnings = append(result.Warnings, fmt.Sprintf(
 			"this check created an access token that is not leased and works for another %s: the product cannot revoke it", expiry.lifetime))
 	}
@@ -83,7 +88,7 @@ func (c *connection) checkResult(token *spareToken) *provider.CheckResult {
 // warnUnlessRevoked revokes a token if the config has a revoke_url, and adds a warning if that fails.
 func (c *connection) warnUnlessRevoked(ctx context.Context, result *provider.CheckResult, token, warning string) {
 	if err := c.revokeIfPossible(ctx, token); err != nil {
-		result.Warnings = append(result.Warnings, warning+err.Error())
+		result.Warnings = append(result.Warnings, warning+provider.ReaderText(err))
 	}
 }
 

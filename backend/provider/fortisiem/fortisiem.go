@@ -43,6 +43,7 @@ func (vendor) Capabilities() provider.Capabilities {
 	return provider.Capabilities{
 		Renewal:          provider.RenewalNone,
 		LifetimeByVendor: true,
+		CheckIssues:      true, // each login is an access token
 		// One token request every five seconds, and perhaps one token in all.
 		SharesByDefault: true,
 		Revokes:         true, // for configs with a revoke_url: see CanRevoke

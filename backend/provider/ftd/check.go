@@ -51,7 +51,7 @@ func (c *connection) addUserRole(ctx context.Context, login *session, result *pr
 	switch class := provider.ClassOf(err); {
 	case err == nil:
 	case class == provider.ClassForbidden, class == provider.ClassInvalid:
-		result.Warnings = append(result.Warnings, "the login works, but the user's role could not be read: "+err.Error())
+		result.Warnings = append(result.Warnings, "the login works, but the user's role could not be read: "+provider.ReaderText(err))
 		return nil
 	default:
 		return err

@@ -84,7 +84,7 @@ func TestIssue_DeviceState_DeterminesError(t *testing.T) {
 		root := d.Act("add_external_user", "name", "reader", "role", "ro")
 		d.fields["username"], d.fields["password"] = root["username"], root["password"]
 		_, err := d.open().Issue(t.Context(), request("va-1"))
-		assert.Contains(t, requireClass(t, provider.ClassInvalid, err).Message, "permission")
+		assert.Contains(t, requireClass(t, provider.ClassInvalid, err).Detail, "permission")
 		assert.Equal(t, 1, d.Requested("password"), "the login works, so there is no second login")
 	})
 }

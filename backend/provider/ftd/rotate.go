@@ -14,7 +14,7 @@ import (
 func (c *connection) ProposeRoot(password func(policy string) (string, error)) (map[string]any, error) {
 	next, err := c.newPassword(password)
 	if _, classified := errors.AsType[*provider.Error](err); err != nil && !classified {
-		err = &provider.Error{Op: opChangeUser, Message: "no password could be generated: " + httpclient.Redact(err.Error()), Err: err}
+		err = &provider.Error{Op: opChangeUser, Message: "no password could be generated", Detail: httpclient.Redact(err.Error()), Err: err}
 	}
 	if err != nil {
 		return nil, err

@@ -91,7 +91,7 @@ func TestRotateRoot_Refused_KeepsCurrentPassword(t *testing.T) {
 				_, err = c.RotateRoot(t.Context(), "va-edge-1", map[string]any{"password": test.proposed})
 			}
 			failure := requireClass(t, test.want, err)
-			assert.Contains(t, failure.Message, test.message)
+			assert.Contains(t, failure.Message+": "+failure.Detail, test.message)
 			assert.Contains(t, failure.Remedy, test.remedy)
 			assert.Equal(t, 1, d.changes())
 			d.requirePassword(current)

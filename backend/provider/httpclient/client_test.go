@@ -158,7 +158,7 @@ func TestDo_Redirect_IsNotFollowed(t *testing.T) {
 	assert.Zero(t, visits.Load())
 	failure := response.StatusError("")
 	assert.Equal(t, provider.ClassInvalid, failure.Class)
-	assert.Contains(t, failure.Message, strings.TrimPrefix(elsewhere, "http://"))
+	assert.Contains(t, failure.Detail, strings.TrimPrefix(elsewhere, "http://"))
 	assert.NotContains(t, failure.Error(), "hunter2")
 	assert.NotContains(t, failure.Error(), "login")
 }

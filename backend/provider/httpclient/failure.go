@@ -28,37 +28,43 @@ func (c *Client) transportError(ctx context.Context, request Request, sent bool,
 		if c.trustError(failure, err) {
 			return failure
 		}
-		failure.Message, failure.Remedy = c.unsentMessage(ctx, request, err)
+		c.describeUnsent(ctx, failure, request, err)
 		return failure
 	}
 	if !request.Idempotent {
 		failure.Class = provider.ClassAmbiguous
 	}
-	failure.Message = "the request was sent, but " + c.lostMessage(ctx, request, err)
+	c.describeLost(ctx, failure, request, err)
 	return failure
 }
 
-// unsentMessage returns message and remedy for a request of which nothing was sent.
-func (c *Client) unsentMessage(ctx context.Context, request Request, err error) (message, remedy string) {
+// describeUnsent completes the error for a request of which nothing was sent.
+func (c *Client) describeUnsent(ctx context.Context, failure *provider.Error, request Request, err error) {
 	if cause := ctx.Err(); cause != nil {
-		return "nothing was sent: " + contextMessage(cause), ""
+		failure.Message = "nothing was sent: " + contextMessage(cause)
+		return
 	}
-	remedy = fmt.Sprintf("check that %s can be reached from the Vault server, and the proxy settings of its environment", c.base.Host)
+	failure.Remedy = fmt.Sprintf("check that %s can be reached from the Vault server, and the proxy settings of its environment", c.base.Host)
 	if isTimeout(err) {
-		return fmt.Sprintf("nothing was sent: no connection within %s", c.limit(ctx)), remedy
+		failure.Message = fmt.Sprintf("nothing was sent: no connection within %s", c.limit(ctx))
+		return
 	}
-	return "nothing was sent: " + Redact(err.Error(), request.Secrets...), remedy
+	failure.Message, failure.Detail = "nothing was sent: there is no connection", Redact(err.Error(), request.Secrets...)
 }
 
-// lostMessage returns the message for a request that was sent and has no complete answer.
-func (c *Client) lostMessage(ctx context.Context, request Request, err error) string {
+// describeLost completes the error for a request that was sent and has no complete answer.
+func (c *Client) describeLost(ctx context.Context, failure *provider.Error, request Request, err error) {
+	const sent = "the request was sent, but "
 	switch {
 	case ctx.Err() != nil:
-		return contextMessage(ctx.Err())
+		failure.Message = sent + contextMessage(ctx.Err())
 	case isTimeout(err):
-		return fmt.Sprintf("no complete answer arrived within %s", c.limit(ctx))
+		failure.Message = sent + fmt.Sprintf("no complete answer arrived within %s", c.limit(ctx))
+	case errors.Is(err, errTooLarge):
+		failure.Message = sent + errTooLarge.Error()
+	default:
+		failure.Message, failure.Detail = sent+"no complete answer arrived", Redact(err.Error(), request.Secrets...)
 	}
-	return "no complete answer arrived: " + Redact(err.Error(), request.Secrets...)
 }
 
 // limit returns how long a request waits for its answer.
@@ -125,7 +131,7 @@ func (c *Client) trustError(failure *provider.Error, err error) bool {
 		failure.Remedy = "set ca_cert in " + config + " to the PEM certificate of that authority" + lastResort
 		return true
 	}
-	failure.Message = fmt.Sprintf("the certificate of %s is not valid: %s", c.base.Host, Redact(err.Error()))
+	failure.Message, failure.Detail = fmt.Sprintf("the certificate of %s is not valid", c.base.Host), Redact(err.Error())
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		failure.Remedy = "replace the server's certificate, or correct the clock of the Vault server" + lastResort
 		return true

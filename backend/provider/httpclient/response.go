@@ -81,8 +81,8 @@ func (r *Response) UnexpectedResponse(format string, args ...any) *provider.Erro
 }
 
 // StatusError returns the error for an answer that is not a 2xx, by the usual meaning of its status. vendorText is the
-// vendor's message, which the caller has read from the body. If it is empty, StatusError uses the body itself. Both
-// are redacted. The caller corrects the class where the vendor gives the status another meaning, and adds the remedy.
+// vendor's message, which the caller has read from the body. If it is empty, StatusError uses the body itself. Redacted,
+// either is the error's Detail. The caller corrects the class where the vendor gives the status another meaning, and adds the remedy.
 //
 // A proxy in front of the product also answers 408 and 5xx, and it does so after the product has acted too. So these
 // statuses are ClassAmbiguous, or ClassUnavailable for an idempotent request. For an answer in the product's own form
@@ -95,7 +95,8 @@ func (r *Response) StatusError(vendorText string) *provider.Error {
 		Err:        statusCause(r.Status),
 	}
 	if r.Status >= 300 && r.Status < 400 {
-		failure.Message = "the vendor answered " + r.statusText() + r.redirectText() + "; redirects are not followed"
+		failure.Message = "the vendor answered " + r.statusText() + ", and redirects are not followed"
+		failure.Detail = r.redirectText()
 		failure.Remedy = "check the address"
 		return failure
 	}
@@ -103,9 +104,7 @@ func (r *Response) StatusError(vendorText string) *provider.Error {
 		vendorText = string(r.Body)
 	}
 	failure.Message = "the vendor answered " + r.statusText()
-	if text := r.Redact(vendorText); text != "" {
-		failure.Message += ": " + text
-	}
+	failure.Detail = r.Redact(vendorText)
 	return failure
 }
 
@@ -203,7 +202,7 @@ func (r *Response) redirectText() string {
 	if err != nil || location.Host == "" {
 		return ""
 	}
-	return ", pointing to " + r.Redact(location.Host)
+	return "it points to " + r.Redact(location.Host)
 }
 
 func retryAfter(header http.Header, now time.Time) time.Duration {

@@ -34,8 +34,10 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	checked := &provider.CheckResult{
 		Identity: c.keyID,
 		Details:  map[string]any{"key_id": c.keyID},
-		Warnings: []string{fmt.Sprintf("this check created a token that works for another %s and is not stored anywhere: "+
-			"the product cannot revoke it", lifetime)},
+		Warnings: []string{fmt.Sprintf("this check created a token that works for another %s: the product cannot revoke it", lifetime)},
+	}
+	if end, err := issued.expiry(lifetime); err == nil {
+		checked.Issued = c.credential(issued, end)
 	}
 	profile, err := c.api.userProfile(ctx, issued.token)
 	switch {
@@ -43,7 +45,7 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 		// The issued token proves that the key works. The engine does not need the permission to read a profile.
 		checked.Warnings = append(checked.Warnings, "the key works, but its user has no permission to read the user profile")
 	case err != nil:
-		return nil, err
+		return checked, err
 	case profile != nil:
 		if profile.Username != "" {
 			checked.Identity = profile.Username

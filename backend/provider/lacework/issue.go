@@ -29,14 +29,7 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 	if err != nil {
 		return nil, err
 	}
-	credential := &provider.Credential{
-		Token:     issued.token,
-		TokenType: "Bearer",
-		Address:   c.address,
-		Data:      map[string]any{},
-		Handle:    json.RawMessage(`{"v":1}`), // a token can be neither renewed nor revoked, so nothing else is needed
-		ExpiresAt: end,
-	}
+	credential := c.credential(issued, end)
 	if hints.subaccount != "" {
 		credential.Data["account_name"] = hints.subaccount
 	}
@@ -44,4 +37,16 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 		credential.Data["org_access"] = true
 	}
 	return credential, nil
+}
+
+// credential returns the credential for a token that ends at end.
+func (c *connection) credential(issued *issuedToken, end time.Time) *provider.Credential {
+	return &provider.Credential{
+		Token:     issued.token,
+		TokenType: "Bearer",
+		Address:   c.address,
+		Data:      map[string]any{},
+		Handle:    json.RawMessage(`{"v":1}`), // a token can be neither renewed nor revoked, so nothing else is needed
+		ExpiresAt: end,
+	}
 }

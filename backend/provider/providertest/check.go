@@ -46,6 +46,19 @@ var checkTests = []test{
 		assert.NotEmpty(t, result.Identity)
 		_ = e.checkErr(fmt.Errorf("%+v", result)) // the result must not hold a secret
 	}},
+	{name: "Check_CreatedCredential_IsReported", run: func(t *testing.T, e *env) {
+		result, err := e.open().Check(t.Context())
+		require.NoError(t, e.checkErr(err))
+		if e.Live(emulator.KindLeased) == 0 {
+			assert.Nil(t, result.Issued)
+			return
+		}
+		assert.True(t, e.provider.Capabilities().CheckIssues)
+		require.NotNil(t, result.Issued)
+		assert.True(t, e.works(result.Issued))
+		assert.True(t, result.Issued.ExpiresAt.After(e.Clock.Now()))
+		assert.NotEmpty(t, result.Issued.Handle)
+	}},
 	{name: "Check_Repeated_LeavesOneLogin", needs: needsLogin, run: func(t *testing.T, e *env) {
 		connection := e.open()
 		for range 3 {

@@ -88,7 +88,8 @@ func (c *connection) classify(ctx context.Context, err error, rights string) err
 	failure.Class = provider.ClassForbidden
 	failure.Remedy = "give the administrator role of the key in config/" + c.api.config + " the rights " + rights
 	if probeErr != nil {
-		failure.Remedy += "; the manager may have rejected the key itself instead: reading the key failed too: " + probeErr.Error()
+		failure.Remedy += "; the manager may have rejected the key itself instead: reading the key failed too: " + provider.ReaderText(probeErr)
+		failure.AddDetail(probeErr)
 	}
 	return failure
 }

@@ -59,10 +59,14 @@ func (c *connection) Issue(ctx context.Context, request provider.IssueRequest) (
 // ClassAmbiguous in every case, so that the engine also searches for the marker.
 func (c *connection) revokeUnusable(ctx context.Context, marker string, cause error) error {
 	outcome := "the created key was deleted"
-	if _, err := c.api.deleteKeys(ctx, marker); err != nil {
-		outcome = "the created key could not be deleted: " + err.Error()
+	_, err := c.api.deleteKeys(ctx, marker)
+	if err != nil {
+		outcome = "the created key could not be deleted: " + provider.ReaderText(err)
 	}
-	return &provider.Error{Class: provider.ClassAmbiguous, Op: opCreate, Message: cause.Error() + "; " + outcome, Err: cause}
+	failure := &provider.Error{Class: provider.ClassAmbiguous, Op: opCreate, Message: provider.ReaderText(cause) + "; " + outcome, Err: cause}
+	failure.AddDetail(cause)
+	failure.AddDetail(err)
+	return failure
 }
 
 // credential returns the credential for a created key, with the expiry that the manager stored. requested is the
@@ -75,7 +79,7 @@ func (c *connection) credential(ctx context.Context, marker string, created *api
 		expiresAt = time.Time{} // the manager has already purged the key, since it is expired
 	case err != nil:
 		// The key works, and the engine deletes it when its lease ends.
-		warnings = append(warnings, "the expiry that the manager stored could not be read: "+err.Error())
+		warnings = append(warnings, "the expiry that the manager stored could not be read: "+provider.ReaderText(err))
 	case !stored:
 		warnings = append(warnings, "the manager stored no expiry: the key ends when its lease is revoked, and does not expire on its own")
 	case expiresAt.Before(c.api.clock.toLocal(requested).Add(-time.Second)):
@@ -106,15 +110,16 @@ func (c *connection) credential(ctx context.Context, marker string, created *api
 // expiry. It is not documented whether the manager stores the time of day. The error is ClassAmbiguous even if the
 // manager confirms the deletion, since a proxy could have done so: the engine searches for the marker.
 func (c *connection) revokeExpired(ctx context.Context, id int) error {
-	outcome := "the key was deleted"
-	if err := c.api.deleteKey(ctx, id); err != nil && provider.ClassOf(err) != provider.ClassNotFound {
-		outcome = "the key could not be deleted: " + err.Error()
-	}
-	return &provider.Error{
+	failure := &provider.Error{
 		Class: provider.ClassAmbiguous, Op: opCreate, Field: "ttl",
-		Message: "the manager stored an expiry that is in the past, and " + outcome,
+		Message: "the manager stored an expiry that is in the past, and the key was deleted",
 		Remedy:  "the manager may store only the date of an expiry: set a ttl of more than one day",
 	}
+	if err := c.api.deleteKey(ctx, id); err != nil && provider.ClassOf(err) != provider.ClassNotFound {
+		failure.Message = "the manager stored an expiry that is in the past, and the key could not be deleted: " + provider.ReaderText(err)
+		failure.AddDetail(err)
+	}
+	return failure
 }
 
 // keyExpiry returns when a key expires, on the local clock. key comes from a response; if it contains no expiry,

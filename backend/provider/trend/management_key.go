@@ -50,12 +50,15 @@ func (k managementKey) revokeLost(ctx context.Context, cause error) error {
 		return k.createRejected(failure)
 	}
 	outcome, remedy := "a search by its name shows that no new key is left", k.retryRemedy
-	if err := k.revoke(ctx); err != nil {
-		outcome, remedy = "the search for a new key failed: "+err.Error(), k.remainingRemedy
+	err := k.revoke(ctx)
+	if err != nil {
+		outcome, remedy = "the search for a new key failed: "+provider.ReaderText(err), k.remainingRemedy
 	}
-	return &provider.Error{
-		Class: provider.ClassAmbiguous, Op: failure.Op, Message: failure.Message + "; " + outcome, Remedy: remedy, Err: cause,
+	ambiguous := &provider.Error{
+		Class: provider.ClassAmbiguous, Op: failure.Op, Message: failure.Message + "; " + outcome, Detail: failure.Detail, Remedy: remedy, Err: cause,
 	}
+	ambiguous.AddDetail(err)
+	return ambiguous
 }
 
 // verify asks the manager to describe the new key, with the new key itself.
@@ -84,10 +87,14 @@ func (k managementKey) revokeUnusable(ctx context.Context, id int, cause error) 
 	if err == nil {
 		return cause
 	}
-	return &provider.Error{
+	failure := &provider.Error{
 		Class: provider.ClassAmbiguous, Op: opDelete, Err: cause, Remedy: k.remainingRemedy,
-		Message: fmt.Sprintf("the new management key (ID %d) did not work (%s) and could not be deleted: %s", id, cause.Error(), err.Error()),
+		Message: fmt.Sprintf("the new management key (ID %d) did not work (%s) and could not be deleted: %s",
+			id, provider.ReaderText(cause), provider.ReaderText(err)),
 	}
+	failure.AddDetail(cause)
+	failure.AddDetail(err)
+	return failure
 }
 
 // revokeTimeout bounds the deletion of a management key that cannot be used.

@@ -85,7 +85,7 @@ func TestRenew_KeyLockedOrDeleted_IsNotFound(t *testing.T) {
 		_, err := conn.Renew(t.Context(), credential.Handle, time.Hour)
 		failure := providerError(t, err)
 		assert.Equal(t, provider.ClassNotFound, failure.Class)
-		assert.Contains(t, failure.Message, message)
+		assert.Contains(t, failure.Message+": "+failure.Detail, message)
 		require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
 	}
 }
