@@ -27,8 +27,21 @@ const (
 )
 
 // entryVersion is the schema version of the stored record. A record of a later version is refused and not
-// changed, so that a downgrade loses nothing.
-const entryVersion = 1
+// changed, so that a downgrade loses nothing. Version 2 added the requester and the check.
+const entryVersion = 2
+
+// Requester is who asked for a credential, as Vault knows it. Vault checks policies by it, and its audit log has the
+// same values. It is not used for decisions.
+type Requester struct {
+	// EntityID is the ID of the identity entity. Empty for a token without one, such as a root token.
+	EntityID string `json:"entity_id,omitempty"`
+	// DisplayName is the display name of the token.
+	DisplayName string `json:"display_name,omitempty"`
+	// TokenAccessor is the accessor of the token, as Vault passes it to the plugin. Empty for a batch token.
+	TokenAccessor string `json:"token_accessor,omitempty"`
+	// LeasePath is the path of the request, with the mount's: the IDs of the leases begin with it.
+	LeasePath string `json:"lease_path,omitempty"`
+}
 
 // Entry records one vendor credential, from before it exists until the vendor has confirmed that it no longer
 // exists. It is stored at ledger/<config>/<id>. All times are UTC.
@@ -82,6 +95,11 @@ type Entry struct {
 	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
 	// LastError is why the last revocation failed, redacted.
 	LastError string `json:"last_error,omitempty"`
+	// Requester is who asked for the credential. Each holder of a shared credential has its own.
+	Requester Requester `json:"requester,omitzero"`
+	// Check is true for a credential that a check of the root credential has created: no lease holds it, and it takes
+	// no slot. Its config can be deleted or moved while it lives.
+	Check bool `json:"check,omitempty"`
 }
 
 // summary returns a copy without secrets, for the index in memory and for lists: the handle can contain the leased

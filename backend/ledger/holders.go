@@ -1,10 +1,13 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,8 +21,8 @@ const HolderPrefix = "holder/"
 // has left.
 var ErrDraining = errors.New("the credential is being ended")
 
-// holderVersion is the schema version of the stored record.
-const holderVersion = 1
+// holderVersion is the schema version of the stored record. Version 2 added the requester and the time of issue.
+const holderVersion = 2
 
 // Holder is one lease on a shared credential. It is stored at holder/<entry>/<id>.
 type Holder struct {
@@ -29,14 +32,18 @@ type Holder struct {
 	ID string `json:"id"`
 	// LeaseExpiresAt is when the holder's lease ends unless it is renewed.
 	LeaseExpiresAt time.Time `json:"lease_expires_at"`
+	// IssuedAt is when the holder's lease was issued.
+	IssuedAt time.Time `json:"issued_at,omitzero"`
+	// Requester is who asked for the lease.
+	Requester Requester `json:"requester,omitzero"`
 }
 
 // holderSet holds in memory the holders of one shared credential. Storage is read once, before the first use.
 type holderSet struct {
 	mu     sync.Mutex
 	loaded bool
-	// holders maps the ID of each holder to the end of its lease: the zero time if its record cannot be read.
-	holders  map[string]time.Time
+	// holders maps the ID of each holder to its record: without times and requester if that cannot be read.
+	holders  map[string]Holder
 	draining bool
 }
 
@@ -49,7 +56,7 @@ func (s *holderSet) load(ctx context.Context, storage logical.Storage, entry str
 	if err != nil {
 		return fmt.Errorf("listing the holders of credential %s: %w", entry, err)
 	}
-	holders := make(map[string]time.Time, len(ids))
+	holders := make(map[string]Holder, len(ids))
 	for _, id := range ids {
 		stored, err := storage.Get(ctx, holderKey(entry, id))
 		if err != nil {
@@ -60,9 +67,9 @@ func (s *holderSet) load(ctx context.Context, storage logical.Storage, entry str
 		}
 		var holder Holder
 		if err := json.Unmarshal(stored.Value, &holder); err != nil || holder.Version > holderVersion {
-			holder.LeaseExpiresAt = time.Time{} // it holds the credential until its lease is revoked
+			holder = Holder{ID: id} // it holds the credential until its lease is revoked
 		}
-		holders[id] = holder.LeaseExpiresAt
+		holders[id] = holder
 	}
 	s.holders, s.loaded = holders, true
 	return nil
@@ -71,14 +78,15 @@ func (s *holderSet) load(ctx context.Context, storage logical.Storage, entry str
 // Attach adds a holder to a shared credential that the index knows. It fails with [ErrDraining] when the last
 // holder has left in the meantime, or when the credential has ended, and with a storage error. In both cases nothing is
 // added, and no record of the holder is left. One storage write.
-func (l *Ledger) Attach(ctx context.Context, storage logical.Storage, config, entry, id string, leaseExpiresAt time.Time) error {
+func (l *Ledger) Attach(ctx context.Context, storage logical.Storage, config, entry string, holder Holder) error {
+	id := holder.ID
 	// A Detach, and the deletion of a sweep, wait until the write has ended.
 	defer l.changes.lock(holderKey(entry, id))()
 	s := l.index(config).holderSet(entry)
-	if err := l.attachInMemory(ctx, storage, s, config, entry, id, leaseExpiresAt); err != nil {
+	if err := l.attachInMemory(ctx, storage, s, config, entry, holder); err != nil {
 		return err
 	}
-	err := putHolder(ctx, storage, entry, id, leaseExpiresAt)
+	err := putHolder(ctx, storage, entry, holder)
 	if err == nil && s.has(id) {
 		return nil
 	}
@@ -91,7 +99,7 @@ func (l *Ledger) Attach(ctx context.Context, storage logical.Storage, config, en
 }
 
 // attachInMemory adds a holder before it is stored: from then on, no other holder is the last one.
-func (l *Ledger) attachInMemory(ctx context.Context, storage logical.Storage, s *holderSet, config, entry, id string, leaseExpiresAt time.Time) error {
+func (l *Ledger) attachInMemory(ctx context.Context, storage logical.Storage, s *holderSet, config, entry string, holder Holder) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.load(ctx, storage, entry); err != nil {
@@ -101,7 +109,7 @@ func (l *Ledger) attachInMemory(ctx context.Context, storage logical.Storage, s 
 	if known, ok := l.index(config).get(entry); s.draining || !ok || known.State != StateLive {
 		return ErrDraining
 	}
-	s.holders[id] = leaseExpiresAt
+	s.holders[holder.ID] = holder
 	return nil
 }
 
@@ -127,11 +135,13 @@ func (l *Ledger) Extend(ctx context.Context, storage logical.Storage, config, en
 	defer l.changes.lock(holderKey(entry, id))()
 	s := l.index(config).holderSet(entry)
 	previous, err := l.extendInMemory(ctx, storage, s, config, entry, id, leaseExpiresAt)
-	if err != nil || !leaseExpiresAt.After(previous) {
+	if err != nil || !leaseExpiresAt.After(previous.LeaseExpiresAt) {
 		return err
 	}
-	if err := putHolder(ctx, storage, entry, id, leaseExpiresAt); err != nil {
-		s.setEnd(id, previous) // so that the next renewal writes
+	extended := previous
+	extended.LeaseExpiresAt = leaseExpiresAt
+	if err := putHolder(ctx, storage, entry, extended); err != nil {
+		s.setEnd(id, previous.LeaseExpiresAt) // so that the next renewal writes
 		return err
 	}
 	if !s.setEnd(id, leaseExpiresAt) {
@@ -140,22 +150,22 @@ func (l *Ledger) Extend(ctx context.Context, storage logical.Storage, config, en
 	return nil
 }
 
-// extendInMemory moves the end of a holder's lease in memory, never to an earlier time, and returns the end before.
-func (l *Ledger) extendInMemory(ctx context.Context, storage logical.Storage, s *holderSet, config, entry, id string, leaseExpiresAt time.Time) (time.Time, error) {
+// extendInMemory moves the end of a holder's lease in memory, never to an earlier time, and returns the holder before.
+func (l *Ledger) extendInMemory(ctx context.Context, storage logical.Storage, s *holderSet, config, entry, id string, leaseExpiresAt time.Time) (Holder, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.load(ctx, storage, entry); err != nil {
-		return time.Time{}, err
+		return Holder{}, err
 	}
 	previous, holds := s.holders[id]
 	if !holds || !l.index(config).isLive(entry) {
-		return time.Time{}, ErrDraining
+		return Holder{}, ErrDraining
 	}
-	if previous.IsZero() {
-		return time.Time{}, fmt.Errorf("holder %s of credential %s: %w", id, entry, ErrUnreadable)
+	if previous.LeaseExpiresAt.IsZero() {
+		return Holder{}, fmt.Errorf("holder %s of credential %s: %w", id, entry, ErrUnreadable)
 	}
-	if leaseExpiresAt.After(previous) {
-		s.holders[id] = leaseExpiresAt
+	if leaseExpiresAt.After(previous.LeaseExpiresAt) {
+		s.setEndLocked(id, leaseExpiresAt)
 	}
 	return previous, nil
 }
@@ -164,10 +174,17 @@ func (l *Ledger) extendInMemory(ctx context.Context, storage logical.Storage, s 
 func (s *holderSet) setEnd(id string, leaseExpiresAt time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, holds := s.holders[id]; !holds {
+	return s.setEndLocked(id, leaseExpiresAt)
+}
+
+// setEndLocked is setEnd with the lock held.
+func (s *holderSet) setEndLocked(id string, leaseExpiresAt time.Time) bool {
+	holder, holds := s.holders[id]
+	if !holds {
 		return false
 	}
-	s.holders[id] = leaseExpiresAt
+	holder.LeaseExpiresAt = leaseExpiresAt
+	s.holders[id] = holder
 	return true
 }
 
@@ -181,9 +198,9 @@ func (l *Ledger) LastLeaseEnd(ctx context.Context, storage logical.Storage, conf
 		return time.Time{}, err
 	}
 	var last time.Time
-	for _, ends := range s.holders {
-		if ends.After(last) {
-			last = ends
+	for _, holder := range s.holders {
+		if holder.LeaseExpiresAt.After(last) {
+			last = holder.LeaseExpiresAt
 		}
 	}
 	return last, nil
@@ -224,8 +241,8 @@ func (l *Ledger) DetachExpired(ctx context.Context, storage logical.Storage, con
 func (l *Ledger) detachWhere(ctx context.Context, storage logical.Storage, config, entry string, matches func(time.Time) bool) (last bool, err error) {
 	var gone []string
 	last, err = l.drainIf(ctx, storage, config, entry, func(s *holderSet) bool {
-		for id, ends := range s.holders {
-			if matches(ends) {
+		for id, holder := range s.holders {
+			if matches(holder.LeaseExpiresAt) {
 				gone = append(gone, id)
 				delete(s.holders, id)
 			}
@@ -263,15 +280,18 @@ func (l *Ledger) HasHolders(ctx context.Context, storage logical.Storage, config
 	return !s.draining && len(s.holders) > 0, nil
 }
 
-// Holders counts the holders of a credential.
-func (l *Ledger) Holders(ctx context.Context, storage logical.Storage, config, entry string) (int, error) {
+// Holders returns the holders of a shared credential, in the order of their leases' issue. A holder whose record cannot
+// be read has no times.
+func (l *Ledger) Holders(ctx context.Context, storage logical.Storage, config, entry string) ([]Holder, error) {
 	s := l.index(config).holderSet(entry)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.load(ctx, storage, entry); err != nil {
-		return 0, err
+		return nil, err
 	}
-	return len(s.holders), nil
+	return slices.SortedFunc(maps.Values(s.holders), func(a, b Holder) int {
+		return cmp.Or(a.IssuedAt.Compare(b.IssuedAt), cmp.Compare(a.ID, b.ID))
+	}), nil
 }
 
 // drainIf calls decide, which may change the holders. When decide returns true, the credential accepts no more.
@@ -288,8 +308,9 @@ func (l *Ledger) drainIf(ctx context.Context, storage logical.Storage, config, e
 	return s.draining, nil
 }
 
-func putHolder(ctx context.Context, storage logical.Storage, entry, id string, leaseExpiresAt time.Time) error {
-	stored, err := logical.StorageEntryJSON(holderKey(entry, id), Holder{Version: holderVersion, ID: id, LeaseExpiresAt: leaseExpiresAt})
+func putHolder(ctx context.Context, storage logical.Storage, entry string, holder Holder) error {
+	holder.Version = holderVersion
+	stored, err := logical.StorageEntryJSON(holderKey(entry, holder.ID), holder)
 	if err == nil {
 		err = storage.Put(ctx, stored)
 	}

@@ -68,7 +68,7 @@ func share(t *testing.T, l *Ledger, storage logical.Storage) *Entry {
 	require.NoError(t, err)
 	entry.State, entry.Shared = StateLive, json.RawMessage(`{}`)
 	require.NoError(t, l.Update(t.Context(), storage, entry))
-	require.NoError(t, l.Attach(t.Context(), storage, "edge", "a", "first", start.Add(10*time.Minute)))
+	require.NoError(t, l.Attach(t.Context(), storage, "edge", "a", Holder{ID: "first", LeaseExpiresAt: start.Add(10 * time.Minute)}))
 	return entry
 }
 
@@ -92,14 +92,15 @@ func TestAttach_HolderIsTakenAwayDuringWrite_LeavesNoRecord(t *testing.T) {
 			share(t, l, storage)
 			blocked, gate := storagetest.BlockNth(storage, 1, storagetest.Put, "holder/a/second")
 			attached := make(chan error, 1)
-			go func() { attached <- l.Attach(t.Context(), blocked, "edge", "a", "second", start.Add(time.Minute)) }()
+			second := Holder{ID: "second", LeaseExpiresAt: start.Add(time.Minute)}
+			go func() { attached <- l.Attach(t.Context(), blocked, "edge", "a", second) }()
 			<-gate.Reached
 			taken := make(chan error, 1)
 			go func() { taken <- takeAway(l, storage) }()
 			if name != "detached" { // a Detach waits for the write before it changes anything
 				require.Eventually(t, func() bool {
-					count, err := l.Holders(t.Context(), storage, "edge", "a")
-					return err == nil && count == 0
+					holders, err := l.Holders(t.Context(), storage, "edge", "a")
+					return err == nil && len(holders) == 0
 				}, 10*time.Second, time.Millisecond)
 			}
 			gate.Open()
@@ -136,8 +137,8 @@ func TestHolders_CredentialIsGone_KeepsNothingInMemory(t *testing.T) {
 			require.NoError(t, err)
 			_, err = l.LastLeaseEnd(t.Context(), storage, "edge", gone)
 			require.NoError(t, err)
-			require.ErrorIs(t, l.Extend(t.Context(), storage, "edge", gone, "h", start), ErrDraining)
-			require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", gone, "h", start), ErrDraining)
+			require.ErrorIs(t, l.Extend(t.Context(), storage, "edge", gone, Holder{ID: "h", LeaseExpiresAt: start}), ErrDraining)
+			require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", gone, Holder{ID: "h", LeaseExpiresAt: start}), ErrDraining)
 		}
 		_, err := l.List(t.Context(), storage, "edge")
 		require.NoError(t, err)

@@ -260,7 +260,7 @@ func (x *index) freeze(uid string, except []string) error {
 	defer x.mu.Unlock()
 	var inUse InUseError
 	for id, entry := range x.entries {
-		if !slices.Contains(except, id) {
+		if !entry.Check && !slices.Contains(except, id) {
 			inUse.add(&entry)
 		}
 	}
@@ -269,6 +269,23 @@ func (x *index) freeze(uid string, except []string) error {
 	}
 	x.frozen = uid
 	return nil
+}
+
+// inUse counts the entries but those of checks.
+func (x *index) inUse() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.inUseLocked()
+}
+
+// inUseLocked is inUse with the lock held.
+func (x *index) inUseLocked() (used int) {
+	for _, entry := range x.entries {
+		if !entry.Check {
+			used++
+		}
+	}
+	return used
 }
 
 func (x *index) unfreeze() {

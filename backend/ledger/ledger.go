@@ -97,8 +97,10 @@ type Intent struct {
 	ExpiresAt time.Time
 	// LeaseExpiresAt is when the credential's lease ends unless it is renewed.
 	LeaseExpiresAt time.Time
-	// ShareKey is that of the [Entry].
-	ShareKey string
+	// ShareKey, Requester and Check are those of the [Entry].
+	ShareKey  string
+	Requester Requester
+	Check     bool
 	// Limit is how many live credentials the config may have, and RoleLimit how many of them its role may have.
 	// Zero means no limit.
 	Limit, RoleLimit int
@@ -128,6 +130,9 @@ func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent In
 		ExpiresAt:      intent.ExpiresAt,
 		LeaseExpiresAt: intent.LeaseExpiresAt,
 		ShareKey:       intent.ShareKey,
+		Requester:      intent.Requester,
+		Check:          intent.Check,
+		SlotReleased:   intent.Check,
 	}
 	if err := idx.reserve(entry, intent, now); err != nil {
 		if full, ok := errors.AsType[*LimitError](err); ok {
@@ -206,6 +211,15 @@ func (l *Ledger) List(ctx context.Context, storage logical.Storage, config strin
 	return idx.list(), nil
 }
 
+// InUse counts the entries of a config that keep it from being deleted: all but those of checks.
+func (l *Ledger) InUse(ctx context.Context, storage logical.Storage, config string) (int, error) {
+	idx := l.index(config)
+	if err := idx.load(ctx, storage); err != nil {
+		return 0, err
+	}
+	return idx.inUse(), nil
+}
+
 // Used counts the credentials of a config that may still be alive at the vendor.
 func (l *Ledger) Used(ctx context.Context, storage logical.Storage, config string) (int, error) {
 	idx := l.index(config)
@@ -229,7 +243,7 @@ func (l *Ledger) Configs(ctx context.Context, storage logical.Storage) ([]string
 }
 
 // Freeze refuses every later Reserve for the config with this UID, so that it can be deleted. It fails with
-// [*InUseError], and freezes nothing, while the config has other entries than those with the given IDs.
+// [*InUseError], and freezes nothing, while the config has other entries than those with the given IDs and those of checks.
 func (l *Ledger) Freeze(ctx context.Context, storage logical.Storage, config, uid string, except ...string) error {
 	idx := l.index(config)
 	if err := idx.load(ctx, storage); err != nil {

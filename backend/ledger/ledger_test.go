@@ -238,11 +238,11 @@ func TestAttach_CredentialIsNotLive_IsRejected(t *testing.T) {
 	storage, l := &logical.InmemStorage{}, newLedger()
 	entry, err := l.Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
-	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", "h", start), ErrDraining, "not live yet")
+	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", Holder{ID: "h", LeaseExpiresAt: start}), ErrDraining, "not live yet")
 	entry.State, entry.Shared = StateLive, json.RawMessage(`{}`)
 	require.NoError(t, l.Update(t.Context(), storage, entry))
 	require.False(t, hasHolders(t, l, storage))
-	require.NoError(t, l.Attach(t.Context(), storage, "edge", "a", "h", start))
+	require.NoError(t, l.Attach(t.Context(), storage, "edge", "a", Holder{ID: "h", LeaseExpiresAt: start}))
 	require.True(t, hasHolders(t, l, storage))
 	require.True(t, hasHolders(t, newLedger(), storage), "as another process reads it")
 
@@ -251,9 +251,9 @@ func TestAttach_CredentialIsNotLive_IsRejected(t *testing.T) {
 	require.True(t, last)
 	require.False(t, hasHolders(t, l, storage))
 	require.False(t, hasHolders(t, newLedger(), storage), "as another process reads it")
-	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", "i", start), ErrDraining)
+	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", Holder{ID: "i", LeaseExpiresAt: start}), ErrDraining)
 	require.NoError(t, l.Remove(t.Context(), storage, "edge", "a"))
-	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", "i", start), ErrDraining, "nor after its entry was deleted")
+	require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", "a", Holder{ID: "i", LeaseExpiresAt: start}), ErrDraining, "nor after its entry was deleted")
 }
 
 func TestInvalidate_AnotherNodeWrote_ReadsAgain(t *testing.T) {
@@ -284,7 +284,7 @@ func TestGet_RecordOfALaterVersion_IsRejected(t *testing.T) {
 // The golden file pins the layout of the stored record: a change of it needs a new schema version.
 func TestEntry_StoredLayout_IsPinned(t *testing.T) {
 	entry := Entry{
-		Version: 1, ID: "abcdefgh234567ab", Revision: 3, Origin: "0123abcd", ExpiryNotEnforced: true,
+		Version: entryVersion, Requester: requester, Check: true, ID: "abcdefgh234567ab", Revision: 3, Origin: "0123abcd", ExpiryNotEnforced: true,
 		ShareKey: "reader/R/G", Shared: json.RawMessage(`{"token":"t"}`), MaxExpiresAt: start.Add(2 * time.Hour), LatestExpiresAt: start.Add(3 * time.Hour), Config: "edge", Role: "reader", Marker: "vault-0a1b2c3d-reader-abcdefgh234567ab",
 		State: StateRevoking, Handle: json.RawMessage(`{"v":1,"id":7}`),
 		CreatedAt: start, ExpiresAt: start.Add(time.Hour), LeaseExpiresAt: start.Add(30 * time.Minute),
@@ -292,7 +292,7 @@ func TestEntry_StoredLayout_IsPinned(t *testing.T) {
 	}
 	encoded, err := json.MarshalIndent(entry, "", "  ")
 	require.NoError(t, err)
-	golden, err := os.ReadFile(filepath.Join("testdata", "entry_v1.json"))
+	golden, err := os.ReadFile(filepath.Join("testdata", "entry_v2.json"))
 	require.NoError(t, err)
 	require.JSONEq(t, string(golden), string(encoded))
 
@@ -300,4 +300,12 @@ func TestEntry_StoredLayout_IsPinned(t *testing.T) {
 	require.NoError(t, json.Unmarshal(golden, &decoded))
 	decoded.Handle, decoded.Shared = entry.Handle, entry.Shared // equal except for white space
 	require.Equal(t, entry, decoded)
+
+	earlier, err := os.ReadFile(filepath.Join("testdata", "entry_v1.json"))
+	require.NoError(t, err)
+	decoded = Entry{}
+	require.NoError(t, json.Unmarshal(earlier, &decoded))
+	decoded.Handle, decoded.Shared = entry.Handle, entry.Shared
+	entry.Version, entry.Requester, entry.Check = 1, Requester{}, false
+	require.Equal(t, entry, decoded, "a record of version 1 has no requester and is of no check")
 }

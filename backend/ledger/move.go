@@ -8,8 +8,8 @@ import (
 )
 
 // CloseOrigin begins a move of a config away from an origin: it refuses every later Reserve there. It fails with
-// [*InUseError], and closes nothing, while the config has credentials that may be alive or may still appear, unless
-// force is true. The caller must call OpenOrigin or LeaveOrigin when it is known whether the config was moved. A
+// [*InUseError], and closes nothing, while the config has credentials that may be alive or may still appear, except
+// for those of checks, unless force is true. The caller must call OpenOrigin or LeaveOrigin when it is known whether the config was moved. A
 // request that has read the config before the move and reserves after it is refused too. CloseOrigin makes no vendor
 // call, and reads storage if the config's entries are not in memory.
 func (l *Ledger) CloseOrigin(ctx context.Context, storage logical.Storage, config, origin string, force bool) error {
@@ -38,7 +38,7 @@ func (x *index) closeOrigin(origin string, now time.Time, force bool) error {
 	defer x.mu.Unlock()
 	var inUse InUseError
 	for _, entry := range x.entries {
-		if entry.State == StateSearching || entry.MayBeAlive(now) {
+		if !entry.Check && (entry.State == StateSearching || entry.MayBeAlive(now)) {
 			inUse.add(&entry)
 		}
 	}
