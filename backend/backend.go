@@ -84,6 +84,7 @@ type backend struct {
 	credentials *lease.Credentials
 	background  *background
 	heartbeat   heartbeat
+	checks      checks
 	// storage is the mount's, for its end; nil when Vault only asks what the plugin is.
 	storage logical.Storage
 
@@ -129,7 +130,7 @@ func newBackend(opts options) *backend {
 		BackendType:    logical.TypeLogical,
 		RunningVersion: Version,
 		PathsSpecial: &logical.Paths{
-			Root:            []string{trustPrefix + "*"},
+			Root:            []string{trustPrefix + "*", "config/+/abandon"},
 			SealWrapStorage: []string{store.ConfigPrefix, pool.SessionPrefix, pool.SharedSessionPrefix},
 			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, pool.SessionPrefix, pool.SharedSessionPrefix, marker.StorageKey, store.HeartbeatKey},
 		},

@@ -81,7 +81,7 @@ func TestConfigWrite_OtherSpelling_IsNoMove(t *testing.T) {
 			require.Equal(t, before.ConnectionID, after.ConnectionID)
 			require.Equal(t, held.data["token"], m.read("ftd").data["token"])
 			m.restart()
-			m.must(logical.ReadOperation, "config/ftd/check", nil)
+			m.must(logical.UpdateOperation, "config/ftd/check", nil)
 		})
 	}
 	require.NoError(t, m.revoke(held))
@@ -100,7 +100,7 @@ func TestConfigWrite_TimeoutOrRetries_SharingGoesOn(t *testing.T) {
 
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "*", Delay: 20 * time.Second})
 	began := time.Now()
-	m.rejected(http.StatusServiceUnavailable, logical.ReadOperation, "config/ftd/check", nil)
+	m.rejected(http.StatusServiceUnavailable, logical.UpdateOperation, "config/ftd/check", nil)
 	require.Less(t, time.Since(began), 15*time.Second, "the setting applies")
 }
 

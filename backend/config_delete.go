@@ -28,9 +28,6 @@ func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *
 	if err != nil || entry == nil {
 		return nil, err
 	}
-	if data.Get("abandon").(bool) {
-		return b.abandonConfig(ctx, req.Storage, name, entry)
-	}
 	losses, err := b.resolveBeforeDelete(ctx, req.Storage, name)
 	if err != nil {
 		return failDelete(name, losses, err)

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -18,9 +15,6 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
-
-// abandonTimeout bounds the last attempt to revoke the credentials of a config that an operator abandons.
-const abandonTimeout = 15 * time.Second
 
 // deletions holds the names of the configs that are being deleted, so that a request and the background work do not
 // delete one at the same time: a request whose deletion fails restores the config, and the background work would have
@@ -153,39 +147,9 @@ func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, nam
 		b.ledger.Unfreeze(name)
 		return err
 	}
+	b.checks.forget(name)
 	b.pool.Remove(ctx, name)
 	return pool.DeleteSessions(ctx, storage, name)
-}
-
-// abandonConfig deletes a retired config and its ledger entries, on the operator's decision. It asks the vendor once
-// more to revoke its credentials, and names those that the vendor has not confirmed.
-func (b *backend) abandonConfig(ctx context.Context, storage logical.Storage, name string, entry *store.Config) (*logical.Response, error) {
-	if !entry.Retired {
-		return errorResponse(fmt.Sprintf("config %q", name), provider.InvalidField("abandon",
-			"is for a retired config; delete it with force=true first, which revokes its credentials if the vendor still answers"))
-	}
-	trying, cancel := context.WithTimeout(ctx, abandonTimeout)
-	defer cancel()
-	if _, err := b.credentials.EndAll(trying, storage, name); err != nil {
-		return nil, err
-	}
-	markers, err := b.credentials.Abandon(ctx, storage, name)
-	var warnings []string
-	if len(markers) > 0 {
-		warnings = append(warnings, "abandoned without revocation: "+strings.Join(markers, ", "))
-	}
-	if err != nil {
-		return failDelete(name, warnings, err)
-	}
-	warnings = append(warnings, b.vaultManagedLoss(entry)...)
-	ending, stop := context.WithTimeout(ctx, abandonTimeout) // the attempt above may have used all of its time
-	defer stop()
-	lost, err := b.endConfig(ending, storage, name, entry, true, nil)
-	warnings = slices.Concat(warnings, lost)
-	if err != nil {
-		return failDelete(name, warnings, err)
-	}
-	return warningsResponse(warnings), nil
 }
 
 // vaultManagedLoss says that a root credential is lost with its config that replaced another one in place, such as a
@@ -215,7 +179,7 @@ func (b *backend) tryDeleteRetired(ctx context.Context, storage logical.Storage,
 		return nil
 	}
 	defer end()
-	if entries, err := b.ledger.List(ctx, storage, name); err != nil || len(entries) > 0 {
+	if used, err := b.ledger.InUse(ctx, storage, name); err != nil || used > 0 {
 		return err
 	}
 	config, err := b.store.Config(ctx, storage, name)

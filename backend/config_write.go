@@ -35,6 +35,8 @@ type configUpdate struct {
 	// stored is called once it is known whether entry was stored.
 	stored   rotation.StoredFunc
 	warnings []string
+	// requester is who writes.
+	requester ledger.Requester
 	// leaving is the origin that the write moves the config away from. Nothing is issued there while it runs, and after
 	// it, if moved is true.
 	leaving string
@@ -60,22 +62,22 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 	}
 	update := &configUpdate{
 		backend: b, storage: req.Storage, name: name, data: data, patch: req.Operation == logical.PatchOperation,
-		verify: wantsVerification(data), old: old,
+		verify: wantsVerification(data), old: old, requester: requesterOf(req),
 		stored: func(context.Context, error) []string { return nil },
 	}
 	defer update.endMove()
 	if unchanged, err := update.merge(ctx); err != nil || unchanged {
 		if err != nil {
-			return errorResponse(where, err)
+			return b.writerResponse(req, where, err)
 		}
 		update.warn(ctx)
 		return warningsResponse(update.warnings), nil
 	}
 	if step, err := update.prepare(ctx); err != nil {
-		return errorResponse(where+step, err)
+		return b.writerResponse(req, where+step, err)
 	}
 	if err := update.verifyRoot(ctx); err != nil {
-		return errorResponse(where+" was not stored, verifying the connection failed", err)
+		return b.writerResponse(req, where+" was not stored, verifying the connection failed", err)
 	}
 	if err := update.commit(ctx); err != nil {
 		return nil, err
@@ -160,7 +162,7 @@ func (u *configUpdate) verifyRoot(ctx context.Context) error {
 	if !u.verify || !u.connectionChanged() && !supplied {
 		return nil
 	}
-	checked, err := u.login(ctx)
+	checked, _, err := u.credentials.Check(ctx, u.storage, u.name, u.entry, u.requester, u.login)
 	if err != nil {
 		u.discard(ctx, err)
 		return err

@@ -77,7 +77,7 @@ func TestConfigWrite_PreviousRootNotRevoked_IsRejected(t *testing.T) {
 	require.Contains(t, strings.Join(response.Warnings, "\n"), "revoke it at the vendor")
 	m.vendors.ClearFaults("trend")
 	m.runPeriodicAfter(rotation.RejectedBackoff + time.Second)
-	m.must(logical.ReadOperation, "config/trend/check", nil)
+	m.must(logical.UpdateOperation, "config/trend/check", nil)
 }
 
 // An operator who changes a setting does not have to know about an interrupted rotation, or the password.

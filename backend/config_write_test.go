@@ -83,7 +83,7 @@ func TestConfigUpdate_AbsentFields_Stay(t *testing.T) {
 	require.Equal(t, 1, read["max_retries"])
 	require.Equal(t, 2, read["max_credentials"])
 	require.Equal(t, []string{"password"}, read["sensitive_fields_set"])
-	m.must(logical.ReadOperation, "config/ftd/check", nil)
+	m.must(logical.UpdateOperation, "config/ftd/check", nil)
 }
 
 func TestConfigPatch_Null_RestoresTheDefault(t *testing.T) {

@@ -2,10 +2,12 @@ package backend
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
@@ -50,6 +52,69 @@ func errorResponse(context string, err error) (*logical.Response, error) {
 		return logical.ErrorResponse("%s", text), nil
 	default:
 		return nil, logical.CodedError(status, text)
+	}
+}
+
+// classOf returns the class of an error, also of a refusal of the ledger.
+func classOf(err error) provider.Class {
+	if _, full := errors.AsType[*ledger.LimitError](err); full {
+		return provider.ClassCapacity
+	}
+	return provider.ClassOf(err)
+}
+
+// readerResponse is errorResponse for a reader of credentials: without any text from outside, see
+// [provider.ReaderText]. The log has the whole error under the same reference: the credential, if the ledger has it, or
+// else the request, as Vault's audit log names it.
+func (b *backend) readerResponse(req *logical.Request, where, credentialID string, err error) (*logical.Response, error) {
+	shown := b.readerError(req, where, credentialID, err)
+	switch status := statusOf(err); status {
+	case http.StatusBadRequest:
+		return logical.ErrorResponse("%s", shown), nil
+	default:
+		return nil, logical.CodedError(status, shown.Error())
+	}
+}
+
+// readerError is readerResponse for a handler whose status is Vault's own.
+func (b *backend) readerError(req *logical.Request, where, credentialID string, err error) error {
+	if about, ok := errors.AsType[*lease.CredentialError](err); ok {
+		credentialID = about.ID
+	}
+	key, reference := "credential_id", credentialID
+	if credentialID == "" {
+		key, reference = "request_id", req.ID
+	}
+	class := classOf(err)
+	b.logRefusal(err, "a request for a credential failed", "operation", req.Operation, "path", req.Path, "where", where,
+		"class", class, "status", statusOf(err), "credential_id", credentialID, "request_id", req.ID, "error", err)
+	return fmt.Errorf("%s: %s (%s, %s %s)", where, provider.ReaderText(err), class, key, reference)
+}
+
+// writerResponse is errorResponse for the writer of a config, who chooses the host that answers: without any text from
+// outside. The log has the whole error, with the ID of the request.
+func (b *backend) writerResponse(req *logical.Request, where string, err error) (*logical.Response, error) {
+	if !provider.HasDetail(err) {
+		return errorResponse(where, err)
+	}
+	b.logRefusal(err, "a config was not written", "path", req.Path, "request_id", req.ID, "error", err)
+	text := fmt.Sprintf("%s: %s (%s, request_id %s)", where, provider.ReaderText(err), classOf(err), req.ID)
+	if status := statusOf(err); status != http.StatusBadRequest {
+		return nil, logical.CodedError(status, text)
+	}
+	return logical.ErrorResponse("%s", text), nil
+}
+
+// logRefusal logs an error whose answer leaves something out as a warning. A request that was not sent repeats an
+// earlier error.
+func (b *backend) logRefusal(err error, message string, fields ...any) {
+	switch {
+	case errors.Is(err, provider.ErrNotSent):
+		b.Logger().Info(message, fields...)
+	case provider.HasDetail(err), provider.ClassOf(err) == provider.ClassUnknown && statusOf(err) == http.StatusInternalServerError:
+		b.Logger().Warn(message, fields...)
+	default:
+		b.Logger().Debug(message, fields...)
 	}
 }
 

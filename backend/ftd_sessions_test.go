@@ -42,16 +42,16 @@ func TestFTD_FullDevice_ConfigWorkEvictsNoSession(t *testing.T) {
 		"config write without verification": func(m *mount) {
 			m.must(logical.UpdateOperation, "config/ftd", map[string]any{"request_timeout": "20s", "verify_connection": false})
 		},
-		"check": func(m *mount) { m.must(logical.ReadOperation, "config/ftd/check", nil) },
+		"check": func(m *mount) { m.must(logical.UpdateOperation, "config/ftd/check", nil) },
 		"rotation": func(m *mount) {
 			m.setSwitch("ftd", "password_change_ends", "own_session")
 			m.must(logical.UpdateOperation, "config/ftd/rotate-root", nil)
 		},
 		"wrong password": func(m *mount) {
 			m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/ftd", map[string]any{"password": "wrong-Passw0rd"})
-			m.must(logical.ReadOperation, "config/ftd/check", nil)
+			m.must(logical.UpdateOperation, "config/ftd/check", nil)
 		},
-		"restart": func(m *mount) { m.restart(); m.must(logical.ReadOperation, "config/ftd/check", nil) },
+		"restart": func(m *mount) { m.restart(); m.must(logical.UpdateOperation, "config/ftd/check", nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := fillFTD(t)
@@ -96,7 +96,7 @@ func TestFTD_ChangedPassword_LiveLoginRevokes(t *testing.T) {
 	m.setSwitch("ftd", "password_change_ends", "own_session")
 	_, err := m.vendors.Do("ftd", "change_password", nil)
 	require.NoError(t, err)
-	m.rejected(http.StatusBadRequest, logical.ReadOperation, "config/ftd/check", nil)
+	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/ftd/check", nil)
 	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/ftd", map[string]any{"password": "wrong-Passw0rd"})
 	_, err = m.renew(first, 0)
 	require.NoError(t, err)

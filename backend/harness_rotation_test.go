@@ -65,7 +65,7 @@ func (m *mount) tryRotate(vendor string) error {
 func (m *mount) requireResolved(r rotationCase, rotated bool) {
 	m.t.Helper()
 	m.rememberRotatedSecrets(r.vendor)
-	m.must(logical.ReadOperation, "config/"+r.vendor+"/check", nil)
+	m.must(logical.UpdateOperation, "config/"+r.vendor+"/check", nil)
 	require.NoError(m.t, m.readAndRevoke(r.vendor))
 	require.Len(m.t, m.logins(r.vendor), 1, "one root key at Trend, one login at FTD")
 	entry := m.config(r.vendor)

@@ -107,7 +107,7 @@ func TestHeartbeat_GapWithIntent_KeepsTheOriginalsRoot(t *testing.T) {
 	intent := store.RootIntent{Marker: original.config("trend").RootMarker}
 	require.NoError(t, restored.backend.store.PutRootIntent(t.Context(), restored.storage, "trend", intent))
 	restored.runPeriodic()
-	original.must(logical.ReadOperation, "config/trend/check", nil)
+	original.must(logical.UpdateOperation, "config/trend/check", nil)
 }
 
 // The original has renewed a lease since the snapshot was taken.

@@ -84,7 +84,7 @@ func TestIsolation_LongRetryAfter_CheckLiftsIt(t *testing.T) {
 		Header: map[string]string{"Retry-After": "86400"},
 	})
 	m.rejected(http.StatusServiceUnavailable, logical.ReadOperation, "creds/trend", nil)
-	m.must(logical.ReadOperation, "config/trend/check", nil)
+	m.must(logical.UpdateOperation, "config/trend/check", nil)
 	m.read("trend")
 }
 
@@ -138,7 +138,7 @@ func TestIsolation_RejectedPassword_IsSentRarely(t *testing.T) {
 			start := m.operations(test.vendor)[test.operation]
 			sent := func() int { return m.operations(test.vendor)[test.operation] - start }
 			ask := func() {
-				_, _, err := m.request(logical.ReadOperation, "config/"+test.vendor+"/check", nil)
+				_, _, err := m.request(logical.UpdateOperation, "config/"+test.vendor+"/check", nil)
 				require.Error(t, err)
 				_, _, err = m.request(logical.ReadOperation, "creds/"+test.vendor, nil)
 				require.Error(t, err)
@@ -175,7 +175,7 @@ func TestIsolation_WrongConfigWrites_DoNotLockTheAccount(t *testing.T) {
 	}
 	require.LessOrEqual(t, m.wrongPasswords()-before, 3)
 	require.Nil(t, m.config("other"))
-	m.must(logical.ReadOperation, "config/ftd/check", nil)
+	m.must(logical.UpdateOperation, "config/ftd/check", nil)
 	_, err := m.renew(leased, 0)
 	require.NoError(t, err)
 	require.NoError(t, m.readAndRevoke("ftd"))

@@ -74,6 +74,7 @@ func (b *backend) pathConfig() []*framework.Path {
 		},
 		b.pathConfigCheck(name),
 		b.pathConfigCredentials(name),
+		b.pathConfigAbandon(name),
 		b.pathConfigTidy(name),
 		b.pathConfigRotateRoot(name),
 	}
@@ -135,11 +136,6 @@ func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema
 			Type: framework.TypeBool, Query: true,
 			Description: "On delete: retire a config that has live credentials; it issues no more and is deleted with the last of them. " +
 				"On a write: change the address although credentials are live at the present one, which then cannot be revoked.",
-		},
-		"abandon": {
-			Type: framework.TypeBool, Query: true,
-			Description: "On delete of a retired config: delete its ledger entries without asking the vendor, as for a product that no " +
-				"longer exists. Live credentials stay alive.",
 		},
 	}
 	maps.Copy(fields, readOnlyConfigFields())

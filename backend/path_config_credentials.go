@@ -3,12 +3,14 @@ package backend
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
 func (b *backend) pathConfigCredentials(name *framework.FieldSchema) *framework.Path {
@@ -26,7 +28,7 @@ func (b *backend) pathConfigCredentials(name *framework.FieldSchema) *framework.
 		},
 		HelpSynopsis: "The live credentials of a config.",
 		HelpDescription: "Lists every credential that is or may be alive at the vendor, with its role, its times, the leases that " +
-			"hold it, and its state: issuing, live, revoking (the vendor has not confirmed yet), searching (the vendor's answer was lost, " +
+			"hold it and who asked for each of them, and its state: issuing, live, revoking (the vendor has not confirmed yet), searching (the vendor's answer was lost, " +
 			"and its marker is searched until search_until) or expiring (the vendor cannot revoke it). A credential with occupies_slot=false " +
 			"does not count towards max_credentials. The list contains no secret.",
 	}
@@ -48,38 +50,85 @@ func (b *backend) configCredentials(ctx context.Context, req *logical.Request, d
 	ids := make([]string, 0, len(entries))
 	details := make(map[string]any, len(entries))
 	for i := range entries {
-		entry := &entries[i]
-		holders := 1
-		if entry.IsShared() {
-			if holders, err = b.ledger.Holders(ctx, req.Storage, name, entry.ID); err != nil {
-				return nil, fmt.Errorf("counting the holders of %s: %w", entry.ID, err)
-			}
-		}
-		if entry.State == ledger.StateSearching {
-			holders = 0 // no lease was made
-		}
-		leaseExpiresAt, err := b.ledger.LeaseExpiresAt(ctx, req.Storage, entry)
+		described, err := b.describeCredential(ctx, req.Storage, &entries[i])
 		if err != nil {
 			return nil, err
 		}
-		ids = append(ids, entry.ID)
-		details[entry.ID] = map[string]any{
-			"lease_expires_at": formatTime(leaseExpiresAt),
-			"occupies_slot":    entry.OccupiesSlot(b.clock.Now()),
-			"searches":         entry.Searches,
-			"search_until":     formatTime(lease.SearchUntil(entry)),
-
-			"role":            entry.Role,
-			"state":           string(entry.State),
-			"issued_at":       formatTime(entry.CreatedAt),
-			"expires_at":      formatTime(entry.ExpiresAt),
-			"shared":          entry.IsShared(),
-			"holders":         holders,
-			"marker":          entry.Marker,
-			"attempts":        entry.Attempts,
-			"next_attempt_at": formatTime(entry.NextAttemptAt),
-			"last_error":      entry.LastError,
-		}
+		ids = append(ids, entries[i].ID)
+		details[entries[i].ID] = described
 	}
 	return logical.ListResponseWithInfo(ids, details), nil
+}
+
+// describeCredential returns everything of a ledger entry except its secrets.
+func (b *backend) describeCredential(ctx context.Context, storage logical.Storage, entry *ledger.Entry) (map[string]any, error) {
+	leaseExpiresAt, err := b.ledger.LeaseExpiresAt(ctx, storage, entry)
+	if err != nil {
+		return nil, err
+	}
+	leases, err := b.leasesOf(ctx, storage, entry)
+	if err != nil {
+		return nil, err
+	}
+	if entry.Check {
+		leaseExpiresAt = time.Time{} // no lease was made
+	}
+	return map[string]any{
+		"credential_id":    entry.ID,
+		"role":             entry.Role,
+		"state":            string(entry.State),
+		"purpose":          purposeOf(entry),
+		"issued_at":        formatTime(entry.CreatedAt),
+		"expires_at":       formatTime(entry.ExpiresAt),
+		"lease_expires_at": formatTime(leaseExpiresAt),
+		"shared":           entry.IsShared(),
+		"holders":          len(leases),
+		"leases":           leases,
+		"marker":           provider.PrintableText(entry.Marker, provider.MaxText),
+		"occupies_slot":    entry.OccupiesSlot(b.clock.Now()),
+		"searches":         entry.Searches,
+		"search_until":     formatTime(lease.SearchUntil(entry)),
+		"attempts":         entry.Attempts,
+		"next_attempt_at":  formatTime(entry.NextAttemptAt),
+		"last_error":       entry.LastError,
+	}, nil
+}
+
+// purposeOf returns what a credential was created for.
+func purposeOf(entry *ledger.Entry) string {
+	if entry.Check {
+		return "check"
+	}
+	return "lease"
+}
+
+// leasesOf returns who holds a credential: one item for each lease that has not ended. There is none while the
+// credential must end, and after its lease.
+func (b *backend) leasesOf(ctx context.Context, storage logical.Storage, entry *ledger.Entry) ([]map[string]any, error) {
+	leases := []map[string]any{}
+	if entry.Check || entry.State != ledger.StateLive && entry.State != ledger.StateIssuing {
+		return leases, nil
+	}
+	holders := []ledger.Holder{{LeaseExpiresAt: entry.LeaseExpiresAt, IssuedAt: entry.CreatedAt, Requester: entry.Requester}}
+	if entry.IsShared() {
+		var err error
+		if holders, err = b.ledger.Holders(ctx, storage, entry.Config, entry.ID); err != nil {
+			return nil, fmt.Errorf("listing the holders of %s: %w", entry.ID, err)
+		}
+	}
+	now := b.clock.Now()
+	for _, holder := range holders {
+		if holder.LeaseExpiresAt.Before(now) {
+			continue
+		}
+		leases = append(leases, map[string]any{
+			"entity_id":        holder.Requester.EntityID,
+			"display_name":     holder.Requester.DisplayName,
+			"token_accessor":   holder.Requester.TokenAccessor,
+			"lease_path":       holder.Requester.LeasePath,
+			"issued_at":        formatTime(holder.IssuedAt),
+			"lease_expires_at": formatTime(holder.LeaseExpiresAt),
+		})
+	}
+	return leases, nil
 }

@@ -41,15 +41,15 @@ func TestConfigList_CredentialLives_ReturnsUsage(t *testing.T) {
 func TestConfigCheck_ConfigStored_LogsIn(t *testing.T) {
 	m := newMount(t)
 	m.writeConfig("ftd", nil)
-	checked := m.must(logical.ReadOperation, "config/ftd/check", nil).Data
+	checked := m.must(logical.UpdateOperation, "config/ftd/check", nil).Data
 	require.Equal(t, "admin", checked["identity"])
 	require.Len(t, m.logins("ftd"), 1, "a check holds no second session")
 
 	m.fault(emulator.Fault{Vendor: "ftd", Route: "*", DropBefore: true})
-	m.rejected(http.StatusServiceUnavailable, logical.ReadOperation, "config/ftd/check", nil)
+	m.rejected(http.StatusServiceUnavailable, logical.UpdateOperation, "config/ftd/check", nil)
 	m.vendors.ClearFaults("ftd")
 
-	m.rejected(http.StatusNotFound, logical.ReadOperation, "config/missing/check", nil, "does not exist")
+	m.rejected(http.StatusNotFound, logical.UpdateOperation, "config/missing/check", nil, "does not exist")
 }
 
 func TestConfigCredentials_CredentialsLive_ListsNoSecret(t *testing.T) {

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -29,7 +30,7 @@ func (b *backend) pathConfigTidy(name *framework.FieldSchema) *framework.Path {
 				Responses: map[int][]framework.Response{http.StatusOK: {{
 					Description: "What was found and done.",
 					Fields: map[string]*framework.FieldSchema{
-						"pending":         {Type: framework.TypeStringSlice, Required: true, Description: "Markers of credentials in the ledger that should have ended."},
+						"pending":         {Type: framework.TypeStringSlice, Required: true, Description: "credential_id of the credentials in the ledger that should have ended."},
 						"revoked":         {Type: framework.TypeInt, Required: true, Description: "How many of them were revoked, or had expired."},
 						"reconciled":      {Type: framework.TypeBool, Required: true, Description: "Whether the vendor can list what this mount has created."},
 						"orphans":         {Type: framework.TypeStringSlice, Required: true, Description: "Markers that the vendor listed and the ledger does not have."},
@@ -52,6 +53,7 @@ func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *fr
 	dryRun := data.Get("dry_run").(bool)
 	ctx = pool.WithProbe(ctx) // the operator wants to know how the vendor is now
 	var warnings []string
+	var failed []error
 	_, conn, err := b.rotator.Acquire(ctx, req.Storage, name)
 	if err != nil {
 		return errorResponse(where, err)
@@ -64,7 +66,7 @@ func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *fr
 	}
 	swept, err := b.sweep(ctx, req.Storage, name, lease.SweepOptions{IgnoreBackoff: true, DryRun: dryRun})
 	if err != nil {
-		warnings = append(warnings, err.Error())
+		warnings, failed = append(warnings, err.Error()), append(failed, err)
 	}
 	if swept.Drained {
 		return tidyResponse(swept, lease.ReconcileResult{}, append(warnings, "the config was retired, and is deleted with its last credential")), nil
@@ -79,7 +81,12 @@ func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *fr
 	}
 	found, err := b.credentials.Reconcile(ctx, req.Storage, config, conn, dryRun)
 	if err != nil {
-		warnings = append(warnings, "comparing with the vendor: "+err.Error())
+		err = fmt.Errorf("comparing with the vendor: %w", err)
+		warnings, failed = append(warnings, err.Error()), append(failed, err)
+	}
+	reported := dryRun && len(swept.Pending) > 0
+	if len(failed) > 0 && swept.Revoked == 0 && !found.Reconciled && !reported {
+		return errorResponse(where+": nothing could be tidied", errors.Join(failed...))
 	}
 	return tidyResponse(swept, found, warnings), nil
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
 func (b *backend) pathCreds() []*framework.Path {
@@ -33,6 +35,8 @@ func (b *backend) pathCreds() []*framework.Path {
 						"address":    {Type: framework.TypeString, Required: true, Description: "Base URL of the API that accepts it."},
 						"vendor":     {Type: framework.TypeString, Required: true, Description: "Vendor of the product."},
 						"expires_at": {Type: framework.TypeString, Required: true, Description: "When the vendor ends it unless it is renewed (RFC 3339, UTC)."},
+						"credential_id": {Type: framework.TypeString, Required: true, Description: "The credential in config/<name>/credentials, in the log and in events. " +
+							"Readers of a shared role get the same one."},
 					},
 				}}},
 			},
@@ -41,6 +45,16 @@ func (b *backend) pathCreds() []*framework.Path {
 		HelpDescription: "Each read creates a new credential at the vendor. With sharing=shared on the role, a read gets the current credential " +
 			"of the role instead. A credential ends with its lease, or with the last lease that shares it, where the vendor supports revocation.",
 	}}
+}
+
+// requesterOf returns who sent a request, for the ledger.
+func requesterOf(req *logical.Request) ledger.Requester {
+	return ledger.Requester{
+		EntityID:      req.EntityID,
+		DisplayName:   provider.PrintableText(req.DisplayName, provider.MaxText),
+		TokenAccessor: req.ClientTokenAccessor,
+		LeasePath:     req.MountPoint + req.Path,
+	}
 }
 
 func (b *backend) credsRead(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
@@ -53,18 +67,19 @@ func (b *backend) credsRead(ctx context.Context, req *logical.Request, data *fra
 		return nil, logical.CodedError(http.StatusNotFound, fmt.Sprintf("role %q does not exist; write it to roles/%s", name, name))
 	}
 	leased, err := b.credentials.Read(ctx, req.Storage, lease.Request{
-		RoleName: name, Role: role, Description: fmt.Sprintf("Vault mount %s, role %s", req.MountPoint, name),
+		RoleName: name, Role: role, Requester: requesterOf(req), Description: fmt.Sprintf("Vault mount %s, role %s", req.MountPoint, name),
 	})
 	if err != nil {
-		return errorResponse(fmt.Sprintf("role %q, config %q", name, role.Config), err)
+		return b.readerResponse(req, fmt.Sprintf("role %q, config %q", name, role.Config), "", err)
 	}
 	credential := leased.Credential
-	answer := make(map[string]any, len(credential.Data)+5)
+	answer := make(map[string]any, len(credential.Data)+6)
 	maps.Copy(answer, credential.Data)
 	answer["token"] = credential.Token
 	answer["token_type"] = credential.TokenType
 	answer["address"] = credential.Address
 	answer["vendor"] = leased.Vendor
+	answer["credential_id"] = leased.Reference.ID
 	answer["expires_at"] = formatTime(credential.ExpiresAt)
 
 	response := b.Secret(secretCredentialType).Response(answer, leased.Reference.InternalData())

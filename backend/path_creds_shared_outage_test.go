@@ -177,7 +177,7 @@ func TestShared_CheckFails_ReadAsksTheVendor(t *testing.T) {
 	m.read("ftd")
 	changed, err := m.vendors.Do("ftd", "change_password", nil)
 	require.NoError(t, err)
-	_, _, err = m.request(logical.ReadOperation, "config/ftd/check", nil)
+	_, _, err = m.request(logical.UpdateOperation, "config/ftd/check", nil)
 	require.Error(t, err)
 	_, err = m.tryRead("ftd")
 	require.Error(t, err)

@@ -61,7 +61,7 @@ func (b *backend) renewCredential(ctx context.Context, req *logical.Request) (*l
 		if provider.ClassOf(err) == provider.ClassNotFound {
 			err = fmt.Errorf("%w; read a new one from creds/%s", err, reference.Role)
 		}
-		return errorResponse(fmt.Sprintf("role %q, config %q", reference.Role, reference.Config), err)
+		return b.readerResponse(req, fmt.Sprintf("role %q, config %q", reference.Role, reference.Config), reference.ID, err)
 	}
 	// No warnings: the role's write and the read have named its limits, and some clients replace a credential whose
 	// renewal warns.
@@ -88,7 +88,7 @@ func (b *backend) revoke(ctx context.Context, req *logical.Request, _ *framework
 	drained, err := b.credentials.Revoke(provider.WithPatience(ctx, b.revokePatience), req.Storage, reference)
 	b.leaseEnds.observe(reference, b.System().Tainted(), err)
 	if err != nil {
-		return nil, fmt.Errorf("role %q, config %q: revoking: %w", reference.Role, reference.Config, err)
+		return nil, b.readerError(req, fmt.Sprintf("role %q, config %q: revoking", reference.Role, reference.Config), reference.ID, err)
 	}
 	if drained {
 		b.deleteRetired(req.Storage, reference.Config)

@@ -65,7 +65,7 @@ func TestSharedLogin_HundredOfEachOperation_SendOnePassword(t *testing.T) {
 	for _, leased := range leases {
 		others.Go(func() error { return m.revoke(leased) })
 		others.Go(func() error {
-			_, _, err := m.request(logical.ReadOperation, "config/fortianalyzer/check", nil)
+			_, _, err := m.request(logical.UpdateOperation, "config/fortianalyzer/check", nil)
 			return err
 		})
 	}
@@ -87,12 +87,12 @@ func TestSharedLogin_AccountLockedOut_SendsNoPassword(t *testing.T) {
 	m.actAtLogin("lock_account")
 	before := m.passwordGrants()
 	m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/fortianalyzer", nil)
-	text := m.rejected(http.StatusBadRequest, logical.ReadOperation, "config/fortianalyzer/check", nil)
+	text := m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/fortianalyzer/check", nil)
 	require.Contains(t, text, "locked the account out")
 	for range 14 {
 		for _, name := range []string{"fortianalyzer", "other"} {
 			m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/"+name, nil)
-			m.rejected(http.StatusBadRequest, logical.ReadOperation, "config/"+name+"/check", nil)
+			m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/"+name+"/check", nil)
 			m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/"+name, map[string]any{"idle_timeout": 700})
 		}
 		m.clock.Advance(time.Minute)
@@ -181,7 +181,7 @@ func TestSharedLogin_TenChecksAfterChange_SendOnePassword(t *testing.T) {
 		m.clock.Advance(wait)
 		before := m.passwordGrants()
 		for range 10 {
-			m.rejected(http.StatusBadRequest, logical.ReadOperation, "config/fortianalyzer/check", nil)
+			m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/fortianalyzer/check", nil)
 		}
 		require.LessOrEqual(t, m.passwordGrants()-before, 1)
 	}
@@ -212,7 +212,7 @@ func TestSharedLogin_SilentInstance_DelaysNoOther(t *testing.T) {
 	}()
 	conn := <-accepted
 	for range 5 {
-		m.must(logical.ReadOperation, "config/fortianalyzer/check", nil)
+		m.must(logical.UpdateOperation, "config/fortianalyzer/check", nil)
 		require.NoError(t, m.revoke(m.read("fortianalyzer")))
 	}
 	require.Empty(t, waiting, "the silent instance has not answered yet")

@@ -152,7 +152,7 @@ func (c *Credentials) endShared(ctx context.Context, storage logical.Storage, sh
 		err = c.markEnded(context.WithoutCancel(ctx), storage, entry)
 	}
 	if err != nil {
-		c.Logger().Warn("a shared credential that has ended could not be marked", "config", shared.config, "id", shared.entryID, "error", err)
+		c.Logger().Warn("a shared credential that has ended could not be marked", "config", shared.config, "credential_id", shared.entryID, "error", err)
 	}
 }
 

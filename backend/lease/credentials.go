@@ -19,8 +19,8 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-// Types of the events about credentials. Metadata: config, role, id, and for a failure attempts and
-// next_attempt_at.
+// Types of the events about credentials. Metadata: config, role, credential_id, marker where the vendor has one, and
+// for a failure attempts and next_attempt_at.
 const (
 	// EventCreateUnknown: the vendor's answer to an issue was lost, and the marker of the credential is
 	// searched.
@@ -29,6 +29,8 @@ const (
 	EventRevoke = "vendorauth/creds-revoke"
 	// EventRevokeFail: a credential should have ended and has not.
 	EventRevokeFail = "vendorauth/creds-revoke-fail"
+	// EventAbandon: an operator gave up a credential that may live on at the vendor; with expires_at.
+	EventAbandon = "vendorauth/creds-abandon"
 	// EventOrphansFound: the vendor lists credentials of this mount that are not in the ledger.
 	EventOrphansFound = "vendorauth/orphans-found"
 )
@@ -69,6 +71,9 @@ type Credentials struct {
 	Options
 	shared sharedSet
 	turns  turns
+
+	// checked holds the last credential that a check has created, by config.
+	checked checkedSet
 
 	// inFlight holds the ids that a request of this process is issuing at this moment. Sweeps skip them.
 	inFlight sync.Map

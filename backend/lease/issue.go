@@ -22,7 +22,7 @@ type issueResult struct {
 
 // issue creates a credential: intent, vendor call, ledger entry. It makes two storage writes and one vendor
 // call.
-func (c *Credentials) issue(ctx context.Context, storage logical.Storage, p issueParams) (*issueResult, error) {
+func (c *Credentials) issue(ctx context.Context, storage logical.Storage, p issueParams) (result *issueResult, err error) {
 	if err := c.Pool.Refusal(p.conn, pool.OperationIssue); err != nil {
 		// Pool.Call asks again. Asking here saves the two storage writes of an intent.
 		c.Pool.Metrics.CountRejection(p.config.Vendor, pool.OperationIssue, provider.ClassOf(err))
@@ -49,8 +49,9 @@ func (c *Credentials) issue(ctx context.Context, storage logical.Storage, p issu
 		}
 		return nil, withRemedy(err)
 	}
+	defer func() { err = aboutUnlessNothing(id, err) }()
 	failpoint.Hit("issue.reserved")
-	credential, err := c.callIssue(ctx, storage, p, entry)
+	credential, err := c.create(ctx, storage, p, entry)
 	if err != nil {
 		return nil, c.handleIssueError(ctx, storage, entry, p.vendor, err)
 	}
@@ -88,9 +89,17 @@ func (c *Credentials) intent(ctx context.Context, storage logical.Storage, p iss
 		// The lifetime is known only from the answer. If that is lost, the entry must outlast the credential.
 		bound = max(bound, c.System().MaxLeaseTTL())
 	}
+	if p.vendor.Capabilities().Marker == "" {
+		name = "" // nothing at the vendor has this name
+	}
+	var requester ledger.Requester
+	if !p.Role.IsShared() { // otherwise each holder has its own
+		requester = p.Requester
+	}
 	now := c.Clock.Now()
 	return ledger.Intent{
 		ID:             id,
+		Requester:      requester,
 		Marker:         name,
 		Config:         p.Role.Config,
 		Role:           p.RoleName,
@@ -128,8 +137,12 @@ func (c *Credentials) reserve(ctx context.Context, storage logical.Storage, p is
 
 // callIssue asks the vendor for the credential.
 func (c *Credentials) callIssue(ctx context.Context, storage logical.Storage, p issueParams, entry *ledger.Entry) (*provider.Credential, error) {
+	name, err := c.Markers.Marker(ctx, storage, p.RoleName, entry.ID)
+	if err != nil {
+		return nil, &provider.Error{Class: provider.ClassUnavailable, Message: err.Error(), Err: err}
+	}
 	request := provider.IssueRequest{
-		Marker:      entry.Marker,
+		Marker:      name,
 		Lifetime:    p.vendorLifetime(),
 		Description: p.Description,
 		Role:        p.Role.FieldData(p.vendor),
@@ -144,10 +157,13 @@ func (c *Credentials) callIssue(ctx context.Context, storage logical.Storage, p 
 		request.ActiveCount = used - 1 // without this one
 	}
 	var credential *provider.Credential
-	err := c.Pool.Call(ctx, p.conn, p.config.Vendor, pool.OperationIssue, func(ctx context.Context) (err error) {
+	err = c.Pool.Call(ctx, p.conn, p.config.Vendor, pool.OperationIssue, func(ctx context.Context) (err error) {
 		credential, err = p.conn.Issue(ctx, request)
 		return err
 	})
+	if err == nil {
+		credential.Clean()
+	}
 	return credential, err
 }
 

@@ -21,7 +21,7 @@ func (c *Credentials) handleIssueError(ctx context.Context, storage logical.Stor
 	if provider.ClassOf(cause).Definite() {
 		if err := c.Ledger.Remove(ctx, storage, entry.Config, entry.ID); err != nil {
 			// The background work searches the marker, and finds no credential.
-			c.Logger().Warn("an intent could not be deleted", "config", entry.Config, "id", entry.ID, "error", err)
+			c.Logger().Warn("an intent could not be deleted", logOf(entry, "error", err)...)
 		}
 		return cause
 	}
@@ -33,13 +33,13 @@ func (c *Credentials) handleIssueError(ctx context.Context, storage logical.Stor
 		entry.State = ledger.StateSearching
 		entry.NextAttemptAt = c.Clock.Now()
 	}
-	entry.LastError = cause.Error()
+	entry.LastError = lastError(cause)
 	if err := c.Ledger.Update(ctx, storage, entry); err != nil {
 		// The intent itself is stored; it becomes due by its age.
-		c.Logger().Warn("an intent could not be marked for a search", "config", entry.Config, "id", entry.ID, "error", err)
+		c.Logger().Warn("an intent could not be marked for a search", logOf(entry, "error", err)...)
 	}
-	c.SendEvent(ctx, EventCreateUnknown, "config", entry.Config, "role", entry.Role, "id", entry.ID, "marker", entry.Marker)
-	c.Logger().Warn("issue: the vendor's answer was lost", "config", entry.Config, "role", entry.Role, "marker", entry.Marker, "outcome", outcome)
+	c.SendEvent(ctx, EventCreateUnknown, metadataOf(entry)...)
+	c.Logger().Warn("issue: the vendor's answer was lost", logOf(entry, "outcome", outcome, "error", cause)...)
 	return asAmbiguous(fmt.Errorf("%w; %s", cause, outcome))
 }
 
@@ -49,7 +49,9 @@ func asAmbiguous(cause error) error {
 	if provider.ClassOf(cause) == provider.ClassAmbiguous {
 		return cause
 	}
-	return &provider.Error{Class: provider.ClassAmbiguous, Message: cause.Error(), Err: cause}
+	failure := &provider.Error{Class: provider.ClassAmbiguous, Message: provider.ReaderText(cause), Err: cause}
+	failure.AddDetail(cause)
+	return failure
 }
 
 // revokeUnrecorded revokes a credential whose ledger entry could not be completed, and returns cause. It asks
@@ -75,7 +77,7 @@ func (c *Credentials) revokeUnrecorded(ctx context.Context, storage logical.Stor
 		return asAmbiguous(fmt.Errorf("the credential was issued, and it was neither recorded nor revoked: %w", cause))
 	}
 	if err := c.Ledger.Remove(cleanup, storage, entry.Config, entry.ID); err != nil {
-		c.Logger().Warn("an intent could not be deleted", "config", entry.Config, "id", entry.ID, "error", err)
+		c.Logger().Warn("an intent could not be deleted", logOf(entry, "error", err)...)
 	}
 	return cause
 }
@@ -130,7 +132,7 @@ func (c *Credentials) recordUnused(ctx context.Context, storage logical.Storage,
 	if canRevoke(p.conn.Connection, p.vendor.Capabilities()) {
 		unused.State, unused.NextAttemptAt = ledger.StateRevoking, c.Clock.Now()
 	}
-	unused.LastError = cause.Error()
+	unused.LastError = lastError(cause)
 	err := c.Ledger.Update(ctx, storage, &unused)
 	if errors.Is(err, ledger.ErrChanged) {
 		var current *ledger.Entry
@@ -141,11 +143,11 @@ func (c *Credentials) recordUnused(ctx context.Context, storage logical.Storage,
 	}
 	if err != nil {
 		// The intent itself is stored; it becomes due by its age.
-		c.Logger().Warn("an unused credential could not be recorded", "config", entry.Config, "marker", entry.Marker, "error", err)
+		c.Logger().Warn("an unused credential could not be recorded", logOf(entry, "error", err)...)
 		return
 	}
-	c.Logger().Warn("a credential that no application got is revoked in the background, or expires", "config", entry.Config,
-		"role", entry.Role, "id", entry.ID, "state", unused.State, "error", cause)
+	c.Logger().Warn("a credential that no application got is revoked in the background, or expires",
+		logOf(entry, "state", unused.State, "error", cause)...)
 }
 
 // withRemedy adds the remedies to a refusal of the ledger.

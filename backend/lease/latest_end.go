@@ -85,7 +85,7 @@ func (c *Credentials) deleteExpired(ctx context.Context, storage logical.Storage
 	if err != nil {
 		return result, err
 	}
-	record := []any{"config", entry.Config, "role", entry.Role, "id", entry.ID, "marker", entry.Marker, "state", entry.State}
+	record := logOf(entry, "state", entry.State)
 	if entry.State == ledger.StateSearching || entry.ExpiryNotEnforced && entry.State != ledger.StateExpiring {
 		c.Logger().Error("the vendor could not be asked to end a credential, since its config was moved or deleted; by its age it has ended: "+
 			"search its marker at the vendor", append(record, "last_error", entry.LastError)...)

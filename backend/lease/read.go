@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
@@ -18,6 +19,8 @@ type Request struct {
 	// RoleName and Role are the role's.
 	RoleName string
 	Role     *store.Role
+	// Requester is who asks. The ledger records it.
+	Requester ledger.Requester
 	// Description tells a person who looks at the vendor's console where the credential came from.
 	Description string
 }

@@ -229,6 +229,6 @@ func (c *Credentials) recordRenewal(ctx context.Context, storage logical.Storage
 // endExclusive marks a credential that the vendor has ended, so that its slot is given back before its lease ends.
 func (c *Credentials) endExclusive(ctx context.Context, storage logical.Storage, entry *ledger.Entry) {
 	if err := c.markEnded(context.WithoutCancel(ctx), storage, entry); err != nil {
-		c.Logger().Warn("a credential that has ended could not be marked", "config", entry.Config, "id", entry.ID, "error", err)
+		c.Logger().Warn("a credential that has ended could not be marked", logOf(entry, "error", err)...)
 	}
 }

@@ -37,7 +37,7 @@ func (c *Credentials) renewShared(ctx context.Context, storage logical.Storage, 
 	}
 	if confirmErr != nil {
 		c.Logger().Debug("a lease was renewed up to the recorded end of its credential, which the vendor could not confirm",
-			"config", reference.Config, "role", reference.Role, "id", reference.ID, "error", confirmErr)
+			"config", reference.Config, "role", reference.Role, "credential_id", reference.ID, "error", confirmErr)
 	}
 	err = c.Ledger.Extend(ctx, storage, reference.Config, reference.ID, reference.Holder, now.Add(ttl))
 	if errors.Is(err, ledger.ErrDraining) {

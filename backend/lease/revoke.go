@@ -89,7 +89,7 @@ func (c *Credentials) revoke(ctx context.Context, storage logical.Storage, entry
 	}
 	failpoint.Hit("revoke.revoked")
 	if entry.Attempts > 0 {
-		c.SendEvent(ctx, EventRevoke, "config", entry.Config, "role", entry.Role, "id", entry.ID)
+		c.SendEvent(ctx, EventRevoke, metadataOf(entry)...)
 	}
 	return c.deleteEntry(ctx, storage, entry, config)
 }
@@ -128,8 +128,8 @@ func (c *Credentials) deleteEntry(ctx context.Context, storage logical.Storage, 
 	if config == nil || !config.Retired {
 		return result, nil
 	}
-	remaining, err := c.Ledger.List(ctx, storage, entry.Config)
-	result.drained = err == nil && len(remaining) == 0
+	remaining, err := c.Ledger.InUse(ctx, storage, entry.Config)
+	result.drained = err == nil && remaining == 0
 	return result, nil
 }
 
@@ -155,12 +155,12 @@ func (c *Credentials) scheduleRetry(ctx context.Context, storage logical.Storage
 		return
 	}
 	if err != nil {
-		c.Logger().Error("a failed revocation could not be recorded", "config", entry.Config, "id", entry.ID, "error", err)
+		c.Logger().Error("a failed revocation could not be recorded", logOf(entry, "error", err)...)
 	}
-	c.SendEvent(ctx, EventRevokeFail, "config", entry.Config, "role", entry.Role, "id", entry.ID,
-		"attempts", strconv.Itoa(entry.Attempts), "next_attempt_at", formatTime(entry.NextAttemptAt))
-	c.Logger().Warn("a revocation failed and will be retried", "config", entry.Config, "role", entry.Role, "id", entry.ID,
-		"attempts", entry.Attempts, "next", entry.NextAttemptAt, "error", cause)
+	c.SendEvent(ctx, EventRevokeFail, append(metadataOf(entry),
+		"attempts", strconv.Itoa(entry.Attempts), "next_attempt_at", formatTime(entry.NextAttemptAt))...)
+	c.Logger().Warn("a revocation failed and will be retried",
+		logOf(entry, "attempts", entry.Attempts, "next_attempt_at", formatTime(entry.NextAttemptAt), "error", cause)...)
 }
 
 // recordRetry records a failed attempt in the ledger. It reports false if there is nothing to record: the entry was
@@ -209,25 +209,25 @@ func retryOf(entry *ledger.Entry, cause error, now time.Time) bool {
 	case ledger.StateRevoking, ledger.StateSearching, ledger.StateExpiring, ledger.StateUnreadable:
 	}
 	entry.NextAttemptAt = now.Add(pause)
-	entry.LastError = cause.Error()
+	entry.LastError = lastError(cause)
 	return true
 }
 
-// Abandon deletes the entries of a config without asking the vendor, on the operator's decision, and returns
-// their markers. The credentials may live on at the vendor. After an error, the markers are those of the entries that
-// were deleted.
-func (c *Credentials) Abandon(ctx context.Context, storage logical.Storage, config string) ([]string, error) {
+// Abandon deletes the entries of a config without asking the vendor, on the operator's decision, and returns those that
+// it has deleted, also after an error. The credentials may live on at the vendor.
+func (c *Credentials) Abandon(ctx context.Context, storage logical.Storage, config string) ([]ledger.Entry, error) {
 	entries, err := c.Ledger.List(ctx, storage, config)
 	if err != nil {
 		return nil, err
 	}
-	markers := make([]string, 0, len(entries))
 	for i := range entries {
-		c.Logger().Warn("credential abandoned by the operator", "config", config, "id", entries[i].ID, "marker", entries[i].Marker, "state", entries[i].State)
-		if _, err := c.deleteEntry(ctx, storage, &entries[i], nil); err != nil {
-			return markers, err
+		entry := &entries[i]
+		c.Logger().Warn("credential abandoned by the operator",
+			logOf(entry, "state", entry.State, "expires_at", formatTime(entry.ExpiresAt), "last_error", entry.LastError)...)
+		c.SendEvent(ctx, EventAbandon, append(metadataOf(entry), "expires_at", formatTime(entry.ExpiresAt))...)
+		if _, err := c.deleteEntry(ctx, storage, entry, nil); err != nil {
+			return entries[:i], err
 		}
-		markers = append(markers, entries[i].Marker)
 	}
-	return markers, nil
+	return entries, nil
 }

@@ -67,15 +67,15 @@ func (c *Credentials) search(ctx context.Context, storage logical.Storage, entry
 	failpoint.Hit("revoke.revoked")
 	if found {
 		c.Logger().Info("found and revoked the credential of an issue whose answer was lost",
-			"config", entry.Config, "role", entry.Role, "id", entry.ID, "marker", entry.Marker)
-		c.SendEvent(ctx, EventRevoke, "config", entry.Config, "role", entry.Role, "id", entry.ID)
+			logOf(entry)...)
+		c.SendEvent(ctx, EventRevoke, metadataOf(entry)...)
 		return c.deleteEntry(ctx, storage, entry, config)
 	}
 	now := c.Clock.Now()
 	entry.Searches++
 	if entry.Searches >= minSearches && !now.Before(searchUntil(entry)) && c.clockIsSteady(now) {
 		c.Logger().Info("no credential of an issue whose answer was lost has appeared; the search ends",
-			"config", entry.Config, "role", entry.Role, "id", entry.ID, "marker", entry.Marker, "searches", entry.Searches)
+			logOf(entry, "searches", entry.Searches)...)
 		return c.deleteEntry(ctx, storage, entry, config)
 	}
 	entry.State, entry.Attempts = ledger.StateSearching, 0
@@ -161,9 +161,9 @@ func (c *Credentials) DropSearches(ctx context.Context, storage logical.Storage,
 	for i := range unresolved {
 		entry := &unresolved[i]
 		c.Logger().Error("the answer to an issue was lost, and no search has found a credential; one may still appear at the vendor",
-			"config", entry.Config, "marker", entry.Marker)
+			logOf(entry)...)
 		if _, err := c.deleteEntry(ctx, storage, entry, nil); err != nil {
-			c.Logger().Warn("the entry of a search that has ended could not be deleted", "config", entry.Config, "id", entry.ID, "error", err)
+			c.Logger().Warn("the entry of a search that has ended could not be deleted", logOf(entry, "error", err)...)
 		}
 	}
 }

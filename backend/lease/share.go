@@ -40,7 +40,9 @@ func (c *Credentials) attachShared(ctx context.Context, storage logical.Storage,
 		}
 		now = c.Clock.Now()
 		ttl := min(p.lifetimes.TTL, shared.maxLease(now))
-		err = c.Ledger.Attach(ctx, storage, p.Role.Config, shared.entryID, holder, now.Add(ttl))
+		err = c.Ledger.Attach(ctx, storage, p.Role.Config, shared.entryID, ledger.Holder{
+			ID: holder, LeaseExpiresAt: now.Add(ttl), IssuedAt: now, Requester: p.Requester,
+		})
 		if err == nil {
 			failpoint.Hit("share.attached")
 			return shared, holder, nil

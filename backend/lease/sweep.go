@@ -24,7 +24,7 @@ type SweepOptions struct {
 
 // SweepResult is what a sweep found and did.
 type SweepResult struct {
-	// Pending are the markers of the credentials that should have ended.
+	// Pending are the IDs of the credentials that should have ended.
 	Pending []string
 	// Revoked is how many of them have ended now.
 	Revoked int
@@ -78,7 +78,7 @@ func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name s
 		if act != actionRevoke {
 			continue
 		}
-		result.Pending = append(result.Pending, entry.Marker)
+		result.Pending = append(result.Pending, entry.ID)
 		if options.DryRun {
 			continue
 		}
@@ -104,7 +104,7 @@ func (c *Credentials) reportUnreadable(entry *ledger.Entry) {
 		return
 	}
 	c.Logger().Error("a ledger entry cannot be read, so that its credential is not revoked; it keeps its slot. Run the version of the plugin that wrote it",
-		"config", entry.Config, "role", entry.Role, "id", entry.ID, "marker", entry.Marker, "error", entry.LastError)
+		logOf(entry, "error", entry.LastError)...)
 }
 
 // concernsVendor reports whether a failure concerns the vendor as a whole, and not one credential: it did not
@@ -161,7 +161,7 @@ func (c *Credentials) sweepOne(ctx context.Context, storage logical.Storage, lis
 	case ledger.StateRevoking, ledger.StateSearching, ledger.StateExpiring, ledger.StateUnreadable:
 	}
 	if entry.State != before {
-		c.Logger().Info("revoking a credential that no lease holds", "config", entry.Config, "id", entry.ID, "state", before)
+		c.Logger().Info("revoking a credential that no lease holds", logOf(entry, "state", before)...)
 		if err := c.Ledger.Update(ctx, storage, entry); err != nil {
 			if errors.Is(err, ledger.ErrChanged) {
 				return outcome{}, nil

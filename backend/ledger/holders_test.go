@@ -137,7 +137,7 @@ func TestHolders_CredentialIsGone_KeepsNothingInMemory(t *testing.T) {
 			require.NoError(t, err)
 			_, err = l.LastLeaseEnd(t.Context(), storage, "edge", gone)
 			require.NoError(t, err)
-			require.ErrorIs(t, l.Extend(t.Context(), storage, "edge", gone, Holder{ID: "h", LeaseExpiresAt: start}), ErrDraining)
+			require.ErrorIs(t, l.Extend(t.Context(), storage, "edge", gone, "h", start), ErrDraining)
 			require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", gone, Holder{ID: "h", LeaseExpiresAt: start}), ErrDraining)
 		}
 		_, err := l.List(t.Context(), storage, "edge")
