@@ -59,7 +59,7 @@ func (b *backend) loadHeartbeat(ctx context.Context, storage logical.Storage) er
 		record.GapAt = now
 		b.Logger().Warn("the mount was not active for a long time; if its storage is a restored copy and the original runs, "+
 			"cut this Vault off from the vendors. Root credentials are not rotated automatically until an operator rotates each of them",
-			"last_active", record.At, "gap", gap.Round(time.Second))
+			"last_active", record.At, "gap", gap.Round(time.Second).String())
 		b.sendEvent(ctx, eventGap, "last_active", formatTime(record.At))
 	}
 	b.heartbeat.loaded, b.heartbeat.record = true, *record

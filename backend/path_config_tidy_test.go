@@ -102,3 +102,21 @@ func TestTidy_OperatorReplacedTheRoot_RevokesTheBootstrapped(t *testing.T) {
 	require.Equal(t, 1, report["orphans_revoked"])
 	require.Empty(t, m.bootstrapped())
 }
+
+// A tidy that could do nothing says so by its status: a script does not read warnings.
+func TestTidy_VendorSilent_IsAnError(t *testing.T) {
+	for _, vendor := range []string{"ftd", "trend"} {
+		t.Run(vendor, func(t *testing.T) {
+			m := newMount(t)
+			m.configure(vendor, roleOf(vendor))
+			leased := m.read(vendor)
+			m.fault(emulator.Fault{Vendor: vendor, Route: "*", DropBefore: true})
+			require.Error(t, m.revoke(leased))
+			m.rejected(http.StatusServiceUnavailable, logical.UpdateOperation, "config/"+vendor+"/tidy", nil, "nothing could be tidied")
+			report := m.must(logical.UpdateOperation, "config/"+vendor+"/tidy", map[string]any{"dry_run": true}).Data
+			require.Equal(t, []string{leased.data["credential_id"].(string)}, report["pending"])
+			m.vendors.ClearFaults(vendor)
+			require.Equal(t, 1, m.must(logical.UpdateOperation, "config/"+vendor+"/tidy", nil).Data["revoked"])
+		})
+	}
+}

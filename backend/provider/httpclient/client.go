@@ -205,7 +205,7 @@ func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 			done(failure)
 		}
 		c.options.Logger.Debug("vendor request failed", "op", request.Op, "method", wire.Method,
-			"class", failure.Class.String(), "duration", time.Since(started).Round(time.Millisecond))
+			"class", failure.Class.String(), "duration", time.Since(started).Round(time.Millisecond).String())
 		return nil, failure
 	}
 	done(nil)
@@ -216,7 +216,7 @@ func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 		return nil, c.transportError(ctx, request, true, err)
 	}
 	c.options.Logger.Debug("vendor request", "op", request.Op, "method", wire.Method,
-		"status", answer.StatusCode, "duration", time.Since(started).Round(time.Millisecond))
+		"status", answer.StatusCode, "duration", time.Since(started).Round(time.Millisecond).String())
 
 	response := &Response{
 		Status:  answer.StatusCode,
