@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -52,6 +53,9 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 	where := fmt.Sprintf("config %q", name)
 	if b.pool.IsExclusive(name) {
 		return nil, pool.ErrRotationInProgress
+	}
+	if _, given := data.Raw["force"]; given {
+		return errorResponse(where, provider.InvalidField("force", "is for deleting a config; a write that leaves credentials behind needs leave_behind=true"))
 	}
 	old, err := store.ReadConfig(ctx, req.Storage, name)
 	if err != nil {
@@ -281,13 +285,13 @@ func (u *configUpdate) resolveBeforeWrite(ctx context.Context) error {
 		}
 	case u.old.Root.Previous != nil && rootChanged(u.old, u.data, u.providers[u.old.Vendor]):
 		err := u.rotator.RevokePrevious(ctx, u.storage, u.name)
-		forget = err != nil && u.data.Get("force").(bool)
+		forget = err != nil && u.data.Get("leave_behind").(bool)
 		switch {
 		case forget:
 			u.warnings = append(u.warnings, "the config forgets the previous root credential, revoke it at the vendor: "+err.Error())
 		case err != nil:
 			return fmt.Errorf("%w; only the present root credential can do that, so the config keeps it: try again, or revoke the previous one "+
-				"at the vendor and write with force=true", err)
+				"at the vendor and write with leave_behind=true", err)
 		}
 	default:
 		return nil
@@ -301,27 +305,27 @@ func (u *configUpdate) resolveBeforeWrite(ctx context.Context) error {
 }
 
 // checkMovable refuses to move a config to another address while credentials are live at the present one, or may still
-// appear there: they could not be revoked. With force=true, it names them. From here until the end of the write, reads
+// appear there: they could not be revoked. With leave_behind=true, it names them. From here until the end of the write, reads
 // issue nothing at the present address.
 func (u *configUpdate) checkMovable(ctx context.Context) error {
 	if u.old == nil {
 		return nil
 	}
-	force := u.data.Get("force").(bool)
+	leaveBehind := u.data.Get("leave_behind").(bool)
 	vendor := u.providers[u.entry.Vendor]
 	present := u.old.Origin(vendor)
 	if present == u.entry.Origin(vendor) {
 		return nil
 	}
-	if err := u.ledger.CloseOrigin(ctx, u.storage, u.name, present, force); err != nil {
+	if err := u.ledger.CloseOrigin(ctx, u.storage, u.name, present, leaveBehind); err != nil {
 		if _, inUse := errors.AsType[*ledger.InUseError](err); !inUse {
 			return err
 		}
 		return fmt.Errorf("%w; they live at the present address, and could be neither renewed nor revoked: revoke their leases first, "+
-			"use another config, or write with force=true and wait until they have expired", err)
+			"use another config, or write with leave_behind=true and wait until they have expired", err)
 	}
 	u.leaving = present
-	if force {
+	if leaveBehind {
 		return u.warnLeftBehind(ctx)
 	}
 	return nil
@@ -337,15 +341,13 @@ func (u *configUpdate) warnLeftBehind(ctx context.Context) error {
 		return err
 	}
 	next := u.entry.Origin(u.providers[u.entry.Vendor])
-	var markers []string
-	for i := range entries {
-		if entries[i].Origin != next { // the config may be moved back to where it has issued
-			markers = append(markers, entries[i].Marker)
-		}
-	}
-	if len(markers) == 0 {
+	left := slices.DeleteFunc(entries, func(entry ledger.Entry) bool {
+		return entry.Check || entry.Origin == next // the config may be moved back to where it has issued
+	})
+	if len(left) == 0 {
 		return nil
 	}
+	markers := namesAtVendor(left)
 	more := ""
 	if len(markers) > maxNamed {
 		more = fmt.Sprintf(" and %d more", len(markers)-maxNamed)

@@ -72,7 +72,7 @@ func TestConfigWrite_PreviousRootNotRevoked_IsRejected(t *testing.T) {
 	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/trend", written, "only the present root credential can do that")
 	require.Len(t, m.logins("trend"), 2)
 
-	written["force"] = true
+	written["leave_behind"] = true
 	response := m.must(logical.UpdateOperation, "config/trend", written)
 	require.Contains(t, strings.Join(response.Warnings, "\n"), "revoke it at the vendor")
 	m.vendors.ClearFaults("trend")

@@ -146,9 +146,9 @@ func TestConfigUpdate_AddressMoves_SendsNoCredentialThere(t *testing.T) {
 				"address": other.URL(vendor), "ca_cert": string(other.CACertPEM()), "verify_connection": false,
 			})
 
-			m.rejected(http.StatusConflict, logical.UpdateOperation, "config/"+vendor, move, "force=true")
+			m.rejected(http.StatusConflict, logical.UpdateOperation, "config/"+vendor, move, "leave_behind=true")
 
-			move["force"] = true
+			move["leave_behind"] = true
 			m.must(logical.UpdateOperation, "config/"+vendor, move)
 			require.Error(t, m.revoke(leased), "the server at the new address cannot revoke it")
 			_, err = m.renew(leased, 0)
@@ -157,7 +157,7 @@ func TestConfigUpdate_AddressMoves_SendsNoCredentialThere(t *testing.T) {
 			require.Len(t, m.leased(vendor), 1)
 			require.Len(t, m.ledgerOf(vendor), 1)
 
-			m.must(logical.UpdateOperation, "config/"+vendor, m.configData(vendor, map[string]any{"force": true}))
+			m.must(logical.UpdateOperation, "config/"+vendor, m.configData(vendor, map[string]any{"leave_behind": true}))
 			require.NoError(t, m.revoke(leased))
 			require.Empty(t, m.leased(vendor))
 		})

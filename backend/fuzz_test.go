@@ -110,7 +110,7 @@ var oddValues = []string{
 func configFieldNames(vendor string) []string {
 	names := []string{
 		"name", "vendor", "address", "ca_cert", "tls_server_name", "tls_skip_verify", "request_timeout", "max_retries",
-		"max_credentials", "custom_metadata", "force", "no_such_field",
+		"max_credentials", "custom_metadata", "force", "leave_behind", "no_such_field",
 	}
 	return append(names, slices.Sorted(maps.Keys(configFieldsOf(vendor)))...)
 }

@@ -134,8 +134,12 @@ func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema
 		fieldCustomMetadata: {Type: framework.TypeKVPairs, Description: "Key=value pairs for the operator's own use."},
 		"force": {
 			Type: framework.TypeBool, Query: true,
-			Description: "On delete: retire a config that has live credentials; it issues no more and is deleted with the last of them. " +
-				"On a write: change the address although credentials are live at the present one, which then cannot be revoked.",
+			Description: "On delete: retire a config that has live credentials; it issues no more and is deleted with the last of them.",
+		},
+		"leave_behind": {
+			Type: framework.TypeBool,
+			Description: "On a write: leave behind at the vendor what the changed config cannot revoke: credentials that are live at the previous " +
+				"address, or the previous root credential of a rotation.",
 		},
 	}
 	maps.Copy(fields, readOnlyConfigFields())

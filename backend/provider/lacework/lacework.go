@@ -44,7 +44,7 @@ func (vendor) Capabilities() provider.Capabilities {
 			{Fields: []string{fieldSubaccount}, Replaces: []string{fieldOrgAccess}},
 			{Fields: []string{fieldOrgAccess}, Replaces: []string{fieldSubaccount}},
 		},
-		CheckIssues:    true, // each login is a token
+		CheckIssues: true, // each login is a token
 		RevocationNote: "Lacework FortiCNAPP has no call that revokes an access token: " +
 			"when the lease ends, the token still works until expires_at.",
 		RotationNote: "Only the Lacework FortiCNAPP console can create and delete API keys: " +
