@@ -130,7 +130,7 @@ func newBackend(opts options) *backend {
 		BackendType:    logical.TypeLogical,
 		RunningVersion: Version,
 		PathsSpecial: &logical.Paths{
-			Root:            []string{trustPrefix + "*", "config/+/abandon"},
+			Root:            []string{trustPrefix + "*", abandonPrefix + "*"},
 			SealWrapStorage: []string{store.ConfigPrefix, pool.SessionPrefix, pool.SharedSessionPrefix},
 			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, pool.SessionPrefix, pool.SharedSessionPrefix, marker.StorageKey, store.HeartbeatKey},
 		},

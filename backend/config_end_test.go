@@ -135,7 +135,7 @@ func TestConfigAbandon_VendorAnswers_LeavesNothing(t *testing.T) {
 	forCreatedRoots(t, func(t *testing.T, m *mount) {
 		held := m.read("trend")
 		m.must(logical.DeleteOperation, "config/trend", map[string]any{"force": true})
-		response := m.must(logical.UpdateOperation, "config/trend/abandon", nil)
+		response := m.must(logical.UpdateOperation, "abandon/trend", nil)
 		require.Empty(t, response.Data["abandoned"])
 		require.Empty(t, response.Warnings)
 		require.Empty(t, m.leased("trend"))
@@ -150,7 +150,7 @@ func TestConfigAbandon_VendorSilent_NamesAllThatRemains(t *testing.T) {
 		root, leased := m.bootstrapped()[0].Marker, m.leased("trend")[0].Marker
 		m.must(logical.DeleteOperation, "config/trend", map[string]any{"force": true})
 		m.fault(emulator.Fault{Vendor: "trend", Route: "*", DropBefore: true})
-		warnings := strings.Join(m.must(logical.UpdateOperation, "config/trend/abandon", nil).Warnings, "\n")
+		warnings := strings.Join(m.must(logical.UpdateOperation, "abandon/trend", nil).Warnings, "\n")
 		require.Contains(t, warnings, root)
 		require.Contains(t, warnings, leased)
 	})

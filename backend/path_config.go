@@ -74,7 +74,7 @@ func (b *backend) pathConfig() []*framework.Path {
 		},
 		b.pathConfigCheck(name),
 		b.pathConfigCredentials(name),
-		b.pathConfigAbandon(name),
+		b.pathAbandon(name),
 		b.pathConfigTidy(name),
 		b.pathConfigRotateRoot(name),
 	}

@@ -93,7 +93,7 @@ func (b *backend) configCheckRead(ctx context.Context, req *logical.Request, dat
 	}
 	result, ok := b.checks.get(name, entry.UID)
 	if !ok {
-		return nil, nil
+		return nil, logical.CodedError(http.StatusNotFound, fmt.Sprintf("config %q was not checked since this node became active; write to config/%s/check", name, name))
 	}
 	response := &logical.Response{Data: result.data()}
 	if result.err == nil {

@@ -64,10 +64,7 @@ func TestCheck_ConfigWrittenAgain_HasNoResult(t *testing.T) {
 // requireNoCheck requires that a read of a config's check finds no result.
 func (m *mount) requireNoCheck(config string) {
 	m.t.Helper()
-	response, status, err := m.request(logical.ReadOperation, "config/"+config+"/check", nil)
-	require.NoError(m.t, err)
-	require.Nil(m.t, response)
-	require.Equal(m.t, http.StatusNotFound, status)
+	m.rejected(http.StatusNotFound, logical.ReadOperation, "config/"+config+"/check", nil)
 }
 
 // The token of a check is in the inventory until it expires, also if the config is deleted in between.

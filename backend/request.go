@@ -88,6 +88,8 @@ func objectOf(path string) (named object, ok bool) {
 		return object{"config", name, below}, true
 	case strings.TrimSuffix(trustPrefix, "/"):
 		return object{"config", rest, "trust"}, true
+	case strings.TrimSuffix(abandonPrefix, "/"):
+		return object{"config", rest, "abandon"}, true
 	case "roles", "creds":
 		return object{"role", rest, ""}, true
 	default:

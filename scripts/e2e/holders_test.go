@@ -3,6 +3,8 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -98,15 +100,19 @@ func TestAbandon_WithoutSudo_IsForbidden(t *testing.T) {
 	write(t, client, mountPath+"/config/main", configFields(t, "ftd"))
 	write(t, client, mountPath+"/roles/app", map[string]any{"config": "main", "ttl": "10m"})
 	leased := read(t, client, mountPath+"/creds/app")
-	operator := logIn(t, client, mountPath, `path "MOUNT/config/*" { capabilities = ["create", "update", "read", "delete", "list"] }`)
+	const rules = `path "MOUNT/config/*" { capabilities = ["create", "update", "read", "delete", "list"] }
+		path "MOUNT/abandon/+" { capabilities = ["update"] }`
+	operator := logIn(t, client, mountPath, rules)
 	_, err := operator.Logical().DeleteWithDataWithContext(t.Context(), mountPath+"/config/main", map[string][]string{"force": {"true"}})
 	require.NoError(t, err)
 	require.NoError(t, server.Control().AddFault(t.Context(), devserver.Fault{Vendor: "ftd", Route: "*", DropBefore: true}))
-	_, err = operator.Logical().WriteWithContext(t.Context(), mountPath+"/config/main/abandon", nil)
+	_, err = operator.Logical().WriteWithContext(t.Context(), mountPath+"/abandon/main", nil)
 	status, text := statusOf(t, err)
 	require.Equal(t, http.StatusForbidden, status, text)
 
-	abandoned := write(t, client, mountPath+"/config/main/abandon", nil) // the root token may do everything
+	permitted := strings.ReplaceAll(strings.ReplaceAll(rules, `["update"]`, `["update", "sudo"]`), "MOUNT", mountPath)
+	require.NoError(t, client.Sys().PutPolicyWithContext(t.Context(), "userpass-"+mountPath, permitted))
+	abandoned := write(t, operator.Client, mountPath+"/abandon/main", nil)
 	require.Len(t, abandoned.Data["abandoned"], 1)
 	require.Contains(t, fmt.Sprint(abandoned.Warnings), fmt.Sprint(abandoned.Data["abandoned"].([]any)[0]))
 	stored, err := client.Logical().ReadWithContext(t.Context(), mountPath+"/config/main")
@@ -126,5 +132,13 @@ func TestRead_VendorText_IsInTheLogOnly(t *testing.T) {
 	status, text := statusOf(t, err)
 	require.Equal(t, http.StatusBadRequest, status)
 	require.NotContains(t, text, "canary")
-	require.Regexp(t, `\(invalid, request_id [0-9a-f-]{36}\)`, text)
+	reference := regexp.MustCompile(`\(invalid, request_id ([0-9a-f-]{36})\)`).FindStringSubmatch(text)
+	require.NotNil(t, reference, text)
+	log, err := os.ReadFile(server.Nodes()[0].LogPath())
+	require.NoError(t, err)
+	found := false
+	for line := range strings.Lines(string(log)) {
+		found = found || strings.Contains(line, "canary words of the product") && strings.Contains(line, reference[1])
+	}
+	require.True(t, found, "the log has the product's words under the same reference")
 }

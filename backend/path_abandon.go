@@ -17,16 +17,20 @@ import (
 // abandonTimeout bounds the last attempt to revoke the credentials of a config that an operator abandons.
 const abandonTimeout = 15 * time.Second
 
-func (b *backend) pathConfigAbandon(name *framework.FieldSchema) *framework.Path {
+// abandonPrefix begins the paths that give up credentials. Vault requires the capability sudo for them. It knows such
+// paths by an exact name or by a prefix only, so they are not below config/<name>.
+const abandonPrefix = "abandon/"
+
+func (b *backend) pathAbandon(name *framework.FieldSchema) *framework.Path {
 	return &framework.Path{
-		Pattern: "config/" + framework.GenericNameRegex("name") + "/abandon$",
+		Pattern: abandonPrefix + framework.GenericNameRegex("name") + "$",
 		DisplayAttrs: &framework.DisplayAttributes{
 			OperationPrefix: operationPrefix, OperationVerb: "abandon", OperationSuffix: "config",
 		},
 		Fields: map[string]*framework.FieldSchema{"name": name},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.UpdateOperation: &framework.PathOperation{
-				Callback: b.configAbandon, Summary: "Delete a retired config although the vendor has not confirmed the end of its credentials.",
+				Callback: b.abandon, Summary: "Delete a retired config although the vendor has not confirmed the end of its credentials.",
 				ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true,
 				Responses: map[int][]framework.Response{http.StatusOK: {{
 					Description: "The config and its ledger entries are deleted.",
@@ -45,9 +49,9 @@ func (b *backend) pathConfigAbandon(name *framework.FieldSchema) *framework.Path
 	}
 }
 
-// configAbandon deletes a retired config and its ledger entries, on the operator's decision. It asks the vendor once
+// abandon deletes a retired config and its ledger entries, on the operator's decision. It asks the vendor once
 // more to revoke its credentials, and names those that the vendor has not confirmed.
-func (b *backend) configAbandon(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
+func (b *backend) abandon(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
 	where := fmt.Sprintf("config %q", name)
 	entry, err := store.ReadConfig(ctx, req.Storage, name)
