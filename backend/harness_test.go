@@ -332,6 +332,15 @@ func (m *mount) configure(vendor string, role map[string]any) {
 	m.must(logical.UpdateOperation, "roles/"+vendor, data)
 }
 
+// configureUnverified is configure without a login: the ledger has no credential of a check.
+func (m *mount) configureUnverified(vendor string, role map[string]any) {
+	m.t.Helper()
+	m.writeConfig(vendor, map[string]any{"verify_connection": false})
+	data := map[string]any{"config": vendor, "ttl": "15m", "max_ttl": "2h"}
+	maps.Copy(data, role)
+	m.must(logical.UpdateOperation, "roles/"+vendor, data)
+}
+
 // leased are the leased credentials that live at the emulator.
 func (m *mount) leased(vendor string) []emulator.Credential { return m.alive(vendor, "leased") }
 

@@ -63,7 +63,8 @@ func TestRevoke_VendorUnreachable_IsRetriedUntilConfirmed(t *testing.T) {
 }
 
 func TestRevoke_VendorCannotRevoke_KeepsEntryUntilExpiry(t *testing.T) {
-	m := newConfiguredMount(t, "lacework", nil)
+	m := newMount(t)
+	m.configureUnverified("lacework", nil)
 	leased := m.read("lacework")
 	before := len(m.vendors.Requests("lacework"))
 	require.NoError(t, m.revoke(leased))
