@@ -333,12 +333,10 @@ func (m *mount) configure(vendor string, role map[string]any) {
 }
 
 // configureUnverified is configure without a login: the ledger has no credential of a check.
-func (m *mount) configureUnverified(vendor string, role map[string]any) {
+func (m *mount) configureUnverified(vendor string) {
 	m.t.Helper()
 	m.writeConfig(vendor, map[string]any{"verify_connection": false})
-	data := map[string]any{"config": vendor, "ttl": "15m", "max_ttl": "2h"}
-	maps.Copy(data, role)
-	m.must(logical.UpdateOperation, "roles/"+vendor, data)
+	m.must(logical.UpdateOperation, "roles/"+vendor, map[string]any{"config": vendor, "ttl": "15m", "max_ttl": "2h"})
 }
 
 // leased are the leased credentials that live at the emulator.

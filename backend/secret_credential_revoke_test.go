@@ -64,7 +64,7 @@ func TestRevoke_VendorUnreachable_IsRetriedUntilConfirmed(t *testing.T) {
 
 func TestRevoke_VendorCannotRevoke_KeepsEntryUntilExpiry(t *testing.T) {
 	m := newMount(t)
-	m.configureUnverified("lacework", nil)
+	m.configureUnverified("lacework")
 	leased := m.read("lacework")
 	before := len(m.vendors.Requests("lacework"))
 	require.NoError(t, m.revoke(leased))

@@ -84,7 +84,7 @@ func cleanValue(value any, maxRunes int) any {
 		return cleaned
 	case map[string]any:
 		if typed == nil {
-			return typed
+			return map[string]any(nil)
 		}
 		cleaned := make(map[string]any, len(typed))
 		for name, member := range typed {

@@ -115,7 +115,7 @@ func (v view) decodeRun(a alphabet, start, end int, result *view) {
 			continue
 		}
 		bits -= 8
-		result.append([]byte{byte(number >> bits)}, v.from[first], v.to[i])
+		result.append([]byte{byte(number >> bits & 0xff)}, v.from[first], v.to[i])
 		number, first = number&(1<<bits-1), i
 	}
 }

@@ -1,6 +1,7 @@
 package httpclient
 
 import (
+	"bytes"
 	"html"
 	"regexp"
 	"strconv"
@@ -83,13 +84,13 @@ func canonicalViews(text string) []view {
 func unescapedViews(original view) []view {
 	var views []view
 	for i, start := range []view{original, original.plusAsSpace(), original.unescaped(quotedPrintable)} {
-		if i > 0 && string(start.text) == string(original.text) {
+		if i > 0 && bytes.Equal(start.text, original.text) {
 			continue
 		}
 		views = append(views, start)
 		for range maxPasses {
 			next := start.unescaped(escapes)
-			if string(next.text) == string(start.text) {
+			if bytes.Equal(next.text, start.text) {
 				break
 			}
 			views = append(views, next)

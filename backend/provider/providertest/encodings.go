@@ -30,6 +30,16 @@ func chain(encodings ...func(string) string) func(string) string {
 	}
 }
 
+// again encodes with one function several times.
+func again(times int, encode func(string) string) func(string) string {
+	return func(text string) string {
+		for range times {
+			text = encode(text)
+		}
+		return text
+	}
+}
+
 func inJSON(text string) string {
 	quoted, _ := json.Marshal(text)
 	return string(quoted)
@@ -54,8 +64,8 @@ func wrapped(n int, separator string) func(string) string {
 var Encodings = map[string]func(secret string) string{
 	"itself":                        strings.Clone,
 	"JSON":                          inJSON,
-	"JSON in JSON":                  chain(inJSON, inJSON),
-	"JSON in JSON in JSON":          chain(inJSON, inJSON, inJSON),
+	"JSON in JSON":                  again(2, inJSON),
+	"JSON in JSON in JSON":          again(3, inJSON),
 	"JSON, each character":          each(`\u%04x`),
 	"JSON, each character, twice":   each(`\\u%04X`),
 	"JSON, slash and equals sign":   strings.NewReplacer("=", `\u003d`, "/", `\/`, "+", `\u002b`).Replace,
@@ -68,7 +78,7 @@ var Encodings = map[string]func(secret string) string{
 	"URL, query":                    url.QueryEscape,
 	"URL, path":                     url.PathEscape,
 	"URL, each character":           each(`%%%02x`),
-	"URL, twice":                    chain(url.QueryEscape, url.QueryEscape),
+	"URL, twice":                    again(2, url.QueryEscape),
 	"URL, some characters":          strings.NewReplacer("=", "%3D", "@", "%40").Replace,
 	"HTML, named":                   strings.NewReplacer("&", "&amp;", "<", "&lt;", "=", "&equals;", "/", "&sol;").Replace,
 	"HTML, decimal":                 each(`&#%d;`),
@@ -82,7 +92,7 @@ var Encodings = map[string]func(secret string) string{
 	"base64 after a name":           func(s string) string { return inBase64("admin:" + s) },
 	"base64 within a text":          func(s string) string { return inBase64(`{"client_secret":"` + s + `","x":1}`) },
 	"base64, URL alphabet":          func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte("x" + s)) },
-	"base64 twice":                  chain(inBase64, inBase64),
+	"base64 twice":                  again(2, inBase64),
 	"base64 in lines":               chain(inBase64, wrapped(8, "\n")),
 	"base64 in a URL":               chain(inBase64, url.QueryEscape),
 	"base64, cut":                   func(s string) string { return inBase64("ab" + s)[:len(s)] },
