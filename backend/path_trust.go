@@ -76,30 +76,32 @@ func (b *backend) trustUpdate(ctx context.Context, req *logical.Request, data *f
 	}
 	applyField(data, "ca_cert", &next.CACert)
 	applyField(data, "tls_server_name", &next.TLSServerName)
-	warnings, err := b.changeTrust(ctx, req.Storage, name, present, &next)
+	warnings, err := b.changeTrust(ctx, req, name, present, &next)
 	if err != nil {
 		b.Logger().Warn("the trust of a config was not changed", "config", name, "error", err)
 		b.sendEvent(ctx, eventTrustUpdateFail, "config", name)
-		return errorResponse(where+" keeps its trust, verifying the new one failed", err)
+		return b.writerResponse(req, where+" keeps its trust, verifying the new one failed", err)
 	}
 	return warningsResponse(warnings), nil
 }
 
 // changeTrust stores next, which differs from present in its trust only. It returns warnings for the operator. Another
 // spelling of the same trust is stored without a login.
-func (b *backend) changeTrust(ctx context.Context, storage logical.Storage, name string, present, next *store.Config) ([]string, error) {
+func (b *backend) changeTrust(ctx context.Context, req *logical.Request, name string, present, next *store.Config) ([]string, error) {
 	vendor, known := b.providers[present.Vendor]
 	if !known {
 		return nil, provider.InvalidField("vendor", "this version of the plugin does not support the vendor %q", present.Vendor)
 	}
 	changed := changedTrust(present, next)
 	if trustChange(present, next, vendor) == "" {
-		if err := b.store.CompareAndSwapConfig(ctx, storage, name, present, next); err != nil {
+		if err := b.store.CompareAndSwapConfig(ctx, req.Storage, name, present, next); err != nil {
 			return nil, err
 		}
 		return []string{"the config trusts the same certificates and name as before, so no login was made"}, nil
 	}
-	checked, err := b.rotator.ChangeTrust(ctx, storage, name, present, present.WithTrust(next.CACert, next.TLSServerName))
+	checked, _, err := b.credentials.Check(ctx, req.Storage, name, present, requesterOf(req), func(ctx context.Context) (*provider.CheckResult, error) {
+		return b.rotator.ChangeTrust(ctx, req.Storage, name, present, present.WithTrust(next.CACert, next.TLSServerName))
+	})
 	if err != nil {
 		return nil, err
 	}

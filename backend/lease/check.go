@@ -2,8 +2,9 @@ package lease
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -17,9 +18,8 @@ import (
 type LoginFunc func(ctx context.Context) (*provider.CheckResult, error)
 
 // Check makes a login with the root credential of a config, stored or about to be. Where that creates a credential at
-// the vendor, the ledger has an intent before it and the credential after it, until it expires: id is its ID then, and
-// empty otherwise. Where the vendor alone decides how long it lives, it is the next credential that a reader of the
-// config gets. Errors are those of login, and storage errors.
+// the vendor, the ledger has an intent before it and the credential after it, until it expires or a reader gets it: id is
+// its ID then, and empty otherwise. Errors are those of login, and storage errors.
 func (c *Credentials) Check(ctx context.Context, storage logical.Storage, name string, config *store.Config, by ledger.Requester, login LoginFunc) (
 	checked *provider.CheckResult, id string, err error,
 ) {
@@ -69,65 +69,55 @@ func (c *Credentials) recordChecked(ctx context.Context, storage logical.Storage
 		c.Logger().Warn("the credential of a check could not be recorded", logOf(entry, "error", err)...)
 		return
 	}
-	if c.Providers[config.Vendor].Capabilities().LifetimeByVendor {
-		c.checked.put(entry.Config, checkedCredential{
-			connectionID: config.ConnectionID, entryID: entry.ID, issuedAt: entry.CreatedAt, credential: issued,
-		})
+	if c.Providers[config.Vendor].Capabilities().LifetimeByVendor { // otherwise no reader gets it
+		c.checked.put(entry.Config, entry.ID, issued.Handle)
 	}
 }
 
-// create returns the credential of the config's last check, or asks the vendor for another one.
-func (c *Credentials) create(ctx context.Context, storage logical.Storage, p issueParams, entry *ledger.Entry) (*provider.Credential, error) {
-	kept, ok := c.checked.take(p.Role.Config, p.config.ConnectionID)
-	if !ok || !kept.canServe(p.lifetimes.TTL, c.Clock.Now()) {
-		return c.callIssue(ctx, storage, p, entry)
+// endCheck deletes the entry of the last check of a config if its credential is the one that was leased now: a driver may
+// keep the credential of a check for the next reader. Then the reader's entry records it.
+func (c *Credentials) endCheck(ctx context.Context, storage logical.Storage, config string, leased *provider.Credential) {
+	entry, ok := c.checked.take(config, leased.Handle)
+	if !ok {
+		return
 	}
-	// From here on, the reader's entry records it.
-	if err := c.Ledger.Remove(context.WithoutCancel(ctx), storage, p.Role.Config, kept.entryID); err != nil {
+	if err := c.Ledger.Remove(context.WithoutCancel(ctx), storage, config, entry); err != nil {
 		c.Logger().Warn("the entry of a check whose credential is leased could not be deleted; it expires",
-			"config", p.Role.Config, "credential_id", kept.entryID, "error", err)
+			"config", config, "credential_id", entry, "error", err)
 	}
-	return kept.credential, nil
 }
 
-// checkedCredential is a credential that a check has created, as Issue would return it.
-type checkedCredential struct {
-	// connectionID is that of the config with which it was created.
-	connectionID string
-	entryID      string
-	issuedAt     time.Time
-	credential   *provider.Credential
-}
-
-// canServe reports whether a lease of the given TTL may begin on the credential: if it lives that long, or for at
-// least half of its life.
-func (k checkedCredential) canServe(ttl time.Duration, now time.Time) bool {
-	life := k.credential.ExpiresAt.Sub(k.issuedAt)
-	return k.credential.ExpiresAt.Sub(now)-lifetimeMargin >= min(ttl, life/2)
-}
-
-// checkedSet holds the last credential that a check of each config has created. It is in memory only: after a restart
-// or a failover, such a credential expires without a lease. The zero value is ready for use. It is safe for concurrent
-// use.
+// checkedSet holds the entry of each config's last check that has created a credential, with a digest of its handle. It
+// is in memory only: after a restart or a failover, the entry stays in the ledger until the credential expires. The zero
+// value is ready for use. It is safe for concurrent use.
 type checkedSet struct {
 	mu       sync.Mutex
-	byConfig map[string]checkedCredential
+	byConfig map[string]checkedEntry
 }
 
-func (s *checkedSet) put(config string, kept checkedCredential) {
+// checkedEntry is the entry of a check. The handle itself can hold the token.
+type checkedEntry struct {
+	id     string
+	handle [sha256.Size]byte
+}
+
+func (s *checkedSet) put(config, entry string, handle json.RawMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byConfig == nil {
-		s.byConfig = make(map[string]checkedCredential)
+		s.byConfig = make(map[string]checkedEntry)
 	}
-	s.byConfig[config] = kept
+	s.byConfig[config] = checkedEntry{entry, sha256.Sum256(handle)}
 }
 
-// take removes and returns the credential of a config, if it was created with these settings.
-func (s *checkedSet) take(config, connectionID string) (checkedCredential, bool) {
+// take removes and returns the entry of a config's check whose credential has this handle.
+func (s *checkedSet) take(config string, handle json.RawMessage) (entry string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept, ok := s.byConfig[config]
+	checked, known := s.byConfig[config]
+	if !known || checked.handle != sha256.Sum256(handle) {
+		return "", false
+	}
 	delete(s.byConfig, config)
-	return kept, ok && kept.connectionID == connectionID
+	return checked.id, true
 }

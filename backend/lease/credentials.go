@@ -72,7 +72,7 @@ type Credentials struct {
 	shared sharedSet
 	turns  turns
 
-	// checked holds the last credential that a check has created, by config.
+	// checked holds the entries of the last checks that have created a credential, by config.
 	checked checkedSet
 
 	// inFlight holds the ids that a request of this process is issuing at this moment. Sweeps skip them.

@@ -51,7 +51,7 @@ func (c *Credentials) issue(ctx context.Context, storage logical.Storage, p issu
 	}
 	defer func() { err = aboutUnlessNothing(id, err) }()
 	failpoint.Hit("issue.reserved")
-	credential, err := c.create(ctx, storage, p, entry)
+	credential, err := c.callIssue(ctx, storage, p, entry)
 	if err != nil {
 		return nil, c.handleIssueError(ctx, storage, entry, p.vendor, err)
 	}
@@ -63,6 +63,7 @@ func (c *Credentials) issue(ctx context.Context, storage logical.Storage, p issu
 		return nil, c.revokeUnrecorded(ctx, storage, entry, p, err)
 	}
 	failpoint.Hit("issue.recorded")
+	c.endCheck(ctx, storage, p.Role.Config, credential)
 	return &issueResult{credential: credential, entry: entry}, nil
 }
 
