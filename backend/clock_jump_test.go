@@ -142,7 +142,7 @@ func TestClock_SetBack_RetriesWithinTheLongestPause(t *testing.T) {
 // The age of a credential that cannot be revoked proves its end only by a clock that has moved evenly.
 func TestClock_JumpedAhead_UnrevocableEntryIsKept(t *testing.T) {
 	m := newMountWithOwnClock(t)
-	m.configureUnverified("lacework")
+	m.configure("lacework", nil)
 	stepped := &steppedClock{clock: m.clock}
 	m.backend.credentials.Clock = stepped
 	m.runPeriodic()

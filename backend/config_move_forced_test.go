@@ -22,7 +22,7 @@ func (m *mount) moveForced(vendor string) string {
 	pass := make(chan struct{})
 	close(pass)
 	address, _ := m.secondAddress(vendor, pass)
-	response := m.writeConfig(vendor, map[string]any{"address": address, "force": true})
+	response := m.writeConfig(vendor, map[string]any{"address": address, "leave_behind": true})
 	require.NotNil(m.t, response)
 	return strings.Join(response.Warnings, "\n")
 }
@@ -34,7 +34,7 @@ func TestConfigMove_Forced_EntriesEndAtTheirBound(t *testing.T) {
 		role["max_ttl"] = "2h"
 		m.configure(vendor, role)
 		held := m.read(vendor)
-		marker := m.inventory(vendor)["marker"].(string)
+		marker := m.nameAtVendor(vendor)
 		require.Contains(t, m.moveForced(vendor), marker)
 		require.Error(t, m.revoke(held))
 		if vendor != "ftd" {
@@ -101,7 +101,7 @@ func TestConfigMove_MarkerIsSearched_IsRejected(t *testing.T) {
 	marker := m.inventory("trend")["marker"].(string)
 	elsewhere := m.configData("trend", map[string]any{"ca_cert": nil, "verify_connection": false})
 	m.rejected(http.StatusConflict, logical.UpdateOperation, "config/trend", elsewhere, "searched")
-	elsewhere["force"] = true
+	elsewhere["leave_behind"] = true
 	require.Contains(t, strings.Join(m.must(logical.UpdateOperation, "config/trend", elsewhere).Warnings, "\n"), marker)
 	m.wait(3 * 60)
 	require.Empty(t, m.ledgerOf("trend"))

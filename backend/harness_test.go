@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"maps"
 	"runtime/debug"
 	"slices"
@@ -332,13 +333,6 @@ func (m *mount) configure(vendor string, role map[string]any) {
 	m.must(logical.UpdateOperation, "roles/"+vendor, data)
 }
 
-// configureUnverified is configure without a login: the ledger has no credential of a check.
-func (m *mount) configureUnverified(vendor string) {
-	m.t.Helper()
-	m.writeConfig(vendor, map[string]any{"verify_connection": false})
-	m.must(logical.UpdateOperation, "roles/"+vendor, map[string]any{"config": vendor, "ttl": "15m", "max_ttl": "2h"})
-}
-
 // leased are the leased credentials that live at the emulator.
 func (m *mount) leased(vendor string) []emulator.Credential { return m.alive(vendor, "leased") }
 
@@ -358,10 +352,15 @@ func (m *mount) operations(vendor string) map[string]int {
 	return counts
 }
 
-// ledgerOf lists the ledger entries of a config.
+// ledgerOf lists the ledger entries of a config, without those of checks.
 func (m *mount) ledgerOf(config string) []string {
 	m.t.Helper()
-	return m.keys("ledger/" + config + "/")
+	return slices.DeleteFunc(m.keys("ledger/"+config+"/"), func(id string) bool {
+		stored, err := m.storage.Get(m.t.Context(), "ledger/"+config+"/"+id)
+		require.NoError(m.t, err)
+		var entry struct{ Check bool }
+		return stored != nil && json.Unmarshal(stored.Value, &entry) == nil && entry.Check
+	})
 }
 
 // firstEntry reads the first ledger entry of a config.

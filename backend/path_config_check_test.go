@@ -105,7 +105,7 @@ func TestCheck_LifetimeByVendor_NextReaderGetsTheToken(t *testing.T) {
 			require.Len(t, m.leased("fortisiem"), 1)
 			leased := m.read("fortisiem")
 			require.Len(t, m.leased("fortisiem"), 1, "no other token was created")
-			require.Len(t, m.ledgerOf("fortisiem"), 1, "the token is in the ledger once")
+			require.Len(t, m.keys("ledger/fortisiem/"), 1, "the token is in the ledger once")
 			described := m.credentialsOf("fortisiem")[leased.data["credential_id"].(string)].(map[string]any)
 			require.Equal(t, "lease", described["purpose"])
 			require.Equal(t, 1, described["holders"])
@@ -141,11 +141,11 @@ func TestCheck_AnswerLost_IsRecorded(t *testing.T) {
 	m.fault(emulator.Fault{Vendor: "lacework", Route: "*", DropAfter: true})
 	m.rejected(http.StatusFailedDependency, logical.UpdateOperation, "config/lacework/check", nil)
 	require.Len(t, m.leased("lacework"), 1)
-	require.Len(t, m.ledgerOf("lacework"), 1)
+	require.Len(t, m.keys("ledger/lacework/"), 1)
 	require.NotEmpty(t, m.must(logical.ReadOperation, "config/lacework/check", nil).Data["credential_id"])
 
 	m.vendors.ClearFaults("lacework")
 	m.fault(emulator.Fault{Vendor: "lacework", Route: "*", Status: http.StatusUnauthorized})
 	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/lacework/check", nil)
-	require.Len(t, m.ledgerOf("lacework"), 1, "a refused login has created nothing")
+	require.Len(t, m.keys("ledger/lacework/"), 1, "a refused login has created nothing")
 }

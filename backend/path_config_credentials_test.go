@@ -137,3 +137,14 @@ func (m *mount) rejectedRead(role string) {
 	_, _, err := m.request(logical.ReadOperation, "creds/"+role, nil)
 	require.Error(m.t, err)
 }
+
+// nameAtVendor returns the name by which an operator finds the config's only credential: its marker, or its ID where the
+// vendor has none.
+func (m *mount) nameAtVendor(config string) string {
+	m.t.Helper()
+	described := m.inventory(config)
+	if marker := described["marker"].(string); marker != "" {
+		return marker
+	}
+	return described["credential_id"].(string)
+}

@@ -28,8 +28,7 @@ func TestCreds_ResponseLost_IsFoundByMarkerAndRevoked(t *testing.T) {
 }
 
 func TestCreds_ResponseLostWithoutMarkers_IsKeptUntilExpiry(t *testing.T) {
-	m := newMount(t)
-	m.configureUnverified("lacework")
+	m := newConfiguredMount(t, "lacework", nil)
 	m.fault(emulator.Fault{Vendor: "lacework", Route: "POST /api/v2/access/tokens", DropAfter: true, Times: 1})
 	m.rejected(http.StatusFailedDependency, logical.ReadOperation, "creds/lacework", nil)
 	m.runPeriodic()

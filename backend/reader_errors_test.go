@@ -106,7 +106,7 @@ func TestReaders_VendorQuotesTheRootSecret_IsNowhere(t *testing.T) {
 
 // roleOf returns the fields of a role that every vendor accepts.
 func roleOf(vendor string) map[string]any {
-	role := map[string]any{"ttl": "10m"}
+	role := map[string]any{"ttl": "10m", "sharing": "exclusive"}
 	if vendor == "trend" {
 		role["role_name"] = "Auditor"
 	}

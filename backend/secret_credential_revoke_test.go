@@ -63,16 +63,13 @@ func TestRevoke_VendorUnreachable_IsRetriedUntilConfirmed(t *testing.T) {
 }
 
 func TestRevoke_VendorCannotRevoke_KeepsEntryUntilExpiry(t *testing.T) {
-	m := newMount(t)
-	m.configureUnverified("lacework")
+	m := newConfiguredMount(t, "lacework", nil)
 	leased := m.read("lacework")
 	before := len(m.vendors.Requests("lacework"))
 	require.NoError(t, m.revoke(leased))
 	require.Len(t, m.vendors.Requests("lacework"), before, "the vendor has no request for it")
-	entries, err := m.backend.ledger.List(t.Context(), m.storage, "lacework")
-	require.NoError(t, err)
-	require.Len(t, entries, 1)
-	require.Equal(t, ledger.StateExpiring, entries[0].State)
+	require.Len(t, m.ledgerOf("lacework"), 1)
+	require.Equal(t, ledger.StateExpiring, m.firstEntry("lacework").State)
 	m.runPeriodicAfter(time.Hour)
 	require.Empty(t, m.ledgerOf("lacework"))
 }
@@ -219,6 +216,6 @@ func TestSweep_RecordOfALaterVersion_IsKeptAndReported(t *testing.T) {
 	m.rememberRotatedSecrets("trend")
 	m.rejected(http.StatusConflict, logical.DeleteOperation, "config/trend", nil)
 	m.must(logical.DeleteOperation, "config/trend", map[string]any{"force": true})
-	warnings := m.must(logical.DeleteOperation, "config/trend", map[string]any{"abandon": true}).Warnings
+	warnings := m.must(logical.UpdateOperation, "abandon/trend", nil).Warnings
 	require.Contains(t, strings.Join(warnings, "\n"), "vault-later")
 }
