@@ -32,6 +32,8 @@ const (
 type background struct {
 	mu      sync.Mutex
 	configs map[string]configWork
+	// runAt is when the worker last looked for work.
+	runAt time.Time
 }
 
 // configWork is what the background work knows of one config.
@@ -42,6 +44,8 @@ type configWork struct {
 	rootRetryAt time.Time
 	// rootRejections counts the failures in a row that another attempt can make worse.
 	rootRejections int
+	// turnAt is when the last turn ended.
+	turnAt time.Time
 }
 
 // postponeRoot sets when the root credential is maintained again, after a failure. Each attempt can send a root
@@ -83,6 +87,20 @@ func (b *background) forget(existing []string) {
 	}
 }
 
+// recordRun records that the worker has looked for work.
+func (b *background) recordRun(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.runAt = now
+}
+
+// lastRun returns when the worker last looked for work. It is zero before its first look.
+func (b *background) lastRun() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.runAt
+}
+
 // startWorker starts the mount's background work on its storage.
 func (b *backend) startWorker(storage logical.Storage) {
 	b.workerMutex.Lock()
@@ -92,7 +110,7 @@ func (b *backend) startWorker(storage logical.Storage) {
 	}
 	b.worker = worker.Start(worker.Options{
 		Names:  func(ctx context.Context) ([]string, error) { return b.backgroundNames(ctx, storage) },
-		Turn:   func(ctx context.Context, name string) (bool, error) { return b.backgroundTurn(ctx, storage, name) },
+		Turn:   func(ctx context.Context, name string) (bool, error) { return b.observedTurn(ctx, storage, name) },
 		Logger: b.Logger,
 	})
 }
@@ -144,6 +162,7 @@ func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) 
 	}
 	b.background.forget(names)
 	b.rotator.Forget(names)
+	b.background.recordRun(b.clock.Now())
 	return names, nil
 }
 
@@ -160,6 +179,17 @@ func (b *backend) namesInStorage(ctx context.Context, storage logical.Storage) (
 	names := slices.Concat(configs, inLedger)
 	slices.Sort(names)
 	return slices.Compact(names), nil
+}
+
+// observedTurn is backgroundTurn, and records when the turn ended and whether it failed.
+func (b *backend) observedTurn(ctx context.Context, storage logical.Storage, name string) (more bool, err error) {
+	config, readErr := b.store.Config(ctx, storage, name)
+	more, err = b.backgroundTurn(ctx, storage, name)
+	b.background.change(name, func(work *configWork) { work.turnAt = b.clock.Now() })
+	if err != nil && readErr == nil && config != nil {
+		b.pool.Metrics.CountTurnFailure(name, config.Vendor)
+	}
+	return more, err
 }
 
 // backgroundTurn does what is due for one config: its root credential, its ledger, and the comparison with its

@@ -149,6 +149,7 @@ func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, nam
 	}
 	b.checks.forget(name)
 	b.pool.Remove(ctx, name)
+	b.pool.Metrics.Forget(name)
 	return pool.DeleteSessions(ctx, storage, name)
 }
 

@@ -51,6 +51,9 @@ func (b *backend) configRotateRoot(ctx context.Context, req *logical.Request, da
 // operator. The worker deletes the ledger entries of the credentials that the rotation has ended.
 func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name string) ([]string, error) {
 	warnings, err := b.rotator.Rotate(ctx, storage, name)
+	if config, readErr := b.store.Config(ctx, storage, name); readErr == nil && config != nil {
+		b.pool.Metrics.CountRotation(name, config.Vendor, err)
+	}
 	if err != nil {
 		return nil, err
 	}

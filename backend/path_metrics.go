@@ -1,15 +1,19 @@
 package backend
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/common/expfmt"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/metrics"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 func (b *backend) pathMetrics() []*framework.Path {
@@ -21,77 +25,166 @@ func (b *backend) pathMetrics() []*framework.Path {
 				Callback: b.metricsRead, Summary: "Read the mount's metrics in Prometheus' text format.",
 				ForwardPerformanceStandby: true,
 				Responses: map[int][]framework.Response{http.StatusOK: {{
-					Description: "Metrics in Prometheus' text format.", MediaType: string(expfmt.NewFormat(expfmt.TypeTextPlain)),
+					Description: "Metrics in Prometheus' text format.", MediaType: metrics.ContentType(),
 				}}},
 			},
 		},
 		HelpSynopsis: "The mount's metrics in Prometheus' text format.",
-		HelpDescription: "Contains the requests to each vendor with result and duration, the credentials of each config by state, the limit of " +
-			"each config, and the pending revocations. Reading it requires a token, as for every other path.",
+		HelpDescription: "Contains, for each config: the requests to the vendor with result and duration, the state of the root credential and " +
+			"its rotation, the circuit breaker, the waiting for turns and slots, the credentials by state, and the pending and failing " +
+			"revocations; and for each role the issued, renewed and revoked credentials. Reading it requires a token, as for every other path.",
 	}}
 }
 
-// metricsRead returns the counters of this process and the present state of the ledger.
+// metricsRead returns the counters of this process and the present state of the mount.
 func (b *backend) metricsRead(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
-	state := prometheus.NewRegistry()
-	if err := b.describeLedger(ctx, req.Storage, state); err != nil {
+	configs, err := b.configsWithRoles(ctx, req.Storage)
+	if err != nil {
 		return nil, err
 	}
-	gathered, err := prometheus.Gatherers{b.pool.Metrics.Gatherer(), state}.Gather()
-	if err != nil {
-		return nil, fmt.Errorf("gathering the metrics: %w", err)
+	known := make([]metrics.Config, 0, len(configs))
+	for _, c := range configs {
+		known = append(known, metrics.Config{
+			Name: c.name, Vendor: c.entry.Vendor, Roles: c.roles, Operations: operationsOf(b.providers[c.entry.Vendor]),
+		})
 	}
-	var text bytes.Buffer
-	for _, family := range gathered {
-		if _, err := expfmt.MetricFamilyToText(&text, family); err != nil {
-			return nil, fmt.Errorf("writing the metrics: %w", err)
+	b.pool.Metrics.Sync(known)
+
+	state := metrics.NewState()
+	state.SetBuild(Version)
+	state.SetWorkerRun(b.background.lastRun())
+	for _, c := range configs {
+		described, err := b.configState(ctx, req.Storage, c.name, c.entry)
+		if err != nil {
+			return nil, err
 		}
+		state.SetConfig(described)
+	}
+	text, err := metrics.Text(strings.TrimSuffix(req.MountPoint, "/"), b.pool.Metrics, state)
+	if err != nil {
+		return nil, err
 	}
 	return &logical.Response{Data: map[string]any{
 		logical.HTTPStatusCode:  http.StatusOK,
-		logical.HTTPContentType: string(expfmt.NewFormat(expfmt.TypeTextPlain)),
-		logical.HTTPRawBody:     text.Bytes(),
+		logical.HTTPContentType: metrics.ContentType(),
+		logical.HTTPRawBody:     text,
 	}}, nil
 }
 
-// describeLedger sets gauges from the ledger.
-func (b *backend) describeLedger(ctx context.Context, storage logical.Storage, registry *prometheus.Registry) error {
-	labels := []string{"config", "vendor"}
-	credentials := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "vendorauth_credentials", Help: "Credentials that are or may be alive, by state.",
-	}, append(labels, "state"))
-	limit := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "vendorauth_credentials_limit", Help: "How many credentials may be alive at once; 0 is unlimited.",
-	}, labels)
-	failing := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "vendorauth_failed_revocations", Help: "Credentials whose revocation has failed and will be retried.",
-	}, labels)
-	registry.MustRegister(credentials, limit, failing)
+// namedConfig is a config with the names of its roles.
+type namedConfig struct {
+	name  string
+	entry *store.Config
+	roles []string
+}
 
+// configsWithRoles returns the configs in the order of their names. Of the roles, it looks at the first
+// metrics.MaxRoles: more have no series of their own.
+func (b *backend) configsWithRoles(ctx context.Context, storage logical.Storage) ([]namedConfig, error) {
 	names, err := b.store.ConfigNames(ctx, storage)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, name := range names {
-		config, err := b.store.Config(ctx, storage, name)
+	roleNames, err := storage.List(ctx, store.RolePrefix)
+	if err != nil {
+		return nil, err
+	}
+	roles := make(map[string][]string, len(names))
+	for _, roleName := range roleNames[:min(len(roleNames), metrics.MaxRoles)] {
+		role, err := b.store.Role(ctx, storage, roleName)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if config == nil {
+		if role != nil {
+			roles[role.Config] = append(roles[role.Config], roleName)
+		}
+	}
+	configs := make([]namedConfig, 0, len(names))
+	for _, name := range names {
+		entry, err := b.store.Config(ctx, storage, name)
+		if err != nil {
+			return nil, err
+		}
+		if entry != nil {
+			configs = append(configs, namedConfig{name: name, entry: entry, roles: roles[name]})
+		}
+	}
+	return configs, nil
+}
+
+// operationsOf returns the operations at a vendor that a config can have.
+func operationsOf(vendor provider.Provider) []string {
+	operations := []string{pool.OperationIssue, pool.OperationCheck}
+	if vendor == nil {
+		return operations // the config was written by a later version of the plugin
+	}
+	can := vendor.Capabilities()
+	if can.Renewal != provider.RenewalNone {
+		operations = append(operations, pool.OperationRenew)
+	}
+	if can.Revokes {
+		operations = append(operations, pool.OperationRevoke)
+	}
+	if can.Marker != "" {
+		operations = append(operations, pool.OperationList)
+	}
+	if can.RotatesRoot {
+		operations = append(operations, pool.OperationRotate)
+	}
+	return operations
+}
+
+// configState returns the present state of a config.
+func (b *backend) configState(ctx context.Context, storage logical.Storage, name string, entry *store.Config) (metrics.ConfigState, error) {
+	status := b.pool.RootStatus(entry)
+	described := metrics.ConfigState{
+		Name: name, Vendor: entry.Vendor, Retired: entry.Retired,
+		RootState: entry.Root.String(), RootRejected: status.Rejected, RootAcceptedAt: status.AcceptedAt, RootExpiresAt: status.ExpiresAt,
+		BreakerState: string(b.pool.BreakerState(name)), PacingWaiting: b.pool.Waiting(entry),
+		Limit: entry.MaxCredentials, TurnAt: b.background.get(name).turnAt,
+	}
+	if entry.Root.VaultManaged || entry.RootMarker != "" {
+		described.LastRotation = entry.Root.UpdatedAt
+	}
+	if entry.RotationPeriod > 0 && !entry.Retired {
+		described.NextRotation = entry.Root.UpdatedAt.Add(entry.RotationPeriod)
+	}
+	entries, err := b.ledger.List(ctx, storage, name)
+	if err != nil {
+		return described, err
+	}
+	countEntries(&described, entries, b.clock.Now())
+	return described, nil
+}
+
+// credentialStates are all states of a credential.
+var credentialStates = []ledger.State{ledger.StateIssuing, ledger.StateLive, ledger.StateRevoking, ledger.StateSearching, ledger.StateExpiring}
+
+// countEntries counts the credentials of a config.
+func countEntries(described *metrics.ConfigState, entries []ledger.Entry, now time.Time) {
+	described.Credentials = make(map[string]int, len(credentialStates))
+	for _, state := range credentialStates {
+		described.Credentials[string(state)] = 0
+	}
+	for i := range entries {
+		entry := &entries[i]
+		described.Credentials[string(entry.State)]++
+		if entry.OccupiesSlot(now) {
+			described.SlotsUsed++
+		}
+		if entry.State == ledger.StateRevoking || entry.State == ledger.StateSearching {
+			described.PendingRevocations++
+		}
+		if entry.Attempts == 0 {
 			continue
 		}
-		entries, err := b.ledger.List(ctx, storage, name)
-		if err != nil {
-			return err
+		described.FailedRevocations++
+		since := entry.FailingSince
+		if since.IsZero() {
+			since = entry.CreatedAt // recorded before the engine stored the first failure
 		}
-		limit.WithLabelValues(name, config.Vendor).Set(float64(config.MaxCredentials))
-		failing.WithLabelValues(name, config.Vendor).Set(0)
-		for i := range entries {
-			credentials.WithLabelValues(name, config.Vendor, string(entries[i].State)).Inc()
-			if entries[i].Attempts > 0 {
-				failing.WithLabelValues(name, config.Vendor).Inc()
-			}
+		if described.OldestFailure.IsZero() || since.Before(described.OldestFailure) {
+			described.OldestFailure = since
 		}
 	}
-	return nil
 }

@@ -25,7 +25,7 @@ type issueResult struct {
 func (c *Credentials) issue(ctx context.Context, storage logical.Storage, p issueParams) (result *issueResult, err error) {
 	if err := c.Pool.Refusal(p.conn, pool.OperationIssue); err != nil {
 		// Pool.Call asks again. Asking here saves the two storage writes of an intent.
-		c.Pool.Metrics.CountRejection(p.config.Vendor, pool.OperationIssue, provider.ClassOf(err))
+		c.Pool.Metrics.CountRejection(p.Role.Config, p.config.Vendor, pool.OperationIssue, provider.ClassOf(err))
 		return nil, err
 	}
 	id, err := marker.NewID(c.Random)
@@ -45,7 +45,7 @@ func (c *Credentials) issue(ctx context.Context, storage logical.Storage, p issu
 	entry, err := c.reserve(ctx, storage, p, intent)
 	if err != nil {
 		if !errors.Is(err, errPreempted) {
-			c.Pool.Metrics.CountRejection(p.config.Vendor, pool.OperationIssue, rejectionClass(err))
+			c.Pool.Metrics.CountRejection(p.Role.Config, p.config.Vendor, pool.OperationIssue, rejectionClass(err))
 		}
 		return nil, withRemedy(err)
 	}
@@ -55,6 +55,7 @@ func (c *Credentials) issue(ctx context.Context, storage logical.Storage, p issu
 	if err != nil {
 		return nil, c.handleIssueError(ctx, storage, entry, p.vendor, err)
 	}
+	c.Pool.Metrics.CountIssued(entry.Config, entry.Role)
 	if !credential.ExpiresAt.After(c.Clock.Now().Add(transitAllowance)) {
 		return nil, c.discardExpired(ctx, storage, entry, p, credential)
 	}
@@ -116,6 +117,14 @@ func (c *Credentials) intent(ctx context.Context, storage logical.Storage, p iss
 
 // reserve takes a slot. If the role allows it, it waits for a slot to become free.
 func (c *Credentials) reserve(ctx context.Context, storage logical.Storage, p issueParams, intent ledger.Intent) (*ledger.Entry, error) {
+	var began time.Time // of the waiting; zero while no slot was missing
+	defer func() {
+		var waited time.Duration
+		if !began.IsZero() {
+			waited = max(0, c.Clock.Now().Sub(began))
+		}
+		c.Pool.Metrics.ObserveSlotWait(intent.Config, p.config.Vendor, waited)
+	}()
 	deadline := c.Clock.Now().Add(p.Role.MaxWait)
 	for {
 		freed := c.Ledger.SlotFreed(intent.Config)
@@ -124,6 +133,9 @@ func (c *Credentials) reserve(ctx context.Context, storage logical.Storage, p is
 		remaining := deadline.Sub(c.Clock.Now())
 		if !isFull || remaining <= 0 {
 			return entry, err
+		}
+		if began.IsZero() {
+			began = c.Clock.Now()
 		}
 		select {
 		case <-freed:

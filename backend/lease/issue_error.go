@@ -76,6 +76,7 @@ func (c *Credentials) revokeUnrecorded(ctx context.Context, storage logical.Stor
 		c.recordUnused(cleanup, storage, entry, p, cause)
 		return asAmbiguous(fmt.Errorf("the credential was issued, and it was neither recorded nor revoked: %w", cause))
 	}
+	c.Pool.Metrics.CountRevoked(entry.Config, entry.Role)
 	if err := c.Ledger.Remove(cleanup, storage, entry.Config, entry.ID); err != nil {
 		c.Logger().Warn("an intent could not be deleted", logOf(entry, "error", err)...)
 	}

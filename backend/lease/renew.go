@@ -61,8 +61,10 @@ func (c *Credentials) Renew(ctx context.Context, storage logical.Storage, renewa
 	renewed, err := renew(ctx, storage, renewal)
 	if err != nil {
 		c.delayRefusal(ctx, renewal.IssuedAt)
+		return nil, err
 	}
-	return renewed, err
+	c.Pool.Metrics.CountRenewed(renewal.Reference.Config, renewal.Reference.Role)
+	return renewed, nil
 }
 
 // delayRefusal waits until a lease is old enough for the refusal of its renewal.

@@ -124,6 +124,9 @@ func (c *Credentials) deleteEntry(ctx context.Context, storage logical.Storage, 
 	if err := c.Ledger.Remove(ctx, storage, entry.Config, entry.ID); err != nil {
 		return outcome{}, err
 	}
+	if entry.Handle != nil { // not an intent, nor an entry that an operator abandons
+		c.Pool.Metrics.CountRevoked(entry.Config, entry.Role)
+	}
 	result := outcome{deleted: true}
 	if config == nil || !config.Retired {
 		return result, nil
@@ -199,6 +202,9 @@ func retryOf(entry *ledger.Entry, cause error, now time.Time) bool {
 		pause = MinRetryPause // the vendor said nothing, so this does not count as an attempt
 	} else {
 		entry.Attempts++
+		if entry.FailingSince.IsZero() {
+			entry.FailingSince = now
+		}
 		pause = min(max(pause, provider.RetryAfterOf(cause)), MaxRetryPause)
 	}
 	switch entry.State {

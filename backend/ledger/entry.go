@@ -91,6 +91,8 @@ type Entry struct {
 	SlotReleased bool `json:"slot_released,omitempty"`
 	// Attempts counts failed revocations.
 	Attempts int `json:"attempts,omitempty"`
+	// FailingSince is when a revocation failed for the first time.
+	FailingSince time.Time `json:"failing_since,omitzero"`
 	// NextAttemptAt is when the next revocation is due.
 	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
 	// LastError is why the last revocation failed, redacted.

@@ -288,7 +288,8 @@ func TestEntry_StoredLayout_IsPinned(t *testing.T) {
 		ShareKey: "reader/R/G", Shared: json.RawMessage(`{"token":"t"}`), MaxExpiresAt: start.Add(2 * time.Hour), LatestExpiresAt: start.Add(3 * time.Hour), Config: "edge", Role: "reader", Marker: "vault-0a1b2c3d-reader-abcdefgh234567ab",
 		State: StateRevoking, Handle: json.RawMessage(`{"v":1,"id":7}`),
 		CreatedAt: start, ExpiresAt: start.Add(time.Hour), LeaseExpiresAt: start.Add(30 * time.Minute),
-		Searches: 4, SlotReleased: true, Attempts: 2, NextAttemptAt: start.Add(time.Minute), LastError: "ftd: revoke_token: unreachable",
+		Searches: 4, SlotReleased: true, Attempts: 2, FailingSince: start.Add(-time.Minute), NextAttemptAt: start.Add(time.Minute),
+		LastError: "ftd: revoke_token: unreachable",
 	}
 	encoded, err := json.MarshalIndent(entry, "", "  ")
 	require.NoError(t, err)

@@ -53,13 +53,15 @@ type authMemory struct {
 	pacers   map[rootKey]*pacer
 	// rejections are the times at which config writes were rejected, by account.
 	rejections map[rootKey][]time.Time
+	// statuses are what the vendors' answers say about each root credential.
+	statuses map[rootKey]RootStatus
 }
 
 func newAuthMemory(clock provider.Clock, providers map[string]provider.Provider) *authMemory {
 	return &authMemory{
 		clock: clock, providers: providers, secret: []byte(rand.Text()),
 		backoffs: make(map[rootKey]*provider.AuthBackoff), pacers: make(map[rootKey]*pacer),
-		rejections: make(map[rootKey][]time.Time),
+		rejections: make(map[rootKey][]time.Time), statuses: make(map[rootKey]RootStatus),
 	}
 }
 

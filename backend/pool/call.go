@@ -33,24 +33,24 @@ const (
 // to each request within the call.
 func (p *Pool) Call(ctx context.Context, conn *Conn, vendor, operation string, call func(context.Context) error) error {
 	if err := conn.backoffErr(operation, p.options.Clock.Now()); err != nil && !isProbe(ctx) {
-		p.Metrics.CountRejection(vendor, operation, provider.ClassOf(err))
+		p.Metrics.CountRejection(conn.config, vendor, operation, provider.ClassOf(err))
 		return err
 	}
 	done, err := conn.operations.admit(ctx, operation)
 	if err != nil {
-		p.Metrics.CountRejection(vendor, operation, provider.ClassOf(err))
+		p.Metrics.CountRejection(conn.config, vendor, operation, provider.ClassOf(err))
 		return err
 	}
 	began := p.options.Clock.Now()
 	_, err = provider.CatchPanic(vendor+": "+operation, func() (struct{}, error) {
-		return struct{}{}, call(withOperation(ctx, operation))
+		return struct{}{}, call(withConn(withOperation(ctx, operation), conn))
 	})
 	done(err)
 	now := p.options.Clock.Now()
 	if errors.Is(err, provider.ErrNotSent) {
-		p.Metrics.CountRejection(vendor, operation, provider.ClassOf(err))
+		p.Metrics.CountRejection(conn.config, vendor, operation, provider.ClassOf(err))
 	} else {
-		p.Metrics.ObserveCall(vendor, operation, now.Sub(began), err)
+		p.Metrics.ObserveCall(conn.config, vendor, operation, now.Sub(began), err)
 	}
 	if panicked, ok := errors.AsType[*provider.PanicError](err); ok {
 		p.options.Logger().Error("a driver panicked", "vendor", vendor, "operation", operation, "reason", panicked.Reason, "stack", string(panicked.Stack))
@@ -59,6 +59,7 @@ func (p *Pool) Call(ctx context.Context, conn *Conn, vendor, operation string, c
 		conn.lift()
 	}
 	conn.observe(operation, err, now)
+	p.observeRoot(conn.root, operation, err, now)
 	return err
 }
 
@@ -133,8 +134,10 @@ func (p *Pool) verifyRoot(ctx context.Context, root rootKey, config string, conn
 	if checked != nil {
 		checked.Clean()
 	}
+	p.observeRoot(root, OperationCheck, err, p.options.Clock.Now())
 	if err == nil {
 		rejected.Reset()
+		p.auth.setExpiry(root, checked.RootExpiresAt)
 	} else if failure, ok := errors.AsType[*provider.Error](err); ok && failure.Class == provider.ClassUnauthenticated && !errors.Is(err, provider.ErrNotSent) {
 		rejected.Observe(failure, p.options.Clock.Now())
 	}

@@ -51,6 +51,8 @@ type Conn struct {
 	backoffs, blocked map[string]backoff
 	// operations are the breakers of the operations: an API may answer some requests and not others.
 	operations *breakers
+	// hosts are the hosts that the connection has sent requests to, at most maxHosts.
+	hosts map[string]struct{}
 
 	// idle is closed when the next user leaves, if a caller waits for that.
 	idle chan struct{}

@@ -12,10 +12,15 @@ import (
 type guard struct {
 	breakers *breakers
 	pacer    *pacer
+	// observeWait records how long a request waited for its turn.
+	observeWait func(time.Duration)
 }
 
 // Admit implements provider.RequestGuard.
 func (g *guard) Admit(ctx context.Context, host string) (done func(error), err error) {
+	if conn, ok := ctx.Value(contextConn).(*Conn); ok {
+		conn.addHost(host)
+	}
 	return g.breakers.admit(ctx, host)
 }
 
@@ -24,7 +29,10 @@ func (g *guard) Pace(ctx context.Context, host string) error {
 	if err := g.breakers.err(host); err != nil && !isProbe(ctx) {
 		return err
 	}
-	return g.pacer.wait(ctx, priorityOf(ctx))
+	began := g.pacer.clock.Now()
+	err := g.pacer.wait(ctx, priorityOf(ctx))
+	g.observeWait(max(0, g.pacer.clock.Now().Sub(began)))
+	return err
 }
 
 // rootMemory implements provider.AuthMemory for one root credential.
@@ -44,6 +52,7 @@ type contextKey int
 const (
 	contextPriority contextKey = iota
 	contextProbe
+	contextConn
 )
 
 // withOperation marks the requests of an operation with its priority.
@@ -56,6 +65,11 @@ func withOperation(ctx context.Context, operation string) context.Context {
 		order = priorityRenew
 	}
 	return context.WithValue(ctx, contextPriority, order)
+}
+
+// withConn marks the requests of a call with the connection that makes it.
+func withConn(ctx context.Context, conn *Conn) context.Context {
+	return context.WithValue(ctx, contextConn, conn)
 }
 
 func priorityOf(ctx context.Context) priority {

@@ -85,8 +85,11 @@ func (p *Pool) openAfter(storage logical.Storage, name string, predecessor, entr
 		Clock:          p.options.Clock,
 		UserAgent:      p.options.UserAgent,
 		AllowAddresses: p.options.AllowAddresses,
-		Guard:          &guard{breakers: p.breakers, pacer: p.auth.pacer(p.auth.pacedOf(entry), entry.RequestsPerMinute)},
-		Auth:           rootMemory{memory: p.auth, key: p.auth.rootOf(entry), config: name},
+		Guard: &guard{
+			breakers: p.breakers, pacer: p.auth.pacer(p.auth.pacedOf(entry), entry.RequestsPerMinute),
+			observeWait: func(waited time.Duration) { p.Metrics.ObservePacing(name, entry.Vendor, waited) },
+		},
+		Auth: rootMemory{memory: p.auth, key: p.auth.rootOf(entry), config: name},
 	}
 	if predecessor != nil && predecessor.ConnectionID != entry.ConnectionID {
 		config.Predecessor = newSessionStore(storage, name, predecessor.ConnectionID)

@@ -216,7 +216,8 @@ func TestPacer_ClockSetBack_DoesNotStopTheQueue(t *testing.T) {
 // Requests do not queue up behind a host that does not answer, and those that queue are not its half-open probe.
 func TestGuard_HostDoesNotAnswer_TakesNoTurn(t *testing.T) {
 	q := newQueue(t)
-	g := &guard{breakers: newHostBreakers(time.Hour), pacer: q.pacer}
+	var waited time.Duration
+	g := &guard{breakers: newHostBreakers(time.Hour), pacer: q.pacer, observeWait: func(d time.Duration) { waited += d }}
 	openBreaker(t, g.breakers, "silent:443")
 	err := g.Pace(t.Context(), "silent:443")
 	require.ErrorIs(t, err, provider.ErrNotSent)
@@ -227,4 +228,5 @@ func TestGuard_HostDoesNotAnswer_TakesNoTurn(t *testing.T) {
 	q.pacer.setLimit(0)
 	q.clock.Advance(time.Minute)
 	require.NoError(t, <-done)
+	require.Positive(t, waited, "the wait is observed")
 }

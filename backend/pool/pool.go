@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/metrics"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
@@ -25,8 +26,8 @@ const (
 // Pool keeps one connection for each config. It is safe for concurrent use. Opening a connection makes no
 // network call, so the lock may be held while that happens.
 type Pool struct {
-	// Metrics counts the calls to vendors.
-	Metrics *Metrics
+	// Metrics counts what the mount does.
+	Metrics *metrics.Metrics
 
 	options  Options
 	breakers *breakers
@@ -50,7 +51,7 @@ type Pool struct {
 // New returns a pool without connections.
 func New(options Options) *Pool {
 	p := &Pool{
-		Metrics: newMetrics(), options: options,
+		Metrics: metrics.New(), options: options,
 		breakers: newHostBreakers(options.BreakerPause), auth: newAuthMemory(options.Clock, options.Providers),
 		open: make(map[string]*Conn), exclusive: make(map[string]chan struct{}), logouts: newTasks(),
 	}
@@ -93,7 +94,8 @@ func (p *Pool) wrap(name string, opened provider.Connection, entry *store.Config
 	p.SetLimit(entry)
 	return &Conn{
 		Connection: opened, settings: settingsOf(entry), root: p.auth.rootOf(entry), config: name, users: users,
-		backoffs: make(map[string]backoff), blocked: make(map[string]backoff), operations: newOperationBreakers(p.options.BreakerPause), yield: make(chan struct{}),
+		backoffs: make(map[string]backoff), blocked: make(map[string]backoff),
+		operations: newOperationBreakers(p.options.BreakerPause), hosts: make(map[string]struct{}), yield: make(chan struct{}),
 	}
 }
 

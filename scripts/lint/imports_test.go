@@ -52,14 +52,15 @@ var packageRules = []packageRule{
 	{pkg: "cmd/vendor-emulator", may: []string{"emulator", "emulator/all"}, names: server},
 
 	{
-		pkg: "backend", may: []string{"input", "lease", "rotation", "pool", "store", "ledger", "marker", "worker", "failpoint", "provider"},
+		pkg: "backend", may: []string{"input", "lease", "rotation", "pool", "metrics", "store", "ledger", "marker", "worker", "failpoint", "provider"},
 		tests: []string{"provider/providertest", "emulator", "emulator/all", "emulator/vendorfacts", "storagetest"},
 		names: []string{"logical.*", "framework.*", "consts.*", "http.Status*"},
 	},
 	{pkg: "input", may: []string{"provider"}, names: fieldNames},
 	{pkg: "lease", may: []string{"pool", "store", "ledger", "marker", "failpoint", "provider"}, tests: testKit, names: engineNames},
 	{pkg: "rotation", may: []string{"pool", "store", "marker", "failpoint", "provider"}, tests: testKit, names: engineNames},
-	{pkg: "pool", may: []string{"store", "failpoint", "provider"}, tests: testKit, names: engineNames},
+	{pkg: "pool", may: []string{"metrics", "store", "failpoint", "provider"}, tests: testKit, names: engineNames},
+	{pkg: "metrics", may: []string{"provider"}},
 	{pkg: "store", may: []string{"failpoint", "provider"}, tests: testKit, names: engineNames},
 	{pkg: "ledger", tests: testKit, names: []string{"logical.*"}},
 	{pkg: "marker", tests: testKit, names: []string{"logical.*"}},
