@@ -2,12 +2,14 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
 )
 
@@ -51,9 +53,7 @@ func (b *backend) configRotateRoot(ctx context.Context, req *logical.Request, da
 // operator. The worker deletes the ledger entries of the credentials that the rotation has ended.
 func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name string) ([]string, error) {
 	warnings, err := b.rotator.Rotate(ctx, storage, name)
-	if config, readErr := b.store.Config(ctx, storage, name); readErr == nil && config != nil {
-		b.pool.Metrics.CountRotation(name, config.Vendor, err)
-	}
+	b.countRotation(ctx, storage, name, err)
 	if err != nil {
 		return nil, err
 	}
@@ -65,4 +65,16 @@ func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name 
 		warnings = append(warnings, "the root credential is rotated; the remaining work will be retried: "+err.Error())
 	}
 	return warnings, nil
+}
+
+// countRotation counts a rotation by its outcome. A request that the vendor's API has no call for, or that finds another
+// rotation running, is none.
+func (b *backend) countRotation(ctx context.Context, storage logical.Storage, name string, outcome error) {
+	config, err := b.store.Config(ctx, storage, name)
+	if err != nil || config == nil || errors.Is(outcome, pool.ErrRotationInProgress) {
+		return
+	}
+	if vendor := b.providers[config.Vendor]; vendor != nil && vendor.Capabilities().RotatesRoot {
+		b.pool.Metrics.CountRotation(name, config.Vendor, outcome)
+	}
 }

@@ -183,6 +183,12 @@ func TestMetrics_Rotation_ShowsTimesStateAndFailures(t *testing.T) {
 	})
 }
 
+func TestMetrics_RotationNotSupported_IsNoFailure(t *testing.T) {
+	m := newConfiguredMount(t, "lacework", nil)
+	require.Error(t, m.tryRotate("lacework"))
+	require.Zero(t, m.metric("vendorauth_root_rotation_failures_total", `config="lacework",vendor="lacework"`))
+}
+
 func TestMetrics_SilentVendor_ShowsItsBreakerOpen(t *testing.T) {
 	m := newMount(t)
 	m.keepBreakersOpen()
