@@ -158,7 +158,9 @@ func (b *backend) configState(ctx context.Context, storage logical.Storage, name
 }
 
 // credentialStates are all states of a credential.
-var credentialStates = []ledger.State{ledger.StateIssuing, ledger.StateLive, ledger.StateRevoking, ledger.StateSearching, ledger.StateExpiring}
+var credentialStates = []ledger.State{
+	ledger.StateIssuing, ledger.StateLive, ledger.StateRevoking, ledger.StateSearching, ledger.StateExpiring, ledger.StateUnreadable,
+}
 
 // countEntries counts the credentials of a config.
 func countEntries(described *metrics.ConfigState, entries []ledger.Entry, now time.Time) {

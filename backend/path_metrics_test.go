@@ -316,3 +316,15 @@ func TestMetrics_Documentation_NamesEveryMetric(t *testing.T) {
 	}
 	require.Equal(t, exposed, documented, "names and types")
 }
+
+func TestMetrics_UnreadableEntry_IsAStateOfItsOwn(t *testing.T) {
+	m := newConfiguredMount(t, "ftd", nil)
+	unreadable := `config="ftd",state="unreadable",vendor="ftd"`
+	require.Zero(t, m.metric("vendorauth_credentials", unreadable))
+	require.NoError(t, m.storage.Put(t.Context(), &logical.StorageEntry{
+		Key: "ledger/ftd/abcdefgh234567ab", Value: []byte(`{"version":99,"id":"abcdefgh234567ab"}`),
+	}))
+	m.restart()
+	require.InDelta(t, 1, m.metric("vendorauth_credentials", unreadable), 0)
+	require.InDelta(t, 1, m.metric("vendorauth_credentials_slots_used", ftdLabels), 0)
+}
