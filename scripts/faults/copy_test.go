@@ -59,7 +59,7 @@ func TestCopy_StartedNextToOriginal_TakesNothing(t *testing.T) {
 
 	// The original's root credentials work, and its leases too.
 	for _, sc := range []*scenario{extended, rotated} {
-		_, err := cl.vault().Logical().ReadWithContext(t.Context(), cl.path("config/%s/check", sc.config))
+		_, err := cl.vault().Logical().WriteWithContext(t.Context(), cl.path("config/%s/check", sc.config), nil)
 		require.NoError(t, err, "%s", sc)
 	}
 	require.Len(t, extended.createdRoots(t), roots, "%s", extended)
