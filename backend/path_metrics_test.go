@@ -92,7 +92,7 @@ func TestMetrics_NewConfig_HasItsSeriesAtZero(t *testing.T) {
 			m.runPeriodic()
 			_, _ = m.renew(read, 0)
 			require.NoError(t, m.revoke(read))
-			_, _, _ = m.request(logical.ReadOperation, "config/"+vendor+"/check", nil)
+			_, _, _ = m.request(logical.UpdateOperation, "config/"+vendor+"/check", nil)
 			require.ElementsMatch(t, before, seriesOf(m.metricsText()), "each series existed before its first event")
 		})
 	}
@@ -125,7 +125,7 @@ func TestMetrics_RejectedRoot_NamesTheConfig(t *testing.T) {
 			}[vendor]
 			m.writeConfig(vendor, map[string]any{secret: "wrong:wrong", "verify_connection": false})
 			require.Zero(t, m.metric("vendorauth_root_rejected", labels), "the vendor has not been asked")
-			_, _, err := m.request(logical.ReadOperation, "config/"+vendor+"/check", nil)
+			_, _, err := m.request(logical.UpdateOperation, "config/"+vendor+"/check", nil)
 			require.Error(t, err)
 			require.InDelta(t, 1, m.metric("vendorauth_root_rejected", labels), 0)
 			require.Zero(t, m.metric("vendorauth_root_last_accepted_timestamp_seconds", labels))
@@ -142,7 +142,7 @@ func TestMetrics_RejectedRoot_NamesTheConfig(t *testing.T) {
 
 func TestMetrics_RootExpiry_IsThatOfTheLastCheck(t *testing.T) {
 	m := newConfiguredMount(t, "trend", auditorRole)
-	checked := m.must(logical.ReadOperation, "config/trend/check", nil).Data["root_expires_at"].(string)
+	checked := m.must(logical.UpdateOperation, "config/trend/check", nil).Data["root_expires_at"].(string)
 	want := 0.0
 	if checked != "" {
 		at, err := time.Parse(time.RFC3339, checked)
@@ -151,7 +151,7 @@ func TestMetrics_RootExpiry_IsThatOfTheLastCheck(t *testing.T) {
 	}
 	require.InDelta(t, want, m.metric("vendorauth_root_expiry_timestamp_seconds", `config="trend",vendor="trend"`), 1)
 	m.rotate("trend") // by a key that the engine creates
-	m.must(logical.ReadOperation, "config/trend/check", nil)
+	m.must(logical.UpdateOperation, "config/trend/check", nil)
 	m.metric("vendorauth_root_expiry_timestamp_seconds", `config="trend",vendor="trend"`)
 }
 
