@@ -42,6 +42,10 @@ type configWork struct {
 	reconcileAt time.Time
 	// rootRetryAt is until when the root credential is not maintained, after a failure.
 	rootRetryAt time.Time
+	// rootCheckAt is when the expiry of the root credential is read again, and rootNoticeAt when an event reports it again.
+	rootCheckAt, rootNoticeAt time.Time
+	// missedRotation is the time of the schedule for which an event has reported that no rotation took place.
+	missedRotation time.Time
 	// rootRejections counts the failures in a row that another attempt can make worse.
 	rootRejections int
 	// turnAt is when the last turn ended.
@@ -196,7 +200,7 @@ func (b *backend) observedTurn(ctx context.Context, storage logical.Storage, nam
 // vendor. more is true when the time was too short for the ledger and some of the work was done: also when the last
 // request did not get its turn in time.
 func (b *backend) backgroundTurn(ctx context.Context, storage logical.Storage, name string) (more bool, err error) {
-	rootErr := b.maintainRoot(ctx, storage, name)
+	rootErr := errors.Join(b.maintainRoot(ctx, storage, name), b.watchRoot(ctx, storage, name))
 	swept, sweepErr := b.sweep(ctx, storage, name, lease.SweepOptions{})
 	if ctx.Err() != nil || swept.Revoked > 0 && provider.ClassOf(sweepErr) == provider.ClassRateLimited {
 		return swept.Revoked > 0, errors.Join(rootErr, sweepErr)
@@ -244,7 +248,8 @@ func (b *backend) reconcile(ctx context.Context, storage logical.Storage, name s
 }
 
 // maintainRoot completes a rotation that was interrupted, revokes root credentials that were created and never
-// stored, and begins a rotation that is due by rotation_period.
+// stored, and begins a rotation that is due by rotation_period or rotation_schedule. A failure is repeated. Inside a
+// rotation window only the log has it: reportMissedRotation reports a window that has passed.
 func (b *backend) maintainRoot(ctx context.Context, storage logical.Storage, name string) error {
 	if !b.ownsRoots() {
 		return nil // only the primary changes configs
@@ -261,7 +266,7 @@ func (b *backend) maintainRoot(ctx context.Context, storage logical.Storage, nam
 		b.background.change(name, func(work *configWork) { work.rootRejections = 0 })
 	} else {
 		b.background.change(name, func(work *configWork) { work.postponeRoot(now, err) })
-		if config, readErr := b.store.Config(ctx, storage, name); readErr == nil && config != nil && config.RotationDue(now) {
+		if config, readErr := b.store.Config(ctx, storage, name); readErr == nil && config != nil && config.RotationWindow == 0 && config.RotationDue(now) {
 			b.sendEvent(ctx, rotation.EventRotateFail, "config", name)
 		}
 	}
@@ -311,7 +316,7 @@ func (b *backend) completeRoot(ctx context.Context, storage logical.Storage, nam
 	return nil
 }
 
-// rotateIfDue rotates a config's root credential if its rotation_period has passed.
+// rotateIfDue rotates a config's root credential if that is due.
 func (b *backend) rotateIfDue(ctx context.Context, storage logical.Storage, name string) error {
 	entry, err := b.store.Config(ctx, storage, name)
 	if err != nil || entry == nil || !entry.RotationDue(b.clock.Now()) {

@@ -44,14 +44,14 @@ func (b *backend) mergeConfig(old *store.Config, data *framework.FieldData, patc
 	if err := mergeCommon(entry, data, vendor, patch); err != nil {
 		return nil, err
 	}
+	if err := mergeRotation(entry, data, vendor, b.clock.Now()); err != nil {
+		return nil, err
+	}
 	if err := requireSecrets(old, entry, data, vendor); err != nil {
 		return nil, err
 	}
 	if old == nil || connectionChanged(old, entry, vendor) || changesRoot && entry.Root.HasKeptRoots() {
 		entry.ConnectionID, entry.SharingEpoch = rand.Text(), ""
-	}
-	if old != nil && old.RotationPeriod == 0 && entry.RotationPeriod > 0 && entry.Root.UpdatedAt.IsZero() {
-		entry.Root.UpdatedAt = b.clock.Now() // stored by a version that did not record it
 	}
 	return entry, nil
 }
@@ -106,9 +106,6 @@ func mergeCommon(c *store.Config, data *framework.FieldData, vendor provider.Pro
 	if err := mergeAllowedRoles(c, data); err != nil {
 		return err
 	}
-	if err := mergeRotation(c, data, vendor); err != nil {
-		return err
-	}
 	if c.RequestTimeout <= 0 || c.RequestTimeout > maxRequestTimeout {
 		return provider.InvalidField("request_timeout", "must be between 1s and %s", maxRequestTimeout)
 	}
@@ -157,20 +154,6 @@ func shownAllowedRoles(c *store.Config) []string {
 		return allRoles
 	}
 	return c.AllowedRoles
-}
-
-// mergeRotation applies how often the root credential is rotated.
-func mergeRotation(c *store.Config, data *framework.FieldData, vendor provider.Provider) error {
-	applySeconds(data, "rotation_period", &c.RotationPeriod)
-	can := vendor.Capabilities()
-	switch {
-	case c.RotationPeriod == 0:
-	case !can.RotatesRoot:
-		return provider.InvalidField("rotation_period", "the API of vendor %q cannot replace the root credential: %s", vendor.Name(), can.RotationNote)
-	case c.RotationPeriod < minRotationPeriod:
-		return provider.InvalidField("rotation_period", "must be 0 or at least %s", minRotationPeriod)
-	}
-	return nil
 }
 
 // requireSecrets requires the secrets again when a write would send them to another address, or with less

@@ -119,7 +119,8 @@ func TestPatch_NullForEachField_ResetsIt(t *testing.T) {
 	m.must(logical.UpdateOperation, "config/defaults", m.configData("ftd", map[string]any{"requests_per_minute": nil}))
 	want := m.must(logical.ReadOperation, "config/defaults", nil).Data
 	changed := map[string]any{
-		"request_timeout": "20s", "max_retries": 1, "max_credentials": 1, "requests_per_minute": 7, "rotation_period": "24h",
+		"request_timeout": "20s", "max_retries": 1, "max_credentials": 1, "requests_per_minute": 7, "rotation_schedule": "0 3 * * *",
+		"rotation_window": "1h", "disable_automated_rotation": true,
 		"allowed_roles": "a,b", "custom_metadata": map[string]any{"a": "b"}, "api_version": "v6", "tls_server_name": "localhost",
 	}
 	m.must(logical.UpdateOperation, "config/defaults", m.configData("ftd", changed))
@@ -134,6 +135,9 @@ func TestPatch_NullForEachField_ResetsIt(t *testing.T) {
 	delete(read, "root_updated_at")
 	require.Equal(t, want, read)
 	require.Nil(t, m.config("defaults").AllowedRoles)
+	m.must(logical.UpdateOperation, "config/defaults", map[string]any{"rotation_period": "24h"})
+	m.must(logical.PatchOperation, "config/defaults", map[string]any{"rotation_period": nil})
+	require.Equal(t, want["rotation_period"], m.must(logical.ReadOperation, "config/defaults", nil).Data["rotation_period"])
 
 	m.must(logical.UpdateOperation, "roles/reader", map[string]any{"config": "defaults"})
 	want = m.must(logical.ReadOperation, "roles/reader", nil).Data

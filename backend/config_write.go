@@ -172,6 +172,7 @@ func (u *configUpdate) verifyRoot(ctx context.Context) error {
 		return err
 	}
 	u.rotator.Accepted(u.name)
+	u.entry.Root.SetExpiry(checked.RootExpiresAt)
 	if supplied {
 		u.entry.Root.MarkVerified()
 	}

@@ -18,8 +18,6 @@ const (
 	defaultRequestTimeout = 30 * time.Second
 	// maxRequestTimeout leaves time to clean up: Vault ends a request after 90 seconds.
 	maxRequestTimeout = 60 * time.Second
-	// minRotationPeriod catches a wrong unit, which would change a device's password every few seconds.
-	minRotationPeriod = time.Hour
 	defaultMaxRetries = 2
 	maxMaxRetries     = 10
 	// maxRequestsPerMinute is more than any vendor accepts.
@@ -40,8 +38,9 @@ func (b *backend) pathConfig() []*framework.Path {
 					Summary:  "List the configs with their vendors and addresses.",
 				},
 			},
-			HelpSynopsis:    "List the configs.",
-			HelpDescription: "Lists the names of all configs, with vendor, address and credentials in use.",
+			HelpSynopsis: "List the configs.",
+			HelpDescription: "Lists the names of all configs, with vendor, address, credentials in use, and the state and the expiry of the root credential. " +
+				"root_expires_soon is true if that is within 14 days.",
 		},
 		{
 			Pattern:        "config/" + framework.GenericNameRegex("name"),
@@ -85,6 +84,9 @@ func readOnlyConfigFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		"root_updated_at":      {Type: framework.TypeString, Description: "Read-only: when the root credential was stored (RFC 3339, UTC)."},
 		"root_state":           {Type: framework.TypeString, Description: "Read-only: current, in_doubt or previous_not_revoked."},
+		"root_expires_at":      {Type: framework.TypeString, Description: "Read-only: when the root credential itself expires, by the last check (RFC 3339, UTC). Empty if never or unknown."},
+		"last_rotation":        {Type: framework.TypeString, Description: "Read-only: when a rotation last replaced the root credential (RFC 3339, UTC). Empty if none did."},
+		"next_rotation":        {Type: framework.TypeString, Description: "Read-only: when the next automatic rotation is due (RFC 3339, UTC). Empty if there is none."},
 		"rotation_suspended":   {Type: framework.TypeBool, Description: "Read-only: whether rotations wait for an operator after a gap in the mount's heartbeat."},
 		"retired":              {Type: framework.TypeBool, Description: "Read-only: whether the config was deleted with force=true and ends with its last credential."},
 		"sensitive_fields_set": {Type: framework.TypeCommaStringSlice, Description: "Read-only: names of the secret fields that have a value."},
@@ -122,10 +124,6 @@ func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema
 			Type: framework.TypeBool, Default: true,
 			Description: "Log in to the vendor before storing, and store nothing if that fails.",
 		},
-		"rotation_period": {
-			Type:        framework.TypeDurationSecond,
-			Description: "How often the engine rotates the root credential, where the vendor's API can; at least an hour. 0 is never.",
-		},
 		"allowed_roles": {
 			Type: framework.TypeCommaStringSlice, Default: allRoles,
 			Description: "Names of the roles that may issue credentials of this config; * in a name matches any text. Default: all roles. " +
@@ -142,6 +140,7 @@ func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema
 				"address, or the previous root credential of a rotation.",
 		},
 	}
+	maps.Copy(fields, rotationFields())
 	maps.Copy(fields, readOnlyConfigFields())
 	return fields
 }
@@ -184,7 +183,6 @@ func (b *backend) describeConfig(ctx context.Context, storage logical.Storage, e
 		"max_retries":         entry.MaxRetries,
 		"max_credentials":     entry.MaxCredentials,
 		"requests_per_minute": entry.RequestsPerMinute,
-		"rotation_period":     int64(entry.RotationPeriod.Seconds()),
 		"root_updated_at":     formatTime(entry.Root.UpdatedAt),
 		"root_state":          entry.Root.String(),
 		"allowed_roles":       shownAllowedRoles(entry),
@@ -192,6 +190,7 @@ func (b *backend) describeConfig(ctx context.Context, storage logical.Storage, e
 		"retired":             entry.Retired,
 		"rotation_suspended":  false,
 	}
+	b.describeRotation(entry, described)
 	secrets := []string{}
 	if vendor, ok := b.providers[entry.Vendor]; ok {
 		described["rotation_suspended"] = suspended && vendor.Capabilities().RotatesRoot
@@ -230,6 +229,8 @@ func (b *backend) configList(ctx context.Context, req *logical.Request, _ *frame
 		details[name] = map[string]any{
 			"vendor": entry.Vendor, "address": entry.Address, "retired": entry.Retired,
 			"credentials_used": used, "max_credentials": entry.MaxCredentials,
+			"root_state": entry.Root.String(), "root_expires_at": formatTime(entry.Root.ExpiresAt),
+			"root_expires_soon": entry.RootExpiresSoon(b.clock.Now()),
 		}
 	}
 	return logical.ListResponseWithInfo(names, details), nil

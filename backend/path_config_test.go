@@ -23,7 +23,8 @@ func TestConfigRead_AllFieldsSet_ReturnsNoSecret(t *testing.T) {
 		"vendor": "ftd", "address": m.vendors.URL("ftd"), "ca_cert": string(m.vendors.CACertPEM()),
 		"tls_server_name": "", "tls_skip_verify": false, "request_timeout": int64(20), "max_retries": 1,
 		"max_credentials": 2, "requests_per_minute": 0, "allowed_roles": []string{"*"}, "custom_metadata": map[string]string{"owner": "netsec"}, "retired": false,
-		"rotation_period": int64(0), "rotation_suspended": false, "root_state": "current", "password_policy": "",
+		"rotation_period": int64(0), "rotation_schedule": "", "rotation_window": int64(0), "disable_automated_rotation": false,
+		"last_rotation": "", "next_rotation": "", "root_expires_at": "", "rotation_suspended": false, "root_state": "current", "password_policy": "",
 		"username": "admin", "api_version": "latest", "sensitive_fields_set": []string{"password"},
 	}, read)
 }
@@ -35,6 +36,7 @@ func TestConfigList_CredentialLives_ReturnsUsage(t *testing.T) {
 	require.Equal(t, []string{"ftd"}, listed["keys"])
 	require.Equal(t, map[string]any{"ftd": map[string]any{
 		"vendor": "ftd", "address": m.vendors.URL("ftd"), "retired": false, "credentials_used": 1, "max_credentials": 3,
+		"root_state": "current", "root_expires_at": "", "root_expires_soon": false,
 	}}, listed["key_info"])
 }
 

@@ -107,7 +107,9 @@ var roundTripObjects = map[string]struct {
 	config, role []map[string]any
 }{
 	"ftd": {
-		config: []map[string]any{{}, {"api_version": "v6", "password_policy": "strong", "rotation_period": "24h", "max_credentials": 2}},
+		config: []map[string]any{{}, {"api_version": "v6", "password_policy": "strong", "rotation_period": "24h", "max_credentials": 2}, {
+			"rotation_period": 0, "rotation_schedule": "0 3 * * 6", "rotation_window": "4h", "disable_automated_rotation": true,
+		}},
 	},
 	"fortianalyzer": {config: []map[string]any{{}, {"idle_timeout": "10m"}}},
 	"fortisiem": {config: []map[string]any{{}, {
@@ -259,6 +261,9 @@ func TestReadOnlyField_OtherValue_IsRefused(t *testing.T) {
 	for field, values := range map[string][]any{
 		"root_updated_at":      {"2020-01-02T03:04:05Z", "", nil},
 		"root_state":           {"in_doubt", "", nil},
+		"last_rotation":        {"2020-01-02T03:04:05Z", nil},
+		"next_rotation":        {"2020-01-02T03:04:05Z", nil},
+		"root_expires_at":      {"2020-01-02T03:04:05Z", nil},
 		"retired":              {true, "true", nil},
 		"rotation_suspended":   {true, nil},
 		"sensitive_fields_set": {[]any{}, []any{"password", "username"}, "", nil},

@@ -39,6 +39,9 @@ type Connection interface {
 	Close()
 }
 
+// RootExpiryNotice is how long before the expiry of a root credential the operator is told.
+const RootExpiryNotice = 14 * 24 * time.Hour
+
 // CheckResult is the result of a real login.
 type CheckResult struct {
 	// Identity is the vendor's name of the root credential's user or key.

@@ -124,7 +124,7 @@ func (r *replacement) next() *store.Config {
 		return r.prepared.ReplacedInPlace(r.proposed, r.Clock.Now())
 	}
 	next := r.prepared.WithRoot(r.proposed, r.Clock.Now())
-	next.RootMarker = r.marker
+	next.RootMarker, next.Root.RotatedAt = r.marker, r.Clock.Now()
 	return next
 }
 
@@ -178,8 +178,9 @@ func (r *Rotator) activateRoot(ctx context.Context, storage logical.Storage, nam
 	if err != nil {
 		return err
 	}
-	_, err = r.Pool.VerifyCandidate(ctx, name, next, conn)
+	checked, err := r.Pool.VerifyCandidate(ctx, name, next, conn)
 	if err == nil {
+		next.Root.SetExpiry(checked.RootExpiresAt)
 		err = r.Store.CompareAndSwapConfig(ctx, storage, name, present, next)
 	}
 	if err != nil {

@@ -22,8 +22,11 @@ import (
 const (
 	// EventRotate is sent when a config's root credential was rotated.
 	EventRotate = "vendorauth/root-rotate"
-	// EventRotateFail is sent when a rotation failed.
+	// EventRotateFail is sent when a rotation failed. With a rotation window, it is sent when the window has passed
+	// without a rotation.
 	EventRotateFail = "vendorauth/root-rotate-fail"
+	// EventExpiring is sent once a day while a root credential expires within provider.RootExpiryNotice, or has expired.
+	EventExpiring = "vendorauth/root-expiring"
 	// EventRevokeFail is sent when a config was deleted and its root credential, which only Vault knew, could not be
 	// revoked.
 	EventRevokeFail = "vendorauth/root-revoke-fail"

@@ -48,8 +48,8 @@ type Config struct {
 	MaxCredentials int `json:"max_credentials"`
 	// RequestsPerMinute limits the requests of the root credential; 0 is unlimited.
 	RequestsPerMinute int `json:"requests_per_minute"`
-	// RotationPeriod is how often the root credential is rotated; 0 is never.
-	RotationPeriod time.Duration `json:"rotation_period_ns,omitempty"`
+	// AutomatedRotation is when the root credential is rotated.
+	AutomatedRotation
 	// AllowedRoles are the names of the roles that may draw on the config, and patterns with *. Nil allows all roles,
 	// an empty list none.
 	AllowedRoles []string `json:"allowed_roles,omitzero"`
@@ -93,13 +93,4 @@ func ReadConfig(ctx context.Context, storage logical.Storage, name string) (*Con
 // AllowsRole reports whether a role of this name may draw on the config. Names are case-sensitive.
 func (c *Config) AllowsRole(name string) bool {
 	return c.AllowedRoles == nil || strutil.StrListContainsGlob(c.AllowedRoles, name)
-}
-
-// RotationDue reports whether the root credential must be rotated by now.
-func (c *Config) RotationDue(now time.Time) bool {
-	if c.RotationPeriod == 0 || c.Retired {
-		return false
-	}
-	// A timestamp in the future was written by a node whose clock was wrong; rotate now.
-	return c.Root.UpdatedAt.After(now) || !now.Before(c.Root.UpdatedAt.Add(c.RotationPeriod))
 }

@@ -23,9 +23,14 @@ func TestRecords_StoredLayout_IsPinned(t *testing.T) {
 			Address:    "https://firewall.example", CACert: "PEM", TLSServerName: "firewall.example", TLSSkipVerify: true,
 			RequestTimeout: 30 * time.Second, MaxRetries: 2, MaxCredentials: 3, RequestsPerMinute: 450, CustomMetadata: map[string]string{"owner": "netsec"},
 			AllowedRoles: []string{"edge-*"},
-			Fields:       map[string]any{"username": "admin", "password": "secret"}, RotationPeriod: 24 * time.Hour,
+			Fields:       map[string]any{"username": "admin", "password": "secret"},
+			AutomatedRotation: AutomatedRotation{
+				RotationPeriod: 24 * time.Hour, RotationSchedule: "0 3 * * 0", RotationWindow: time.Hour, DisableAutomatedRotation: true,
+				RotationSetAt: time.Date(2026, 1, 1, 3, 4, 5, 0, time.UTC),
+			},
 			Root: RootState{
-				UpdatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), RecheckCredentials: true, Previous: json.RawMessage(`{"v":1}`),
+				UpdatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), RotatedAt: time.Date(2026, 1, 2, 3, 4, 4, 0, time.UTC),
+				ExpiresAt: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC), RecheckCredentials: true, Previous: json.RawMessage(`{"v":1}`),
 				VaultManaged: true, Unverified: true, Candidates: []RootCandidate{{Fields: map[string]any{"password": "next"}, ConnectionID: "N", State: CandidateRejected}},
 			},
 		},
@@ -59,7 +64,7 @@ func TestRotationDue_UpdatedAt_DecidesByThePeriod(t *testing.T) {
 		"never recorded":                    {time.Time{}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config := &Config{RotationPeriod: 24 * time.Hour, Root: RootState{UpdatedAt: test.updatedAt}}
+			config := &Config{AutomatedRotation: AutomatedRotation{RotationPeriod: 24 * time.Hour}, Root: RootState{UpdatedAt: test.updatedAt}}
 			require.Equal(t, test.due, config.RotationDue(now))
 			config.Retired = true
 			require.False(t, config.RotationDue(now))

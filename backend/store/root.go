@@ -15,6 +15,11 @@ import (
 type RootState struct {
 	// UpdatedAt is when the root credential was stored.
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
+	// RotatedAt is when a rotation last replaced the root credential. Zero if none did.
+	RotatedAt time.Time `json:"rotated_at,omitzero"`
+	// ExpiresAt is when the root credential itself expires, by the vendor's last report. Zero if it does not, or if that
+	// is not known.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// VaultManaged is true when a rotation created the root credential: only Vault knows it, and no other one
 	// works.
 	VaultManaged bool `json:"vault_managed,omitempty"`
@@ -139,7 +144,7 @@ func (r *RootState) SuppliedByOperator(old *Config, supplied map[string]any, ven
 		r.Put(old.PreviousRoot(changed))
 	}
 	r.ResolveInDoubt(CandidateRejected)
-	r.UpdatedAt, r.Unverified = now, true
+	r.UpdatedAt, r.Unverified, r.ExpiresAt = now, true, time.Time{}
 }
 
 // MarkVerified records that the vendor has accepted the root credential that an operator supplied.
@@ -156,7 +161,7 @@ func (c *Config) WithRoot(root RootCandidate, now time.Time) *Config {
 	}
 	next.ConnectionID = root.ConnectionID
 	next.RootMarker = ""
-	next.Root.UpdatedAt = now
+	next.Root.UpdatedAt, next.Root.ExpiresAt = now, time.Time{}
 	return &next
 }
 
@@ -174,6 +179,9 @@ func (c *Config) PreviousRoot(changed []string) RootCandidate {
 func (c *Config) ReplacedInPlace(root RootCandidate, now time.Time) *Config {
 	next := c.WithRoot(root, now)
 	next.Root.VaultManaged, next.Root.RecheckCredentials = true, true
+	if root.State != CandidatePrevious { // a device may return to the password before a rotation
+		next.Root.RotatedAt = now
+	}
 	next.Root.Candidates = slices.DeleteFunc(slices.Clone(c.Root.Candidates), func(candidate RootCandidate) bool {
 		return reflect.DeepEqual(candidate.Fields, root.Fields)
 	})

@@ -9,9 +9,6 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
-// expiryNotice is how long before the management key expires Check begins to warn.
-const expiryNotice = 14 * 24 * time.Hour
-
 // Check asks the manager to describe the management key. It ignores the back-off after a rejected key: an
 // operator who has corrected the key at the manager needs the current result.
 func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
@@ -27,7 +24,7 @@ func (c *connection) Check(ctx context.Context) (*provider.CheckResult, error) {
 	result.Details["product"] = productOf(c.api.http.BaseURL())
 	if current.expires() {
 		result.RootExpiresAt = c.api.clock.toLocal(time.UnixMilli(*current.ExpiryDate))
-		if remaining := result.RootExpiresAt.Sub(c.clock.Now()); remaining < expiryNotice {
+		if remaining := result.RootExpiresAt.Sub(c.clock.Now()); remaining < provider.RootExpiryNotice {
 			result.Warnings = append(result.Warnings, fmt.Sprintf(
 				"the management key expires at %s and cannot extend itself: set a later expiry at the manager, or write another key to config/%s",
 				result.RootExpiresAt.Format(time.RFC3339), c.api.config))

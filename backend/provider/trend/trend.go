@@ -62,8 +62,9 @@ func (vendor) Capabilities() provider.Capabilities {
 			{Fields: []string{fieldRoleName}, Replaces: []string{fieldRoleID}},
 			{Fields: loginFields, Replaces: []string{fieldAPIKey, fieldAPIKeyID}},
 		},
-		RevocationNote: "Revoking the lease deletes the API key at the manager.",
-		RotatesRoot:    true,
+		RevocationNote:    "Revoking the lease deletes the API key at the manager.",
+		ReportsRootExpiry: true,
+		RotatesRoot:       true,
 		RotationNote: "Writing to config/<name>/rotate-root creates a new API key with the same role and expiry, " +
 			"then deletes the previous one.",
 	}
