@@ -74,6 +74,7 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, data *f
 		if err != nil {
 			return b.writerResponse(req, where, err)
 		}
+		noChange(ctx)
 		update.warn(ctx)
 		return warningsResponse(update.warnings), nil
 	}

@@ -108,6 +108,9 @@ func (b *backend) roleWrite(ctx context.Context, req *logical.Request, data *fra
 			return nil, logical.CodedError(http.StatusNotFound, "it does not exist")
 		}
 		entry, warnings, err = b.mergeRole(ctx, req.Storage, name, old, data)
+		if err == nil && old != nil && store.SameRecord(old, entry) {
+			noChange(ctx)
+		}
 		return entry, err
 	})
 	if err != nil {

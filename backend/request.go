@@ -21,6 +21,7 @@ import (
 // panic into an error of the request in which it happened. The panic would otherwise end the process, and with it all
 // mounts that the process serves.
 func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
+	ctx, doing := b.beginActivity(ctx, req)
 	response, err := provider.CatchPanic("handling the request", func() (*logical.Response, error) {
 		if !hasFields(req.Operation) {
 			return b.Backend.HandleRequest(ctx, req)
@@ -36,6 +37,7 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*log
 		err = logical.CodedError(http.StatusInternalServerError, "a fault in the plugin ended this request; report it with the plugin's log of this moment")
 		response = nil
 	}
+	b.endActivity(ctx, req, doing, response, err)
 	if !hasFields(req.Operation) {
 		return response, err
 	}

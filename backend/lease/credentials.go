@@ -25,7 +25,7 @@ const (
 	// EventCreateUnknown: the vendor's answer to an issue was lost, and the marker of the credential is
 	// searched.
 	EventCreateUnknown = "vendorauth/creds-create-unknown"
-	// EventRevoke: a revocation that had failed before has succeeded.
+	// EventRevoke: the vendor has confirmed that a credential has ended, for a lease or in the background.
 	EventRevoke = "vendorauth/creds-revoke"
 	// EventRevokeFail: a credential should have ended and has not.
 	EventRevokeFail = "vendorauth/creds-revoke-fail"

@@ -88,9 +88,7 @@ func (c *Credentials) revoke(ctx context.Context, storage logical.Storage, entry
 		return outcome{}, err
 	}
 	failpoint.Hit("revoke.revoked")
-	if entry.Attempts > 0 {
-		c.SendEvent(ctx, EventRevoke, metadataOf(entry)...)
-	}
+	c.SendEvent(ctx, EventRevoke, metadataOf(entry)...)
 	return c.deleteEntry(ctx, storage, entry, config)
 }
 

@@ -90,7 +90,8 @@ type Capabilities struct {
 	// RevocationNote is one sentence on what revoking a lease does at the vendor. `info` shows it. If Revokes
 	// is false, each answer with a credential has it as a warning.
 	RevocationNote string
-	// ReportsRootExpiry is true if Check can report when the root credential expires.
+	// ReportsRootExpiry is true if Check can report when the root credential expires, and creates nothing. The engine then
+	// checks it once a day.
 	ReportsRootExpiry bool
 	// RotatesRoot is true if the vendor's API can replace the root credential. Then connections implement
 	// [RootRotator].
