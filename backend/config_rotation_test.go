@@ -1,7 +1,9 @@
 package backend
 
 import (
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -131,10 +133,13 @@ func TestRotationWindow_RotationFails_IsRepeatedThenReported(t *testing.T) {
 		m.runPeriodicAfter(rotation.RejectedBackoff)
 		require.Greater(t, attempts(), first, "it is repeated inside the window")
 		require.Empty(t, sent.kinds, "the window is open")
+		require.Zero(t, m.missedRotation(r))
 
 		m.advanceTo(5)
 		require.Equal(t, []string{rotation.EventRotateFail}, sent.kinds)
 		missed := attempts()
+		scheduled := m.missedRotation(r)
+		require.InDelta(t, float64(m.clock.Now().Add(-2*time.Hour).Unix()), scheduled, 1)
 		for range 5 {
 			m.runPeriodicAfter(rotation.MaxRejectedBackoff)
 		}
@@ -148,8 +153,21 @@ func TestRotationWindow_RotationFails_IsRepeatedThenReported(t *testing.T) {
 		m.advanceTo(3)
 		m.advanceTo(5)
 		require.Equal(t, []string{rotation.EventRotateFail, rotation.EventRotateFail, rotation.EventRotate}, sent.kinds)
+		require.Zero(t, m.missedRotation(r))
 		m.requireResolved(r, true)
 	})
+}
+
+// missedRotation reads the metric of a window that has passed without a rotation.
+func (m *mount) missedRotation(r rotationCase) float64 {
+	m.t.Helper()
+	text := string(m.must(logical.ReadOperation, "metrics", nil).Data[logical.HTTPRawBody].([]byte))
+	_, rest, found := strings.Cut(text, fmt.Sprintf(`vendorauth_root_missed_rotation_timestamp_seconds{config=%q,mount="vendorauth",vendor=%q} `, r.vendor, r.vendor))
+	require.True(m.t, found, text)
+	value, _, _ := strings.Cut(rest, "\n")
+	parsed, err := strconv.ParseFloat(value, 64)
+	require.NoError(m.t, err)
+	return parsed
 }
 
 // failedChanges counts the refused requests that would have changed the root credential.

@@ -146,8 +146,8 @@ func (b *backend) configState(ctx context.Context, storage logical.Storage, name
 	if entry.Root.VaultManaged || entry.RootMarker != "" {
 		described.LastRotation = entry.Root.UpdatedAt
 	}
-	if entry.RotationPeriod > 0 && !entry.Retired {
-		described.NextRotation = entry.Root.UpdatedAt.Add(entry.RotationPeriod)
+	if now := b.clock.Now(); !entry.Retired {
+		described.NextRotation, described.MissedRotation = entry.NextRotation(now), entry.MissedRotation(now)
 	}
 	entries, err := b.ledger.List(ctx, storage, name)
 	if err != nil {

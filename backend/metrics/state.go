@@ -22,6 +22,8 @@ type ConfigState struct {
 	RootAcceptedAt, RootExpiresAt time.Time
 	// LastRotation and NextRotation are when the root credential was and will be rotated.
 	LastRotation, NextRotation time.Time
+	// MissedRotation is the latest time of the schedule whose window has passed without a rotation.
+	MissedRotation time.Time
 
 	// BreakerState is the state of the circuit breaker: one of breakerStates.
 	BreakerState string
@@ -59,6 +61,7 @@ type State struct {
 	rootState, rootRejected            *prometheus.GaugeVec
 	rootAcceptedAt, rootExpiresAt      *prometheus.GaugeVec
 	rootLastRotation, rootNextRotation *prometheus.GaugeVec
+	rootMissedRotation                 *prometheus.GaugeVec
 	breakerState, pacingWaiting        *prometheus.GaugeVec
 }
 
@@ -94,6 +97,8 @@ func NewState() *State {
 			"When the root credential expires, by the last check; 0 if it does not, or if that is not known."),
 		rootLastRotation: byConfig("vendorauth_root_last_rotation_timestamp_seconds", "When the root credential was last rotated; 0 if never."),
 		rootNextRotation: byConfig("vendorauth_root_next_rotation_timestamp_seconds", "When the next automatic rotation is due; 0 if there is none."),
+		rootMissedRotation: byConfig("vendorauth_root_missed_rotation_timestamp_seconds",
+			"The latest time of rotation_schedule whose rotation_window has passed without a rotation; 0 if there is none since the last rotation."),
 
 		breakerState:  byConfig("vendorauth_breaker_state", "1 for the state of the circuit breaker, 0 for the others.", "state"),
 		pacingWaiting: byConfig("vendorauth_pacing_waiting_requests", "Requests to the vendor that wait for their turn (requests_per_minute)."),
@@ -131,6 +136,7 @@ func (s *State) SetConfig(c ConfigState) {
 	set(s.rootExpiresAt, seconds(c.RootExpiresAt))
 	set(s.rootLastRotation, seconds(c.LastRotation))
 	set(s.rootNextRotation, seconds(c.NextRotation))
+	set(s.rootMissedRotation, seconds(c.MissedRotation))
 	for _, state := range breakerStates {
 		set(s.breakerState, number(state == c.BreakerState), state)
 	}
@@ -154,7 +160,8 @@ func (s *State) Collect(metrics chan<- prometheus.Metric) {
 func (s *State) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		s.build, s.workerRun, s.retired, s.turnAt, s.credentials, s.slots, s.limit, s.pending, s.failing, s.oldestFailing,
-		s.rootState, s.rootRejected, s.rootAcceptedAt, s.rootExpiresAt, s.rootLastRotation, s.rootNextRotation, s.breakerState, s.pacingWaiting,
+		s.rootState, s.rootRejected, s.rootAcceptedAt, s.rootExpiresAt, s.rootLastRotation, s.rootNextRotation, s.rootMissedRotation,
+		s.breakerState, s.pacingWaiting,
 	}
 }
 
