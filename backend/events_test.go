@@ -88,69 +88,76 @@ func TestEvents_RevocationFailsThenSucceeds_AreSent(t *testing.T) {
 	require.Equal(t, []string{lease.EventRevokeFail, lease.EventRevoke, lease.EventCreateUnknown, eventCredsCreate + "-fail"}, sent.all)
 }
 
-// Every event has what the policies and the filters of subscribers use, and an observation with the same data.
-func TestEvents_EveryOperation_HaveVaultsForm(t *testing.T) {
-	m := newMount(t)
-	sent := m.watchEvents()
-	last := func(kind, path, modified string, further ...string) {
-		t.Helper()
-		require.Equal(t, kind, sent.all[len(sent.all)-1])
-		metadata := sent.metadata[len(sent.metadata)-1]
-		require.Equal(t, path, metadata[logical.EventMetadataPath])
-		require.Equal(t, path, metadata[logical.EventMetadataDataPath])
-		require.Equal(t, modified, metadata[logical.EventMetadataModified])
-		require.Equal(t, strings.TrimPrefix(kind, eventPrefix), metadata[logical.EventMetadataOperation])
-		for pair := range slices.Chunk(further, 2) {
-			require.Equal(t, pair[1], metadata[pair[0]], pair[0])
-		}
-		require.Equal(t, sent.all, sent.observed)
-		for key, value := range metadata {
-			if key != logical.EventMetadataPath { // with a request, Vault's SDK sets the path of the request
-				require.Equal(t, value, sent.observations[len(sent.observations)-1][key], key)
-			}
+// requireLast requires the type and the metadata of the last event: what the policies and the filters of subscribers use,
+// and further keys and values. An observation must have the same data.
+func (e *events) requireLast(t *testing.T, kind, path, modified string, further ...string) {
+	t.Helper()
+	require.Equal(t, kind, e.all[len(e.all)-1])
+	metadata := e.metadata[len(e.metadata)-1]
+	require.Equal(t, path, metadata[logical.EventMetadataPath])
+	require.Equal(t, path, metadata[logical.EventMetadataDataPath])
+	require.Equal(t, modified, metadata[logical.EventMetadataModified])
+	require.Equal(t, strings.TrimPrefix(kind, eventPrefix), metadata[logical.EventMetadataOperation])
+	for pair := range slices.Chunk(further, 2) {
+		require.Equal(t, pair[1], metadata[pair[0]], pair[0])
+	}
+	require.Equal(t, e.all, e.observed)
+	for key, value := range metadata {
+		if key != logical.EventMetadataPath { // with a request, Vault's SDK sets the path of the request
+			require.Equal(t, value, e.observations[len(e.observations)-1][key], key)
 		}
 	}
-	m.writeConfig("trend", nil)
-	last(eventConfigWrite, "config/trend", "true", "config", "trend")
-	m.must(logical.UpdateOperation, "config/trend", map[string]any{"max_retries": 2})
-	last(eventConfigWrite, "config/trend", "false")
-	m.must(logical.PatchOperation, "config/trend", map[string]any{"max_retries": 3})
-	last(eventConfigWrite, "config/trend", "true")
-	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/trend", map[string]any{"max_retries": 99})
-	last(eventConfigWrite+"-fail", "config/trend", "false", "status", "400")
-	m.must(logical.UpdateOperation, "config/trend/check", nil)
-	last(eventConfigCheck, "config/trend", "false")
-	m.must(logical.UpdateOperation, "config/trend/tidy", map[string]any{"dry_run": true})
-	last(eventConfigTidy, "config/trend", "false")
-	m.must(logical.UpdateOperation, "config/trend/tidy", nil)
-	last(eventConfigTidy, "config/trend", "true")
-	m.rotate("trend")
-	last(rotation.EventRotate, "config/trend", "true", "config", "trend")
+}
 
+func TestEvents_ConfigOperations_HaveVaultsForm(t *testing.T) {
+	m := newMount(t)
+	sent := m.watchEvents()
+	m.writeConfig("trend", nil)
+	sent.requireLast(t, eventConfigWrite, "config/trend", "true", "config", "trend")
+	m.must(logical.UpdateOperation, "config/trend", map[string]any{"max_retries": 2})
+	sent.requireLast(t, eventConfigWrite, "config/trend", "false")
+	m.must(logical.PatchOperation, "config/trend", map[string]any{"max_retries": 3})
+	sent.requireLast(t, eventConfigWrite, "config/trend", "true")
+	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/trend", map[string]any{"max_retries": 99})
+	sent.requireLast(t, eventConfigWrite+"-fail", "config/trend", "false", "status", "400")
+	m.must(logical.UpdateOperation, "config/trend/check", nil)
+	sent.requireLast(t, eventConfigCheck, "config/trend", "false")
+	m.must(logical.UpdateOperation, "config/trend/tidy", map[string]any{"dry_run": true})
+	sent.requireLast(t, eventConfigTidy, "config/trend", "false")
+	m.must(logical.UpdateOperation, "config/trend/tidy", nil)
+	sent.requireLast(t, eventConfigTidy, "config/trend", "true")
+	m.rotate("trend")
+	sent.requireLast(t, rotation.EventRotate, "config/trend", "true", "config", "trend")
+}
+
+func TestEvents_RoleAndCredential_HaveVaultsForm(t *testing.T) {
+	m := newMount(t)
+	m.writeConfig("trend", nil)
+	sent := m.watchEvents()
 	m.must(logical.UpdateOperation, "roles/reader", map[string]any{"config": "trend", "role_name": "Auditor", "ttl": "10m"})
-	last(eventRoleWrite, "roles/reader", "true", "role", "reader")
+	sent.requireLast(t, eventRoleWrite, "roles/reader", "true", "role", "reader")
 	m.must(logical.UpdateOperation, "roles/reader", map[string]any{"ttl": "10m"})
-	last(eventRoleWrite, "roles/reader", "false")
+	sent.requireLast(t, eventRoleWrite, "roles/reader", "false")
 	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "roles/reader", map[string]any{"unknown": 1})
-	last(eventRoleWrite+"-fail", "roles/reader", "false", "status", "400")
+	sent.requireLast(t, eventRoleWrite+"-fail", "roles/reader", "false", "status", "400")
 	leased := m.read("reader")
 	id := leased.data["credential_id"].(string)
-	last(eventCredsCreate, "creds/reader", "true", "config", "trend", "role", "reader", "credential_id", id)
+	sent.requireLast(t, eventCredsCreate, "creds/reader", "true", "config", "trend", "role", "reader", "credential_id", id)
 	m.clock.Advance(time.Minute)
 	_, err := m.renew(leased, 0)
 	require.NoError(t, err)
-	last(eventCredsRenew, "creds/reader", "true", "config", "trend", "role", "reader", "credential_id", id)
+	sent.requireLast(t, eventCredsRenew, "creds/reader", "true", "config", "trend", "role", "reader", "credential_id", id)
 	require.NoError(t, m.revoke(leased))
-	last(lease.EventRevoke, "creds/reader", "true", "config", "trend", "role", "reader", "credential_id", id)
+	sent.requireLast(t, lease.EventRevoke, "creds/reader", "true", "config", "trend", "role", "reader", "credential_id", id)
 	_, err = m.renew(leased, 0)
 	require.Error(t, err)
-	last(eventCredsRenew+"-fail", "creds/reader", "false", "credential_id", id)
+	sent.requireLast(t, eventCredsRenew+"-fail", "creds/reader", "false", "credential_id", id)
 	m.rejected(http.StatusNotFound, logical.ReadOperation, "creds/missing", nil)
-	last(eventCredsCreate+"-fail", "creds/missing", "false", "status", "404")
+	sent.requireLast(t, eventCredsCreate+"-fail", "creds/missing", "false", "status", "404")
 	m.must(logical.DeleteOperation, "roles/reader", nil)
-	last(eventRoleDelete, "roles/reader", "true")
+	sent.requireLast(t, eventRoleDelete, "roles/reader", "true")
 	m.must(logical.DeleteOperation, "config/trend", nil)
-	last(eventConfigDelete, "config/trend", "true")
+	sent.requireLast(t, eventConfigDelete, "config/trend", "true")
 
 	count := len(sent.all)
 	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/..%2fx", map[string]any{"vendor": "trend"})
