@@ -141,10 +141,10 @@ func (b *backend) configState(ctx context.Context, storage logical.Storage, name
 		Name: name, Vendor: entry.Vendor, Retired: entry.Retired,
 		RootState: entry.Root.String(), RootRejected: status.Rejected, RootAcceptedAt: status.AcceptedAt, RootExpiresAt: status.ExpiresAt,
 		BreakerState: string(b.pool.BreakerState(name)), PacingWaiting: b.pool.Waiting(entry),
-		Limit: entry.MaxCredentials, TurnAt: b.background.get(name).turnAt,
+		LastRotation: entry.Root.RotatedAt, Limit: entry.MaxCredentials, TurnAt: b.background.get(name).turnAt,
 	}
-	if entry.Root.VaultManaged || entry.RootMarker != "" {
-		described.LastRotation = entry.Root.UpdatedAt
+	if described.RootExpiresAt.IsZero() {
+		described.RootExpiresAt = entry.Root.ExpiresAt // by a check of an earlier process
 	}
 	if now := b.clock.Now(); !entry.Retired {
 		described.NextRotation, described.MissedRotation = entry.NextRotation(now), entry.MissedRotation(now)
