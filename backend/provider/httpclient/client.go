@@ -229,6 +229,7 @@ func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 	if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
 		response.ServerTime = date
 	}
+	c.describe(ctx, wire.Method, response)
 	return response, nil
 }
 

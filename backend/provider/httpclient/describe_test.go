@@ -1,0 +1,75 @@
+package httpclient_test
+
+import (
+	"encoding/base64"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
+)
+
+// described sends a request that is answered with body, and returns the description of the answer.
+func described(t *testing.T, contentType, body string, secrets ...string) provider.Answer {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("Retry-After", "17")
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = io.WriteString(w, body)
+	}))
+	defer server.Close()
+	client, err := httpclient.New(httpclient.Options{Address: server.URL, AllowAddresses: providertest.Loopback()})
+	require.NoError(t, err)
+	defer client.Close()
+	log := &provider.AnswerLog{}
+	_, err = client.Do(provider.WithAnswerLog(t.Context(), log), httpclient.Request{Op: "acme: read", Secrets: secrets})
+	require.NoError(t, err)
+	require.Len(t, log.Answers(), 1)
+	return log.Answers()[0]
+}
+
+func TestDescribe_JSON_ShowsKindsAndNoContent(t *testing.T) {
+	jwt := "eyJhbGciOiJIUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"hunter2","exp":1,"10.0.0.1":2}`)) + ".hunter2"
+	answer := described(t, "application/json; charset=utf-8", `{
+		"access_token": "`+jwt+`", "expires_in": 900, "id": 4711, "token_type": "Bearer", "name": "hunter2", "at": "2026-01-02T03:04:05Z",
+		"none": null, "empty": "", "yes": true, "items": [{"host": "hunter2", "code": -11}, {}], "list": [], "10.0.0.1": "hunter2", "hunter2": 1
+	}`, "hunter2")
+	require.Equal(t, map[string]string{
+		"Retry-After": "present", "access_token": "jwt(exp,sub)", "expires_in": "900", "id": "number", "token_type": "Bearer", "name": "string",
+		"at": "time", "none": "null", "empty": "empty", "yes": "true", "items.0.host": "string", "items.0.code": "-11", "list": "list",
+		"other": "number",
+	}, answer.Members)
+	require.Equal(t, "application/json", answer.MediaType)
+	require.Equal(t, http.StatusTeapot, answer.Status)
+	require.NotContains(t, answer.String(), "hunter2")
+	require.NotContains(t, answer.String(), "4711")
+}
+
+func TestDescribe_OtherBodies_ShowNoContent(t *testing.T) {
+	for body, want := range map[string]string{
+		"hunter2": "text", `"hunter2"`: "string", "<html>hunter2</html>": "text", "4711": "number", "null": "null", "[]": "list", "{}": "object",
+	} {
+		answer := described(t, "text/plain", body)
+		require.Equal(t, want, answer.Members["body"], body)
+		require.NotContains(t, answer.String(), "hunter2")
+		require.NotContains(t, answer.String(), "4711")
+	}
+}
+
+func TestDescribe_DeepOrWideBody_IsBounded(t *testing.T) {
+	deep, wide := "1", "{"
+	for range 100 {
+		deep = `{"a":` + deep + `}`
+	}
+	require.Equal(t, "object", described(t, "application/json", deep).Members["a.a.a.a.a"])
+	for i := range 500 {
+		wide += `"a` + string(rune('a'+i%26)) + string(rune('a'+i/26)) + `":1,`
+	}
+	require.LessOrEqual(t, len(described(t, "application/json", wide+`"z":1}`).Members), 60)
+}
