@@ -113,6 +113,20 @@ func (c *Credentials) read(ctx context.Context, storage logical.Storage, request
 
 // checkIssuable refuses a role whose config issues no credentials for it. The error is ClassInvalid.
 func checkIssuable(name string, role *store.Role, config *store.Config) error {
+	if err := checkIssues(role, config); err != nil {
+		return err
+	}
+	if !config.AllowsRole(name) {
+		return &provider.Error{
+			Class: provider.ClassInvalid, Message: fmt.Sprintf("allowed_roles of the config does not contain %q", name),
+			Remedy: "have an operator of the config add it, or use another config in the role",
+		}
+	}
+	return nil
+}
+
+// checkIssues is checkIssuable without the list of allowed roles.
+func checkIssues(role *store.Role, config *store.Config) error {
 	if config.Retired {
 		return &provider.Error{
 			Class: provider.ClassInvalid, Message: "the config is retired and issues no more credentials",
@@ -124,12 +138,6 @@ func checkIssuable(name string, role *store.Role, config *store.Config) error {
 			Class:   provider.ClassInvalid,
 			Message: fmt.Sprintf("the role was written for vendor %q, and the vendor of the config is now %q", role.Vendor, config.Vendor),
 			Remedy:  "write the role again",
-		}
-	}
-	if !config.AllowsRole(name) {
-		return &provider.Error{
-			Class: provider.ClassInvalid, Message: fmt.Sprintf("allowed_roles of the config does not contain %q", name),
-			Remedy: "have an operator of the config add it, or use another config in the role",
 		}
 	}
 	return nil

@@ -60,6 +60,11 @@ func (c *Credentials) revoke(ctx context.Context, storage logical.Storage, entry
 		return outcome{}, err
 	}
 	defer conn.Release()
+	return c.revokeOn(ctx, storage, entry, config, conn)
+}
+
+// revokeOn is revoke on a connection that the caller has acquired.
+func (c *Credentials) revokeOn(ctx context.Context, storage logical.Storage, entry *ledger.Entry, config *store.Config, conn *pool.Conn) (outcome, error) {
 	vendor := c.Providers[config.Vendor]
 	if err := config.CheckOrigin(vendor, entry.Origin); err != nil {
 		if c.hasExpired(entry) {
@@ -80,7 +85,7 @@ func (c *Credentials) revoke(ctx context.Context, storage logical.Storage, entry
 		return outcome{}, err
 	}
 	failpoint.Hit("revoke.begun")
-	err = c.Pool.Call(ctx, conn, config.Vendor, pool.OperationRevoke, func(ctx context.Context) error {
+	err := c.Pool.Call(ctx, conn, config.Vendor, pool.OperationRevoke, func(ctx context.Context) error {
 		return revokeAtVendor(ctx, conn, entry.Handle)
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ const (
 	OperationCheck  = "check"
 	OperationList   = "list"
 	OperationRotate = "rotate"
+	OperationProbe  = "probe"
 )
 
 const (
