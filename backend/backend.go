@@ -83,6 +83,7 @@ type backend struct {
 	rotator     *rotation.Rotator
 	credentials *lease.Credentials
 	background  *background
+	probes      probes
 	heartbeat   heartbeat
 	checks      checks
 	// storage is the mount's, for its end; nil when Vault only asks what the plugin is.
@@ -132,7 +133,7 @@ func newBackend(opts options) *backend {
 		PathsSpecial: &logical.Paths{
 			Root:            []string{trustPrefix + "*", abandonPrefix + "*"},
 			SealWrapStorage: []string{store.ConfigPrefix, pool.SessionPrefix, pool.SharedSessionPrefix},
-			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, pool.SessionPrefix, pool.SharedSessionPrefix, marker.StorageKey, store.HeartbeatKey},
+			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, pool.SessionPrefix, pool.SharedSessionPrefix, marker.StorageKey, store.HeartbeatKey, probePrefix},
 		},
 		Paths: framework.PathAppend(
 			b.pathInfo(),
@@ -221,6 +222,7 @@ func (b *backend) invalidate(_ context.Context, key string) {
 // An unmount ends them.
 func (b *backend) clean(ctx context.Context) {
 	b.stopServing()
+	b.probes.stop()
 	if b.isUnmounting() {
 		b.stopWorker()
 		b.unmount(ctx, b.leaseEnds.limits())

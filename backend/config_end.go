@@ -150,7 +150,7 @@ func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, nam
 	b.checks.forget(name)
 	b.pool.Remove(ctx, name)
 	b.pool.Metrics.Forget(name)
-	return pool.DeleteSessions(ctx, storage, name)
+	return errors.Join(pool.DeleteSessions(ctx, storage, name), deleteProbeReport(ctx, storage, name))
 }
 
 // vaultManagedLoss says that a root credential is lost with its config that replaced another one in place, such as a

@@ -75,6 +75,7 @@ func (b *backend) pathConfig() []*framework.Path {
 		b.pathConfigCredentials(name),
 		b.pathAbandon(name),
 		b.pathConfigTidy(name),
+		b.pathConfigProbe(name),
 		b.pathConfigRotateRoot(name),
 	}
 }

@@ -52,7 +52,7 @@ var packageRules = []packageRule{
 	{pkg: "cmd/vendor-emulator", may: []string{"emulator", "emulator/all"}, names: server},
 
 	{
-		pkg: "backend", may: []string{"input", "lease", "rotation", "pool", "metrics", "store", "ledger", "marker", "worker", "failpoint", "provider"},
+		pkg: "backend", may: []string{"input", "lease", "probe", "rotation", "pool", "metrics", "store", "ledger", "marker", "worker", "failpoint", "provider"},
 		tests: []string{"provider/providertest", "emulator", "emulator/all", "emulator/vendorfacts", "storagetest"},
 		names: []string{"logical.*", "framework.*", "consts.*", "http.Status*", "rotation.DefaultScheduler"},
 	},
@@ -65,6 +65,7 @@ var packageRules = []packageRule{
 	{pkg: "ledger", tests: testKit, names: []string{"logical.*"}},
 	{pkg: "marker", tests: testKit, names: []string{"logical.*"}},
 	{pkg: "worker", may: []string{"provider"}, tests: testKit},
+	{pkg: "probe", may: []string{"provider"}, tests: testKit},
 	{pkg: "failpoint"},
 
 	{pkg: "provider", tests: testKit, names: fieldNames},
@@ -74,7 +75,7 @@ var packageRules = []packageRule{
 		tests: []string{"provider/providertest", "emulator", "emulator/emulatortest", "emulator/vendorfacts", "emulator/<vendor>"}, names: driver,
 	},
 	{
-		pkg: "provider/providertest", may: []string{"provider", "emulator", "emulator/emulatortest", "emulator/vendorfacts"},
+		pkg: "provider/providertest", may: []string{"provider", "probe", "emulator", "emulator/emulatortest", "emulator/vendorfacts"},
 		names: slices.Concat(server, fieldNames),
 	},
 
