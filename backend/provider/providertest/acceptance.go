@@ -48,6 +48,7 @@ func (a Acceptance) Run(t *testing.T) {
 	if longest := connection.MaxLifetime(); longest > 0 {
 		request.Lifetime = min(request.Lifetime, longest)
 	}
+	t.Run("probe", func(t *testing.T) { runProbe(t, vendor, connection, request) })
 	t.Run("by handle", func(t *testing.T) { proveHandle(t, connection, capabilities, request) })
 	if capabilities.Marker != "" {
 		request.Marker += "-2"
