@@ -75,7 +75,7 @@ func (b *backend) configProbe(ctx context.Context, req *logical.Request, data *f
 	if err != nil {
 		return errorResponse(where, err)
 	}
-	running, err := b.startProbe(ctx, req.Storage, name, role, req.MountPoint)
+	running, err := b.startProbe(ctx, req.Storage, name, role, req)
 	if err != nil {
 		return errorResponse(where, err)
 	}

@@ -98,12 +98,12 @@ func (p *probes) stop() {
 }
 
 // startProbe begins a probe of a config on the mount's lifetime: it goes on when the request ends.
-func (b *backend) startProbe(ctx context.Context, storage logical.Storage, name string, role *store.Role, mount string) (*runningProbe, error) {
+func (b *backend) startProbe(ctx context.Context, storage logical.Storage, name string, role *store.Role, req *logical.Request) (*runningProbe, error) {
 	config, conn, err := b.rotator.Acquire(ctx, storage, name)
 	if err != nil {
 		return nil, err
 	}
-	running, err := b.newProbe(storage, name, role, config, conn, mount)
+	running, err := b.newProbe(storage, name, role, config, conn, req)
 	if err != nil {
 		conn.Release()
 		return nil, err
@@ -129,10 +129,12 @@ func (b *backend) startProbe(ctx context.Context, storage logical.Storage, name 
 
 // newProbe returns a probe of a config.
 func (b *backend) newProbe(
-	storage logical.Storage, name string, role *store.Role, config *store.Config, conn *pool.Conn, mount string,
+	storage logical.Storage, name string, role *store.Role, config *store.Config, conn *pool.Conn, req *logical.Request,
 ) (*runningProbe, error) {
+	by := requesterOf(req)
 	trial, err := b.credentials.NewTrial(storage, lease.Request{
-		RoleName: probeRoleName, Role: role, Description: fmt.Sprintf("Vault mount %s, probe of config %s", mount, name),
+		RoleName: probeRoleName, Role: role, Requester: by,
+		Description: fmt.Sprintf("Vault mount %s, probe of config %s", req.MountPoint, name),
 	}, config, conn)
 	if err != nil {
 		return nil, err
@@ -140,7 +142,10 @@ func (b *backend) newProbe(
 	return &runningProbe{done: make(chan struct{}), probe: probe.New(probe.Options{
 		Vendor: b.providers[config.Vendor], Connection: conn.Connection, Clock: b.clock,
 		Check: func(ctx context.Context) (*provider.CheckResult, error) {
-			return b.pool.Check(ctx, conn, config.Vendor)
+			checked, _, err := b.credentials.Check(ctx, storage, name, config, by, func(ctx context.Context) (*provider.CheckResult, error) {
+				return b.pool.Check(ctx, conn, config.Vendor)
+			})
+			return checked, err
 		},
 		Issuer: probeIssuer{b, storage, name, trial}, Call: trial.Call, Yield: conn.YieldRequested,
 	})}, nil

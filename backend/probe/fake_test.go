@@ -35,7 +35,9 @@ func newProduct() *product {
 func (p *product) probe(change func(*probe.Options)) *probe.Probe {
 	options := probe.Options{
 		Vendor: p, Connection: connection{product: p}, Issuer: issuer{p}, Clock: p,
-		Check: func(context.Context) (*provider.CheckResult, error) { return &provider.CheckResult{}, p.failure("login") },
+		Check: func(context.Context) (*provider.CheckResult, error) {
+			return &provider.CheckResult{}, p.failure("login")
+		},
 	}
 	if change != nil {
 		change(&options)
