@@ -1,9 +1,7 @@
 package backend
 
 import (
-	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -160,14 +158,7 @@ func TestRotationWindow_RotationFails_IsRepeatedThenReported(t *testing.T) {
 
 // missedRotation reads the metric of a window that has passed without a rotation.
 func (m *mount) missedRotation(r rotationCase) float64 {
-	m.t.Helper()
-	text := string(m.must(logical.ReadOperation, "metrics", nil).Data[logical.HTTPRawBody].([]byte))
-	_, rest, found := strings.Cut(text, fmt.Sprintf(`vendorauth_root_missed_rotation_timestamp_seconds{config=%q,mount="vendorauth",vendor=%q} `, r.vendor, r.vendor))
-	require.True(m.t, found, text)
-	value, _, _ := strings.Cut(rest, "\n")
-	parsed, err := strconv.ParseFloat(value, 64)
-	require.NoError(m.t, err)
-	return parsed
+	return m.metric("vendorauth_root_missed_rotation_timestamp_seconds", `config="`+r.vendor+`",vendor="`+r.vendor+`"`)
 }
 
 // failedChanges counts the refused requests that would have changed the root credential.

@@ -22,7 +22,7 @@ type ConfigState struct {
 	RootAcceptedAt, RootExpiresAt time.Time
 	// LastRotation and NextRotation are when the root credential was and will be rotated.
 	LastRotation, NextRotation time.Time
-	// MissedRotation is the latest time of the schedule whose window has passed without a rotation.
+	// MissedRotation is the latest scheduled time whose window has passed without a rotation.
 	MissedRotation time.Time
 
 	// BreakerState is the state of the circuit breaker: one of breakerStates.
@@ -160,8 +160,7 @@ func (s *State) Collect(metrics chan<- prometheus.Metric) {
 func (s *State) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		s.build, s.workerRun, s.retired, s.turnAt, s.credentials, s.slots, s.limit, s.pending, s.failing, s.oldestFailing,
-		s.rootState, s.rootRejected, s.rootAcceptedAt, s.rootExpiresAt, s.rootLastRotation, s.rootNextRotation, s.rootMissedRotation,
-		s.breakerState, s.pacingWaiting,
+		s.rootState, s.rootRejected, s.rootAcceptedAt, s.rootExpiresAt, s.rootLastRotation, s.rootNextRotation, s.rootMissedRotation, s.breakerState, s.pacingWaiting,
 	}
 }
 
