@@ -116,7 +116,6 @@ func newBackend(opts options) *backend {
 		clock:      opts.clock,
 		markers:    &marker.Mount{},
 		store:      store.New(),
-		ledger:     ledger.New(opts.clock.Now),
 		background: newBackground(),
 
 		revokePatience: opts.revokePatience,
@@ -157,6 +156,7 @@ func (b *backend) wire(opts options) {
 	b.lifetime, b.stop = context.WithCancel(context.Background())
 	b.serving, b.stopServing = context.WithCancel(b.lifetime)
 	logger := func() hclog.Logger { return b.Logger() }
+	b.ledger = ledger.New(ledger.Options{Now: opts.clock.Now, Lifetime: b.lifetime, Schedule: lease.Schedule})
 	b.pool = pool.New(pool.Options{
 		Providers: b.providers, Clock: b.clock, Logger: logger,
 		UserAgent: "vault-plugin-secrets-vendorauth/" + Version, BreakerPause: opts.breakerPause, RetryWait: opts.retryWait,
@@ -184,10 +184,11 @@ func (b *backend) isCurrent(ctx context.Context, storage logical.Storage, name s
 }
 
 // initialize runs after an unseal, a mount or a plugin's restart. Vault holds back all requests of the mount
-// until it returns, so it only starts the worker.
+// until it returns, so it only starts the worker and the load of the ledger.
 func (b *backend) initialize(_ context.Context, req *logical.InitializationRequest) error {
 	b.leaseEnds.begin(b.System().Tainted())
 	b.startWorker(req.Storage)
+	b.ledger.Preload(req.Storage)
 	b.Logger().Debug("initialized", "version", Version)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/rotation"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/worker"
@@ -202,6 +203,10 @@ func (b *backend) observedTurn(ctx context.Context, storage logical.Storage, nam
 func (b *backend) backgroundTurn(ctx context.Context, storage logical.Storage, name string) (more bool, err error) {
 	rootErr := errors.Join(b.maintainRoot(ctx, storage, name), b.watchRoot(ctx, storage, name))
 	swept, sweepErr := b.sweep(ctx, storage, name, lease.SweepOptions{})
+	if _, loading := errors.AsType[*ledger.LoadingError](sweepErr); loading {
+		b.Logger().Info("the ledger of a config is being loaded", "config", name, "progress", sweepErr)
+		return false, rootErr // the load goes on, and the worker comes back
+	}
 	if ctx.Err() != nil || swept.Revoked > 0 && provider.ClassOf(sweepErr) == provider.ClassRateLimited {
 		return swept.Revoked > 0, errors.Join(rootErr, sweepErr)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -23,6 +24,9 @@ func statusOf(err error) int {
 	}
 	if _, inUse := errors.AsType[*ledger.InUseError](err); inUse {
 		return http.StatusConflict
+	}
+	if _, loading := errors.AsType[*ledger.LoadingError](err); loading {
+		return http.StatusServiceUnavailable
 	}
 	switch provider.ClassOf(err) {
 	case provider.ClassInvalid, provider.ClassUnauthenticated, provider.ClassForbidden, provider.ClassNotFound:
@@ -51,14 +55,31 @@ func errorResponse(context string, err error) (*logical.Response, error) {
 	case http.StatusBadRequest:
 		return logical.ErrorResponse("%s", text), nil
 	default:
-		return nil, logical.CodedError(status, text)
+		return nil, retryError{logical.CodedError(status, text), retryAfter(err)}
 	}
+}
+
+// retryError is an error with a status, and with the time after which a repetition makes sense: zero if it is not known.
+type retryError struct {
+	logical.HTTPCodedError
+	after time.Duration
+}
+
+// retryAfter returns when a request can be repeated, from now, or zero.
+func retryAfter(err error) time.Duration {
+	if loading, ok := errors.AsType[*ledger.LoadingError](err); ok {
+		return loading.RetryAfter
+	}
+	return provider.RetryAfterOf(err)
 }
 
 // classOf returns the class of an error, also of a refusal of the ledger.
 func classOf(err error) provider.Class {
 	if _, full := errors.AsType[*ledger.LimitError](err); full {
 		return provider.ClassCapacity
+	}
+	if _, loading := errors.AsType[*ledger.LoadingError](err); loading {
+		return provider.ClassUnavailable
 	}
 	return provider.ClassOf(err)
 }
@@ -72,7 +93,7 @@ func (b *backend) readerResponse(req *logical.Request, where, credentialID strin
 	case http.StatusBadRequest:
 		return logical.ErrorResponse("%s", shown), nil
 	default:
-		return nil, logical.CodedError(status, shown.Error())
+		return nil, retryError{logical.CodedError(status, shown.Error()), retryAfter(err)}
 	}
 }
 
@@ -100,7 +121,7 @@ func (b *backend) writerResponse(req *logical.Request, where string, err error) 
 	b.logRefusal(err, "a config was not written", "path", req.Path, "request_id", req.ID, "error", err)
 	text := fmt.Sprintf("%s: %s (%s, request_id %s)", where, provider.ReaderText(err), classOf(err), req.ID)
 	if status := statusOf(err); status != http.StatusBadRequest {
-		return nil, logical.CodedError(status, text)
+		return nil, retryError{logical.CodedError(status, text), retryAfter(err)}
 	}
 	return logical.ErrorResponse("%s", text), nil
 }

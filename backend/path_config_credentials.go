@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -19,7 +20,19 @@ func (b *backend) pathConfigCredentials(name *framework.FieldSchema) *framework.
 		DisplayAttrs: &framework.DisplayAttributes{
 			OperationPrefix: operationPrefix, OperationVerb: "list", OperationSuffix: "config-credentials",
 		},
-		Fields: map[string]*framework.FieldSchema{"name": name},
+		Fields: map[string]*framework.FieldSchema{
+			"name": name,
+			"after": {
+				Type: framework.TypeString, Query: true,
+				Description: "List the credentials whose ID follows this one.",
+			},
+			"limit": {
+				Type: framework.TypeInt, Query: true, Default: maxListed,
+				Description: fmt.Sprintf("How many credentials to list, from 1 to %d. Default: %d.", maxListed, maxListed),
+			},
+			"role":  {Type: framework.TypeString, Query: true, Description: "List the credentials of this role only."},
+			"state": {Type: framework.TypeString, Query: true, Description: "List the credentials in this state only."},
+		},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ListOperation: &framework.PathOperation{
 				Callback: b.configCredentials, Summary: "List the credentials of a config that are or may be alive.",
@@ -30,9 +43,13 @@ func (b *backend) pathConfigCredentials(name *framework.FieldSchema) *framework.
 		HelpDescription: "Lists every credential that is or may be alive at the vendor, with its role, its times, the leases that " +
 			"hold it and who asked for each of them, and its state: issuing, live, revoking (the vendor has not confirmed yet), searching (the vendor's answer was lost, " +
 			"and its marker is searched until search_until) or expiring (the vendor cannot revoke it). A credential with occupies_slot=false " +
-			"does not count towards max_credentials. The list contains no secret.",
+			"does not count towards max_credentials. The list contains no secret. It is in the order of the IDs and has at most " +
+			"limit credentials; the last ID, as after, lists the following ones.",
 	}
 }
+
+// maxListed bounds one answer: about a quarter of a megabyte.
+const maxListed = 1000
 
 func (b *backend) configCredentials(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
@@ -43,7 +60,15 @@ func (b *backend) configCredentials(ctx context.Context, req *logical.Request, d
 	if config == nil {
 		return logical.ErrorResponse("config %q does not exist", name), nil
 	}
-	entries, err := b.ledger.List(ctx, req.Storage, name)
+	limit := data.Get("limit").(int)
+	if limit < 1 || limit > maxListed {
+		return errorResponse(fmt.Sprintf("config %q", name), provider.InvalidField("limit", "must be from 1 to %d", maxListed))
+	}
+	filter := ledger.Filter{Role: data.Get("role").(string), State: ledger.State(data.Get("state").(string))}
+	if filter.State != "" && !slices.Contains(ledger.States(), filter.State) {
+		return errorResponse(fmt.Sprintf("config %q", name), provider.InvalidField("state", "must be one of %v", ledger.States()))
+	}
+	entries, more, err := b.ledger.Page(ctx, req.Storage, name, data.Get("after").(string), limit, filter)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +82,11 @@ func (b *backend) configCredentials(ctx context.Context, req *logical.Request, d
 		ids = append(ids, entries[i].ID)
 		details[entries[i].ID] = described
 	}
-	return logical.ListResponseWithInfo(ids, details), nil
+	response := logical.ListResponseWithInfo(ids, details)
+	if more {
+		response.AddWarning(fmt.Sprintf("the list is not complete; list with after=%s for the following credentials", ids[len(ids)-1]))
+	}
+	return response, nil
 }
 
 // describeCredential returns everything of a ledger entry except its secrets.

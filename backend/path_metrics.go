@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -149,44 +148,16 @@ func (b *backend) configState(ctx context.Context, storage logical.Storage, name
 	if now := b.clock.Now(); !entry.Retired {
 		described.NextRotation, described.MissedRotation = entry.NextRotation(now), entry.MissedRotation(now)
 	}
-	entries, err := b.ledger.List(ctx, storage, name)
+	stats, err := b.ledger.Stats(ctx, storage, name)
 	if err != nil {
 		return described, err
 	}
-	countEntries(&described, entries, b.clock.Now())
+	described.Credentials = make(map[string]int)
+	for _, state := range ledger.States() {
+		described.Credentials[string(state)] = stats.ByState[state]
+	}
+	described.SlotsUsed = stats.Used
+	described.PendingRevocations = stats.ByState[ledger.StateRevoking] + stats.ByState[ledger.StateSearching]
+	described.FailedRevocations, described.OldestFailure = stats.Failing, stats.FailingSince
 	return described, nil
-}
-
-// credentialStates are all states of a credential.
-var credentialStates = []ledger.State{
-	ledger.StateIssuing, ledger.StateLive, ledger.StateRevoking, ledger.StateSearching, ledger.StateExpiring, ledger.StateUnreadable,
-}
-
-// countEntries counts the credentials of a config.
-func countEntries(described *metrics.ConfigState, entries []ledger.Entry, now time.Time) {
-	described.Credentials = make(map[string]int, len(credentialStates))
-	for _, state := range credentialStates {
-		described.Credentials[string(state)] = 0
-	}
-	for i := range entries {
-		entry := &entries[i]
-		described.Credentials[string(entry.State)]++
-		if entry.OccupiesSlot(now) {
-			described.SlotsUsed++
-		}
-		if entry.State == ledger.StateRevoking || entry.State == ledger.StateSearching {
-			described.PendingRevocations++
-		}
-		if entry.Attempts == 0 {
-			continue
-		}
-		described.FailedRevocations++
-		since := entry.FailingSince
-		if since.IsZero() {
-			since = entry.CreatedAt // recorded before the engine stored the first failure
-		}
-		if described.OldestFailure.IsZero() || since.Before(described.OldestFailure) {
-			described.OldestFailure = since
-		}
-	}
 }

@@ -5,14 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/input"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
@@ -169,17 +172,27 @@ func formOf(path *framework.Path, operation logical.Operation) input.Form {
 // occurred" and a list of one around the text of an error. A request whose answer must be wrapped gets the error
 // unchanged: Vault would wrap the body like a result.
 func plainError(req *logical.Request, response *logical.Response, err error) (*logical.Response, error) {
+	if _, loading := errors.AsType[*ledger.LoadingError](err); loading {
+		_, err = errorResponse(subjectOf(req.Path), err)
+	}
 	coded, ok := errors.AsType[logical.HTTPCodedError](err)
 	if !ok || req.WrapInfo != nil && req.WrapInfo.TTL > 0 {
 		return response, err
 	}
+	retry, _ := errors.AsType[retryError](err)
 	body, err := json.Marshal(map[string][]string{"errors": {err.Error()}})
 	if err != nil {
 		return nil, fmt.Errorf("encoding an error: %w", err)
 	}
-	return &logical.Response{Data: map[string]any{
+	answer := &logical.Response{Data: map[string]any{
 		logical.HTTPStatusCode:  coded.Code(),
 		logical.HTTPContentType: "application/json",
 		logical.HTTPRawBody:     body,
-	}}, nil
+	}}
+	if retry.after > 0 {
+		// Vault passes the header on if the mount is tuned with allowed_response_headers=Retry-After.
+		seconds := int64(math.Ceil(retry.after.Seconds()))
+		answer.Headers = map[string][]string{"Retry-After": {strconv.FormatInt(seconds, 10)}}
+	}
+	return answer, nil
 }

@@ -104,9 +104,12 @@ func (c *Credentials) renewAtVendor(ctx context.Context, storage logical.Storage
 	if err := line.config.CheckOrigin(line.vendor, shared.origin); err != nil {
 		return err
 	}
-	lastLease, err := c.Ledger.LastLeaseEnd(ctx, storage, shared.config, shared.entryID)
+	lastLease, known, err := c.Ledger.LastLeaseEnd(ctx, storage, shared.config, shared.entryID)
 	if err != nil {
 		return err
+	}
+	if !known {
+		lastLease = shared.maxExpiresAt // no lease lasts longer
 	}
 	failpoint.Hit("share.confirm")
 	now := c.Clock.Now()

@@ -115,7 +115,14 @@ func (c *Credentials) intent(ctx context.Context, storage logical.Storage, p iss
 	}, nil
 }
 
-// reserve takes a slot. If the role allows it, it waits for a slot to become free.
+// needsCount reports whether the vendor must know how many credentials are alive. Without max_credentials the engine has
+// no limit, but a vendor that has one must still not end a session for another one.
+func (p *issueParams) needsCount() bool {
+	return p.config.MaxCredentials > 0 || p.vendor.Capabilities().DefaultMaxCredentials > 0
+}
+
+// reserve takes a slot. If the role allows it, it waits for a slot to become free. If the credentials cannot be counted
+// yet, it writes nothing.
 func (c *Credentials) reserve(ctx context.Context, storage logical.Storage, p issueParams, intent ledger.Intent) (*ledger.Entry, error) {
 	var began time.Time // of the waiting; zero while no slot was missing
 	defer func() {
@@ -126,24 +133,40 @@ func (c *Credentials) reserve(ctx context.Context, storage logical.Storage, p is
 		c.Pool.Metrics.ObserveSlotWait(intent.Config, p.config.Vendor, waited)
 	}()
 	deadline := c.Clock.Now().Add(p.Role.MaxWait)
+	if p.needsCount() {
+		if _, err := c.Ledger.Used(ctx, storage, intent.Config); err != nil {
+			return nil, err
+		}
+	}
+	entry, refused := c.Ledger.Reserve(ctx, storage, intent)
+	limit, isFull := errors.AsType[*ledger.LimitError](refused)
+	if !isFull || p.Role.MaxWait <= 0 {
+		return entry, refused
+	}
+	began = c.Clock.Now()
+	waiter, err := c.Ledger.Wait(ctx, storage, intent)
+	if err != nil {
+		return nil, err
+	}
+	defer waiter.Leave()
 	for {
-		freed := c.Ledger.SlotFreed(intent.Config)
-		entry, err := c.Ledger.Reserve(ctx, storage, intent)
-		limit, isFull := errors.AsType[*ledger.LimitError](err)
-		remaining := deadline.Sub(c.Clock.Now())
-		if !isFull || remaining <= 0 {
-			return entry, err
-		}
-		if began.IsZero() {
-			began = c.Clock.Now()
-		}
+		now := c.Clock.Now()
+		remaining, pause := deadline.Sub(now), max(limit.NextFree.Sub(now), time.Second) // slots also become free by time
 		select {
-		case <-freed:
+		case <-waiter.Ready():
+			return waiter.Claim(ctx, storage)
 		case <-p.conn.YieldRequested():
 			return nil, errPreempted
-		case <-c.Clock.After(min(remaining, max(limit.NextFree.Sub(c.Clock.Now()), time.Second))):
+		case <-c.Clock.After(min(max(remaining, 0), pause)):
+			again, isFull := errors.AsType[*ledger.LimitError](waiter.Refusal(ctx, storage))
+			if !isFull {
+				continue // Ready is closed
+			}
+			if limit = again; remaining <= pause {
+				return nil, limit
+			}
 		case <-ctx.Done():
-			return nil, err
+			return nil, limit
 		}
 	}
 }
@@ -160,9 +183,7 @@ func (c *Credentials) callIssue(ctx context.Context, storage logical.Storage, p 
 		Description: p.Description,
 		Role:        p.Role.FieldData(p.vendor),
 	}
-	// Without max_credentials the engine has no limit, but a vendor that has one must still not end a session for
-	// another one.
-	if p.config.MaxCredentials > 0 || p.vendor.Capabilities().DefaultMaxCredentials > 0 {
+	if p.needsCount() {
 		used, err := c.Ledger.Used(ctx, storage, p.Role.Config)
 		if err != nil {
 			return nil, &provider.Error{Class: provider.ClassUnavailable, Message: err.Error(), Err: err}

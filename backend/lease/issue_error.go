@@ -168,6 +168,9 @@ func withRemedy(err error) error {
 
 // rejectionClass is the class under which a refusal of the ledger is counted.
 func rejectionClass(err error) provider.Class {
+	if _, loading := errors.AsType[*ledger.LoadingError](err); loading {
+		return provider.ClassUnavailable
+	}
 	if _, full := errors.AsType[*ledger.LimitError](err); full {
 		return provider.ClassCapacity
 	}

@@ -125,12 +125,12 @@ func (c *Credentials) liveIDs(ctx context.Context, storage logical.Storage, pref
 		return nil, err
 	}
 	for _, name := range names {
-		entries, err := c.Ledger.List(ctx, storage, name)
+		ids, err := c.Ledger.IDs(ctx, storage, name)
 		if err != nil {
 			return nil, err
 		}
-		for i := range entries {
-			live[entries[i].ID] = true
+		for _, id := range ids {
+			live[id] = true
 		}
 	}
 	roots, err := c.rootMarkers(ctx, storage)

@@ -120,8 +120,12 @@ func (c *Credentials) endMarked(ctx context.Context, config *store.Config, conn 
 // credential that carries one of their markers could still appear, and would remain. It returns nothing while an entry
 // occupies a slot or is not being searched. Until the caller calls DropSearches, and after an error, the searches go on.
 func (c *Credentials) LastSearch(ctx context.Context, storage logical.Storage, name string) (unresolved []ledger.Entry, err error) {
+	stats, err := c.Ledger.Stats(ctx, storage, name)
+	if err != nil || stats.Total == 0 || stats.ByState[ledger.StateSearching] < stats.Total {
+		return nil, err
+	}
 	entries, err := c.Ledger.List(ctx, storage, name)
-	if err != nil || len(entries) == 0 {
+	if err != nil {
 		return nil, err
 	}
 	now := c.Clock.Now()

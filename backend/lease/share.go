@@ -147,16 +147,13 @@ func (c *Credentials) confirmForRead(ctx context.Context, storage logical.Storag
 }
 
 // lookupShared searches the ledger for the newest credential of this share key, which memory does not have
-// after a restart.
+// after a restart. It waits until the shared credentials are loaded, and not for the other entries.
 func (c *Credentials) lookupShared(ctx context.Context, storage logical.Storage, p issueParams, key string) (*sharedCredential, error) {
-	entries, err := c.Ledger.List(ctx, storage, p.Role.Config)
+	entries, err := c.Ledger.Shareable(ctx, storage, p.Role.Config, key)
 	if err != nil {
 		return nil, err
 	}
-	for i := len(entries) - 1; i >= 0; i-- {
-		if entries[i].ShareKey != key || entries[i].State != ledger.StateLive {
-			continue
-		}
+	for i := range entries {
 		held, err := c.Ledger.HasHolders(ctx, storage, p.Role.Config, entries[i].ID)
 		if err != nil {
 			return nil, err

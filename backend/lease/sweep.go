@@ -36,19 +36,25 @@ type SweepResult struct {
 // maxReported bounds how many failures the error of a sweep lists.
 const maxReported = 3
 
+// sweepLoadWait is how long a turn of the background work waits until the ledger of a config is loaded.
+const sweepLoadWait = 5 * time.Second
+
 // Sweep revokes every credential of a config that should not live any more, searches the markers of lost issues,
 // and deletes the entries of what has ended. The failure of one credential does not stop the others; each failed
 // one backs off by itself. A failure that concerns the vendor as a whole ends the sweep: an unreachable vendor
 // costs one timeout.
 func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name string, options SweepOptions) (SweepResult, error) {
 	var result SweepResult
-	entries, err := c.Ledger.List(ctx, storage, name)
+	ids, err := c.sweepable(ctx, storage, name, options)
 	if err != nil {
 		return result, err
 	}
 	config, err := c.Store.Config(ctx, storage, name)
 	if err != nil {
 		return result, err
+	}
+	if config != nil && config.Retired && config.RootMarker == "" {
+		result.Drained = c.Ledger.IsEmpty(name) // the revocation of the last one did not know yet that it was the last
 	}
 	now := c.Clock.Now()
 	steady := c.clockIsSteady(now)
@@ -58,8 +64,12 @@ func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name s
 		ctx = withOperator(ctx)
 	}
 	var failed []error
-	for i := range entries {
-		entry := &entries[i]
+	for _, id := range ids {
+		listed, known := c.Ledger.Peek(name, id)
+		if !known {
+			continue // it was deleted in the meantime
+		}
+		entry := &listed
 		if entry.State == ledger.StateUnreadable {
 			c.reportUnreadable(entry)
 			continue
@@ -95,6 +105,17 @@ func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name s
 		}
 	}
 	return result, joinFirst(failed)
+}
+
+// sweepable returns the IDs of the entries that a sweep looks at: those that are due, or all if the pauses do not count.
+func (c *Credentials) sweepable(ctx context.Context, storage logical.Storage, name string, options SweepOptions) ([]string, error) {
+	if options.IgnoreBackoff || options.DryRun {
+		return c.Ledger.IDs(ctx, storage, name)
+	}
+	// The worker has few turns at a time. It comes back for a config that takes long to load.
+	ctx, cancel := context.WithTimeout(ctx, sweepLoadWait)
+	defer cancel()
+	return c.Ledger.Due(ctx, storage, name)
 }
 
 // reportUnreadable reports an entry that this version of the plugin cannot read, once in a process. It is kept as it is:
@@ -217,13 +238,50 @@ func nextAction(entry *ledger.Entry, now time.Time, ignoreBackoff bool) action {
 	return actionNone
 }
 
+// Schedule returns when a sweep has to look at an entry: not later than nextAction asks for something, and earlier if
+// that costs nothing. It is for ledger.Options.
+func Schedule(entry *ledger.Entry) ledger.Schedule {
+	expired := entry.ExpiresAt.Add(ExpiryGrace)
+	old := ledger.Schedule{At: entry.CreatedAt.Add(IssueDeadline), NotBefore: entry.CreatedAt.Add(-IssueDeadline)}
+	retry := ledger.Schedule{At: entry.NextAttemptAt}
+	if !entry.NextAttemptAt.IsZero() {
+		retry.NotBefore = entry.NextAttemptAt.Add(-longestPause(entry))
+	}
+	switch entry.State {
+	case ledger.StateIssuing:
+		return old
+	case ledger.StateLive:
+		live := ledger.Schedule{At: entry.LeaseExpiresAt.Add(LostLeaseGrace)}
+		if entry.IsShared() {
+			live = old // from then on, its holders are looked at
+		}
+		if !entry.ExpiryNotEnforced && expired.Before(live.At) {
+			live.At = expired
+		}
+		return live
+	case ledger.StateRevoking, ledger.StateSearching:
+		return retry
+	case ledger.StateExpiring:
+		if retry.At.Before(expired) {
+			retry.At = expired
+		}
+		return retry
+	case ledger.StateUnreadable:
+	}
+	return ledger.Schedule{} // reported once
+}
+
 // due reports whether the pause before the next attempt is over. A pause that is longer than the longest one was
 // computed by a clock that was ahead.
 func due(entry *ledger.Entry, now time.Time) bool {
-	longest := MaxRetryPause
-	if entry.State == ledger.StateSearching {
-		longest = max(MaxSearchPause, MaxRetryPause)
-	}
 	pause := entry.NextAttemptAt.Sub(now)
-	return pause <= 0 || pause > longest
+	return pause <= 0 || pause > longestPause(entry)
+}
+
+// longestPause is the longest pause that is ever made before the next attempt.
+func longestPause(entry *ledger.Entry) time.Duration {
+	if entry.State == ledger.StateSearching {
+		return max(MaxSearchPause, MaxRetryPause)
+	}
+	return MaxRetryPause
 }

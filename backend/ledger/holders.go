@@ -3,12 +3,10 @@ package ledger
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -38,43 +36,6 @@ type Holder struct {
 	Requester Requester `json:"requester,omitzero"`
 }
 
-// holderSet holds in memory the holders of one shared credential. Storage is read once, before the first use.
-type holderSet struct {
-	mu     sync.Mutex
-	loaded bool
-	// holders maps the ID of each holder to its record: without times and requester if that cannot be read.
-	holders  map[string]Holder
-	draining bool
-}
-
-// load reads the holders from storage. It is called with the lock held; each process does it once for a credential.
-func (s *holderSet) load(ctx context.Context, storage logical.Storage, entry string) error {
-	if s.loaded {
-		return nil
-	}
-	ids, err := storage.List(ctx, HolderPrefix+entry+"/")
-	if err != nil {
-		return fmt.Errorf("listing the holders of credential %s: %w", entry, err)
-	}
-	holders := make(map[string]Holder, len(ids))
-	for _, id := range ids {
-		stored, err := storage.Get(ctx, holderKey(entry, id))
-		if err != nil {
-			return fmt.Errorf("reading a holder of credential %s: %w", entry, err)
-		}
-		if stored == nil {
-			continue
-		}
-		var holder Holder
-		if err := json.Unmarshal(stored.Value, &holder); err != nil || holder.Version > holderVersion {
-			holder = Holder{ID: id} // it holds the credential until its lease is revoked
-		}
-		holders[id] = holder
-	}
-	s.holders, s.loaded = holders, true
-	return nil
-}
-
 // Attach adds a holder to a shared credential that the index knows. It fails with [ErrDraining] when the last
 // holder has left in the meantime, or when the credential has ended, and with a storage error. In both cases nothing is
 // added, and no record of the holder is left. One storage write.
@@ -100,30 +61,16 @@ func (l *Ledger) Attach(ctx context.Context, storage logical.Storage, config, en
 
 // attachInMemory adds a holder before it is stored: from then on, no other holder is the last one.
 func (l *Ledger) attachInMemory(ctx context.Context, storage logical.Storage, s *holderSet, config, entry string, holder Holder) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.load(ctx, storage, entry); err != nil {
+	if err := s.lock(ctx, storage); err != nil {
 		return err
 	}
+	defer s.mu.Unlock()
 	// An entry that was removed is unknown, so that its new and empty holder set is detected here.
 	if known, ok := l.index(config).get(entry); s.draining || !ok || known.State != StateLive {
 		return ErrDraining
 	}
-	s.holders[holder.ID] = holder
+	s.put(holder.ID, heldOf(holder))
 	return nil
-}
-
-func (s *holderSet) has(id string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, holds := s.holders[id]
-	return holds
-}
-
-func (s *holderSet) remove(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.holders, id)
 }
 
 // Extend moves the end of a holder's lease to a later time; an earlier one changes nothing. It fails with
@@ -150,60 +97,56 @@ func (l *Ledger) Extend(ctx context.Context, storage logical.Storage, config, en
 	return nil
 }
 
-// extendInMemory moves the end of a holder's lease in memory, never to an earlier time, and returns the holder before.
+// extendInMemory moves the end of a holder's lease in memory, never to an earlier time, and returns the holder before. It
+// reads the holder's record if that was not done since the start.
 func (l *Ledger) extendInMemory(ctx context.Context, storage logical.Storage, s *holderSet, config, entry, id string, leaseExpiresAt time.Time) (Holder, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.load(ctx, storage, entry); err != nil {
+	if err := s.lock(ctx, storage); err != nil {
 		return Holder{}, err
+	}
+	defer s.mu.Unlock()
+	if s.holders[id].end == endUnread {
+		s.mu.Unlock()
+		err := s.readEnd(ctx, storage, id)
+		s.mu.Lock()
+		if err != nil {
+			return Holder{}, err
+		}
 	}
 	previous, holds := s.holders[id]
 	if !holds || !l.index(config).isLive(entry) {
 		return Holder{}, ErrDraining
 	}
-	if previous.LeaseExpiresAt.IsZero() {
+	if previous.end == endUnreadable {
 		return Holder{}, fmt.Errorf("holder %s of credential %s: %w", id, entry, ErrUnreadable)
 	}
-	if leaseExpiresAt.After(previous.LeaseExpiresAt) {
+	if toNano(leaseExpiresAt) > previous.end {
 		s.setEndLocked(id, leaseExpiresAt)
 	}
-	return previous, nil
-}
-
-// setEnd sets the end of a holder's lease in memory. It reports false when the holder has gone.
-func (s *holderSet) setEnd(id string, leaseExpiresAt time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.setEndLocked(id, leaseExpiresAt)
-}
-
-// setEndLocked is setEnd with the lock held.
-func (s *holderSet) setEndLocked(id string, leaseExpiresAt time.Time) bool {
-	holder, holds := s.holders[id]
-	if !holds {
-		return false
-	}
-	holder.LeaseExpiresAt = leaseExpiresAt
-	s.holders[id] = holder
-	return true
+	return previous.holder(id), nil
 }
 
 // LastLeaseEnd returns when the last of the leases on a shared credential ends; the zero time when it has no
-// holders.
-func (l *Ledger) LastLeaseEnd(ctx context.Context, storage logical.Storage, config, entry string) (time.Time, error) {
+// holders. known is false if the ends of too many leases were not read since the start: the background work reads them.
+func (l *Ledger) LastLeaseEnd(ctx context.Context, storage logical.Storage, config, entry string) (last time.Time, known bool, err error) {
 	s := l.index(config).holderSet(entry)
+	if err := s.lock(ctx, storage); err != nil {
+		return time.Time{}, false, err
+	}
+	unread := s.unread
+	s.mu.Unlock()
+	if unread > maxEndsAsked {
+		return time.Time{}, false, nil
+	}
+	if err := s.readEnds(ctx, storage); err != nil {
+		return time.Time{}, false, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.load(ctx, storage, entry); err != nil {
-		return time.Time{}, err
-	}
-	var last time.Time
+	latest := int64(0)
 	for _, holder := range s.holders {
-		if holder.LeaseExpiresAt.After(last) {
-			last = holder.LeaseExpiresAt
-		}
+		latest = max(latest, holder.end)
 	}
-	return last, nil
+	return fromNano(latest), true, nil
 }
 
 // NoteExpiry records in memory that the vendor has moved the end of a shared credential. Storage keeps the previous
@@ -219,36 +162,35 @@ func (l *Ledger) Detach(ctx context.Context, storage logical.Storage, config, en
 	if err := storage.Delete(ctx, holderKey(entry, id)); err != nil {
 		return false, fmt.Errorf("deleting a holder of credential %s: %w", entry, err)
 	}
-	return l.drainIf(ctx, storage, config, entry, func(s *holderSet) bool {
-		delete(s.holders, id)
-		return len(s.holders) == 0
-	})
+	return l.drainWhenEmpty(ctx, storage, config, entry, func(s *holderSet) { s.take(id) })
 }
 
 // DetachAll removes all holders of a credential, which then accepts no more.
 func (l *Ledger) DetachAll(ctx context.Context, storage logical.Storage, config, entry string) error {
-	_, err := l.detachWhere(ctx, storage, config, entry, func(time.Time) bool { return true })
+	_, err := l.detach(ctx, storage, config, entry, func(s *holderSet) []string {
+		gone := slices.Collect(maps.Keys(s.holders))
+		for _, id := range gone {
+			s.take(id)
+		}
+		return gone
+	})
 	return err
 }
 
 // DetachExpired removes the holders whose leases ended before a time. last is true when the credential has no holder
-// left, as for Detach.
+// left, as for Detach. The first call after a start reads the ends of all leases; it costs nothing later while no lease
+// has ended.
 func (l *Ledger) DetachExpired(ctx context.Context, storage logical.Storage, config, entry string, endedBefore time.Time) (last bool, err error) {
-	return l.detachWhere(ctx, storage, config, entry, func(ends time.Time) bool { return !ends.IsZero() && ends.Before(endedBefore) })
+	if err := l.index(config).holderSet(entry).readEnds(ctx, storage); err != nil {
+		return false, err
+	}
+	return l.detach(ctx, storage, config, entry, func(s *holderSet) []string { return s.expiredBefore(endedBefore) })
 }
 
-// detachWhere removes the holders whose leases end at a time that matches.
-func (l *Ledger) detachWhere(ctx context.Context, storage logical.Storage, config, entry string, matches func(time.Time) bool) (last bool, err error) {
+// detach removes the holders that take has removed in memory.
+func (l *Ledger) detach(ctx context.Context, storage logical.Storage, config, entry string, take func(*holderSet) []string) (last bool, err error) {
 	var gone []string
-	last, err = l.drainIf(ctx, storage, config, entry, func(s *holderSet) bool {
-		for id, holder := range s.holders {
-			if matches(holder.LeaseExpiresAt) {
-				gone = append(gone, id)
-				delete(s.holders, id)
-			}
-		}
-		return len(s.holders) == 0
-	})
+	last, err = l.drainWhenEmpty(ctx, storage, config, entry, func(s *holderSet) { gone = take(s) })
 	for _, id := range gone {
 		if deleteErr := l.deleteHolder(ctx, storage, entry, id); deleteErr != nil && err == nil {
 			err = deleteErr
@@ -272,11 +214,10 @@ func (l *Ledger) deleteHolder(ctx context.Context, storage logical.Storage, entr
 // yet that it was deposed.
 func (l *Ledger) HasHolders(ctx context.Context, storage logical.Storage, config, entry string) (bool, error) {
 	s := l.index(config).holderSet(entry)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.load(ctx, storage, entry); err != nil {
+	if err := s.lock(ctx, storage); err != nil {
 		return false, err
 	}
+	defer s.mu.Unlock()
 	return !s.draining && len(s.holders) > 0, nil
 }
 
@@ -284,25 +225,30 @@ func (l *Ledger) HasHolders(ctx context.Context, storage logical.Storage, config
 // be read has no times.
 func (l *Ledger) Holders(ctx context.Context, storage logical.Storage, config, entry string) ([]Holder, error) {
 	s := l.index(config).holderSet(entry)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.load(ctx, storage, entry); err != nil {
+	if err := s.readEnds(ctx, storage); err != nil {
 		return nil, err
 	}
-	return slices.SortedFunc(maps.Values(s.holders), func(a, b Holder) int {
-		return cmp.Or(a.IssuedAt.Compare(b.IssuedAt), cmp.Compare(a.ID, b.ID))
-	}), nil
-}
-
-// drainIf calls decide, which may change the holders. When decide returns true, the credential accepts no more.
-func (l *Ledger) drainIf(ctx context.Context, storage logical.Storage, config, entry string, decide func(*holderSet) bool) (bool, error) {
-	s := l.index(config).holderSet(entry)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.load(ctx, storage, entry); err != nil {
+	holders := make([]Holder, 0, len(s.holders))
+	for id, holder := range s.holders {
+		holders = append(holders, holder.holder(id))
+	}
+	slices.SortFunc(holders, func(a, b Holder) int {
+		return cmp.Or(a.IssuedAt.Compare(b.IssuedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return holders, nil
+}
+
+// drainWhenEmpty calls change, which removes holders. When none is left, the credential accepts no more.
+func (l *Ledger) drainWhenEmpty(ctx context.Context, storage logical.Storage, config, entry string, change func(*holderSet)) (bool, error) {
+	s := l.index(config).holderSet(entry)
+	if err := s.lock(ctx, storage); err != nil {
 		return false, err
 	}
-	if decide(s) {
+	defer s.mu.Unlock()
+	change(s)
+	if len(s.holders) == 0 {
 		s.draining = true
 	}
 	return s.draining, nil

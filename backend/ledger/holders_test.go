@@ -19,7 +19,7 @@ func TestExtend_EarlierEnd_ChangesNothingAndWritesNothing(t *testing.T) {
 	end := start.Add(20 * time.Minute)
 	require.NoError(t, l.Extend(t.Context(), storage, "edge", "a", "first", end))
 	require.NoError(t, l.Extend(t.Context(), storagetest.FailNth(storage, 1, storagetest.Put), "edge", "a", "first", start.Add(time.Minute)))
-	last, err := newLedger().LastLeaseEnd(t.Context(), storage, "edge", "a")
+	last, _, err := newLedger().LastLeaseEnd(t.Context(), storage, "edge", "a")
 	require.NoError(t, err)
 	require.Equal(t, end, last)
 }
@@ -30,7 +30,7 @@ func TestExtend_WriteFailed_IsRepeatedByTheNext(t *testing.T) {
 	end := start.Add(20 * time.Minute)
 	require.ErrorIs(t, l.Extend(t.Context(), storagetest.FailNth(storage, 1, storagetest.Put), "edge", "a", "first", end), storagetest.ErrFailed)
 	require.NoError(t, l.Extend(t.Context(), storage, "edge", "a", "first", end))
-	last, err := newLedger().LastLeaseEnd(t.Context(), storage, "edge", "a")
+	last, _, err := newLedger().LastLeaseEnd(t.Context(), storage, "edge", "a")
 	require.NoError(t, err)
 	require.Equal(t, end, last)
 }
@@ -135,7 +135,7 @@ func TestHolders_CredentialIsGone_KeepsNothingInMemory(t *testing.T) {
 			require.NoError(t, err)
 			_, err = l.HasHolders(t.Context(), storage, "edge", gone)
 			require.NoError(t, err)
-			_, err = l.LastLeaseEnd(t.Context(), storage, "edge", gone)
+			_, _, err = l.LastLeaseEnd(t.Context(), storage, "edge", gone)
 			require.NoError(t, err)
 			require.ErrorIs(t, l.Extend(t.Context(), storage, "edge", gone, "h", start), ErrDraining)
 			require.ErrorIs(t, l.Attach(t.Context(), storage, "edge", gone, Holder{ID: "h", LeaseExpiresAt: start}), ErrDraining)

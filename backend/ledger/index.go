@@ -1,159 +1,114 @@
 package ledger
 
 import (
-	"context"
-	"fmt"
+	"container/heap"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// index holds in memory the entries of one config, without secrets. Until it is loaded, it holds only what this
-// process has written itself. Removals are remembered until then, so that a load that listed an entry before
-// its removal does not add it again.
+// index holds in memory the entries of one config, without secrets. Until it is loaded, it holds only what this process
+// has written itself and what was read so far. Removals are remembered until then, so that a load that listed an entry
+// before its removal does not add it again.
 type index struct {
-	config string
+	config  string
+	options *Options
 
 	mu      sync.Mutex
-	entries map[string]Entry
-	loaded  bool
-	removed map[string]struct{}
-	frozen  string
+	records map[string]*record
+	groups  map[groupKey]*group
+	roles   map[string]*roleSlots
+	// byShareKey are the credentials that readers may share.
+	byShareKey map[string][]*record
+
+	// occupied counts the entries that occupy a slot, checks those of checks, and byState all by their state's number.
+	// failing holds those whose revocation has failed.
+	occupied, checks  int
+	failing           map[*record]struct{}
+	byState           [len(states)]int
+	expiring, expired recordHeap
+	// dueHeap orders the entries by the time when the background work looks at them. notBefore is the latest
+	// Schedule.NotBefore of them.
+	dueHeap   recordHeap
+	notBefore int64
+	// nextFree remembers when a slot is expected to be free, by role.
+	nextFree map[string]expectedSlot
+	waiters  []*Waiter
+
+	// isListed is true when total and pending are known: the IDs that a load has to read. The first of all IDs are
+	// those of shared credentials.
+	isLoaded, isListed, isDropped bool
+	loading                       *loading
+	loadStarted                   time.Time
+	pending                       []string
+	total, first                  int
+	removed                       map[string]struct{}
+
+	frozen string
 	// leaving counts the moves away from an origin that are running, and left holds the origins that the config has
 	// left. Nothing more is reserved there.
 	leaving map[string]int
 	left    map[string]struct{}
-	freed   chan struct{}
 	// holders are the holders of the shared credentials that were used since the index was made.
 	holders map[string]*holderSet
 }
 
-func newIndex(config string) *index {
+func newIndex(config string, options *Options) *index {
 	return &index{
-		config:  config,
-		entries: make(map[string]Entry),
-		removed: make(map[string]struct{}),
-		leaving: make(map[string]int),
-		left:    make(map[string]struct{}),
-		freed:   make(chan struct{}),
-		holders: make(map[string]*holderSet),
+		config:     config,
+		options:    options,
+		records:    make(map[string]*record),
+		groups:     make(map[groupKey]*group),
+		roles:      make(map[string]*roleSlots),
+		byShareKey: make(map[string][]*record),
+		nextFree:   make(map[string]expectedSlot),
+		failing:    make(map[*record]struct{}),
+		expiring:   recordHeap{less: func(a, b *record) bool { return a.expiresAt < b.expiresAt }, place: slotPlace},
+		expired:    recordHeap{less: func(a, b *record) bool { return a.expiresAt > b.expiresAt }, place: slotPlace},
+		dueHeap:    recordHeap{less: func(a, b *record) bool { return a.dueAt < b.dueAt }, place: duePlace},
+		removed:    make(map[string]struct{}),
+		leaving:    make(map[string]int),
+		left:       make(map[string]struct{}),
+		holders:    make(map[string]*holderSet),
 	}
 }
 
-func (x *index) slotFreed() <-chan struct{} {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.freed
+func (x *index) now() time.Time { return x.options.Now() }
+
+// keep adds or replaces an entry. It is called with the lock held.
+func (x *index) keep(entry *Entry) {
+	r, known := x.records[entry.ID]
+	if known {
+		x.uncount(r)
+	} else {
+		r = &record{id: entry.ID}
+		x.records[entry.ID] = r
+	}
+	key := groupKeyOf(entry)
+	x.join(r, key)
+	r.pack(entry, key.markerPrefix)
+	x.count(r)
+	x.schedule(r, entry)
+	if known {
+		heap.Fix(&x.dueHeap, int(r.duePosition))
+	} else {
+		heap.Push(&x.dueHeap, r)
+	}
 }
 
-// load reads the entries in storage that are not known yet. Concurrent loads all read; the first one to finish fills the
-// index, and the others add nothing. A record that cannot be read is kept as StateUnreadable.
-func (x *index) load(ctx context.Context, storage logical.Storage) error {
-	x.mu.Lock()
-	loaded := x.loaded
-	x.mu.Unlock()
-	if loaded {
-		return nil
+// forget removes an entry, and gives its slot to the next request that waits. It is called with the lock held.
+func (x *index) forget(id string) {
+	if r, known := x.records[id]; known {
+		x.uncount(r)
+		x.dueHeap.remove(r)
+		x.leave(r)
+		delete(x.records, id)
 	}
-	ids, err := storage.List(ctx, StoragePrefix+x.config+"/")
-	if err != nil {
-		return fmt.Errorf("listing the ledger of config %q: %w", x.config, err)
+	delete(x.holders, id)
+	if !x.isLoaded {
+		x.removed[id] = struct{}{}
 	}
-	stored := make([]Entry, 0, len(ids))
-	for _, id := range ids {
-		record, err := storage.Get(ctx, key(x.config, id))
-		if err != nil {
-			return fmt.Errorf("reading ledger entry %s: %w", id, err)
-		}
-		if record == nil {
-			continue
-		}
-		if entry, err := decode(id, record.Value); err == nil {
-			stored = append(stored, entry.summary())
-		} else {
-			stored = append(stored, unreadable(x.config, id, record.Value, err))
-		}
-	}
-
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.loaded {
-		return nil
-	}
-	for _, entry := range stored {
-		_, known := x.entries[entry.ID]
-		_, gone := x.removed[entry.ID]
-		if !known && !gone {
-			x.entries[entry.ID] = entry
-		}
-	}
-	x.loaded, x.removed = true, nil
-	for id := range x.holders {
-		if _, known := x.entries[id]; !known {
-			delete(x.holders, id)
-		}
-	}
-	return nil
-}
-
-// used counts the entries that occupy a slot.
-func (x *index) used(now time.Time) int {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	used, _ := x.count("", now)
-	return used
-}
-
-// count counts the entries that occupy a slot: all, and those of a role. It is called with the lock held.
-func (x *index) count(role string, now time.Time) (used, byRole int) {
-	for _, entry := range x.entries {
-		if !entry.OccupiesSlot(now) {
-			continue
-		}
-		used++
-		if entry.Role == role {
-			byRole++
-		}
-	}
-	return used, byRole
-}
-
-// occupying returns the entries that occupy a slot: those of a role, or all if role is empty.
-func (x *index) occupying(role string, now time.Time) []Entry {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	var occupying []Entry
-	for _, entry := range x.entries {
-		if entry.OccupiesSlot(now) && (role == "" || entry.Role == role) {
-			occupying = append(occupying, entry)
-		}
-	}
-	return occupying
-}
-
-// reserve takes a slot for entry. It fails with ErrFrozen, ErrOriginClosed or a LimitError, whose NextFree is not set.
-func (x *index) reserve(entry *Entry, intent Intent, now time.Time) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.frozen != "" && x.frozen == intent.UID {
-		return ErrFrozen
-	}
-	if x.isClosed(entry.Origin) {
-		return ErrOriginClosed
-	}
-	if intent.Limit > 0 || intent.RoleLimit > 0 {
-		used, byRole := x.count(intent.Role, now)
-		if intent.RoleLimit > 0 && byRole >= intent.RoleLimit {
-			return &LimitError{Used: byRole, Limit: intent.RoleLimit, Role: intent.Role}
-		}
-		if intent.Limit > 0 && used >= intent.Limit {
-			return &LimitError{Used: used, Limit: intent.Limit}
-		}
-	}
-	x.entries[entry.ID] = entry.summary()
-	return nil
+	x.dispatch()
 }
 
 // get returns an entry without its secrets, and whether the index knows it. While the index is not loaded, storage may
@@ -161,8 +116,11 @@ func (x *index) reserve(entry *Entry, intent Intent, now time.Time) error {
 func (x *index) get(id string) (Entry, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	entry, known := x.entries[id]
-	return entry, known
+	r, known := x.records[id]
+	if !known {
+		return Entry{}, false
+	}
+	return r.entry(x.config), true
 }
 
 // holderSet returns the holders of a credential. What is in memory about a credential that has gone is not kept, so
@@ -173,7 +131,7 @@ func (x *index) holderSet(id string) *holderSet {
 	if s, ok := x.holders[id]; ok {
 		return s
 	}
-	s := &holderSet{}
+	s := &holderSet{entry: id}
 	if !x.isGone(id) {
 		x.holders[id] = s
 	}
@@ -182,19 +140,21 @@ func (x *index) holderSet(id string) *holderSet {
 
 // isGone reports whether an entry certainly does not exist. It is called with the lock held.
 func (x *index) isGone(id string) bool {
-	if _, known := x.entries[id]; known {
+	if _, known := x.records[id]; known {
 		return false
 	}
 	_, removed := x.removed[id]
-	return x.loaded || removed
+	return x.isLoaded || removed
 }
 
 // isLive reports whether a credential is live, as far as memory tells: before the index is loaded, it may not know it.
 func (x *index) isLive(id string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	entry, known := x.entries[id]
-	return known && entry.State == StateLive || !known && !x.isGone(id)
+	if r, known := x.records[id]; known {
+		return states[r.state] == StateLive
+	}
+	return !x.isGone(id)
 }
 
 // dropHolders makes the next caller read the holders of a credential from storage.
@@ -207,86 +167,66 @@ func (x *index) dropHolders(id string) {
 func (x *index) set(entry *Entry) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	released := entry.SlotReleased && !x.entries[entry.ID].SlotReleased
-	x.entries[entry.ID] = entry.summary()
-	if !x.loaded {
+	x.keep(entry)
+	if !x.isLoaded {
 		delete(x.removed, entry.ID)
 	}
-	if released {
-		x.signalFreed()
-	}
+	x.dispatch()
 }
 
 // setExpiry changes the vendor's end of a known entry, in memory only.
 func (x *index) setExpiry(id string, expiresAt time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if entry, known := x.entries[id]; known {
+	if r, known := x.records[id]; known {
+		entry := r.entry(x.config)
 		entry.ExpiresAt = expiresAt
-		x.entries[id] = entry
+		x.keep(&entry)
 	}
 }
 
 func (x *index) remove(id string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	delete(x.entries, id)
-	delete(x.holders, id)
-	if !x.loaded {
-		x.removed[id] = struct{}{}
-	}
-	x.signalFreed()
+	x.forget(id)
 }
 
-// signalFreed wakes the callers that wait for a slot. It is called with the lock held.
-func (x *index) signalFreed() {
-	close(x.freed)
-	x.freed = make(chan struct{})
-}
-
+// list returns all entries, the oldest first.
 func (x *index) list() []Entry {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	entries := make([]Entry, 0, len(x.entries))
-	for _, entry := range x.entries {
-		entries = append(entries, entry)
+	entries := make([]Entry, 0, len(x.records))
+	for _, id := range x.sortedIDs() {
+		entries = append(entries, x.records[id].entry(x.config))
 	}
-	sortByAge(entries)
 	return entries
 }
 
 func (x *index) freeze(uid string, except []string) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	var inUse InUseError
-	for id, entry := range x.entries {
-		if !entry.Check && !slices.Contains(except, id) {
-			inUse.add(&entry)
+	inUse := InUseError{Used: x.inUse(), Searched: x.byState[stateNumber(StateSearching)]}
+	for i, id := range except {
+		if slices.Contains(except[:i], id) {
+			continue
+		}
+		if r, known := x.records[id]; known && !r.has(flagCheck) {
+			inUse.Used--
+			if states[r.state] == StateSearching {
+				inUse.Searched--
+			}
 		}
 	}
 	if err := inUse.err(); err != nil {
 		return err
 	}
 	x.frozen = uid
+	x.dispatch()
 	return nil
 }
 
-// inUse counts the entries but those of checks.
-func (x *index) inUse() int {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.inUseLocked()
-}
-
-// inUseLocked is inUse with the lock held.
-func (x *index) inUseLocked() (used int) {
-	for _, entry := range x.entries {
-		if !entry.Check {
-			used++
-		}
-	}
-	return used
-}
+// inUse counts the entries but those of checks. It is called with the lock held.
+func (x *index) inUse() int { return len(x.records) - x.checks }
 
 func (x *index) unfreeze() {
 	x.mu.Lock()

@@ -3,7 +3,8 @@
 // vendor.
 //
 // Storage is authoritative. An index in memory, without secrets, counts entries without reading storage. It is
-// loaded for each config when it is first needed, and dropped when another node has written.
+// loaded once for each config, in the background, and dropped when another node has written. A request that needs the
+// number of credentials waits for the load; the others do not.
 package ledger
 
 import (
@@ -11,7 +12,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -71,16 +71,33 @@ func (e *InUseError) err() error {
 // Ledger holds the entries of one mount. It is safe for concurrent use. During a storage call it holds only the
 // lock of the entry or of the holders that the call concerns.
 type Ledger struct {
-	now     func() time.Time
+	options Options
 	changes keyedMutex
 
 	mu      sync.Mutex
 	configs map[string]*index
 }
 
-// New returns a ledger that reads the time from now.
-func New(now func() time.Time) *Ledger {
-	return &Ledger{now: now, configs: make(map[string]*index)}
+// Options are what a ledger needs of the engine.
+type Options struct {
+	// Now returns the time.
+	Now func() time.Time
+	// Lifetime ends with the mount. Loads run on it. Nil is a mount that does not end.
+	Lifetime context.Context //nolint:containedctx // it belongs to the mount, not to a request
+	// Schedule returns when the background work has to look at an entry, as it is now. It is called with locks held and
+	// must not call the ledger. Nil makes all entries due.
+	Schedule func(*Entry) Schedule
+}
+
+// New returns an empty ledger.
+func New(options Options) *Ledger {
+	if options.Lifetime == nil {
+		options.Lifetime = context.Background()
+	}
+	if options.Schedule == nil {
+		options.Schedule = func(*Entry) Schedule { return Schedule{} }
+	}
+	return &Ledger{options: options, configs: make(map[string]*index)}
 }
 
 // Intent is what is known before the vendor is called.
@@ -107,18 +124,27 @@ type Intent struct {
 }
 
 // Reserve stores the intent and takes its slot. It fails with [*LimitError] when the config has Limit live
-// credentials or the role RoleLimit of them, with [ErrFrozen] when the config is being deleted, with
-// [ErrOriginClosed] when it is being moved, and with a storage error, in each case with nothing reserved. One
-// storage write.
+// credentials or the role RoleLimit of them, with [*LoadingError] when these cannot be counted yet, with [ErrFrozen]
+// when the config is being deleted, with [ErrOriginClosed] when it is being moved, and with a storage error, in each
+// case with nothing reserved. One storage write.
 func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent Intent) (*Entry, error) {
-	idx := l.index(intent.Config)
+	x := l.index(intent.Config)
 	if intent.Limit > 0 || intent.RoleLimit > 0 {
-		if err := idx.load(ctx, storage); err != nil {
+		var err error
+		if x, err = l.loaded(ctx, storage, intent.Config); err != nil {
 			return nil, err
 		}
 	}
-	now := l.now()
-	entry := &Entry{
+	entry := newEntry(&intent, l.options.Now())
+	if err := x.reserve(entry, &intent); err != nil {
+		return nil, l.explain(ctx, storage, x, err)
+	}
+	return l.storeIntent(ctx, storage, x, entry)
+}
+
+// newEntry returns the entry of an intent.
+func newEntry(intent *Intent, now time.Time) *Entry {
+	return &Entry{
 		Version:        entryVersion,
 		ID:             intent.ID,
 		Config:         intent.Config,
@@ -134,18 +160,16 @@ func (l *Ledger) Reserve(ctx context.Context, storage logical.Storage, intent In
 		Check:          intent.Check,
 		SlotReleased:   intent.Check,
 	}
-	if err := idx.reserve(entry, intent, now); err != nil {
-		if full, ok := errors.AsType[*LimitError](err); ok {
-			full.NextFree = l.nextFree(ctx, storage, idx.occupying(full.Role, now), now)
-		}
-		return nil, err
-	}
+}
+
+// storeIntent stores an entry that has its slot. If that fails, it gives the slot back.
+func (l *Ledger) storeIntent(ctx context.Context, storage logical.Storage, x *index, entry *Entry) (*Entry, error) {
 	if err := l.put(ctx, storage, entry); err != nil {
 		// The write may have taken effect although it reported a failure, so the record is deleted before the
 		// slot is released. If the deletion fails too, an intent without a credential remains: the sweep finds
 		// nothing under its marker and deletes it.
 		_ = storage.Delete(context.WithoutCancel(ctx), key(entry.Config, entry.ID))
-		idx.remove(entry.ID)
+		x.remove(entry.ID)
 		return nil, fmt.Errorf("storing the intent: %w", err)
 	}
 	return entry, nil
@@ -198,35 +222,23 @@ func (l *Ledger) Remove(ctx context.Context, storage logical.Storage, config, id
 	return nil
 }
 
-// SlotFreed returns a channel that is closed the next time that a slot of a config is released. A caller that
-// gets the channel before a Reserve that fails misses no release.
-func (l *Ledger) SlotFreed(config string) <-chan struct{} { return l.index(config).slotFreed() }
-
-// List returns the entries of a config without their handles, oldest first.
+// List returns the entries of a config without their handles, oldest first. It costs as much as there are: a caller
+// that needs their number asks for [Ledger.Stats].
 func (l *Ledger) List(ctx context.Context, storage logical.Storage, config string) ([]Entry, error) {
-	idx := l.index(config)
-	if err := idx.load(ctx, storage); err != nil {
+	x, err := l.loaded(ctx, storage, config)
+	if err != nil {
 		return nil, err
 	}
-	return idx.list(), nil
-}
-
-// InUse counts the entries of a config that keep it from being deleted: all but those of checks.
-func (l *Ledger) InUse(ctx context.Context, storage logical.Storage, config string) (int, error) {
-	idx := l.index(config)
-	if err := idx.load(ctx, storage); err != nil {
-		return 0, err
-	}
-	return idx.inUse(), nil
+	return x.list(), nil
 }
 
 // Used counts the credentials of a config that may still be alive at the vendor.
 func (l *Ledger) Used(ctx context.Context, storage logical.Storage, config string) (int, error) {
-	idx := l.index(config)
-	if err := idx.load(ctx, storage); err != nil {
+	x, err := l.loaded(ctx, storage, config)
+	if err != nil {
 		return 0, err
 	}
-	return idx.used(l.now()), nil
+	return x.used(), nil
 }
 
 // Configs lists the names of the configs that have entries in storage, including configs that no longer exist.
@@ -245,11 +257,11 @@ func (l *Ledger) Configs(ctx context.Context, storage logical.Storage) ([]string
 // Freeze refuses every later Reserve for the config with this UID, so that it can be deleted. It fails with
 // [*InUseError], and freezes nothing, while the config has other entries than those with the given IDs and those of checks.
 func (l *Ledger) Freeze(ctx context.Context, storage logical.Storage, config, uid string, except ...string) error {
-	idx := l.index(config)
-	if err := idx.load(ctx, storage); err != nil {
+	x, err := l.loaded(ctx, storage, config)
+	if err != nil {
 		return err
 	}
-	return idx.freeze(uid, except)
+	return x.freeze(uid, except)
 }
 
 // Unfreeze reverts Freeze after a deletion that failed.
@@ -261,7 +273,10 @@ func (l *Ledger) Invalidate(storageKey string) bool {
 	defer l.mu.Unlock()
 	if rest, ours := strings.CutPrefix(storageKey, StoragePrefix); ours {
 		config, _, _ := strings.Cut(rest, "/")
-		delete(l.configs, config)
+		if x := l.configs[config]; x != nil {
+			x.drop()
+			delete(l.configs, config)
+		}
 		return true
 	}
 	if rest, ours := strings.CutPrefix(storageKey, HolderPrefix); ours {
@@ -279,7 +294,7 @@ func (l *Ledger) index(config string) *index {
 	defer l.mu.Unlock()
 	idx, ok := l.configs[config]
 	if !ok {
-		idx = newIndex(config)
+		idx = newIndex(config, &l.options)
 		l.configs[config] = idx
 	}
 	return idx
@@ -333,12 +348,3 @@ func unreadable(config, id string, stored []byte, cause error) Entry {
 }
 
 func key(config, id string) string { return StoragePrefix + config + "/" + id }
-
-func sortByAge(entries []Entry) {
-	sort.Slice(entries, func(i, j int) bool {
-		if !entries[i].CreatedAt.Equal(entries[j].CreatedAt) {
-			return entries[i].CreatedAt.Before(entries[j].CreatedAt)
-		}
-		return entries[i].ID < entries[j].ID
-	})
-}

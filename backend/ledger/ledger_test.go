@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { providertest.Main(m) }
 var start = providertest.NewClock().Now()
 
 // newLedger returns a ledger whose clock stands still at start.
-func newLedger() *Ledger { return New(providertest.NewClock().Now) }
+func newLedger() *Ledger { return New(Options{Now: providertest.NewClock().Now}) }
 
 func intent(id string, limit int) Intent {
 	return Intent{
@@ -76,12 +76,12 @@ func TestReserve_ConcurrentReaders_NeverExceedTheLimit(t *testing.T) {
 
 func TestReserve_AfterRestart_CountsWhatStorageHolds(t *testing.T) {
 	storage, clock := &logical.InmemStorage{}, providertest.NewClock()
-	before := New(clock.Now)
+	before := New(Options{Now: clock.Now})
 	for _, id := range []string{"a", "b"} {
 		_, err := before.Reserve(t.Context(), storage, intent(id, 2))
 		require.NoError(t, err)
 	}
-	_, err := New(clock.Now).Reserve(t.Context(), storage, intent("c", 2))
+	_, err := New(Options{Now: clock.Now}).Reserve(t.Context(), storage, intent("c", 2))
 	full, ok := errors.AsType[*LimitError](err)
 	require.True(t, ok, "%v", err)
 	require.Equal(t, LimitError{Used: 2, Limit: 2, NextFree: start.Add(30 * time.Minute)}, *full)
@@ -89,7 +89,7 @@ func TestReserve_AfterRestart_CountsWhatStorageHolds(t *testing.T) {
 
 func TestReserve_ExpiredCredential_FreesItsSlot(t *testing.T) {
 	storage, clock := &logical.InmemStorage{}, providertest.NewClock()
-	l := New(clock.Now)
+	l := New(Options{Now: clock.Now})
 	_, err := l.Reserve(t.Context(), storage, intent("a", 1))
 	require.NoError(t, err)
 	clock.Advance(time.Hour)
@@ -127,7 +127,7 @@ func TestFreeze_CredentialLives_IsRejectedUntilRemoved(t *testing.T) {
 
 func TestCloseOrigin_CredentialLives_IsRejected(t *testing.T) {
 	storage, clock := &logical.InmemStorage{}, providertest.NewClock()
-	l := New(clock.Now)
+	l := New(Options{Now: clock.Now})
 	_, err := l.Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
 	inUse, ok := errors.AsType[*InUseError](l.CloseOrigin(t.Context(), storage, "edge", "here", false))
@@ -166,13 +166,13 @@ func TestUnfreeze_AfterAFailedDeletion_ReservesAgain(t *testing.T) {
 
 func TestList_LiveEntry_HasNoHandle(t *testing.T) {
 	storage, clock := &logical.InmemStorage{}, providertest.NewClock()
-	l := New(clock.Now)
+	l := New(Options{Now: clock.Now})
 	entry, err := l.Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
 	entry.State, entry.Handle = StateLive, json.RawMessage(`{"v":1,"token":"secret"}`)
 	require.NoError(t, l.Update(t.Context(), storage, entry))
 
-	for name, reader := range map[string]*Ledger{"the ledger that wrote": l, "a ledger after a restart": New(clock.Now)} {
+	for name, reader := range map[string]*Ledger{"the ledger that wrote": l, "a ledger after a restart": New(Options{Now: clock.Now})} {
 		entries, err := reader.List(t.Context(), storage, "edge")
 		require.NoError(t, err, name)
 		require.Len(t, entries, 1, name)
@@ -184,10 +184,10 @@ func TestList_LiveEntry_HasNoHandle(t *testing.T) {
 // A load that has listed an entry which is removed before it is read must not bring it back.
 func TestLoad_EntryRemovedConcurrently_StaysRemoved(t *testing.T) {
 	storage, clock := &logical.InmemStorage{}, providertest.NewClock()
-	_, err := New(clock.Now).Reserve(t.Context(), storage, intent("a", 0))
+	_, err := New(Options{Now: clock.Now}).Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
 
-	l := New(clock.Now)
+	l := New(Options{Now: clock.Now})
 	interrupted := storagetest.Wrap(storage)
 	interrupted.After = func(ctx context.Context, operation storagetest.Operation) error {
 		if operation.Kind != storagetest.Get {
@@ -207,11 +207,11 @@ func TestUpdate_EntryRemovedOrChanged_StoresNothing(t *testing.T) {
 	for name, reload := range map[string]bool{"from memory": false, "after a restart": true} {
 		t.Run(name, func(t *testing.T) {
 			storage, clock := &logical.InmemStorage{}, providertest.NewClock()
-			l := New(clock.Now)
+			l := New(Options{Now: clock.Now})
 			entry, err := l.Reserve(t.Context(), storage, intent("a", 0))
 			require.NoError(t, err)
 			if reload {
-				l = New(clock.Now)
+				l = New(Options{Now: clock.Now})
 			}
 			stale := *entry
 			entry.State = StateLive
@@ -258,7 +258,7 @@ func TestAttach_CredentialIsNotLive_IsRejected(t *testing.T) {
 
 func TestInvalidate_AnotherNodeWrote_ReadsAgain(t *testing.T) {
 	storage, clock := &logical.InmemStorage{}, providertest.NewClock()
-	l, other := New(clock.Now), New(clock.Now)
+	l, other := New(Options{Now: clock.Now}), New(Options{Now: clock.Now})
 	used, err := l.Used(t.Context(), storage, "edge")
 	require.NoError(t, err)
 	require.Zero(t, used)

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,26 +30,94 @@ func (e *LimitError) Error() string {
 		e.Used, e.Limit, whose, e.NextFree.UTC().Format(time.RFC3339))
 }
 
-// nextFree returns when the first of these slots is expected to be free, not before now.
-func (l *Ledger) nextFree(ctx context.Context, storage logical.Storage, occupying []Entry, now time.Time) time.Time {
-	var first time.Time
-	for i := range occupying {
-		if occupying[i].State == StateUnreadable {
-			continue // this version of the plugin never frees it
-		}
-		free := l.freeAt(ctx, storage, &occupying[i])
-		if first.IsZero() || free.Before(first) {
-			first = free
-		}
+const (
+	// exactSlots is up to how many entries of a config the next free slot is computed for each refusal. With more, the
+	// result is used for expectedSlotAge.
+	exactSlots      = 1000
+	expectedSlotAge = time.Second
+
+	// maxSharedSlots is for how many shared credentials the ends of their leases are found out for one refusal.
+	maxSharedSlots = 8
+)
+
+// expectedSlot is when a slot is expected to be free, and when that was computed.
+type expectedSlot struct{ freeAt, computedAt time.Time }
+
+// explain adds to a LimitError when a slot is expected to be free. It returns other errors unchanged.
+func (l *Ledger) explain(ctx context.Context, storage logical.Storage, x *index, err error) error {
+	full, ok := errors.AsType[*LimitError](err)
+	if !ok {
+		return err
 	}
+	now := l.options.Now()
+	first, shared, fresh := x.firstFree(full.Role, now)
+	if !fresh {
+		for i := range shared {
+			first = earlier(first, l.sharedFreeAt(ctx, storage, &shared[i], i < maxSharedSlots))
+		}
+		x.expectSlot(full.Role, expectedSlot{freeAt: first, computedAt: now})
+	}
+	full.NextFree = first
 	if first.Before(now) {
-		return now
+		full.NextFree = now
 	}
-	return first
+	return full
 }
 
-// freeAt returns when an entry is expected to give back its slot.
-func (l *Ledger) freeAt(ctx context.Context, storage logical.Storage, entry *Entry) time.Time {
+// earlier returns the earlier of two times. The zero time is unknown.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// firstFree returns when the first of the exclusive credentials of a role, or of all if role is empty, is expected to
+// give back its slot, and the shared ones, whose holders the caller asks. fresh is true for a result of a moment ago,
+// which is complete.
+func (x *index) firstFree(role string, now time.Time) (first time.Time, shared []Entry, fresh bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if known, ok := x.nextFree[role]; ok && len(x.records) > exactSlots {
+		if age := now.Sub(known.computedAt); age >= 0 && age < expectedSlotAge {
+			return known.freeAt, nil, true
+		}
+	}
+	for _, r := range x.records {
+		if !r.has(flagCounted) || role != "" && r.group.role != role || states[r.state] == StateUnreadable {
+			continue // this version of the plugin never frees the slot of an unreadable entry
+		}
+		entry := r.entry(x.config)
+		if entry.IsShared() && entry.State == StateLive {
+			shared = append(shared, entry)
+			continue
+		}
+		first = earlier(first, freeAt(&entry, entry.LeaseExpiresAt))
+	}
+	return first, shared, false
+}
+
+// expectSlot remembers a result of firstFree.
+func (x *index) expectSlot(role string, expected expectedSlot) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.nextFree[role] = expected
+}
+
+// sharedFreeAt returns when a shared credential is expected to give back its slot. Without the ends of its leases, the
+// entry's own times are the best that is known.
+func (l *Ledger) sharedFreeAt(ctx context.Context, storage logical.Storage, entry *Entry, ask bool) time.Time {
+	end := entry.LeaseExpiresAt
+	if ask {
+		if last, err := l.LeaseExpiresAt(ctx, storage, entry); err == nil {
+			end = last
+		}
+	}
+	return freeAt(entry, end)
+}
+
+// freeAt returns when an entry is expected to give back its slot. leaseEnd is the end of its last lease.
+func freeAt(entry *Entry, leaseEnd time.Time) time.Time {
 	switch entry.State {
 	case StateRevoking, StateSearching:
 		return entry.NextAttemptAt
@@ -56,28 +125,25 @@ func (l *Ledger) freeAt(ctx context.Context, storage logical.Storage, entry *Ent
 		return entry.ExpiresAt
 	case StateIssuing, StateLive, StateUnreadable:
 	}
-	// Without the holders, the entry's own time is the best that is known.
-	end, err := l.LeaseExpiresAt(ctx, storage, entry)
-	if err != nil {
-		end = entry.LeaseExpiresAt
-	}
-	if entry.ExpiresAt.Before(end) && !entry.ExpiryNotEnforced {
+	if entry.ExpiresAt.Before(leaseEnd) && !entry.ExpiryNotEnforced {
 		return entry.ExpiresAt
 	}
-	return end
+	return leaseEnd
 }
 
-// LeaseExpiresAt returns when the last lease on a credential ends unless it is renewed. Errors are those of
-// storage, which is read once for the holders of a shared credential.
+// LeaseExpiresAt returns when the last lease on a credential ends unless it is renewed. If a shared credential has more
+// holders than can be asked at once, it is the latest possible time. Errors are those of storage.
 func (l *Ledger) LeaseExpiresAt(ctx context.Context, storage logical.Storage, entry *Entry) (time.Time, error) {
 	if !entry.IsShared() {
 		return entry.LeaseExpiresAt, nil
 	}
-	last, err := l.LastLeaseEnd(ctx, storage, entry.Config, entry.ID)
-	if err != nil {
+	last, known, err := l.LastLeaseEnd(ctx, storage, entry.Config, entry.ID)
+	switch {
+	case err != nil:
 		return time.Time{}, err
-	}
-	if last.IsZero() {
+	case !known && !entry.MaxExpiresAt.IsZero():
+		return entry.MaxExpiresAt, nil
+	case last.IsZero():
 		return entry.LeaseExpiresAt, nil
 	}
 	return last, nil

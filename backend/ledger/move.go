@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 )
@@ -13,13 +12,14 @@ import (
 // request that has read the config before the move and reserves after it is refused too. CloseOrigin makes no vendor
 // call, and reads storage if the config's entries are not in memory.
 func (l *Ledger) CloseOrigin(ctx context.Context, storage logical.Storage, config, origin string, force bool) error {
-	idx := l.index(config)
+	x := l.index(config)
 	if !force {
-		if err := idx.load(ctx, storage); err != nil {
+		var err error
+		if x, err = l.loaded(ctx, storage, config); err != nil {
 			return err
 		}
 	}
-	return idx.closeOrigin(origin, l.now(), force)
+	return x.closeOrigin(origin, force)
 }
 
 // OpenOrigin ends a move that has failed. The origin stays closed while another move away from it is running, and
@@ -33,11 +33,13 @@ func (l *Ledger) LeaveOrigin(config, origin string) { l.index(config).endMove(or
 // EnterOrigin allows Reserve at an origin that the config has left earlier.
 func (l *Ledger) EnterOrigin(config, origin string) { l.index(config).enterOrigin(origin) }
 
-func (x *index) closeOrigin(origin string, now time.Time, force bool) error {
+func (x *index) closeOrigin(origin string, force bool) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	now := x.now()
 	var inUse InUseError
-	for _, entry := range x.entries {
+	for _, r := range x.records {
+		entry := r.entry(x.config)
 		if !entry.Check && (entry.State == StateSearching || entry.MayBeAlive(now)) {
 			inUse.add(&entry)
 		}
@@ -46,6 +48,7 @@ func (x *index) closeOrigin(origin string, now time.Time, force bool) error {
 		return err
 	}
 	x.leaving[origin]++
+	x.dispatch() // the requests that wait at the origin are refused
 	return nil
 }
 

@@ -30,7 +30,7 @@ func TestCloseOrigin_SlotReleased_IsRejected(t *testing.T) {
 func TestCloseOrigin_SearchOutlastsExpiry_IsRejected(t *testing.T) {
 	storage := &logical.InmemStorage{}
 	now := start
-	l := New(func() time.Time { return now })
+	l := New(Options{Now: func() time.Time { return now }})
 	entry, err := l.Reserve(t.Context(), storage, intent("a", 0))
 	require.NoError(t, err)
 	entry.State, entry.SlotReleased = StateSearching, true
