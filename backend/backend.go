@@ -134,14 +134,14 @@ func newBackend(opts options) *backend {
 			SealWrapStorage: []string{store.ConfigPrefix, pool.SessionPrefix, pool.SharedSessionPrefix},
 			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, pool.SessionPrefix, pool.SharedSessionPrefix, marker.StorageKey, store.HeartbeatKey, probePrefix},
 		},
-		Paths: framework.PathAppend(
+		Paths: b.withDocs(framework.PathAppend(
 			b.pathInfo(),
 			b.pathConfig(),
 			b.pathTrust(),
 			b.pathRoles(),
 			b.pathCreds(),
 			b.pathMetrics(),
-		),
+		)),
 		Secrets:        []*framework.Secret{b.secretCredential()},
 		InitializeFunc: b.initialize,
 		PeriodicFunc:   b.periodic,

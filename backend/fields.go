@@ -3,6 +3,7 @@ package backend
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -13,26 +14,94 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
+// readOnlyText begins the description of a field that a write cannot change.
+const readOnlyText = "Read-only:"
+
 // schemaFunc returns the config fields or the role fields of a vendor.
 type schemaFunc func(provider.Provider) map[string]*framework.FieldSchema
 
-// withVendorFields adds the fields of all vendors to those of a path. A field that several vendors have is added
-// once; its description begins with the vendors' names.
+// withVendorFields adds the fields of all vendors to the engine's, and describes all of them. A field of several vendors
+// gets the description of each of them. Its default is that of the path only if all of them have the same one.
 func (b *backend) withVendorFields(fields map[string]*framework.FieldSchema, schema schemaFunc) map[string]*framework.FieldSchema {
-	owners := make(map[string][]string)
-	for _, name := range slices.Sorted(maps.Keys(b.providers)) {
-		for field, declared := range schema(b.providers[name]) {
-			if len(owners[field]) == 0 {
-				described := *declared
-				fields[field] = &described
+	fields = described(fields)
+	declared := map[string]map[string]*framework.FieldSchema{} // by field and vendor
+	for name, vendor := range b.providers {
+		for field, own := range schema(vendor) {
+			if declared[field] == nil {
+				declared[field] = map[string]*framework.FieldSchema{}
 			}
-			owners[field] = append(owners[field], name)
+			declared[field][name] = own
 		}
 	}
-	for field, names := range owners {
-		fields[field].Description = fmt.Sprintf("(%s) %s", strings.Join(names, ", "), fields[field].Description)
+	for field, owners := range declared {
+		fields[field] = mergedField(owners)
 	}
 	return fields
+}
+
+// mergedField returns the schema of a field of one or more vendors. Vendors that describe it alike stand together.
+func mergedField(owners map[string]*framework.FieldSchema) *framework.FieldSchema {
+	var texts []string
+	vendors := map[string][]string{} // by text
+	names := slices.Sorted(maps.Keys(owners))
+	merged := *owners[names[0]]
+	merged.Required = false // other vendors do not have the field
+	for _, name := range names {
+		text := describe(owners[name])
+		if len(vendors[text]) == 0 {
+			texts = append(texts, text)
+		}
+		vendors[text] = append(vendors[text], name)
+		if !reflect.DeepEqual(owners[name].Default, merged.Default) {
+			merged.Default = nil
+		}
+	}
+	for i, text := range texts {
+		texts[i] = fmt.Sprintf("(%s) %s", strings.Join(vendors[text], ", "), text)
+	}
+	merged.Description = strings.Join(texts, " ")
+	return &merged
+}
+
+// described returns copies of fields whose descriptions contain what path-help does not show otherwise.
+func described(fields map[string]*framework.FieldSchema) map[string]*framework.FieldSchema {
+	copies := make(map[string]*framework.FieldSchema, len(fields))
+	for name, field := range fields {
+		if field == nil {
+			continue
+		}
+		copied := *field
+		copied.Description = describe(field)
+		copies[name] = &copied
+	}
+	return copies
+}
+
+// describe returns the description of a field with its unit, whether it is required, and its default, unless the
+// description itself explains the default.
+func describe(field *framework.FieldSchema) string {
+	text := field.Description
+	if strings.HasPrefix(text, readOnlyText) {
+		return text
+	}
+	if field.Type == framework.TypeDurationSecond {
+		text += " In seconds, or with a unit, such as 90s, 15m, 1h30m or 1d."
+	}
+	if field.Required {
+		text += " Required."
+	}
+	if strings.Contains(strings.ToLower(field.Description), "default") {
+		return text
+	}
+	switch {
+	case field.Default != nil && field.Type == framework.TypeDurationSecond:
+		text += fmt.Sprintf(" Default: %v seconds.", field.Default)
+	case field.Default != nil:
+		text += fmt.Sprintf(" Default: %v.", field.Default)
+	case field.Type == framework.TypeBool:
+		text += " Default: false."
+	}
+	return text
 }
 
 // rejectForeignFields returns an error for a field that only other vendors have. If the field were ignored, the

@@ -47,6 +47,9 @@ func (m *mount) handle(ctx context.Context, req *logical.Request) (*logical.Resp
 			require.NotContains(m.t, err.Error(), secret, "a root secret in an error")
 		}
 	}
+	if err == nil {
+		m.requireDeclared(req, response)
+	}
 	status, respErr := logical.RespondErrorCommon(req, response, err)
 	logical.AdjustErrorStatusCode(&status, err)
 	if status == 0 {

@@ -97,8 +97,8 @@ func readOnlyConfigFields() map[string]*framework.FieldSchema {
 func configFields(name *framework.FieldSchema) map[string]*framework.FieldSchema {
 	fields := map[string]*framework.FieldSchema{
 		"name":    name,
-		"vendor":  {Type: framework.TypeString, Description: `Vendor of the product; "info" lists them. Fixed once written.`},
-		"address": {Type: framework.TypeString, Description: "Host, host:port or https:// URL of the product's API."},
+		"vendor":  {Type: framework.TypeString, Required: true, Description: `Vendor of the product; "info" lists them. Fixed once written: later writes may leave it out.`},
+		"address": {Type: framework.TypeString, Required: true, Description: "Host, host:port or https:// URL of the product's API. Later writes may leave it out."},
 		"ca_cert": {Type: framework.TypeString, Description: "PEM certificates to trust instead of those of the system."},
 		"tls_server_name": {
 			Type: framework.TypeString, Description: "Name that the server's certificate must contain, if it is not the host in address.",

@@ -21,7 +21,7 @@ func (b *backend) pathConfigTidy(name *framework.FieldSchema) *framework.Path {
 		},
 		Fields: map[string]*framework.FieldSchema{
 			"name":    name,
-			"dry_run": {Type: framework.TypeBool, Description: "Report only, and change nothing."},
+			"dry_run": {Type: framework.TypeBool, Description: "Report only, and change nothing. Default: false."},
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.UpdateOperation: &framework.PathOperation{
@@ -95,8 +95,8 @@ func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *fr
 func tidyResponse(swept lease.SweepResult, found lease.ReconcileResult, warnings []string) *logical.Response {
 	return &logical.Response{
 		Data: map[string]any{
-			"pending": swept.Pending, "revoked": swept.Revoked, "reconciled": found.Reconciled,
-			"orphans": found.Orphans, "orphans_revoked": found.OrphansRevoked,
+			"pending": append([]string{}, swept.Pending...), "revoked": swept.Revoked, "reconciled": found.Reconciled,
+			"orphans": append([]string{}, found.Orphans...), "orphans_revoked": found.OrphansRevoked,
 		},
 		Warnings: warnings,
 	}

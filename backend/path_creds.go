@@ -27,18 +27,6 @@ func (b *backend) pathCreds() []*framework.Path {
 			logical.ReadOperation: &framework.PathOperation{
 				Callback: b.credsRead, Summary: "Issue a leased credential.",
 				ForwardPerformanceStandby: true,
-				Responses: map[int][]framework.Response{http.StatusOK: {{
-					Description: "The credential, under a lease. The vendor's own terms are added to these fields.",
-					Fields: map[string]*framework.FieldSchema{
-						"token":      {Type: framework.TypeString, Required: true, Description: "The secret to present to the vendor.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
-						"token_type": {Type: framework.TypeString, Required: true, Description: "How to present it, such as Bearer."},
-						"address":    {Type: framework.TypeString, Required: true, Description: "Base URL of the API that accepts it."},
-						"vendor":     {Type: framework.TypeString, Required: true, Description: "Vendor of the product."},
-						"expires_at": {Type: framework.TypeString, Required: true, Description: "When the vendor ends it unless it is renewed (RFC 3339, UTC)."},
-						"credential_id": {Type: framework.TypeString, Required: true, Description: "The credential in config/<name>/credentials, in the log and in events. " +
-							"Readers of a shared role get the same one."},
-					},
-				}}},
 			},
 		},
 		HelpSynopsis: "Issue a leased credential for a role.",

@@ -28,10 +28,10 @@ func (b *backend) pathRoles() []*framework.Path {
 				OperationPrefix: operationPrefix, OperationVerb: "list", OperationSuffix: "roles",
 			},
 			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.ListOperation: &framework.PathOperation{Callback: b.roleList, Summary: "List the roles."},
+				logical.ListOperation: &framework.PathOperation{Callback: b.roleList, Summary: "List the roles with their configs and lifetimes."},
 			},
 			HelpSynopsis:    "List the roles.",
-			HelpDescription: "Lists the names of all roles.",
+			HelpDescription: "Lists the names of all roles, with config, vendor, lifetimes and sharing.",
 		},
 		{
 			Pattern:        "roles/" + framework.GenericNameRegex("name"),
@@ -66,7 +66,7 @@ func (b *backend) pathRoles() []*framework.Path {
 func roleFields() map[string]*framework.FieldSchema {
 	fields := map[string]*framework.FieldSchema{
 		"name":   {Type: framework.TypeString, Description: "Name of the role.", Required: true},
-		"config": {Type: framework.TypeString, Description: "Name of the config whose root credential issues the role's credentials."},
+		"config": {Type: framework.TypeString, Required: true, Description: "Name of the config whose root credential issues the role's credentials. Later writes may leave it out."},
 		"ttl":    {Type: framework.TypeDurationSecond, Description: "How long a lease lasts without renewal. Default: the mount's."},
 		"max_ttl": {
 			Type: framework.TypeDurationSecond,
@@ -266,16 +266,7 @@ func (b *backend) roleRead(ctx context.Context, req *logical.Request, data *fram
 	if err != nil || entry == nil {
 		return nil, err
 	}
-	described := map[string]any{
-		"config":   entry.Config,
-		"vendor":   entry.Vendor,
-		"ttl":      int64(entry.TTL.Seconds()),
-		"max_ttl":  int64(entry.MaxTTL.Seconds()),
-		"sharing":  entry.Sharing,
-		"max_wait": int64(entry.MaxWait.Seconds()),
-
-		"max_credentials": entry.MaxCredentials,
-	}
+	described := describeRole(entry)
 	if vendor, ok := b.providers[entry.Vendor]; ok {
 		values := entry.FieldData(vendor)
 		for field, schema := range values.Schema {
@@ -287,12 +278,41 @@ func (b *backend) roleRead(ctx context.Context, req *logical.Request, data *fram
 	return &logical.Response{Data: described}, nil
 }
 
+// describeRole returns the fields that every vendor's roles have, as a read shows them.
+func describeRole(entry *store.Role) map[string]any {
+	return map[string]any{
+		"config":   entry.Config,
+		"vendor":   entry.Vendor,
+		"ttl":      int64(entry.TTL.Seconds()),
+		"max_ttl":  int64(entry.MaxTTL.Seconds()),
+		"sharing":  entry.Sharing,
+		"max_wait": int64(entry.MaxWait.Seconds()),
+
+		"max_credentials": entry.MaxCredentials,
+	}
+}
+
 func (b *backend) roleList(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
 	names, err := req.Storage.List(ctx, store.RolePrefix)
 	if err != nil {
 		return nil, fmt.Errorf("listing the roles: %w", err)
 	}
-	return logical.ListResponse(names), nil
+	details := make(map[string]any, len(names))
+	for _, name := range names {
+		entry, err := b.store.Role(ctx, req.Storage, name)
+		if err != nil {
+			return nil, err
+		}
+		if entry == nil {
+			continue
+		}
+		described, shown := describeRole(entry), map[string]any{}
+		for field := range listedRoleFields() {
+			shown[field] = described[field]
+		}
+		details[name] = shown
+	}
+	return logical.ListResponseWithInfo(names, details), nil
 }
 
 func (b *backend) roleDelete(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {

@@ -50,7 +50,7 @@ func TestRoleWrite_TTLOverMaximum_IsCappedWithAWarning(t *testing.T) {
 
 func TestRoleWrite_SharingAbsent_IsVendorsDefault(t *testing.T) {
 	m := newMount(t)
-	info := m.must(logical.ReadOperation, "info", nil).Data["vendors"].(map[string]any)
+	info := m.must(logical.ListOperation, "info/", nil).Data["key_info"].(map[string]any)
 	for vendor, want := range map[string]string{"lacework": "exclusive", "fortisiem": "shared"} {
 		require.Equal(t, want, info[vendor].(map[string]any)["default_sharing"])
 		m.writeConfig(vendor, nil)

@@ -36,6 +36,9 @@ func mergeVendorFields(
 		if !ok {
 			continue
 		}
+		if byDefault, _ := declared.Default.(string); byDefault != "" && value == "" {
+			return nil, provider.InvalidField(field, "must not be empty; its default is %q", byDefault)
+		}
 		isDefault := reflect.DeepEqual(value, declared.DefaultOrZero())
 		if !isDefault {
 			chosen = append(chosen, field)

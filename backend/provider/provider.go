@@ -99,6 +99,11 @@ type Capabilities struct {
 	// RotationNote is one sentence on how to change the root credential: with config/<name>/rotate-root, or
 	// manually.
 	RotationNote string
+	// CredentialFields describe the members of [Credential].Data. A member that some credentials lack is not Required.
+	CredentialFields map[string]*framework.FieldSchema
+	// ConfigExample and RoleExample are the vendor's fields of a typical write, as the vault command takes them, such as
+	// "username=vault password=@password". The help of the paths shows them. ConfigExample begins with the address.
+	ConfigExample, RoleExample string
 }
 
 // Alternative names fields that a write resets because it gives a value to another field. Otherwise an operator who

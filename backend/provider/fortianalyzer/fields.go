@@ -35,11 +35,13 @@ func (vendor) ConfigFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		fieldUsername: {
 			Type:         framework.TypeString,
+			Required:     true,
 			Description:  "ID of the FortiCloud IAM API user, from its credential file.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "API user"},
 		},
 		fieldPassword: {
 			Type:         framework.TypeString,
+			Required:     true,
 			Description:  "Password of the API user, from its credential file.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Password", Sensitive: true},
 		},

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/framework"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
@@ -73,6 +74,11 @@ func (vendor) Capabilities() provider.Capabilities {
 		AddressFields:            []string{fieldAuthAddress},
 		AccountFields:            []string{fieldAuthAddress, fieldUsername, fieldClientID},
 		RevocationNote:           "Revoking the lease logs the session out at the instance.",
+		CredentialFields: map[string]*framework.FieldSchema{
+			"session": {Type: framework.TypeString, Required: true, Description: "The session, which is also the token.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+			"url":     {Type: framework.TypeString, Required: true, Description: "URL of the JSON-RPC API."},
+		},
+		ConfigExample: "address=1234567.eu-west-1.fortianalyzer.forticloud.com username=API-USER-ID password=@password",
 		RotationNote: "Only the FortiCloud IAM portal can change the password of an API user: download the API user's credential file again, " +
 			"which invalidates the old password at once, and write the new password to config/<name>.",
 	}

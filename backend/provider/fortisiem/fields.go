@@ -54,6 +54,7 @@ func configFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		fieldClientID: {
 			Type:         framework.TypeString,
+			Required:     true,
 			Description:  "Client id of the API token, as shown in the GUI.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Client ID"},
 		},

@@ -51,6 +51,7 @@ func (vendor) Capabilities() provider.Capabilities {
 		AddressFields: []string{fieldRevokeURL},
 		RevocationNote: "FortiSIEM documents no call that ends an access token: without revoke_url in the config, " +
 			"the token goes on working until expires_at when its lease ends.",
+		ConfigExample: "address=siem.example client_id=CLIENT-ID client_secret=@client-secret",
 		RotationNote: "Client secrets are reset in the FortiSIEM GUI only (Admin > Settings > System > API Token): " +
 			"reset the secret there, or create a new client, and write client_id and client_secret to config/<name>.",
 	}

@@ -25,11 +25,13 @@ func (vendor) ConfigFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		fieldUsername: {
 			Type:         framework.TypeString,
+			Required:     true,
 			Description:  "User that logs in to the device. Every leased token has the role of this user.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "User name"},
 		},
 		fieldPassword: {
 			Type:         framework.TypeString,
+			Required:     true,
 			Description:  "Password of that user.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Password", Sensitive: true},
 		},

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/framework"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
@@ -72,6 +73,10 @@ func (vendor) Capabilities() provider.Capabilities {
 		MaxCredentials:        maxSessions - 1, // the engine's login takes one
 		RevocationNote:        "Revoking the lease ends the custom token at the device.",
 		RotatesRoot:           true,
+		CredentialFields: map[string]*framework.FieldSchema{
+			"subject": {Type: framework.TypeString, Required: true, Description: "Subject of the token, which the device shows as its user. It contains the marker."},
+		},
+		ConfigExample: "address=firewall.example username=vault password=@password",
 		RotationNote: "Write config/<name>/rotate-root to change the user's password at the device, which may end tokens that are already leased; " +
 			"if an external server keeps the password, change it there and write it to config/<name>.",
 	}

@@ -18,11 +18,13 @@ func (vendor) ConfigFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		fieldKeyID: {
 			Type:         framework.TypeString,
+			Required:     true,
 			Description:  "ID of the API key, as the console shows it.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Key ID"},
 		},
 		fieldSecretKey: {
 			Type:         framework.TypeString,
+			Required:     true,
 			Description:  "Secret of the API key.",
 			DisplayAttrs: &framework.DisplayAttributes{Name: "Secret key", Sensitive: true},
 		},

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/vault/sdk/framework"
+
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/httpclient"
 )
@@ -47,6 +49,12 @@ func (vendor) Capabilities() provider.Capabilities {
 		CheckIssues: true, // each login is a token
 		RevocationNote: "Lacework FortiCNAPP has no call that revokes an access token: " +
 			"when the lease ends, the token still works until expires_at.",
+		CredentialFields: map[string]*framework.FieldSchema{
+			"account_name": {Type: framework.TypeString, Description: "Value for the header Account-Name, if the role has a subaccount."},
+			"org_access":   {Type: framework.TypeBool, Description: "True if the role has org_access: send the header Org-Access: true."},
+		},
+		ConfigExample: "address=customer.lacework.net key_id=KEY-ID secret_key=@secret-key",
+		RoleExample:   "subaccount=emea",
 		RotationNote: "Only the Lacework FortiCNAPP console can create and delete API keys: " +
 			"create a new key there, write its key_id and secret_key to config/<name>, then delete the old key.",
 	}

@@ -15,6 +15,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/hashicorp/vault/sdk/framework"
+
 	"golang.org/x/sync/singleflight"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
@@ -65,6 +67,13 @@ func (vendor) Capabilities() provider.Capabilities {
 		RevocationNote:    "Revoking the lease deletes the API key at the manager.",
 		ReportsRootExpiry: true,
 		RotatesRoot:       true,
+		CredentialFields: map[string]*framework.FieldSchema{
+			"api_key_id":  {Type: framework.TypeInt, Required: true, Description: "ID of the key at the manager."},
+			"key_name":    {Type: framework.TypeString, Required: true, Description: "Name of the key at the manager, which is the marker."},
+			"api_version": {Type: framework.TypeString, Required: true, Description: "Value for the header api-version."},
+		},
+		ConfigExample: "address=https://manager.example:4119/api api_key=@api-key ca_cert=@manager.pem",
+		RoleExample:   "role_name=Auditor",
 		RotationNote: "Writing to config/<name>/rotate-root creates a new API key with the same role and expiry, " +
 			"then deletes the previous one.",
 	}
