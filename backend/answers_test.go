@@ -92,7 +92,7 @@ func emptyStatus(req *logical.Request, response *logical.Response) int {
 // listDetails are the details that a list declares.
 func listDetails(path string) map[string]*framework.FieldSchema {
 	return map[string]map[string]*framework.FieldSchema{
-		"info": capabilityFields(), "config": listedConfigFields(), "roles": listedRoleFields(),
+		"info/": capabilityFields(), "config": listedConfigFields(), "roles": listedRoleFields(),
 		"config/<name>/credentials": listedCredentialFields(),
 	}[path]
 }

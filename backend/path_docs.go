@@ -61,8 +61,9 @@ func pathName(pattern string) string {
 func (b *backend) docsByPath() map[string]pathDocs {
 	docs := b.objectDocs()
 	maps.Copy(docs, map[string]pathDocs{
-		"info": {
-			examples: []string{"vault read vendorauth/info", "vault list -detailed vendorauth/info"},
+		"info": {examples: []string{"vault read vendorauth/info"}},
+		"info/": {
+			examples: []string{"vault list -detailed vendorauth/info"},
 			answers:  answers{logical.ListOperation: listAnswer("The vendors.", capabilityFields())},
 		},
 		"info/<vendor>": {

@@ -17,7 +17,7 @@ const operationPrefix = "vendorauth"
 func (b *backend) pathInfo() []*framework.Path {
 	return []*framework.Path{
 		{
-			Pattern:      "info/?$",
+			Pattern:      "info$",
 			DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "info"},
 			Operations: map[logical.Operation]framework.OperationHandler{
 				logical.ReadOperation: &framework.PathOperation{
@@ -27,14 +27,18 @@ func (b *backend) pathInfo() []*framework.Path {
 						"vendors": member(framework.TypeStringSlice, "The values of the config field \"vendor\"."),
 					}),
 				},
-				logical.ListOperation: &framework.PathOperation{
-					Callback: b.infoList, Summary: "List the vendors, and what each one's API supports.",
-					DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationVerb: "list", OperationSuffix: "vendors"},
-				},
 			},
-			HelpSynopsis: "Version of the plugin and its vendors.",
-			HelpDescription: "Returns the version of the plugin and the vendors that it supports. The list shows what renewing, revoking and " +
-				"rotating do at each of them.",
+			HelpSynopsis:    "Version of the plugin and its vendors.",
+			HelpDescription: "Returns the version of the plugin and the names of the vendors that it supports.",
+		},
+		{
+			Pattern:      "info/$", // Vault ends the path of a list with a slash
+			DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationVerb: "list", OperationSuffix: "vendors"},
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.ListOperation: &framework.PathOperation{Callback: b.infoList, Summary: "List the vendors, and what each one's API supports."},
+			},
+			HelpSynopsis:    "List the vendors.",
+			HelpDescription: "Lists the vendors, with what renewing and revoking a credential and rotating the root credential do at each of them.",
 		},
 		{
 			Pattern:      "info/" + framework.GenericNameRegex("vendor") + "$",
