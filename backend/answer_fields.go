@@ -17,7 +17,7 @@ func member(kind framework.FieldType, description string) *framework.FieldSchema
 func (b *backend) configAnswer() map[string]*framework.FieldSchema {
 	answer := b.shownVendorFields(provider.Provider.ConfigFields)
 	for name, field := range configFields(nil) {
-		if field == nil || field.Query || name == "verify_connection" {
+		if field == nil || field.Query || name == "verify_connection" || name == "leave_behind" {
 			continue
 		}
 		answer[name] = member(field.Type, field.Description)
@@ -107,7 +107,10 @@ func listedRoleFields() map[string]*framework.FieldSchema {
 // listedCredentialFields are the details of a credential in the inventory.
 func listedCredentialFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
+		"credential_id":    member(framework.TypeString, "Its ID, as in the answer of the read, the log and events."),
 		"role":             member(framework.TypeString, "The role."),
+		"purpose":          member(framework.TypeString, "lease, or check for a credential that a check has created."),
+		"leases":           member(framework.TypeSlice, "Who holds it: entity_id, display_name, token_accessor, lease_path and times of each lease."),
 		"state":            member(framework.TypeString, "issuing, live, revoking, searching, expiring or unreadable."),
 		"issued_at":        member(framework.TypeString, "When it was issued."),
 		"expires_at":       member(framework.TypeString, "When the vendor ends it."),

@@ -168,6 +168,7 @@ func TestAnswers_EveryOperation_AreAsDeclared(t *testing.T) {
 		do(logical.CreateOperation, "roles/reader", role)
 		do(logical.UpdateOperation, "roles/reader", map[string]any{"ttl": "10m", "max_ttl": "20m"})
 		do(logical.PatchOperation, "roles/reader", map[string]any{"max_wait": "5s"})
+		do(logical.UpdateOperation, "config/"+name+"/check", nil)
 		for _, path := range []string{"info", "info/" + name, "config/" + name, "config/" + name + "/check", "roles/reader", "creds/reader", "metrics"} {
 			do(logical.ReadOperation, path, nil)
 		}
@@ -183,6 +184,9 @@ func TestAnswers_EveryOperation_AreAsDeclared(t *testing.T) {
 		}
 		do(logical.DeleteOperation, "roles/reader", nil)
 		do(logical.DeleteOperation, "config/"+name, map[string]any{"force": true})
+		if m.config(name) != nil {
+			do(logical.UpdateOperation, "abandon/"+name, nil)
+		}
 	}
 	for _, path := range newMountWithoutVendors(t).backend.Paths {
 		for operation := range path.Operations {

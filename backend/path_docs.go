@@ -75,6 +75,7 @@ func (b *backend) docsByPath() map[string]pathDocs {
 			answers:  answers{logical.ReadOperation: okAnswer("The credential, under a lease.", b.credentialFields())},
 		},
 		"metrics": {examples: []string{"vault read -format=raw vendorauth/metrics"}},
+		"abandon/<name>": {examples: []string{"vault write -f vendorauth/abandon/edge"}},
 		"trust/<name>": {
 			examples: []string{"vault write vendorauth/trust/edge ca_cert=@device.pem"},
 			answers:  answers{logical.UpdateOperation: writeAnswer("The new trust is stored.")},
@@ -107,7 +108,7 @@ func (b *backend) objectDocs() map[string]pathDocs {
 				logical.DeleteOperation: writeAnswer("The config is deleted or retired."),
 			},
 		},
-		"config/<name>/check": {examples: []string{"vault read vendorauth/config/edge/check"}},
+		"config/<name>/check": {examples: []string{"vault write -f vendorauth/config/edge/check", "vault read vendorauth/config/edge/check"}},
 		"config/<name>/rotate-root": {
 			examples: []string{"vault write -f vendorauth/config/edge/rotate-root"},
 			answers:  answers{logical.UpdateOperation: writeAnswer("The root credential is rotated.")},
