@@ -28,11 +28,16 @@ import (
 func main() {
 	dev := flag.Bool("dev", false, "configure all vendors, and leave the servers running until Ctrl-C")
 	only := flag.String("vendor", "", "show this `vendor` only")
+	svg := flag.String("svg", "", "write a recording of the demo to this `file`")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, *dev, *only)
+	var printed strings.Builder
+	err := run(ctx, io.MultiWriter(os.Stdout, &printed), *dev, *only)
 	stop()
+	if err == nil && *svg != "" {
+		err = writeRecording(*svg, printed.String())
+	}
 	switch {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(os.Stderr, "\ndemo: interrupted; all servers were stopped and their files deleted")
