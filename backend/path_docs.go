@@ -74,7 +74,7 @@ func (b *backend) docsByPath() map[string]pathDocs {
 			examples: []string{"vault read vendorauth/creds/reader", "vault read -field=token vendorauth/creds/reader"},
 			answers:  answers{logical.ReadOperation: okAnswer("The credential, under a lease.", b.credentialFields())},
 		},
-		"metrics": {examples: []string{"vault read -format=raw vendorauth/metrics"}},
+		"metrics":        {examples: []string{"vault read -format=raw vendorauth/metrics"}},
 		"abandon/<name>": {examples: []string{"vault write -f vendorauth/abandon/edge"}},
 		"trust/<name>": {
 			examples: []string{"vault write vendorauth/trust/edge ca_cert=@device.pem"},
