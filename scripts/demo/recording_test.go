@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/xml"
 	"html"
 	"os"
@@ -19,10 +20,14 @@ var recordedText = regexp.MustCompile(`<text [^>]*>(.*)</text>`)
 // changing matches what differs between two runs of the demo.
 var changing = regexp.MustCompile(`https?://[0-9.:]+|ca_cert=@\S+|creds/\S+/\S+|…$`)
 
-// requireRecordingIsTrue requires that the README's recording shows what the demo prints: each command, explanation and
-// verified statement, in the same order.
-func requireRecordingIsTrue(t *testing.T, output string) {
-	t.Helper()
+// The README's recording shows what the demo prints: each command, explanation and verified statement, in the same order.
+func TestRecording_Lines_AreWhatTheDemoPrints(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a real Vault server; run without -short")
+	}
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), &out, false, "trend"), out.String())
+	output := out.String()
 	file, err := os.ReadFile(filepath.Join("..", "..", "docs", "demo.svg"))
 	require.NoError(t, err)
 	var printed []string
