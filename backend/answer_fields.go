@@ -86,11 +86,14 @@ func capabilityFields() map[string]*framework.FieldSchema {
 // listedConfigFields are the details of a config in the list.
 func listedConfigFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
-		"vendor":           member(framework.TypeString, "Vendor of the product."),
-		"address":          member(framework.TypeString, "Its address."),
-		"retired":          member(framework.TypeBool, "Whether the config is deleted with its last credential."),
-		"credentials_used": member(framework.TypeInt, "How many slots are in use."),
-		"max_credentials":  member(framework.TypeInt, "How many slots there are; 0 is unlimited."),
+		"vendor":            member(framework.TypeString, "Vendor of the product."),
+		"address":           member(framework.TypeString, "Its address."),
+		"retired":           member(framework.TypeBool, "Whether the config is deleted with its last credential."),
+		"root_state":        member(framework.TypeString, "State of the root credential: current, in_doubt or previous_not_revoked."),
+		"root_expires_at":   member(framework.TypeString, "When the root credential itself expires. Empty if never or unknown."),
+		"root_expires_soon": member(framework.TypeBool, "Whether that is within 14 days."),
+		"credentials_used":  member(framework.TypeInt, "How many slots are in use."),
+		"max_credentials":   member(framework.TypeInt, "How many slots there are; 0 is unlimited."),
 	}
 }
 
