@@ -177,6 +177,8 @@ func TestAnswers_EveryOperation_AreAsDeclared(t *testing.T) {
 		}
 		do(logical.UpdateOperation, "config/"+name+"/tidy", map[string]any{"dry_run": true})
 		do(logical.UpdateOperation, "config/"+name+"/tidy", nil)
+		do(logical.UpdateOperation, "config/"+name+"/probe", map[string]any{"confirm": name, "role": "reader"})
+		do(logical.ReadOperation, "config/"+name+"/probe", nil)
 		do(logical.UpdateOperation, "trust/"+name, map[string]any{"ca_cert": string(m.vendors.CACertPEM()) + otherCA(t)})
 		if vendor.Capabilities().RotatesRoot {
 			do(logical.UpdateOperation, "config/"+name+"/rotate-root", nil)

@@ -13,6 +13,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 )
 
 func TestProbe_ConfirmMissing_IsRejected(t *testing.T) {
@@ -150,11 +151,14 @@ func TestProbe_ProcessDies_CredentialIsEndedLater(t *testing.T) {
 		defer close(done)
 		_, _, _ = m.request(logical.UpdateOperation, "config/ftd/probe", map[string]any{"confirm": "ftd", "role": "ftd"})
 	}()
-	require.Eventually(t, func() bool { return len(m.leased("ftd")) == 1 && len(m.ledgerOf("ftd")) == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		entries := m.ledgerOf("ftd")
+		return len(entries) == 1 && m.firstEntry("ftd").State == ledger.StateLive
+	}, 10*time.Second, time.Millisecond)
 	m.backend.Clean(t.Context())
 	<-done
 	require.Len(t, m.leased("ftd"), 1, "a process that ends calls the vendor no more")
-	m.vendors.Reset()
+	m.vendors.ClearFaults("ftd")
 	m.start()
 	m.runPeriodicAfter(2*time.Minute + lease.LostLeaseGrace + time.Minute)
 	m.runPeriodicAfter(lease.ClockSettle)

@@ -109,6 +109,9 @@ func (b *backend) objectDocs() map[string]pathDocs {
 			},
 		},
 		"config/<name>/check": {examples: []string{"vault write -f vendorauth/config/edge/check", "vault read vendorauth/config/edge/check"}},
+		"config/<name>/probe": {examples: []string{
+			"vault write vendorauth/config/edge/probe confirm=edge role=reader", "vault read vendorauth/config/edge/probe",
+		}},
 		"config/<name>/rotate-root": {
 			examples: []string{"vault write -f vendorauth/config/edge/rotate-root"},
 			answers:  answers{logical.UpdateOperation: writeAnswer("The root credential is rotated.")},
