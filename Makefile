@@ -65,7 +65,7 @@ dev: build bin/vault ## Start Vault with the plugin, and the vendor emulator, to
 test: build bin/vault bin/faults ## Run all tests: with the race detector, then end to end on a real Vault server
 	@scripts/ensure-gcc.sh
 	@echo "==> unit and conformance tests with the race detector (the first time, compiling takes a few minutes)"
-	@CGO_ENABLED=1 go test -race -timeout 15m $(UNIT)
+	@CGO_ENABLED=1 go test -race -timeout 30m $(UNIT)
 	@echo "==> end-to-end tests on a real Vault server"
 	@go test -count=1 -timeout 30m $(E2E)
 	@echo "==> fault tests, a short set (\`make test-faults\` runs all)"
