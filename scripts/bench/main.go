@@ -66,9 +66,9 @@ func measure(ctx context.Context, s *server, with settings, entries int, out, st
 	if err != nil {
 		return err
 	}
-	samples, err := measureAll(ctx, s, scenarios(with.quick), with)
-	if err != nil {
-		return err
+	samples, failed := measureAll(ctx, s, scenarios(with.quick), with)
+	if ctx.Err() != nil {
+		return failed
 	}
 	result := report{Machine: describeMachine(vaultVersion(health), storage), Rows: rowsOf(samples)}
 	if entries > 0 {
@@ -92,9 +92,9 @@ func measure(ctx context.Context, s *server, with settings, entries int, out, st
 	}
 	fmt.Printf("\n%d targets missed; measured in %s\n", missed, time.Since(begin).Round(time.Second))
 	if out == "" {
-		return nil
+		return failed
 	}
-	return errors.Join(result.write(out, reportName), writePlots(out, result), updatePage(out, result))
+	return errors.Join(failed, result.write(out, reportName), writePlots(out, result), updatePage(out, result))
 }
 
 func vaultVersion(health *api.HealthResponse) string { return health.Version }

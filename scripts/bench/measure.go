@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -35,10 +37,11 @@ type sampleKey struct {
 }
 
 // measureAll measures the scenarios in rounds: in each round every scenario runs once with each number of clients, so
-// that a slower minute of the machine meets all of them.
+// that a slower minute of the machine meets all of them. With an error of a scenario, it returns the others too.
 func measureAll(ctx context.Context, s *server, all []scenario, with settings) ([]*sample, error) {
 	samples := make(map[sampleKey]*sample)
 	var order []*sample
+	failed := make(map[sampleKey]error)
 	runs, total := 0, with.rounds*len(with.clients)*len(all)
 	for round := range with.rounds {
 		for _, clients := range with.clients {
@@ -52,13 +55,22 @@ func measureAll(ctx context.Context, s *server, all []scenario, with settings) (
 				}
 				runs++
 				_, _ = fmt.Fprintf(with.progress, "%4d of %d: round %d, %d clients, %s\n", runs, total, round+1, clients, current.Name)
+				if failed[key] != nil {
+					continue
+				}
 				if err := measureOnce(ctx, s, samples[key], with.duration); err != nil {
-					return nil, fmt.Errorf("%s with %d clients: %w", current.Name, clients, err)
+					if ctx.Err() != nil {
+						return nil, err
+					}
+					failed[key] = fmt.Errorf("%s with %d clients: %w", current.Name, clients, err)
+					_, _ = fmt.Fprintf(with.progress, "not measured: %s\n", failed[key])
 				}
 			}
 		}
 	}
-	return order, nil
+	// A scenario that failed is left out of the figures, and the run ends with its error.
+	measured := slices.DeleteFunc(order, func(s *sample) bool { return failed[sampleKey{s.scenario.Name, s.clients}] != nil })
+	return measured, errors.Join(slices.Collect(maps.Values(failed))...)
 }
 
 // measureOnce reads leases for a time, renews each once and revokes all.
