@@ -38,7 +38,13 @@ func TestAgents_VendorInTrouble_FilesHealWithoutStorm(t *testing.T) {
 	cl := newCluster(t, 1, agentTTL)
 	v := labeled("ftd")[0]
 	control := cl.server.Control()
-	require.NoError(t, control.SetSwitch(t.Context(), v.Name, "password_change_ends", "everything"))
+	// Both troubles end the shared token. A build with failpoints sends a rejected password again after a second, which
+	// would lock the user.
+	for name, value := range map[string]string{
+		"password_change_ends": "everything", "reboot_keeps_tokens": "no", "failed_attempts_until_lockout": "0",
+	} {
+		require.NoError(t, control.SetSwitch(t.Context(), v.Name, name, value))
+	}
 	sc := cl.begin(t, "none", "five agents", v)
 	agents := cl.startAgents(t, sc)
 	held, problem := sc.awaitFiles(t, agents, recoveryTimeout, "")
