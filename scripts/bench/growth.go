@@ -7,7 +7,6 @@ import (
 	"io"
 	"strings"
 	"sync/atomic"
-	"text/tabwriter"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -266,23 +265,4 @@ func factsOf(vendor string) (vendorfacts.Vendor, error) {
 		}
 	}
 	return vendorfacts.Vendor{}, fmt.Errorf("there is no vendor %q", vendor)
-}
-
-// writeGrowth prints what the size costs.
-func writeGrowth(out io.Writer, result report) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	if len(result.Configs) > 0 {
-		_, _ = fmt.Fprintln(table, "\nconfigs\treads/s\tp50 ms\tp99 ms\tCPU µs")
-	}
-	for _, r := range result.Configs {
-		_, _ = fmt.Fprintf(table, "%d\t%.0f\t%.1f\t%.1f\t%.0f\n", r.Configs, r.Read.PerSecond, r.Read.P50, r.Read.P99, r.Read.CPU)
-	}
-	if len(result.Growth) > 0 {
-		_, _ = fmt.Fprintln(table, "\nentries\tfirst read ms\tserved of 64\tafter ms\treads/s\tp50 ms\tp99 ms\tCPU µs\tMiB loading\tMiB idle")
-	}
-	for _, r := range result.Growth {
-		_, _ = fmt.Fprintf(table, "%d\t%.0f\t%d\t%.0f\t%.0f\t%.1f\t%.1f\t%.0f\t%.0f\t%.0f\n", r.Entries, r.FirstRead, r.Served, r.AllServed,
-			r.Read.PerSecond, r.Read.P50, r.Read.P99, r.Read.CPU, r.LoadingRSS, r.IdleRSS)
-	}
-	return table.Flush()
 }

@@ -11,8 +11,6 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
-
-	"github.com/hashicorp/vault/api"
 )
 
 func main() {
@@ -41,7 +39,7 @@ func bench() error {
 		}
 		return errors.Join(writePlots(*out, stored), updatePage(*out, stored))
 	}
-	with := settings{clients: []int{1, 8, 64}, rounds: *rounds, duration: *duration, quick: *quick, progress: os.Stderr}
+	with := settings{clients: allClients, rounds: *rounds, duration: *duration, quick: *quick, progress: os.Stderr}
 	if *quick {
 		with.clients, with.rounds, *entries = []int{targetClients}, min(*rounds, 2), 0
 	}
@@ -70,7 +68,7 @@ func measure(ctx context.Context, s *server, with settings, entries int, out, st
 	if ctx.Err() != nil {
 		return failed
 	}
-	result := report{Machine: describeMachine(vaultVersion(health), storage), Rows: rowsOf(samples)}
+	result := report{Machine: describeMachine(health.Version, storage), Rows: rowsOf(samples)}
 	if entries > 0 {
 		if result.Configs, err = measureConfigs(ctx, s, with); err != nil {
 			return err
@@ -79,22 +77,17 @@ func measure(ctx context.Context, s *server, with settings, entries int, out, st
 			return err
 		}
 	}
-	if err := writeTable(os.Stdout, result.Rows); err != nil {
+	for _, clients := range with.clients {
+		if err := writeTables(os.Stdout, result, clientsTable(clients)); err != nil {
+			return err
+		}
+	}
+	if err := writeTables(os.Stdout, result, "targets", "configs", "growth"); err != nil {
 		return err
 	}
-	fmt.Println()
-	missed, err := writeTargets(os.Stdout, result.Rows)
-	if err != nil {
-		return err
-	}
-	if err := writeGrowth(os.Stdout, result); err != nil {
-		return err
-	}
-	fmt.Printf("\n%d targets missed; measured in %s\n", missed, time.Since(begin).Round(time.Second))
+	fmt.Printf("\n%d targets missed; measured in %s\n", countMissed(result.Rows), time.Since(begin).Round(time.Second))
 	if out == "" {
 		return failed
 	}
 	return errors.Join(failed, result.write(out, reportName), writePlots(out, result), updatePage(out, result))
 }
-
-func vaultVersion(health *api.HealthResponse) string { return health.Version }

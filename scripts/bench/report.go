@@ -2,14 +2,11 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
@@ -132,29 +129,6 @@ func milliseconds(d time.Duration) float64 { return round(float64(d.Microseconds
 func round(value float64, digits int) float64 {
 	factor := math.Pow10(digits)
 	return math.Round(value*factor) / factor
-}
-
-// writeTable prints the rows.
-func writeTable(out io.Writer, rows []row) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "scenario\tclients\treads/s\tp50 ms\tp99 ms\tCPU µs\t× base\tcalls\trenewals/s\tCPU µs\t× base\trevocations/s\tCPU µs\t× base\tcalls\tplugin MiB")
-	for _, r := range rows {
-		renew := "\t\t"
-		if r.Renew != nil {
-			renew = fmt.Sprintf("%.0f\t%.0f\t%s", r.Renew.PerSecond, r.Renew.CPU, ratio(r.Renew.CPURatio))
-		}
-		_, _ = fmt.Fprintf(table, "%s\t%d\t%.0f\t%.1f\t%.1f\t%.0f\t%s\t%.2f\t%s\t%.0f\t%.0f\t%s\t%.2f\t%.0f\n",
-			r.Name, r.Clients, r.Read.PerSecond, r.Read.P50, r.Read.P99, r.Read.CPU, ratio(r.Read.CPURatio), r.Read.VendorCalls,
-			renew, r.Revoke.PerSecond, r.Revoke.CPU, ratio(r.Revoke.CPURatio), r.Revoke.VendorCalls, r.PluginRSS)
-	}
-	return table.Flush()
-}
-
-func ratio(value float64) string {
-	if value == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f", value)
 }
 
 // write stores the report as JSON in a directory.
