@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -49,10 +50,7 @@ type configRow struct {
 
 // measureConfigs measures exclusive reads over 1, 10 and 100 configs.
 func measureConfigs(ctx context.Context, s *server, with settings) ([]configRow, error) {
-	facts, err := factsOf(growthVendor)
-	if err != nil {
-		return nil, err
-	}
+	facts := vendorfacts.Named(growthVendor)
 	var rows []configRow
 	written := 0
 	for _, configs := range []int{1, 10, 100} {
@@ -80,10 +78,7 @@ func measureConfigs(ctx context.Context, s *server, with settings) ([]configRow,
 
 // measureGrowth measures a config whose ledger grows to a number of entries.
 func measureGrowth(ctx context.Context, s *server, with settings, largest int) ([]growthRow, error) {
-	facts, err := factsOf(growthVendor)
-	if err != nil {
-		return nil, err
-	}
+	facts := vendorfacts.Named(growthVendor)
 	for _, name := range []string{"large", "small"} {
 		if err := s.writeConfig(ctx, facts, name, map[string]any{"max_credentials": 10 * largest}); err != nil {
 			return nil, err
@@ -165,10 +160,7 @@ func (s *server) seedEntries(ctx context.Context, config string, from, to int, p
 // putCopy stores a copy of an entry under another id, which lives for a day.
 func putCopy(ctx context.Context, client *api.Client, prefix string, entry map[string]any, number int64) error {
 	id := "bench" + strings.NewReplacer("0", "a", "1", "b", "8", "c", "9", "d").Replace(fmt.Sprintf("%011d", number))
-	copied := make(map[string]any, len(entry))
-	for name, value := range entry {
-		copied[name] = value
-	}
+	copied := maps.Clone(entry)
 	end := time.Now().Add(24 * time.Hour).UTC().Format(time.RFC3339)
 	copied["id"], copied["expires_at"], copied["lease_expires_at"] = id, end, end
 	encoded, err := json.Marshal(copied)
@@ -256,13 +248,4 @@ func (s *server) measureReads(ctx context.Context, clients int, duration time.Du
 		return phase{}, err
 	}
 	return measured, revokeAll(ctx, client, clients, held)
-}
-
-func factsOf(vendor string) (vendorfacts.Vendor, error) {
-	for _, facts := range vendorfacts.All() {
-		if facts.Name == vendor {
-			return facts, nil
-		}
-	}
-	return vendorfacts.Vendor{}, fmt.Errorf("there is no vendor %q", vendor)
 }

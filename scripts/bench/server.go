@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"time"
 
@@ -122,23 +123,12 @@ func (s *server) writeVendors(ctx context.Context) error {
 
 // writeConfig writes a vendor's config without a limit.
 func (s *server) writeConfig(ctx context.Context, facts vendorfacts.Vendor, name string, more map[string]any) error {
-	ca, err := s.state.CACert()
+	fields, err := s.state.ConfigFields(facts.Name)
 	if err != nil {
 		return err
 	}
-	vendor := s.state.Vendors[facts.Name]
-	fields := map[string]any{
-		"vendor": facts.Name, "address": vendor.URL, "ca_cert": ca, "max_credentials": 0, "requests_per_minute": 0,
-	}
-	if vendor.AuthURL != "" {
-		fields["auth_address"] = vendor.AuthURL
-	}
-	for field, value := range vendor.Credentials {
-		fields[field] = value
-	}
-	for field, value := range more {
-		fields[field] = value
-	}
+	fields["max_credentials"], fields["requests_per_minute"] = 0, 0
+	maps.Copy(fields, more)
 	_, err = s.root.Logical().WriteWithContext(ctx, mountPath+"/config/"+name, fields)
 	return err
 }

@@ -46,6 +46,26 @@ func (s State) CACert() (string, error) {
 	return string(text), nil
 }
 
+// ConfigFields returns the fields of a vendor's config, as an operator writes them for this emulator.
+func (s State) ConfigFields(vendor string) (map[string]any, error) {
+	served, ok := s.Vendors[vendor]
+	if !ok {
+		return nil, fmt.Errorf("the emulator does not serve %s", vendor)
+	}
+	ca, err := s.CACert()
+	if err != nil {
+		return nil, err
+	}
+	fields := map[string]any{"vendor": vendor, "address": served.URL, "ca_cert": ca}
+	if served.AuthURL != "" {
+		fields["auth_address"] = served.AuthURL
+	}
+	for field, value := range served.Credentials {
+		fields[field] = value
+	}
+	return fields, nil
+}
+
 // startEmulator starts the vendor emulator with its files in dir, and waits until it serves.
 func startEmulator(ctx context.Context, binary, dir string, args []string) (*process, State, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {

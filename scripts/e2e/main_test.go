@@ -122,18 +122,8 @@ func configFields(t *testing.T, vendor string) map[string]any {
 // configFieldsOn is configFields for the emulators of another server.
 func configFieldsOn(t *testing.T, s *devserver.Server, vendor string) map[string]any {
 	t.Helper()
-	state := s.Emulator()
-	served, ok := state.Vendors[vendor]
-	require.True(t, ok, "the emulator does not serve %s", vendor)
-	ca, err := state.CACert()
+	fields, err := s.Emulator().ConfigFields(vendor)
 	require.NoError(t, err)
-	fields := map[string]any{"vendor": vendor, "address": served.URL, "ca_cert": ca}
-	if served.AuthURL != "" {
-		fields["auth_address"] = served.AuthURL
-	}
-	for field, value := range served.Credentials {
-		fields[field] = value
-	}
 	return fields
 }
 

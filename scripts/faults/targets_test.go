@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -98,24 +97,14 @@ func (v target) revokeOperation() string {
 
 // configFields returns the fields of the target's config, as an operator writes them.
 func (v target) configFields(state devserver.State) (map[string]any, error) {
-	ca, err := state.CACert()
+	fields, err := state.ConfigFields(v.Name)
 	if err != nil {
 		return nil, err
 	}
-	served, ok := state.Vendors[v.Name]
-	if !ok {
-		return nil, fmt.Errorf("the emulator does not serve %s", v.Name)
-	}
-	fields := map[string]any{"vendor": v.Name, "address": served.URL, "ca_cert": ca, "request_timeout": "1s", "max_retries": 1}
-	if served.AuthURL != "" {
-		fields["auth_address"] = served.AuthURL
-	}
-	for field, value := range served.Credentials {
-		fields[field] = value
-	}
+	fields["request_timeout"], fields["max_retries"] = "1s", 1
 	maps.Copy(fields, v.config)
 	if v.hook {
-		fields["revoke_url"] = served.URL + v.Hook.Path
+		fields["revoke_url"] = state.Vendors[v.Name].URL + v.Hook.Path
 	}
 	return fields, nil
 }
