@@ -65,20 +65,9 @@ func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name s
 	}
 	var failed []error
 	for _, id := range ids {
-		listed, known := c.Ledger.Peek(name, id)
-		if !known {
-			continue // it was deleted in the meantime
-		}
-		entry := &listed
-		if entry.State == ledger.StateUnreadable {
-			c.reportUnreadable(entry)
+		entry := c.undecided(ctx, name, id, steady)
+		if entry == nil {
 			continue
-		}
-		if _, busy := c.inFlight.Load(entry.ID); busy || ctx.Err() != nil {
-			continue
-		}
-		if entry.State == ledger.StateLive && !steady {
-			continue // its lease may be good: the wall clock has jumped
 		}
 		act, err := c.decide(ctx, storage, entry, now, options)
 		if err != nil {
@@ -105,6 +94,23 @@ func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name s
 		}
 	}
 	return result, joinFirst(failed)
+}
+
+// undecided returns an entry that a sweep has to decide on, or nil: it is deleted or unreadable, a request is issuing it,
+// the sweep's time is over, or its lease may be good since the clock is not steady.
+func (c *Credentials) undecided(ctx context.Context, name, id string, steady bool) *ledger.Entry {
+	entry, known := c.Ledger.Peek(name, id)
+	if !known {
+		return nil
+	}
+	if entry.State == ledger.StateUnreadable {
+		c.reportUnreadable(&entry)
+		return nil
+	}
+	if _, busy := c.inFlight.Load(entry.ID); busy || ctx.Err() != nil || entry.State == ledger.StateLive && !steady {
+		return nil
+	}
+	return &entry
 }
 
 // sweepable returns the IDs of the entries that a sweep looks at: those that are due, or all if the pauses do not count.
