@@ -24,7 +24,9 @@ func codeOf(call func(c *cloud) int) func(c *cloud) string {
 }
 
 // forbid removes the user's permissions.
-func forbid(c *cloud) { c.Act("set_permission", "permission", "no") }
+func forbid(c *cloud) {
+	c.Act("set_permission", "permission", "no")
+}
 
 var switches = emulatortest.SwitchCases[*cloud]{
 	"oauth_form_body": {
