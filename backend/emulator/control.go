@@ -25,10 +25,9 @@ func (e *controlError) Error() string { return e.message }
 // badRequest is the error of a malformed control request.
 func badRequest(err error) error { return &controlError{http.StatusBadRequest, err.Error()} }
 
-// controlHandler serves the control API. The calls are described at [Server].
-func (s *Server) controlHandler() http.Handler {
-	mux := http.NewServeMux()
-	for pattern, call := range map[string]func(*http.Request) (any, error){
+// controlCalls returns the calls of the control API by method and path. They are described at [Server].
+func (s *Server) controlCalls() map[string]func(*http.Request) (any, error) {
+	return map[string]func(*http.Request) (any, error){
 		"GET /credentials": s.getCredentials,
 		"GET /requests":    s.getRequests,
 		"GET /faults":      s.getFaults,
@@ -41,7 +40,13 @@ func (s *Server) controlHandler() http.Handler {
 		"GET /actions":     s.getActions,
 		"POST /actions":    s.postActions,
 		"POST /reset":      s.postReset,
-	} {
+	}
+}
+
+// controlHandler serves the control API.
+func (s *Server) controlHandler() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, call := range s.controlCalls() {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			answer, err := call(r)
 			if err != nil {
