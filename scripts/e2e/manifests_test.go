@@ -186,22 +186,63 @@ func injectorAnnotations(t *testing.T) map[string]string {
 
 var (
 	// endpoint matches a vault_generic_endpoint with its path and the data that it writes.
-	endpoint = regexp.MustCompile(`(?s)resource "vault_generic_endpoint" "\w+" \{\n  path = "\$\{vault_mount\.vendorauth\.path\}/([^"]+)".*?jsonencode\(\{\n(.*?)\n  \}\)`)
-	// argument matches a line of that data.
+	endpoint = regexp.MustCompile(`(?s)(resource|ephemeral) "vault_generic_endpoint" "\w+" \{\n[^}]*?  path +=  ?"\$\{vault_mount\.vendorauth\.path\}/([^"]+)".*?jsonencode\((?:merge\()?\{\n(.*?)\n  \}([^\n]*)\)`)
+	// argument matches a line of that data, and optional a field that is added to it under a condition.
 	argument = regexp.MustCompile(`(?m)^    (\w+) +=`)
+	optional = regexp.MustCompile(`\{ (\w+) = var\.\w+ \}`)
+	// member matches a member of a credential that a configuration uses.
+	member = regexp.MustCompile(`vault_generic_secret\.dsm\.data\["(\w+)"\]`)
+	// terraformBlock matches a block at the top of a configuration: its kind, its labels and its text.
+	terraformBlock = regexp.MustCompile(`(?ms)^(\w+) ("[^{]*")?\s*\{\n(.*?)^\}`)
 )
 
 func TestManifests_Terraform_WritesKnownFields(t *testing.T) {
 	client, mountPath := reset(t)
-	found := endpoint.FindAllStringSubmatch(string(clientFile(t, "terraform/main.tf")), -1)
+	found := endpoint.FindAllStringSubmatch(string(clientFile(t, "terraform/set-up/main.tf")), -1)
 	require.Len(t, found, 2)
 	for _, resource := range found {
-		path := resource[1]
+		path := resource[2]
 		fields := pathFields(t, client, mountPath, strings.Split(path, "/")[0])
-		written := argument.FindAllStringSubmatch(resource[2], -1)
+		written := argument.FindAllStringSubmatch(resource[3], -1)
 		require.NotEmpty(t, written)
-		for _, name := range written {
+		for _, name := range slices.Concat(written, optional.FindAllStringSubmatch(resource[4], -1)) {
 			require.Contains(t, fields, name[1], path)
+		}
+	}
+	require.Contains(t, found[0][4], "api_key", "the root credential is part of the config")
+}
+
+func TestManifests_Terraform_KeepsSecretsOutOfState(t *testing.T) {
+	for _, name := range []string{"terraform/set-up/main.tf", "terraform/use/main.tf"} {
+		blocks := terraformBlock.FindAllStringSubmatch(string(clientFile(t, name)), -1)
+		require.NotEmpty(t, blocks, name)
+		for _, block := range blocks {
+			kind, labels, text := block[1], block[2], block[3]
+			switch kind {
+			case "variable":
+				require.Equal(t, strings.Contains(text, "sensitive "), strings.Contains(text, "ephemeral "), "%s: %s", name, labels)
+			case "ephemeral", "provider", "terraform":
+			case "resource":
+				require.NotContains(t, text, "api_key", "%s: %s", name, labels)
+				require.NotContains(t, text, "generic_secret", "%s: %s", name, labels)
+			default:
+				t.Fatalf("%s: a block %s %s can store a secret in the state", name, kind, labels)
+			}
+		}
+	}
+}
+
+func TestManifests_Terraform_ReadsKnownMembers(t *testing.T) {
+	client, _ := reset(t)
+	creds := writeDocumentedRole(t, client)
+	answer := read(t, client, creds)
+	for _, name := range []string{"terraform/use/main.tf", "terraform/data-source/main.tf"} {
+		text := string(clientFile(t, name))
+		require.Contains(t, text, `path = "`+creds+`"`)
+		used := member.FindAllStringSubmatch(text, -1)
+		require.NotEmpty(t, used, name)
+		for _, found := range used {
+			require.Contains(t, answer.Data, found[1], name)
 		}
 	}
 }
