@@ -16,6 +16,9 @@ const (
 
 	// maxRedactBytes is how much of a vendor's text is searched for secrets. The rest is dropped.
 	maxRedactBytes = 4 << 10
+
+	// maxSecretBytes is the length of the longest secret whose parts are searched.
+	maxSecretBytes = 16 << 10
 )
 
 var (
@@ -33,6 +36,9 @@ var (
 // a secret, or several characters in a row of one, in any usual encoding: see [canonicalViews]. It also replaces
 // everything that looks like a bearer token or a JSON Web Token. It replaces an HTML page by "an HTML page", removes
 // control characters, and cuts the text after [provider.MaxText] characters. Empty secrets are ignored.
+//
+// A text is replaced as a whole if it has too many forms to be searched for secrets, or if a secret has more than 16 KiB:
+// the server chooses the text, and its search must not use the processor of the Vault server for seconds.
 func Redact(text string, secrets ...string) string {
 	if isHTML(text) {
 		return htmlSummary
@@ -64,13 +70,20 @@ func isHTML(text string) bool {
 func hideSecrets(text string, secrets []string) string {
 	var needles []needle
 	for _, secret := range secrets {
+		if len(secret) > maxSecretBytes {
+			return redacted
+		}
 		needles = append(needles, needlesOf(secret)...)
 	}
 	if len(needles) == 0 {
 		return text
 	}
+	views, complete := canonicalViews(text)
+	if !complete {
+		return redacted
+	}
 	hidden := make([]bool, len(text))
-	for _, found := range canonicalViews(text) {
+	for _, found := range views {
 		for _, needle := range needles {
 			needle.hide(found, hidden)
 		}

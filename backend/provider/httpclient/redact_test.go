@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
@@ -116,4 +117,26 @@ func TestRedact_LongText_IsCutAfterRedacting(t *testing.T) {
 	assert.NotContains(t, text, "s", "no part of the secret remains at the cut: %s", text)
 	assert.LessOrEqual(t, utf8.RuneCountInString(text), 301)
 	assert.True(t, strings.HasSuffix(text, "…"))
+}
+
+// Encodings in each other multiply the forms in which a text is searched. Without a bound, the search for one secret in
+// the last of these texts takes seconds of the processor.
+func TestRedact_EncodingsMultiply_TextIsHidden(t *testing.T) {
+	fill := func(unit string, size int) string { return strings.Repeat(unit, size/len(unit)+1)[:size] }
+	base64Of := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
+	const unit = `%2525252525252541+=3D41&amp;amp;amp;amp;#65;\\\\\\\\u0041`
+	for _, text := range []string{
+		fill(unit, 400) + base64Of(fill(unit, 2700)), fill(unit, 400) + hex.EncodeToString([]byte(fill(unit, 1800))),
+		fill(unit, 200) + base64Of(fill(unit, 200)+base64Of(fill(unit, 1900))),
+	} {
+		began := time.Now()
+		require.Equal(t, "[redacted]", httpclient.Redact(text, "correct-horse-battery"))
+		require.Less(t, time.Since(began), 5*time.Second)
+	}
+}
+
+// A server chooses the length of a token, which is a secret of later requests.
+func TestRedact_HugeSecret_TextIsHidden(t *testing.T) {
+	require.Equal(t, "[redacted]", httpclient.Redact("the token a is wrong", strings.Repeat("a%25b", 1<<18)))
+	require.Equal(t, "the name a is wrong", httpclient.Redact("the name a is wrong", strings.Repeat("b", 16<<10)))
 }

@@ -17,6 +17,10 @@ const (
 	// maxDecodings bounds how many encodings of bytes are removed one after the other, such as base64 of base64.
 	maxDecodings = 2
 
+	// maxViewBytes bounds the size of all views of one text. Encodings in each other multiply them. A text of
+	// [maxRedactBytes] that no server has made for this purpose has a quarter of it.
+	maxViewBytes = 1 << 20
+
 	// minEncoded is the length of the shortest text that is decoded. Shorter ones occur by chance.
 	minEncoded = 8
 )
@@ -62,13 +66,18 @@ func (v *view) appendPart(other view, from, to int) {
 //     tags, and quoted-printable;
 //   - what base64 and hexadecimal texts within these contain, at each offset. UTF-16 becomes the text itself, because
 //     the zero bytes are not printable.
-func canonicalViews(text string) []view {
-	var views []view
+//
+// complete is false if the views have more than maxViewBytes. Then some are missing.
+func canonicalViews(text string) (views []view, complete bool) {
 	remaining := []view{newView(text)}
+	size := 0
 	for depth := 0; len(remaining) > 0; depth++ {
 		var next []view
 		for _, encoded := range remaining {
 			for _, unescaped := range unescapedViews(encoded) {
+				if size += len(unescaped.text); size > maxViewBytes {
+					return views, false
+				}
 				views = append(views, unescaped.stripped(true))
 				if depth < maxDecodings {
 					next = append(next, unescaped.stripped(false).decodings()...)
@@ -77,7 +86,7 @@ func canonicalViews(text string) []view {
 		}
 		remaining = next
 	}
-	return views
+	return views, true
 }
 
 // unescapedViews returns a text and what is left of it after each removal of escapes.

@@ -3,6 +3,7 @@ package httpclient
 import (
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
@@ -86,8 +87,13 @@ func (r rules) checkIP(ip netip.Addr) *refusal {
 	if kind := kindOf(ip); kind != "" {
 		return &refusal{kind}
 	}
-	if inner := embeddedIPv4(ip); inner.IsValid() {
-		return r.checkIP(inner)
+	if inner := embeddedIPv4(ip); len(inner) > 0 {
+		for _, ip := range inner {
+			if refused := r.checkIP(ip); refused != nil {
+				return refused
+			}
+		}
+		return nil
 	}
 	if r.plain {
 		return &refusal{}
@@ -149,22 +155,39 @@ func kindOf(ip netip.Addr) string {
 	return ""
 }
 
-// embeddedIPv4 returns the IPv4 address that an IPv6 address contains, or the zero Addr.
-func embeddedIPv4(ip netip.Addr) netip.Addr {
+// embeddedIPv4 returns the IPv4 addresses that an IPv6 address may contain.
+func embeddedIPv4(ip netip.Addr) []netip.Addr {
 	if !ip.Is6() {
-		return netip.Addr{}
+		return nil
 	}
 	bytes := ip.As16()
-	last := netip.AddrFrom4([4]byte(bytes[12:]))
-	switch {
-	case ipv4Compatible.Contains(ip), ipv4Translated.Contains(ip), nat64.Contains(ip), nat64Local.Contains(ip):
-		return last
-	case sixToFour.Contains(ip):
-		return netip.AddrFrom4([4]byte(bytes[2:6]))
-	case teredo.Contains(ip):
-		return netip.AddrFrom4([4]byte{^bytes[12], ^bytes[13], ^bytes[14], ^bytes[15]})
+	at := func(positions ...int) netip.Addr {
+		var inner [4]byte
+		for i, position := range positions {
+			inner[i] = bytes[position]
+		}
+		return netip.AddrFrom4(inner)
 	}
-	return netip.Addr{}
+	last := at(12, 13, 14, 15)
+	switch {
+	case ipv4Compatible.Contains(ip), ipv4Translated.Contains(ip), nat64.Contains(ip):
+		return []netip.Addr{last}
+	case nat64Local.Contains(ip):
+		// The operator of the network chooses the length of the prefix, and with it the place of the IPv4 address
+		// (RFC 6052, section 2.2). Where another length is used, these bytes are zero.
+		places := []netip.Addr{at(6, 7, 9, 10), at(7, 9, 10, 11), at(9, 10, 11, 12), last}
+		if places = slices.DeleteFunc(places, thisNetwork.Contains); len(places) == 0 {
+			return []netip.Addr{last}
+		}
+		return places
+	case sixToFour.Contains(ip):
+		return []netip.Addr{at(2, 3, 4, 5)}
+	case teredo.Contains(ip):
+		return []netip.Addr{netip.AddrFrom4([4]byte{^bytes[12], ^bytes[13], ^bytes[14], ^bytes[15]})}
+	case bytes[8]&^0x03 == 0 && bytes[9] == 0 && bytes[10] == 0x5e && bytes[11] == 0xfe: // ISATAP (RFC 5214)
+		return []netip.Addr{last}
+	}
+	return nil
 }
 
 // isNumeric reports whether a host looks like an IPv4 address to a resolver or a proxy, although it does not have the
