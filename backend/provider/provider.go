@@ -77,8 +77,8 @@ type Capabilities struct {
 	// limit. Zero means unlimited.
 	DefaultRequestsPerMinute int
 	// AddressFields are the config fields in addition to "address" that determine where a secret is sent, such
-	// as the URL of a separate authorization server. If one of them changes, the engine requires the secrets
-	// again.
+	// as the URL of a separate authorization server, or a path at the address. If one of them changes, the engine
+	// requires the secrets again, and sends no credential there that was issued before.
 	AddressFields []string
 	// AccountFields are the config fields that together name the account at the vendor, if that account
 	// does not belong to the address. A vendor that locks accounts locks the account of all configs with the same

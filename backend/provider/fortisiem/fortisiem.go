@@ -47,8 +47,8 @@ func (vendor) Capabilities() provider.Capabilities {
 		// One token request every five seconds, and perhaps one token in all.
 		SharesByDefault: true,
 		Revokes:         true, // for configs with a revoke_url: see CanRevoke
-		// The driver sends every leased access token there.
-		AddressFields: []string{fieldRevokeURL},
+		// The driver sends the client secret to token_path, and every leased access token to the others.
+		AddressFields: []string{fieldTokenPath, fieldVerifyPath, fieldRevokeURL},
 		RevocationNote: "FortiSIEM documents no call that ends an access token: without revoke_url in the config, " +
 			"the token goes on working until expires_at when its lease ends.",
 		ConfigExample: "address=siem.example client_id=CLIENT-ID client_secret=@client-secret",
