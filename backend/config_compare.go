@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 
@@ -36,9 +37,29 @@ func trustChange(old, entry *store.Config, vendor provider.Provider) string {
 	return ""
 }
 
+// sameTrust reports whether two configs accept the same server certificates.
+func sameTrust(old, entry *store.Config) bool {
+	return sameCertificates(old.CACert, entry.CACert) && sameServerName(old, entry) && old.TLSSkipVerify == entry.TLSSkipVerify
+}
+
 // sameServerName reports whether two configs expect the same name in the server's certificate.
 func sameServerName(old, entry *store.Config) bool {
 	return strings.EqualFold(strings.TrimSpace(old.TLSServerName), strings.TrimSpace(entry.TLSServerName))
+}
+
+// minReplacedRootMemory is for how long, at least, credentials can be live that were issued before a write replaced the root
+// credential: Vault's default for the longest lease. A mount with longer leases remembers it for longer.
+const minReplacedRootMemory = 32 * 24 * time.Hour
+
+// isUnprovenTrust reports whether a write weakens or changes the TLS trust without proving that its writer knows the root
+// credential of all live credentials: it brings another root credential, or an earlier write did. An attacker on the
+// network path could otherwise read the leased credentials that are sent to renew and revoke them.
+func (b *backend) isUnprovenTrust(old, entry *store.Config, replacesRoot bool) bool {
+	if old.TLSSkipVerify || sameTrust(old, entry) {
+		return false
+	}
+	memory := max(minReplacedRootMemory, b.System().MaxLeaseTTL())
+	return replacesRoot || b.clock.Now().Before(old.RootReplacedAt.Add(memory))
 }
 
 // connectionChanged reports whether a connection that was opened with old sends other requests than one that is

@@ -50,6 +50,12 @@ func (b *backend) mergeConfig(old *store.Config, data *framework.FieldData, patc
 	if err := requireSecrets(old, entry, data, vendor); err != nil {
 		return nil, err
 	}
+	if old != nil && b.isUnprovenTrust(old, entry, changesRoot) {
+		entry.TrustID = rand.Text()
+	}
+	if old != nil && changesRoot {
+		entry.RootReplacedAt = b.clock.Now()
+	}
 	if old == nil || connectionChanged(old, entry, vendor) || changesRoot && entry.Root.HasKeptRoots() {
 		entry.ConnectionID, entry.SharingEpoch = rand.Text(), ""
 	}

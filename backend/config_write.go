@@ -323,14 +323,23 @@ func (u *configUpdate) checkMovable(ctx context.Context) error {
 		if _, inUse := errors.AsType[*ledger.InUseError](err); !inUse {
 			return err
 		}
-		return fmt.Errorf("%w; they live at the present address, and could be neither renewed nor revoked: revoke their leases first, "+
-			"use another config, or write with leave_behind=true and wait until they have expired", err)
+		return fmt.Errorf("%w; %s", err, u.moveRemedy())
 	}
 	u.leaving = present
 	if leaveBehind {
 		return u.warnLeftBehind(ctx)
 	}
 	return nil
+}
+
+// moveRemedy says why a config with live credentials is not moved, and what to do.
+func (u *configUpdate) moveRemedy() string {
+	if u.old.TrustID != u.entry.TrustID && u.old.Address == u.entry.Address {
+		return "they were issued with another root credential than the one that this write proves to know, so they are not sent over another TLS trust: " +
+			"change the trust with trust/<name>, revoke their leases first, or write with leave_behind=true and wait until they have expired"
+	}
+	return "they live at the present address, and could be neither renewed nor revoked: revoke their leases first, " +
+		"use another config, or write with leave_behind=true and wait until they have expired"
 }
 
 // maxNamed bounds how many markers a warning names.

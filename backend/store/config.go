@@ -56,6 +56,13 @@ type Config struct {
 	// CustomMetadata is the operator's own.
 	CustomMetadata map[string]string `json:"custom_metadata,omitempty"`
 
+	// TrustID is a part of the origin. It is made when a write changes the TLS trust although credentials may be live whose
+	// root credential the writer need not know: see RootReplacedAt. Empty until then.
+	TrustID string `json:"trust_id,omitempty"`
+	// RootReplacedAt is when a write last replaced the root credential by another one. Its writer need not know the
+	// credentials that were issued before. Zero if no write did.
+	RootReplacedAt time.Time `json:"root_replaced_at,omitzero"`
+
 	// Fields are the vendor's own, by the schema of its ConfigFields.
 	Fields map[string]any `json:"fields"`
 	// Root is the state of the root credential's rotation.

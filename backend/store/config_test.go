@@ -22,8 +22,8 @@ func TestRecords_StoredLayout_IsPinned(t *testing.T) {
 			RootMarker: "vault-abcdefgh-config-edge-id",
 			Address:    "https://firewall.example", CACert: "PEM", TLSServerName: "firewall.example", TLSSkipVerify: true,
 			RequestTimeout: 30 * time.Second, MaxRetries: 2, MaxCredentials: 3, RequestsPerMinute: 450, CustomMetadata: map[string]string{"owner": "netsec"},
-			AllowedRoles: []string{"edge-*"},
-			Fields:       map[string]any{"username": "admin", "password": "secret"},
+			AllowedRoles: []string{"edge-*"}, TrustID: "T", RootReplacedAt: time.Date(2026, 1, 2, 3, 4, 3, 0, time.UTC),
+			Fields: map[string]any{"username": "admin", "password": "secret"},
 			AutomatedRotation: AutomatedRotation{
 				RotationPeriod: 24 * time.Hour, RotationSchedule: "0 3 * * 0", RotationWindow: time.Hour, DisableAutomatedRotation: true,
 				RotationSetAt: time.Date(2026, 1, 1, 3, 4, 5, 0, time.UTC),
