@@ -92,17 +92,22 @@ func (o Observation) Last(op string) (Answer, bool) {
 	return Answer{}, false
 }
 
-// Prober is implemented by providers whose credentials a probe can observe in detail. Their connections implement
-// [User].
+// Prober is implemented by the providers of all vendors: a probe observes their credentials in detail. Their connections
+// implement [User].
 type Prober interface {
 	// ProbeFacts returns the statements of the vendor's contract that a probe can observe. The result is constant.
 	ProbeFacts() []Fact
 }
 
 // User is implemented by connections that can use a credential as an application does.
+//
+// The tests do not use it to find out whether a credential works: package emulator/vendorfacts is their own client, which
+// shares no code with the drivers, so that a driver whose Use is wrong cannot prove itself right. The conformance suite
+// requires that both see the same.
 type User interface {
 	// Use sends a request that needs the credential and changes nothing. accepted is false if the vendor does not
-	// accept the credential. An error says nothing about the credential.
+	// accept the credential. An error says nothing about the credential: the vendor did not answer, or for another
+	// reason. It is not ClassUnauthenticated, which is about the root credential.
 	Use(ctx context.Context, credential *Credential) (accepted bool, err error)
 }
 

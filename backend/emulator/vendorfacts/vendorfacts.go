@@ -7,7 +7,10 @@
 // The package stands among the emulators because its facts are those of the emulated products, seen from outside: the
 // operations are the names in an emulator's request log, and the actions are those of its control API. Drivers' tests
 // may import emulators' packages, while nothing below backend may import scripts. It imports the standard library
-// only: a test that took its expectations from the engine, or from the emulator's own code, would prove nothing.
+// only: a test that took its expectations from the engine, or from the emulator's own code, would prove nothing. That is
+// why [Vendor.Use] exists although each driver can use a credential too, for the probe: the drivers send the requests of a
+// product's operator, with the engine's client, and this package those of an application, with the standard library's. The
+// conformance suite compares the two.
 package vendorfacts
 
 import (

@@ -19,14 +19,20 @@ import (
 const suiteIdleTimeout = 3 * time.Hour
 
 // suiteProvider is the provider with suiteIdleTimeout in every config.
-type suiteProvider struct{ provider.Provider }
+type suiteProvider struct{ driver }
+
+// driver has the abilities of the vendor's provider.
+type driver interface {
+	provider.Provider
+	provider.Prober
+}
 
 func (s suiteProvider) Open(config provider.Config) (provider.Connection, error) {
 	fields := *config.Fields
 	fields.Raw = maps.Clone(fields.Raw)
 	fields.Raw[fieldIdleTimeout] = suiteIdleTimeout.String()
 	config.Fields = &framework.FieldData{Raw: fields.Raw, Schema: fields.Schema}
-	return s.Provider.Open(config)
+	return s.driver.Open(config)
 }
 
 // rejectedAs returns a variant in which a rejected root credential has the given class.
@@ -42,7 +48,7 @@ func TestConformance(t *testing.T) { suite().Run(t) }
 func suite() providertest.Suite {
 	facts := vendorfacts.Named("fortianalyzer")
 	return providertest.Suite{
-		New:       func() provider.Provider { return suiteProvider{New()} },
+		New:       func() provider.Provider { return suiteProvider{New().(driver)} },
 		Emulator:  emulatortest.WithDefaults(emulated.New(), "idle_timeout", suiteIdleTimeout.String()),
 		Create:    facts.Operations.Issue,
 		Login:     routeToken,

@@ -19,7 +19,13 @@ import (
 
 // unthrottled is the provider with a clock whose waits take no time, and with only as many concurrent callers as the rate
 // limiter's queue admits. Both affect the wait for a turn only.
-type unthrottled struct{ provider.Provider }
+type unthrottled struct{ driver }
+
+// driver has the abilities of the vendor's provider.
+type driver interface {
+	provider.Provider
+	provider.Prober
+}
 
 // maxCallers is the number of turns within the longest wait.
 const maxCallers = 6
@@ -27,16 +33,23 @@ const maxCallers = 6
 // Open implements provider.Provider.
 func (p unthrottled) Open(config provider.Config) (provider.Connection, error) {
 	config.Clock = skippingClock{config.Clock.(*providertest.Clock)}
-	connection, err := p.Provider.Open(config)
+	connection, err := p.driver.Open(config)
 	if err != nil {
 		return nil, err
 	}
 	return queued{connection.(revoker), make(chan struct{}, maxCallers)}, nil
 }
 
-// revoker has the abilities of the vendor's connections.
-type revoker interface {
+// prober has the abilities of all connections of the vendor.
+type prober interface {
 	provider.Connection
+	provider.User
+	provider.Inspector
+}
+
+// revoker has the abilities of the vendor's connections with a revoke_url.
+type revoker interface {
+	prober
 	provider.Revoker
 	provider.ConditionalRevoker
 }
@@ -55,7 +68,7 @@ func (q queued) Issue(ctx context.Context, request provider.IssueRequest) (*prov
 }
 
 // hooked is the provider with the emulator's revocation route as revoke_url.
-type hooked struct{ provider.Provider }
+type hooked struct{ driver }
 
 // Open implements provider.Provider.
 func (p hooked) Open(config provider.Config) (provider.Connection, error) {
@@ -63,26 +76,26 @@ func (p hooked) Open(config provider.Config) (provider.Connection, error) {
 	hook := vendorfacts.Named("fortisiem").Hook
 	fields["revoke_url"], fields["revoke_body"] = config.Address+hook.Path, hook.Body
 	config.Fields = &framework.FieldData{Raw: fields, Schema: config.Fields.Schema}
-	return p.Provider.Open(config)
+	return p.driver.Open(config)
 }
 
 // unhooked is the provider without a revoke_url, which must behave like a provider that cannot revoke.
-type unhooked struct{ provider.Provider }
+type unhooked struct{ driver }
 
 // Capabilities implements provider.Provider.
 func (p unhooked) Capabilities() provider.Capabilities {
-	can := p.Provider.Capabilities()
+	can := p.driver.Capabilities()
 	can.Revokes = false
 	return can
 }
 
 // Open implements provider.Provider.
 func (p unhooked) Open(config provider.Config) (provider.Connection, error) {
-	connection, err := p.Provider.Open(config)
+	connection, err := p.driver.Open(config)
 	if err != nil {
 		return nil, err
 	}
-	return struct{ provider.Connection }{connection}, nil
+	return struct{ prober }{connection.(prober)}, nil
 }
 
 // suite describes the vendor to the conformance suite. No request can choose the lifetime of a token, so the emulator's GUI
@@ -91,7 +104,7 @@ func (p unhooked) Open(config provider.Config) (provider.Connection, error) {
 func suite() providertest.Suite {
 	facts := vendorfacts.Named("fortisiem")
 	return providertest.Suite{
-		New:       func() provider.Provider { return hooked{unthrottled{fortisiem.New()}} },
+		New:       func() provider.Provider { return hooked{unthrottled{fortisiem.New().(driver)}} },
 		Emulator:  emulatortest.WithDefaults(emulated.New(), "access_token_expiry", "3h", "token_interval", "0s", "revoke_route", "yes"),
 		Create:    facts.Operations.Issue,
 		Required:  facts.Root,
@@ -126,7 +139,7 @@ func suite() providertest.Suite {
 
 func TestConformance(t *testing.T) {
 	without := suite()
-	without.New = func() provider.Provider { return unhooked{unthrottled{fortisiem.New()}} }
+	without.New = func() provider.Provider { return unhooked{unthrottled{fortisiem.New().(driver)}} }
 	t.Run("without revoke_url", without.Run)
 	with := suite()
 	with.Variants = []providertest.Variant{

@@ -3,6 +3,7 @@ package providertest
 import (
 	"errors"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -62,6 +63,8 @@ func (s Suite) testDescription(t *testing.T) {
 		assert.Contains(t, described.ConfigFields(), name)
 	}
 
+	requireFacts(t, described)
+
 	schema := described.RoleFields()
 	require.NoError(t, described.ValidateRole(&framework.FieldData{Raw: s.Role, Schema: schema}))
 	if len(s.Role) == 0 {
@@ -69,6 +72,40 @@ func (s Suite) testDescription(t *testing.T) {
 	}
 	for field, raw := range s.InvalidRoles {
 		requireInvalid(t, described.ValidateRole(&framework.FieldData{Raw: raw, Schema: schema}), field)
+	}
+}
+
+var factNamePattern = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+
+// probeSteps are the names of all steps of a probe.
+var probeSteps = []string{
+	provider.StepLogin, provider.StepIssue, provider.StepUse, provider.StepInspect, provider.StepList, provider.StepSecond,
+	provider.StepUseBoth, provider.StepRenew, provider.StepUseRenewed, provider.StepRevoke, provider.StepUseRevoked,
+	provider.StepRevokeAgain, provider.StepMarker, provider.StepExpiry, provider.StepRenewExpired, provider.StepRevokeExpired,
+}
+
+// requireFacts checks the statements that a probe can observe, without a server.
+func requireFacts(t *testing.T, described provider.Provider) {
+	t.Helper()
+	prober, ok := described.(provider.Prober)
+	require.True(t, ok, "every vendor can be probed")
+	facts := prober.ProbeFacts()
+	require.NotEmpty(t, facts)
+	again, named := prober.ProbeFacts(), map[string]bool{}
+	require.Len(t, again, len(facts), "facts are constant")
+	for i, fact := range facts {
+		assert.Equal(t, fact.Name, again[i].Name, "facts are constant")
+		assert.Regexp(t, factNamePattern, fact.Name)
+		assert.False(t, named[fact.Step+fact.Name], "%s: a step has one fact of this name", fact.Name)
+		named[fact.Step+fact.Name] = true
+		assert.Contains(t, probeSteps, fact.Step, fact.Name)
+		assert.True(t, strings.HasSuffix(fact.Contract, "."), "%s: the contract is a sentence", fact.Name)
+		assert.Contains(t, []provider.FactStatus{provider.FactConfirmed, provider.FactInferred, provider.FactUnknown}, fact.Status, fact.Name)
+		assert.Equal(t, fact.Status == provider.FactUnknown, len(fact.Expected) == 0, "%s: exactly what is unknown has no expectation", fact.Name)
+		assert.Empty(t, fact.Observe(provider.Observation{}), "%s: without an answer, nothing was observed", fact.Name)
+		for _, expected := range fact.Expected {
+			assert.NotEmpty(t, expected, fact.Name)
+		}
 	}
 }
 

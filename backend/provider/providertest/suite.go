@@ -127,7 +127,7 @@ func (s Suite) runVariant(t *testing.T, variant Variant) {
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	capabilities := s.New().Capabilities()
 	for _, group := range [][]test{
-		openTests, checkTests, issueTests, answerTests, renewTests, revokeTests, markerTests, listTests, loginTests, rotateTests,
+		openTests, checkTests, issueTests, answerTests, renewTests, revokeTests, markerTests, listTests, useTests, loginTests, rotateTests,
 	} {
 		for _, each := range group {
 			if each.needs != nil && !each.needs(&s, capabilities) || each.once && variant.Name != "" {
