@@ -78,6 +78,9 @@ type Credentials struct {
 	// inFlight holds the ids that a request of this process is issuing at this moment. Sweeps skip them.
 	inFlight sync.Map
 
+	// usedHere holds the ids of the shared credentials of which a client has got or renewed a lease in this process.
+	usedHere sync.Map
+
 	// reported holds the ids of unreadable entries that were reported.
 	reported sync.Map
 

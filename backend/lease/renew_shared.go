@@ -46,6 +46,7 @@ func (c *Credentials) renewShared(ctx context.Context, storage logical.Storage, 
 	if err != nil {
 		return nil, err
 	}
+	c.usedHere.Store(reference.ID, struct{}{})
 	expiresAt := shared.expiry()
 	if shared.maxExpiresAt.Before(expiresAt) {
 		expiresAt = shared.maxExpiresAt

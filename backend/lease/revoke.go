@@ -119,6 +119,7 @@ func (c *Credentials) deleteEntry(ctx context.Context, storage logical.Storage, 
 	ctx = context.WithoutCancel(ctx)
 	if entry.IsShared() {
 		c.shared.forgetEntry(entry.ID)
+		c.usedHere.Delete(entry.ID)
 		// Holders are left only after the expiry: their leases were lost.
 		if err := c.Ledger.DetachAll(ctx, storage, entry.Config, entry.ID); err != nil {
 			return outcome{}, err

@@ -44,6 +44,7 @@ func (c *Credentials) attachShared(ctx context.Context, storage logical.Storage,
 			ID: holder, LeaseExpiresAt: now.Add(ttl), IssuedAt: now, Requester: p.Requester,
 		})
 		if err == nil {
+			c.usedHere.Store(shared.entryID, struct{}{})
 			failpoint.Hit("share.attached")
 			return shared, holder, nil
 		}
