@@ -58,11 +58,11 @@ func (c *client) statusError(response *httpclient.Response) *provider.Error {
 // rateLimitReset reads the documented header RateLimit-Reset: the seconds until the product accepts the next request. A
 // value that is not a number, is negative or is larger than maxReset counts as zero.
 func rateLimitReset(header http.Header) time.Duration {
-	seconds, err := strconv.ParseInt(header.Get("RateLimit-Reset"), 10, 64)
-	if err != nil || seconds < 0 || seconds > int64(maxReset/time.Second) {
+	seconds, err := strconv.ParseUint(header.Get("RateLimit-Reset"), 10, 64)
+	if err != nil || seconds > uint64(maxReset/time.Second) {
 		return 0
 	}
-	return time.Duration(seconds) * time.Second
+	return time.Duration(seconds) * time.Second //nolint:gosec // at most maxReset
 }
 
 // errorText returns the vendor's message from the body of an error. {"message"} is documented. The vendor's Go client
@@ -81,7 +81,7 @@ func errorText(body []byte) string {
 		StatusMessage string `json:"statusMessage"`
 		ErrorMsg      string `json:"ErrorMsg"`
 	}
-	if len(answer.Data) > 0 && json.Unmarshal(answer.Data, &inner) == nil {
+	if json.Unmarshal(answer.Data, &inner) == nil {
 		for _, text := range []string{inner.Message, inner.StatusMessage, inner.ErrorMsg} {
 			if text != "" {
 				return text

@@ -43,6 +43,34 @@ func TestIssue_RateLimited_ReturnsVendorsRetryTime(t *testing.T) {
 	assert.ErrorContains(t, err, "480 requests an hour")
 }
 
+func TestIssue_RateLimitReset_CountsUpToOneDay(t *testing.T) {
+	for seconds, want := range map[string]time.Duration{
+		"0": 0, "1": time.Second, "86400": 24 * time.Hour, "86401": 0, "-1": 0, "soon": 0,
+	} {
+		product := newProduct(t)
+		product.InjectFault(emulator.Fault{
+			Route: "access_token", Status: http.StatusTooManyRequests, Header: map[string]string{"RateLimit-Reset": seconds},
+		})
+		_, err := product.Issue(t.Context(), request(nil))
+		assert.Equal(t, want, providertest.RequireClass(t, provider.ClassRateLimited, err).RetryAfter, seconds)
+	}
+}
+
+func TestIssue_Lifetime_IsAcceptedFromSecondToDay(t *testing.T) {
+	product := newProduct(t)
+	wanted := request(nil)
+	for _, wanted.Lifetime = range []time.Duration{time.Second, 24 * time.Hour} {
+		credential, err := product.Issue(t.Context(), wanted)
+		require.NoError(t, err)
+		assert.Equal(t, wanted.Lifetime, credential.ExpiresAt.Sub(product.Clock.Now()))
+	}
+	for _, wanted.Lifetime = range []time.Duration{0, time.Second - 1, 24*time.Hour + 1} {
+		_, err := product.Issue(t.Context(), wanted)
+		assert.Equal(t, "ttl", providertest.RequireClass(t, provider.ClassInvalid, err).Field)
+	}
+	assert.Len(t, product.Issued(), 2, "the product is not asked for another lifetime")
+}
+
 func TestIssue_KeyRejected_ReturnsClassAndRemedy(t *testing.T) {
 	for name, test := range map[string]struct {
 		switches map[string]string
