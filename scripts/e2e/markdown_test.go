@@ -158,3 +158,35 @@ func TestDocs_Link_HasATarget(t *testing.T) {
 		}
 	}
 }
+
+func TestDocs_Page_IsInTheIndex(t *testing.T) {
+	index, err := os.ReadFile(filepath.Join(repository(t), "docs", "README.md"))
+	require.NoError(t, err)
+	linked := map[string]bool{"docs/README.md": true}
+	for _, found := range link.FindAllStringSubmatch(string(index), -1) {
+		linked[filepath.Join("docs", found[1])] = true
+	}
+	for path := range readPages(t) {
+		if ok, err := filepath.Match("docs/decisions/0*.md", path); err != nil || ok {
+			continue // the page of the decisions lists them
+		}
+		require.True(t, linked[path] || path == "README.md", "docs/README.md has no link to %s", path)
+	}
+}
+
+// alertName matches the name of an alert in the rules.
+var alertName = regexp.MustCompile(`(?m)^ +- alert: (\w+)$`)
+
+func TestDocs_Alert_HasARunbook(t *testing.T) {
+	rules, err := os.ReadFile(filepath.Join(repository(t), "scripts", "monitoring", "rules.yml"))
+	require.NoError(t, err)
+	alerts := alertName.FindAllStringSubmatch(string(rules), -1)
+	require.NotEmpty(t, alerts)
+	for _, page := range []string{"monitoring.md", "runbooks.md"} {
+		text, err := os.ReadFile(filepath.Join(repository(t), "docs", page))
+		require.NoError(t, err)
+		for _, alert := range alerts {
+			require.Contains(t, string(text), "`"+alert[1]+"`", page)
+		}
+	}
+}
