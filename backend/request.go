@@ -22,40 +22,62 @@ import (
 
 // HandleRequest checks a request of a path before the framework handles it: name, operation and fields. It turns a
 // panic into an error of the request in which it happened. The panic would otherwise end the process, and with it all
-// mounts that the process serves.
+// mounts that the process serves. A panic of the log or of the events is only logged: the request is done by then, and
+// Vault must get its answer, or a credential would have no lease.
 func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
-	ctx, doing := b.beginActivity(ctx, req)
-	response, err := provider.CatchPanic("handling the request", func() (*logical.Response, error) {
-		if !hasFields(req.Operation) {
-			return b.Backend.HandleRequest(ctx, req)
-		}
-		checked, err := b.checkRequest(ctx, req)
-		if err != nil {
-			return errorResponse(subjectOf(req.Path), err)
-		}
-		return b.Backend.HandleRequest(ctx, checked)
-	})
-	if panicked, ok := errors.AsType[*provider.PanicError](err); ok {
-		b.Logger().Error("a handler panicked", "operation", req.Operation, "path", req.Path, "reason", panicked.Reason, "stack", string(panicked.Stack))
-		err = logical.CodedError(http.StatusInternalServerError, "a fault in the plugin ended this request; report it with the plugin's log of this moment")
-		response = nil
-	}
-	b.endActivity(ctx, req, doing, response, err)
+	var doing *activity
+	b.contain(req, "recording the beginning of a request panicked", func() { ctx, doing = b.beginActivity(ctx, req) })
+	response, err := provider.CatchPanic("handling the request", func() (*logical.Response, error) { return b.handle(ctx, req) })
+	err = b.withoutPanic(req, "a handler panicked", err)
+	b.contain(req, "recording the end of a request panicked", func() { b.endActivity(ctx, req, doing, response, err) })
 	if !hasFields(req.Operation) {
 		return response, err
 	}
 	return plainError(req, response, err)
 }
 
+// handle checks a request of an API client, and lets the framework handle it.
+func (b *backend) handle(ctx context.Context, req *logical.Request) (*logical.Response, error) {
+	if !hasFields(req.Operation) {
+		return b.Backend.HandleRequest(ctx, req)
+	}
+	checked, err := b.checkRequest(ctx, req)
+	if err != nil {
+		return errorResponse(subjectOf(req.Path), err)
+	}
+	return b.Backend.HandleRequest(ctx, checked)
+}
+
+// contain runs work that must not fail the request, and logs a panic of it as message.
+func (b *backend) contain(req *logical.Request, message string, work func()) {
+	_, err := provider.CatchPanic(message, func() (struct{}, error) { work(); return struct{}{}, nil })
+	_ = b.withoutPanic(req, message, err)
+}
+
+// withoutPanic returns an error that was created from a panic as the error of its request, with status 500, and logs the
+// panic as message. It returns other errors unchanged.
+func (b *backend) withoutPanic(req *logical.Request, message string, err error) error {
+	panicked, ok := errors.AsType[*provider.PanicError](err)
+	if !ok {
+		return err
+	}
+	b.Logger().Error(message, "operation", req.Operation, "path", req.Path, "reason", panicked.Reason, "stack", string(panicked.Stack))
+	return logical.CodedError(http.StatusInternalServerError, "a fault in the plugin ended this request; report it with the plugin's log of this moment")
+}
+
 // HandleExistenceCheck comes before the policies of a write are checked. It uses the name alone: HandleRequest checks
-// the fields once the caller is known to be allowed to write.
+// the fields once the caller is known to be allowed to write. A panic becomes an error, as in HandleRequest.
 func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (checkFound, exists bool, err error) {
 	if object, ok := objectOf(req.Path); ok && store.CheckName(object.name) != nil {
 		return true, false, nil
 	}
 	nameOnly := *req
 	nameOnly.Data = nil
-	return b.Backend.HandleExistenceCheck(ctx, &nameOnly)
+	exists, err = provider.CatchPanic("checking whether an object exists", func() (found bool, err error) {
+		checkFound, found, err = b.Backend.HandleExistenceCheck(ctx, &nameOnly)
+		return found, err
+	})
+	return checkFound, exists, b.withoutPanic(req, "an existence check panicked", err)
 }
 
 // hasFields reports whether an operation is one of an API client, with fields of its own.

@@ -1,0 +1,115 @@
+package backend
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// brokenClock panics at the first calls of Now, as many as left is.
+type brokenClock struct {
+	provider.Clock
+	left atomic.Int64
+}
+
+func (c *brokenClock) Now() time.Time {
+	if c.left.Add(-1) >= 0 {
+		panic("a broken clock")
+	}
+	return c.Clock.Now()
+}
+
+// brokenSender panics at every event and observation.
+type brokenSender struct{}
+
+func (brokenSender) SendEvent(context.Context, logical.EventType, *logical.EventData) error {
+	panic("a broken event")
+}
+
+func (brokenSender) RecordObservationFromPlugin(context.Context, string, map[string]any) error {
+	panic("a broken observation")
+}
+
+// brokenStorage panics at every read.
+type brokenStorage struct{ logical.Storage }
+
+func (brokenStorage) Get(context.Context, string) (*logical.StorageEntry, error) {
+	panic("a broken storage")
+}
+
+// The log and the events are not what a client asks for. A credential whose read failed after its issue would have no
+// lease.
+func TestRequest_RecordingPanics_IsAnsweredAllTheSame(t *testing.T) {
+	m := newMount(t)
+	m.configure("ftd", nil)
+	healthy := m.backend.clock
+	for name, breakIt := range map[string]func(){
+		"at the beginning": func() {
+			broken := &brokenClock{Clock: healthy}
+			broken.left.Store(1)
+			m.backend.clock = broken
+		},
+		"at the end": func() {
+			require.NoError(t, m.backend.Setup(t.Context(), &logical.BackendConfig{
+				Logger: m.backend.Logger(), System: m.backend.System(), EventsSender: brokenSender{}, ObservationRecorder: brokenSender{},
+			}))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, request := range []struct {
+				operation logical.Operation
+				path      string
+				data      map[string]any
+			}{
+				{logical.UpdateOperation, "config/ftd", map[string]any{"max_retries": 3}},
+				{logical.UpdateOperation, "roles/other", map[string]any{"config": "ftd"}},
+				{logical.DeleteOperation, "roles/other", nil},
+			} {
+				breakIt()
+				m.must(request.operation, request.path, request.data)
+			}
+			breakIt()
+			leased := m.read("ftd")
+			require.NotEmpty(t, leased.data["token"])
+			breakIt()
+			_, err := m.renew(leased, 0)
+			require.NoError(t, err)
+			breakIt()
+			m.rejected(http.StatusNotFound, logical.ReadOperation, "creds/missing", nil)
+			m.backend.clock = healthy
+			require.NoError(t, m.backend.Setup(t.Context(), &logical.BackendConfig{Logger: m.backend.Logger(), System: m.backend.System()}))
+			require.NoError(t, m.revoke(leased))
+		})
+	}
+}
+
+// Vault checks the existence before it sends a write.
+func TestRequest_StorageReadPanics_FailsThatRequestOnly(t *testing.T) {
+	m := newMountWithoutVendors(t)
+	sent := &events{}
+	require.NoError(t, m.backend.Setup(t.Context(), &logical.BackendConfig{
+		Logger: hclog.New(&hclog.LoggerOptions{Output: &sent.log, Level: hclog.Debug, JSONFormat: true}), System: m.backend.System(),
+	}))
+	for _, path := range []string{"config/x", "roles/x"} {
+		request := &logical.Request{Operation: logical.UpdateOperation, Path: path, Storage: brokenStorage{m.storage}, Data: map[string]any{}}
+		_, _, err := m.backend.HandleExistenceCheck(t.Context(), request)
+		var coded logical.HTTPCodedError
+		require.ErrorAs(t, err, &coded)
+		require.Equal(t, http.StatusInternalServerError, coded.Code())
+		require.NotContains(t, err.Error(), "a broken storage")
+		request.Operation = logical.ReadOperation
+		response, err := m.backend.HandleRequest(t.Context(), request)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusInternalServerError, response.Data[logical.HTTPStatusCode])
+	}
+	require.Len(t, sent.lines(t, "an existence check panicked"), 2)
+	require.Len(t, sent.lines(t, "a handler panicked"), 2)
+}
