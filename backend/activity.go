@@ -41,7 +41,7 @@ type activity struct {
 	subject []string
 	// ofCredential is true for an operation on a credential. The log has it at debug: there are many.
 	ofCredential bool
-	// unchanged is true if the request was accepted and has changed nothing. Handlers set it.
+	// unchanged is true if the request has changed nothing. Handlers set it.
 	unchanged bool
 	began     time.Time
 }
@@ -49,7 +49,7 @@ type activity struct {
 // activityKey is the key of the activity in the context of a request.
 type activityKey struct{}
 
-// noChange records that a request was accepted and has changed nothing.
+// noChange records that a request has changed nothing. It makes no difference to a request that fails.
 func noChange(ctx context.Context) {
 	if current, ok := ctx.Value(activityKey{}).(*activity); ok {
 		current.unchanged = true
@@ -144,7 +144,7 @@ func (b *backend) endActivity(ctx context.Context, req *logical.Request, done *a
 	switch {
 	case failed:
 		b.sendEventOf(ctx, req, done.kind+"-fail", append(metadata, "status", strconv.Itoa(activityStatus(err)))...)
-	case done.unchanged || done.kind == eventConfigCheck || req.Data["dry_run"] == true:
+	case done.unchanged || done.kind == eventConfigCheck:
 		b.sendEventOf(ctx, req, done.kind, append(metadata, logical.EventMetadataModified, "false")...)
 	default:
 		b.sendEventOf(ctx, req, done.kind, metadata...)

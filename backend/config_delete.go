@@ -26,6 +26,7 @@ func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *
 	}
 	entry, err := store.ReadConfig(ctx, req.Storage, name)
 	if err != nil || entry == nil {
+		noChange(ctx)
 		return nil, err
 	}
 	losses, err := b.resolveBeforeDelete(ctx, req.Storage, name)
@@ -36,6 +37,7 @@ func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *
 		return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf("config %q: %s; or delete with force=true", name, strings.Join(losses, "; ")))
 	}
 	if entry, err = store.ReadConfig(ctx, req.Storage, name); err != nil || entry == nil {
+		noChange(ctx)
 		return failDelete(name, losses, err)
 	}
 	searched, searchErr := b.lastSearch(ctx, req.Storage, name)
@@ -117,7 +119,14 @@ func (b *backend) resolveBeforeDelete(ctx context.Context, storage logical.Stora
 }
 
 func (b *backend) retireConfig(ctx context.Context, storage logical.Storage, name string, used int) (*logical.Response, error) {
-	found, err := b.store.ChangeConfig(ctx, storage, name, func(config *store.Config) { config.Retired = true })
+	retiredBefore := false
+	found, err := b.store.ChangeConfig(ctx, storage, name, func(config *store.Config) {
+		retiredBefore = config.Retired
+		config.Retired = true
+	})
+	if !found || retiredBefore {
+		noChange(ctx)
+	}
 	if err != nil || !found {
 		return nil, err
 	}

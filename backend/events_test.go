@@ -122,8 +122,15 @@ func TestEvents_ConfigOperations_HaveVaultsForm(t *testing.T) {
 	sent.requireLast(t, eventConfigWrite+"-fail", "config/trend", "false", "status", "400")
 	m.must(logical.UpdateOperation, "config/trend/check", nil)
 	sent.requireLast(t, eventConfigCheck, "config/trend", "false")
-	m.must(logical.UpdateOperation, "config/trend/tidy", map[string]any{"dry_run": true})
-	sent.requireLast(t, eventConfigTidy, "config/trend", "false")
+	m.must(logical.UpdateOperation, "roles/reader", map[string]any{"config": "trend", "role_name": "Auditor"})
+	leased := m.read("reader")
+	m.fault(emulator.Fault{Vendor: "trend", Route: "*", DropBefore: true})
+	require.Error(t, m.revoke(leased))
+	m.vendors.ClearFaults("trend")
+	for _, dryRun := range []any{true, "true"} { // the command line sends a string
+		m.must(logical.UpdateOperation, "config/trend/tidy", map[string]any{"dry_run": dryRun})
+		sent.requireLast(t, eventConfigTidy, "config/trend", "false")
+	}
 	m.must(logical.UpdateOperation, "config/trend/tidy", nil)
 	sent.requireLast(t, eventConfigTidy, "config/trend", "true")
 	m.rotate("trend")
@@ -164,6 +171,46 @@ func TestEvents_RoleAndCredential_HaveVaultsForm(t *testing.T) {
 	m.must(logical.ReadOperation, "info", nil)
 	require.Len(t, sent.all, count, "a path that can name no object, and a request that only reads")
 	require.NotContains(t, sent.log.String(), leased.data["token"])
+}
+
+// A request that changes nothing says so, in its event and in the log. Each is sent twice; first is what the event of the
+// first one says.
+func TestEvents_NothingChanges_AreUnmodified(t *testing.T) {
+	m := newMount(t)
+	m.writeConfig("trend", nil)
+	m.must(logical.UpdateOperation, "roles/reader", map[string]any{"config": "trend", "role_name": "Auditor"})
+	m.configure("ftd", nil)
+	m.read("ftd")
+	sent := m.watchEvents()
+	respelled := "\n" + m.configData("trend", nil)["ca_cert"].(string)
+	for _, test := range []struct {
+		operation logical.Operation
+		path      string
+		data      map[string]any
+		first     string
+		event, of string
+		message   string
+	}{
+		{logical.DeleteOperation, "roles/gone", nil, "false", eventRoleDelete, "roles/gone", "role deleted"},
+		{logical.DeleteOperation, "config/gone", nil, "false", eventConfigDelete, "config/gone", "config deleted"},
+		{logical.DeleteOperation, "config/gone", map[string]any{"force": "true"}, "false", eventConfigDelete, "config/gone", "config deleted"},
+		{logical.DeleteOperation, "config/ftd", map[string]any{"force": true}, "true", eventConfigDelete, "config/ftd", "config deleted"},
+		{logical.UpdateOperation, "config/trend", map[string]any{"max_retries": 7}, "true", eventConfigWrite, "config/trend", "config written"},
+		{logical.PatchOperation, "config/trend", map[string]any{"max_retries": 8}, "true", eventConfigWrite, "config/trend", "config written"},
+		{logical.UpdateOperation, "roles/reader", map[string]any{"ttl": "10m"}, "true", eventRoleWrite, "roles/reader", "role written"},
+		{logical.PatchOperation, "roles/reader", map[string]any{"ttl": "20m"}, "true", eventRoleWrite, "roles/reader", "role written"},
+		{logical.UpdateOperation, "trust/trend", map[string]any{"ca_cert": respelled}, "true", eventConfigWrite, "config/trend", "trust of a config written"},
+		{logical.UpdateOperation, "config/trend/tidy", nil, "false", eventConfigTidy, "config/trend", "config tidied"},
+		{logical.DeleteOperation, "roles/reader", nil, "true", eventRoleDelete, "roles/reader", "role deleted"},
+		{logical.DeleteOperation, "config/trend", nil, "true", eventConfigDelete, "config/trend", "config deleted"},
+	} {
+		m.must(test.operation, test.path, test.data)
+		sent.requireLast(t, test.event, test.of, test.first)
+		logged := len(sent.lines(t, test.message+", nothing changed"))
+		m.must(test.operation, test.path, test.data)
+		sent.requireLast(t, test.event, test.of, "false")
+		require.Len(t, sent.lines(t, test.message+", nothing changed"), logged+1, "%s of %s", test.operation, test.path)
+	}
 }
 
 // The log names who changed what, and each operation on a credential with its latency.

@@ -54,6 +54,14 @@ func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *fr
 	ctx = pool.WithProbe(ctx) // the operator wants to know how the vendor is now
 	var warnings []string
 	var failed []error
+	before, err := b.store.Config(ctx, req.Storage, name)
+	if err != nil {
+		return errorResponse(where, err)
+	}
+	intents, err := b.store.RootIntents(ctx, req.Storage, name)
+	if err != nil {
+		return errorResponse(where, err)
+	}
 	_, conn, err := b.rotator.Acquire(ctx, req.Storage, name)
 	if err != nil {
 		return errorResponse(where, err)
@@ -87,6 +95,10 @@ func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *fr
 	reported := dryRun && len(swept.Pending) > 0
 	if len(failed) > 0 && swept.Revoked == 0 && !found.Reconciled && !reported {
 		return errorResponse(where+": nothing could be tidied", errors.Join(failed...))
+	}
+	rootChanged := before == nil || config.Revision != before.Revision || len(intents) > 0
+	if dryRun || swept.Revoked == 0 && found.OrphansRevoked == 0 && !rootChanged {
+		noChange(ctx)
 	}
 	return tidyResponse(swept, found, warnings), nil
 }

@@ -316,5 +316,9 @@ func (b *backend) roleList(ctx context.Context, req *logical.Request, _ *framewo
 }
 
 func (b *backend) roleDelete(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
-	return nil, b.store.DeleteRole(ctx, req.Storage, data.Get("name").(string))
+	existed, err := b.store.DeleteRole(ctx, req.Storage, data.Get("name").(string))
+	if err == nil && !existed {
+		noChange(ctx)
+	}
+	return nil, err
 }

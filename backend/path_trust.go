@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -86,7 +87,7 @@ func (b *backend) trustUpdate(ctx context.Context, req *logical.Request, data *f
 }
 
 // changeTrust stores next, which differs from present in its trust only. It returns warnings for the operator. Another
-// spelling of the same trust is stored without a login.
+// spelling of the same trust is stored without a login, and is an event of a write.
 func (b *backend) changeTrust(ctx context.Context, req *logical.Request, name string, present, next *store.Config) ([]string, error) {
 	vendor, known := b.providers[present.Vendor]
 	if !known {
@@ -94,9 +95,14 @@ func (b *backend) changeTrust(ctx context.Context, req *logical.Request, name st
 	}
 	changed := changedTrust(present, next)
 	if trustChange(present, next, vendor) == "" {
+		respelled := !store.SameRecord(present, next)
 		if err := b.store.CompareAndSwapConfig(ctx, req.Storage, name, present, next); err != nil {
 			return nil, err
 		}
+		if !respelled {
+			noChange(ctx)
+		}
+		b.sendEventOf(ctx, req, eventConfigWrite, "config", name, logical.EventMetadataModified, strconv.FormatBool(respelled))
 		return []string{"the config trusts the same certificates and name as before, so no login was made"}, nil
 	}
 	checked, _, err := b.credentials.Check(ctx, req.Storage, name, present, requesterOf(req), func(ctx context.Context) (*provider.CheckResult, error) {

@@ -156,15 +156,20 @@ func (s *Store) WriteRole(ctx context.Context, storage logical.Storage, name str
 	return nil
 }
 
-// DeleteRole deletes a role. Deleting a role that does not exist succeeds.
-func (s *Store) DeleteRole(ctx context.Context, storage logical.Storage, name string) error {
+// DeleteRole deletes a role, and reports whether it existed. Deleting a role that does not exist succeeds.
+func (s *Store) DeleteRole(ctx context.Context, storage logical.Storage, name string) (existed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.roles.forget(name)
-	if err := storage.Delete(ctx, RolePrefix+name); err != nil {
-		return fmt.Errorf("deleting role %q: %w", name, err)
+	// Only the key matters: a role that this version cannot read can be deleted.
+	stored, err := storage.Get(ctx, RolePrefix+name)
+	if err != nil {
+		return false, fmt.Errorf("deleting role %q: %w", name, err)
 	}
-	return nil
+	if err := storage.Delete(ctx, RolePrefix+name); err != nil {
+		return false, fmt.Errorf("deleting role %q: %w", name, err)
+	}
+	return stored != nil, nil
 }
 
 // InvalidateConfig forgets a config that another node has written, and InvalidateRole a role.
