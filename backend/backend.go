@@ -198,6 +198,8 @@ func (b *backend) invalidate(_ context.Context, key string) {
 	if name, ok := strings.CutPrefix(key, store.ConfigPrefix); ok {
 		b.store.InvalidateConfig(name)
 		b.pool.Detach(name)
+		b.checks.forget(name)
+		b.credentials.ForgetCheck(name)
 		return
 	}
 	if name, ok := strings.CutPrefix(key, store.RolePrefix); ok {

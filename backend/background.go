@@ -167,6 +167,8 @@ func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) 
 	}
 	b.background.forget(names)
 	b.rotator.Forget(names)
+	b.checks.keep(names)
+	b.credentials.KeepChecks(names)
 	b.background.recordRun(b.clock.Now())
 	return names, nil
 }

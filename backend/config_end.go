@@ -148,6 +148,7 @@ func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, nam
 		return err
 	}
 	b.checks.forget(name)
+	b.credentials.ForgetCheck(name)
 	b.pool.Remove(ctx, name)
 	b.pool.Metrics.Forget(name)
 	return errors.Join(pool.DeleteSessions(ctx, storage, name), deleteProbeReport(ctx, storage, name))

@@ -3,7 +3,9 @@ package backend
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,7 +14,6 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
-	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 func (b *backend) pathConfigCheck(name *framework.FieldSchema) *framework.Path {
@@ -72,7 +73,7 @@ func (b *backend) configCheck(ctx context.Context, req *logical.Request, data *f
 		return errorResponse(where, err)
 	}
 	defer conn.Release()
-	result := checkResult{config: entry, at: b.clock.Now()}
+	result := checkResult{uid: entry.UID, vendor: entry.Vendor, address: entry.Address, at: b.clock.Now()}
 	result.checked, result.credentialID, result.err = b.credentials.Check(ctx, req.Storage, name, entry, requesterOf(req),
 		func(ctx context.Context) (*provider.CheckResult, error) { return b.pool.Check(ctx, conn, entry.Vendor) })
 	result.took = b.clock.Now().Sub(result.at)
@@ -107,7 +108,9 @@ func (b *backend) configCheckRead(ctx context.Context, req *logical.Request, dat
 
 // checkResult is the result of one check.
 type checkResult struct {
-	config       *store.Config
+	// uid is that of the config, and vendor and address are what it had then.
+	uid, vendor, address string
+
 	at           time.Time
 	took         time.Duration
 	checked      *provider.CheckResult // nil after an error
@@ -118,7 +121,7 @@ type checkResult struct {
 // data is the result as the API returns it.
 func (r checkResult) data() map[string]any {
 	data := map[string]any{
-		"vendor": r.config.Vendor, "address": r.config.Address, "checked_at": formatTime(r.at), "latency_ms": r.took.Milliseconds(),
+		"vendor": r.vendor, "address": r.address, "checked_at": formatTime(r.at), "latency_ms": r.took.Milliseconds(),
 		"outcome": "ok", "error": "", "identity": "", "root_expires_at": "", "details": map[string]any{}, "credential_id": r.credentialID,
 	}
 	if r.err != nil {
@@ -132,8 +135,9 @@ func (r checkResult) data() map[string]any {
 	return data
 }
 
-// checks holds the result of the last check of each config. The zero value is ready for use. It is safe for
-// concurrent use.
+// checks holds the result of the last check of each config that exists. A deletion drops it, and the background work
+// drops that of a check which has ended after the deletion. The zero value is ready for use. It is safe for concurrent
+// use.
 type checks struct {
 	mu       sync.Mutex
 	byConfig map[string]checkResult
@@ -153,7 +157,7 @@ func (c *checks) get(config, uid string) (checkResult, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	result, ok := c.byConfig[config]
-	return result, ok && result.config.UID == uid
+	return result, ok && result.uid == uid
 }
 
 // forget drops the result of a config that is deleted.
@@ -161,6 +165,13 @@ func (c *checks) forget(config string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.byConfig, config)
+}
+
+// keep drops the results of all other configs than the existing ones.
+func (c *checks) keep(existing []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.byConfig, func(config string, _ checkResult) bool { return !slices.Contains(existing, config) })
 }
 
 // formatTime renders a time as RFC 3339 in UTC, and the zero time as an empty string.

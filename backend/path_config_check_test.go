@@ -149,3 +149,36 @@ func TestCheck_AnswerLost_IsRecorded(t *testing.T) {
 	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/lacework/check", nil)
 	require.Len(t, m.keys("ledger/lacework/"), 1, "a refused login has created nothing")
 }
+
+// What is in memory about checks has the size of the configs that exist.
+func TestCheck_ConfigDeleted_LeavesNothingInMemory(t *testing.T) {
+	for name, end := range map[string]func(*mount, string){
+		"by a request": func(m *mount, vendor string) {
+			m.must(logical.DeleteOperation, "config/"+vendor, nil)
+		},
+		"by another node": func(m *mount, vendor string) {
+			require.NoError(m.t, m.storage.Delete(m.t.Context(), "config/"+vendor))
+			m.backend.Invalidate(m.t.Context(), "config/"+vendor)
+		},
+		"during the check": func(m *mount, vendor string) {
+			last, ok := m.backend.checks.get(vendor, m.config(vendor).UID)
+			require.True(m.t, ok)
+			m.must(logical.DeleteOperation, "config/"+vendor, nil)
+			m.backend.checks.put(vendor, last)
+			m.runPeriodicAfter(48 * time.Hour) // the token of a check has expired
+			m.runPeriodicAfter(10 * time.Minute)
+		},
+	} {
+		for _, vendor := range []string{"fortianalyzer", "fortisiem", "ftd", "lacework", "trend"} {
+			t.Run(name+"/"+vendor, func(t *testing.T) {
+				m := newMount(t)
+				m.clock.passWaits()
+				m.writeConfig(vendor, nil)
+				m.must(logical.UpdateOperation, "config/"+vendor+"/check", nil)
+				require.Len(t, m.backend.checks.byConfig, 1)
+				end(m, vendor)
+				require.Empty(t, m.backend.checks.byConfig)
+			})
+		}
+	}
+}

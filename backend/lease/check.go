@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -87,9 +89,19 @@ func (c *Credentials) endCheck(ctx context.Context, storage logical.Storage, con
 	}
 }
 
-// checkedSet holds the entry of each config's last check that has created a credential, with a digest of its handle. It
-// is in memory only: after a restart or a failover, the entry stays in the ledger until the credential expires. The zero
-// value is ready for use. It is safe for concurrent use.
+// ForgetCheck drops what is in memory about the last check of a config that is deleted.
+func (c *Credentials) ForgetCheck(config string) {
+	c.checked.keep(func(name string) bool { return name != config })
+}
+
+// KeepChecks drops what is in memory about the last checks of all other configs than the existing ones.
+func (c *Credentials) KeepChecks(existing []string) {
+	c.checked.keep(func(name string) bool { return slices.Contains(existing, name) })
+}
+
+// checkedSet holds the entry of each existing config's last check that has created a credential, with a digest of its
+// handle. It is in memory only: after a restart or a failover, the entry stays in the ledger until the credential
+// expires. The zero value is ready for use. It is safe for concurrent use.
 type checkedSet struct {
 	mu       sync.Mutex
 	byConfig map[string]checkedEntry
@@ -108,6 +120,13 @@ func (s *checkedSet) put(config, entry string, handle json.RawMessage) {
 		s.byConfig = make(map[string]checkedEntry)
 	}
 	s.byConfig[config] = checkedEntry{entry, sha256.Sum256(handle)}
+}
+
+// keep drops the entries of all configs that kept does not accept.
+func (s *checkedSet) keep(kept func(config string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.byConfig, func(config string, _ checkedEntry) bool { return !kept(config) })
 }
 
 // take removes and returns the entry of a config's check whose credential has this handle.
