@@ -132,10 +132,13 @@ func TestRotationWindow_RotationFails_IsRepeatedThenReported(t *testing.T) {
 		require.Greater(t, attempts(), first, "it is repeated inside the window")
 		require.Empty(t, sent.kinds, "the window is open")
 		require.Zero(t, m.missedRotation(r))
+		end := m.rootTime(r, "rotation_window_end")
+		require.InDelta(t, float64(m.clock.Now().Add(2*time.Hour-rotation.RejectedBackoff).Unix()), end, 5)
 
 		m.advanceTo(5)
 		require.Equal(t, []string{rotation.EventRotateFail}, sent.kinds)
 		missed := attempts()
+		require.Zero(t, m.rootTime(r, "rotation_window_end"))
 		scheduled := m.missedRotation(r)
 		require.InDelta(t, float64(m.clock.Now().Add(-2*time.Hour).Unix()), scheduled, 1)
 		for range 5 {
@@ -152,13 +155,21 @@ func TestRotationWindow_RotationFails_IsRepeatedThenReported(t *testing.T) {
 		m.advanceTo(5)
 		require.Equal(t, []string{rotation.EventRotateFail, rotation.EventRotateFail, rotation.EventRotate}, sent.kinds)
 		require.Zero(t, m.missedRotation(r))
+		require.Zero(t, m.rootTime(r, "rotation_window_end"))
 		m.requireResolved(r, true)
 	})
 }
 
 // missedRotation reads the metric of a window that has passed without a rotation.
 func (m *mount) missedRotation(r rotationCase) float64 {
-	return m.metric("vendorauth_root_missed_rotation_timestamp_seconds", `config="`+r.vendor+`",vendor="`+r.vendor+`"`)
+	m.t.Helper()
+	return m.rootTime(r, "missed_rotation")
+}
+
+// rootTime reads a metric that is a time of the root credential.
+func (m *mount) rootTime(r rotationCase, name string) float64 {
+	m.t.Helper()
+	return m.metric("vendorauth_root_"+name+"_timestamp_seconds", `config="`+r.vendor+`",vendor="`+r.vendor+`"`)
 }
 
 // failedChanges counts the refused requests that would have changed the root credential.

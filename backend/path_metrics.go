@@ -147,6 +147,7 @@ func (b *backend) configState(ctx context.Context, storage logical.Storage, name
 	}
 	if now := b.clock.Now(); !entry.Retired {
 		described.NextRotation, described.MissedRotation = entry.NextRotation(now), entry.MissedRotation(now)
+		described.RotationWindowEnd = entry.RotationWindowEnd(now)
 	}
 	stats, err := b.ledger.Stats(ctx, storage, name)
 	if err != nil {

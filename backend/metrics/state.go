@@ -22,6 +22,8 @@ type ConfigState struct {
 	RootAcceptedAt, RootExpiresAt time.Time
 	// LastRotation and NextRotation are when the root credential was and will be rotated.
 	LastRotation, NextRotation time.Time
+	// RotationWindowEnd is when the open window ends in which a rotation that fails is repeated.
+	RotationWindowEnd time.Time
 	// MissedRotation is the latest scheduled time whose window has passed without a rotation.
 	MissedRotation time.Time
 
@@ -61,7 +63,7 @@ type State struct {
 	rootState, rootRejected            *prometheus.GaugeVec
 	rootAcceptedAt, rootExpiresAt      *prometheus.GaugeVec
 	rootLastRotation, rootNextRotation *prometheus.GaugeVec
-	rootMissedRotation                 *prometheus.GaugeVec
+	rootWindowEnd, rootMissedRotation  *prometheus.GaugeVec
 	breakerState, pacingWaiting        *prometheus.GaugeVec
 }
 
@@ -97,6 +99,8 @@ func NewState() *State {
 			"When the root credential expires, by the last check; 0 if it does not, or if that is not known."),
 		rootLastRotation: byConfig("vendorauth_root_last_rotation_timestamp_seconds", "When the root credential was last rotated; 0 if never."),
 		rootNextRotation: byConfig("vendorauth_root_next_rotation_timestamp_seconds", "When the next automatic rotation is due; 0 if there is none."),
+		rootWindowEnd: byConfig("vendorauth_root_rotation_window_end_timestamp_seconds",
+			"When the open rotation_window ends in which a rotation is due, and repeated if it fails; 0 if there is none."),
 		rootMissedRotation: byConfig("vendorauth_root_missed_rotation_timestamp_seconds",
 			"The latest time of rotation_schedule whose rotation_window has passed without a rotation; 0 if there is none since the last rotation."),
 
@@ -136,6 +140,7 @@ func (s *State) SetConfig(c ConfigState) {
 	set(s.rootExpiresAt, seconds(c.RootExpiresAt))
 	set(s.rootLastRotation, seconds(c.LastRotation))
 	set(s.rootNextRotation, seconds(c.NextRotation))
+	set(s.rootWindowEnd, seconds(c.RotationWindowEnd))
 	set(s.rootMissedRotation, seconds(c.MissedRotation))
 	for _, state := range breakerStates {
 		set(s.breakerState, number(state == c.BreakerState), state)
@@ -160,7 +165,8 @@ func (s *State) Collect(metrics chan<- prometheus.Metric) {
 func (s *State) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		s.build, s.workerRun, s.retired, s.turnAt, s.credentials, s.slots, s.limit, s.pending, s.failing, s.oldestFailing,
-		s.rootState, s.rootRejected, s.rootAcceptedAt, s.rootExpiresAt, s.rootLastRotation, s.rootNextRotation, s.rootMissedRotation, s.breakerState, s.pacingWaiting,
+		s.rootState, s.rootRejected, s.rootAcceptedAt, s.rootExpiresAt, s.rootLastRotation, s.rootNextRotation,
+		s.rootWindowEnd, s.rootMissedRotation, s.breakerState, s.pacingWaiting,
 	}
 }
 

@@ -57,6 +57,15 @@ func (c *Config) RotationDue(now time.Time) bool {
 	return !next.IsZero() && !next.After(now)
 }
 
+// RotationWindowEnd returns when the open window ends in which the root credential must still be rotated: until then, a
+// rotation that fails is repeated. It is zero if no rotation is due, and always without a window.
+func (c *Config) RotationWindowEnd(now time.Time) time.Time {
+	if c.RotationWindow == 0 || !c.RotationDue(now) {
+		return time.Time{}
+	}
+	return c.NextRotation(now).Add(c.RotationWindow)
+}
+
 // MissedRotation returns the latest time of the schedule whose window has passed without a rotation. It is zero if there
 // is none: after the next rotation, and always without a window.
 func (c *Config) MissedRotation(now time.Time) time.Time {

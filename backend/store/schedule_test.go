@@ -44,8 +44,14 @@ func TestNextRotation_EverySetting_IsAsDocumented(t *testing.T) {
 			config := &Config{AutomatedRotation: test.set, Root: RootState{UpdatedAt: test.updatedAt}}
 			require.Equal(t, test.next, config.NextRotation(now))
 			require.Equal(t, test.due, config.RotationDue(now))
+			if test.due && test.set.RotationWindow > 0 {
+				require.Equal(t, test.next.Add(test.set.RotationWindow), config.RotationWindowEnd(now))
+			} else {
+				require.Zero(t, config.RotationWindowEnd(now))
+			}
 			config.Retired = true
 			require.Zero(t, config.NextRotation(now))
+			require.Zero(t, config.RotationWindowEnd(now))
 			require.Zero(t, config.MissedRotation(now))
 		})
 	}
