@@ -92,8 +92,12 @@ bench-quick: build bin/vault bin/nullengine ## Measure the most important scenar
 # Go fuzzes one target in each run. It stores an input that fails below testdata/fuzz, where it is a test from then on.
 # Sometimes Go reports the end of the fuzzing time as a failure; the recipe ignores that.
 FUZZTIME ?= 1m
+# How many random sequences of operations the model test runs; `make test` runs fewer.
+SEQUENCES ?= 2000
 .PHONY: fuzz
-fuzz: ## Feed made-up answers and requests to every parser, a minute each (FUZZTIME=10s for less)
+fuzz: ## Random sequences of operations, and made-up input for every parser, a minute each (FUZZTIME=10s for less)
+	@echo "==> $(SEQUENCES) random sequences against the model of a config (backend/model_test.go)"
+	@go test -count=1 -timeout 30m ./backend -run '^TestModel_' -args -model.sequences=$(SEQUENCES)
 	@log="$$(mktemp)"; trap 'rm -f "$$log"' EXIT; \
 	for file in $$(grep -rlE '^func Fuzz' --include='*_test.go' backend | sort); do \
 		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \

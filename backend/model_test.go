@@ -23,7 +23,7 @@ import (
 
 var (
 	modelSeed      = flag.Uint64("model.seed", 0, "seed of the first random sequence; 0 is random")
-	modelSequences = flag.Int("model.sequences", 1000, "how many random sequences to run; a tenth with -short")
+	modelSequences = flag.Int("model.sequences", 200, "how many random sequences to run; a tenth with -short")
 )
 
 // modelSteps is how many random steps a sequence has before everything ends.

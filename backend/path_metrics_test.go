@@ -81,6 +81,7 @@ func TestMetrics_NewConfig_HasItsSeriesAtZero(t *testing.T) {
 	for _, vendor := range []string{"lacework", "trend", "fortianalyzer", "fortisiem", "ftd"} {
 		t.Run(vendor, func(t *testing.T) {
 			m := newMount(t)
+			m.clock.passWaits() // FortiSIEM serves a token request only every five seconds
 			m.writeConfig(vendor, map[string]any{"verify_connection": false})
 			role := map[string]any{"config": vendor}
 			if vendor == "trend" {
@@ -114,6 +115,7 @@ func TestMetrics_RejectedRoot_NamesTheConfig(t *testing.T) {
 	for _, vendor := range []string{"lacework", "trend", "fortianalyzer", "fortisiem", "ftd"} {
 		t.Run(vendor, func(t *testing.T) {
 			m := newMount(t)
+			m.clock.passWaits()
 			labels := `config="` + vendor + `",vendor="` + vendor + `"`
 			other := "lacework"
 			if vendor == other {

@@ -48,6 +48,7 @@ func forVendors(t *testing.T, role map[string]any, run func(*testing.T, *mount, 
 	for _, vendor := range registry() {
 		t.Run(vendor.Name(), func(t *testing.T) {
 			m := newMount(t)
+			m.clock.passWaits() // FortiSIEM serves a token request only every five seconds
 			m.configure(vendor.Name(), roleData(vendor.Name(), role))
 			run(t, m, vendor.Name())
 		})
