@@ -19,6 +19,23 @@ func (s *Server) Snapshot(ctx context.Context) ([]byte, error) {
 	return snapshot.Bytes(), nil
 }
 
+// RestoreSnapshot replaces the storage of the only node by an earlier snapshot of its own, and waits until the node is
+// active again. Vault keeps the keys, so that it stays unsealed, or is unsealed here.
+func (s *Server) RestoreSnapshot(ctx context.Context, snapshot []byte) error {
+	n := s.nodes[0]
+	if err := n.client.Sys().RaftSnapshotRestoreWithContext(ctx, bytes.NewReader(snapshot), false); err != nil {
+		return fmt.Errorf("%s: restore its own snapshot: %w", n.name, err)
+	}
+	status, err := n.probe.Sys().SealStatusWithContext(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: seal status after the restore: %w", n.name, err)
+	}
+	if status.Sealed {
+		return n.Unseal(ctx)
+	}
+	return n.awaitReady(ctx)
+}
+
 // RestoreCopy replaces the storage of the only node by a snapshot of another server, and unseals it with the keys of that
 // server. Both servers run then, as a restored copy next to the original. The plugin must be installed in the same file
 // as there.
