@@ -92,7 +92,7 @@ func (b *backend) beat(ctx context.Context, storage logical.Storage) error {
 	return nil
 }
 
-// isSuspended reports whether the engine does not change a config's root credential at the vendor by itself, since
+// isSuspended reports whether the engine does not change a config's root credential at the vendor automatically, since
 // this Vault may be a copy. It ends when an operator rotates the root credential or writes another one.
 func (b *backend) isSuspended(ctx context.Context, storage logical.Storage, config *store.Config) (bool, error) {
 	gapAt, err := b.gapAt(ctx, storage)

@@ -171,7 +171,7 @@ func (b *backend) endMountedConfig(ctx context.Context, name string, revoke bool
 	}
 	b.pool.Remove(ctx, name)
 	if ctx.Err() != nil {
-		b.Logger().Warn("unmounting: the engine's login was not ended in time; it ends by itself", "config", name, "vendor", config.Vendor, "address", config.Address)
+		b.Logger().Warn("unmounting: the engine's login was not ended in time; it lives until it expires", "config", name, "vendor", config.Vendor, "address", config.Address)
 	}
 }
 

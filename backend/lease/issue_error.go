@@ -26,7 +26,7 @@ func (c *Credentials) handleIssueError(ctx context.Context, storage logical.Stor
 		return cause
 	}
 	can := vendor.Capabilities()
-	outcome := "a credential that it may have created cannot be found or revoked, and expires by itself"
+	outcome := "a credential that it may have created cannot be found or revoked, and lives until it expires"
 	entry.State = ledger.StateExpiring
 	if can.Marker != "" {
 		outcome = "a credential that it may have created is searched by its " + can.Marker + " and revoked"

@@ -41,7 +41,7 @@ const sweepLoadWait = 5 * time.Second
 
 // Sweep revokes every credential of a config that should not live any more, searches the markers of lost issues,
 // and deletes the entries of what has ended. The failure of one credential does not stop the others; each failed
-// one backs off by itself. A failure that concerns the vendor as a whole ends the sweep: an unreachable vendor
+// one backs off alone. A failure that concerns the vendor as a whole ends the sweep: an unreachable vendor
 // costs one timeout.
 func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name string, options SweepOptions) (SweepResult, error) {
 	var result SweepResult

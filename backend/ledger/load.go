@@ -120,7 +120,7 @@ func loadWait(ctx context.Context) time.Duration {
 }
 
 // Preload begins to load the entries of all configs, a few configs at a time, and returns at once. Requests do not wait
-// for it: a load that a request needs begins by itself.
+// for it: a load that a request needs begins automatically.
 func (l *Ledger) Preload(storage logical.Storage) {
 	go func() {
 		names, err := l.Configs(l.options.Lifetime, storage)

@@ -212,7 +212,7 @@ func (p *Pool) startLogout(name string, conn provider.Connection) <-chan struct{
 		defer cancel()
 		_, err := provider.CatchPanic("logout", func() (struct{}, error) { return struct{}{}, conn.Logout(bounded) })
 		if err != nil {
-			p.options.Logger().Warn("the engine's login could not be ended; it ends by itself", "config", name, "error", err)
+			p.options.Logger().Warn("the engine's login could not be ended; it lives until it expires", "config", name, "error", err)
 		}
 	})
 }

@@ -47,7 +47,7 @@ type Issuer interface {
 	// Issue creates a credential that is needed for the time life.
 	Issue(ctx context.Context, life time.Duration) (*Issued, error)
 	// End ends a credential. A nil error means that the vendor confirmed it, or that it cannot and the credential
-	// expires by itself. A repeated call does no harm.
+	// expires. A repeated call does no harm.
 	End(ctx context.Context, issued *Issued) error
 }
 
@@ -161,7 +161,7 @@ func (r *run) cleanUp(ctx context.Context) {
 		}
 	}
 	if !r.canRevoke() && (r.first != nil || r.second != nil) {
-		r.note("the vendor cannot revoke the credentials of this probe; they expire by themselves")
+		r.note("the vendor cannot revoke the credentials of this probe; they live until they expire")
 	}
 }
 

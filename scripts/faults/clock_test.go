@@ -94,7 +94,7 @@ func TestClock_SetBackAfterFailure_RetriesAtOnce(t *testing.T) {
 }
 
 // leaveUnrevoked ends the scenario's leases in Vault while their vendor does not answer: the engine must revoke the
-// credentials by itself.
+// credentials automatically.
 func (cl *cluster) leaveUnrevoked(t *testing.T, sc *scenario) {
 	t.Helper()
 	restore := cl.cutOff(t, sc.target)
