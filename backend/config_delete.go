@@ -31,14 +31,14 @@ func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *
 	}
 	losses, err := b.resolveBeforeDelete(ctx, req.Storage, name)
 	if err != nil {
-		return failDelete(name, losses, err)
+		return b.failDelete(req, name, losses, err)
 	}
 	if len(losses) > 0 && !force {
 		return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf("config %q: %s; or delete with force=true", name, strings.Join(losses, "; ")))
 	}
 	if entry, err = store.ReadConfig(ctx, req.Storage, name); err != nil || entry == nil {
 		noChange(ctx)
-		return failDelete(name, losses, err)
+		return b.failDelete(req, name, losses, err)
 	}
 	searched, searchErr := b.lastSearch(ctx, req.Storage, name)
 	lost, err := b.endConfig(ctx, req.Storage, name, entry, force, searched)
@@ -46,38 +46,38 @@ func (b *backend) configDelete(ctx context.Context, req *logical.Request, data *
 	inUse, busy := errors.AsType[*ledger.InUseError](err)
 	switch {
 	case busy && !force && searchErr != nil:
-		return failDelete(name, losses, fmt.Errorf(
+		return b.failDelete(req, name, losses, fmt.Errorf(
 			"%w: %w; try again when the vendor answers, or delete with force=true to retire the config until the search is over", inUse, searchErr))
 	case busy && !force:
-		return failDelete(name, losses, fmt.Errorf(
+		return b.failDelete(req, name, losses, fmt.Errorf(
 			"%w; revoke their leases first, or delete with force=true to retire the config until they have ended", inUse))
 	case busy:
 		response, err := b.retireConfig(ctx, req.Storage, name, inUse.Used)
 		if err != nil {
-			return failDelete(name, losses, err)
+			return b.failDelete(req, name, losses, err)
 		}
 		if response != nil {
 			response.Warnings = append(response.Warnings, losses...)
 		}
 		return response, nil
 	case err != nil:
-		return failDelete(name, losses, err)
+		return b.failDelete(req, name, losses, err)
 	}
 	return warningsResponse(losses), nil
 }
 
 // failDelete is the answer of a deletion that has failed. It names what is lost all the same.
-func failDelete(name string, losses []string, err error) (*logical.Response, error) {
+func (b *backend) failDelete(req *logical.Request, name string, losses []string, err error) (*logical.Response, error) {
 	if len(losses) == 0 {
 		if err == nil || statusOf(err) == http.StatusInternalServerError {
 			return nil, err
 		}
-		return errorResponse(fmt.Sprintf("config %q", name), err)
+		return b.writerResponse(req, fmt.Sprintf("config %q", name), err)
 	}
 	if err == nil {
 		return warningsResponse(losses), nil // another request has deleted the config
 	}
-	return errorResponse(fmt.Sprintf("config %q: %s", name, strings.Join(losses, "; ")), err)
+	return b.writerResponse(req, fmt.Sprintf("config %q: %s", name, strings.Join(losses, "; ")), err)
 }
 
 // lastSearch searches the markers of lost issues one last time, if nothing else is left under the config. It returns
@@ -94,7 +94,7 @@ func (b *backend) lastSearch(ctx context.Context, storage logical.Storage, name 
 // lost with the config or remain at the vendor.
 func (b *backend) resolveBeforeDelete(ctx context.Context, storage logical.Storage, name string) (losses []string, err error) {
 	if err := b.rotator.RevokePrevious(ctx, storage, name); err != nil {
-		losses = append(losses, "a rotation of the root credential could not be completed: "+err.Error())
+		losses = append(losses, "a rotation of the root credential could not be completed: "+b.hideVendorText(name, err))
 	}
 	entry, err := store.ReadConfig(ctx, storage, name)
 	if err != nil || entry == nil {
@@ -107,7 +107,7 @@ func (b *backend) resolveBeforeDelete(ctx context.Context, storage logical.Stora
 	if len(intents) > 0 {
 		config, conn, err := b.rotator.Acquire(ctx, storage, name)
 		if err != nil {
-			return append(losses, "root credentials that earlier attempts may have left could not be searched: "+err.Error()), nil
+			return append(losses, "root credentials that earlier attempts may have left could not be searched: "+b.hideVendorText(name, err)), nil
 		}
 		defer conn.Release()
 		losses = append(losses, b.rotator.RevokeOrphanedRoots(ctx, storage, name, config)...)

@@ -97,6 +97,7 @@ func (b *backend) endRootAndConfig(
 	if err := b.rotator.RevokeRoot(ctx, storage, name, &retired); err != nil {
 		loss := rootLoss(entry, err)
 		if !force {
+			b.logHidden(name, err)
 			if !b.restoreConfig(ctx, storage, name, entry, &retired) {
 				loss += "; the config could not be restored: it is retired, and the background work deletes it when its root credential is revoked"
 			}
@@ -108,10 +109,11 @@ func (b *backend) endRootAndConfig(
 	return lost, b.deleteConfig(context.WithoutCancel(ctx), storage, name, &retired, searched...)
 }
 
-// rootLoss says that a root credential that the engine has created remains at the vendor.
+// rootLoss says that a root credential that the engine has created remains at the vendor, without the vendor's text: who
+// may delete a config may not be allowed to read that.
 func rootLoss(entry *store.Config, cause error) string {
 	return fmt.Sprintf("the root credential %q at %s, which only Vault knows, could not be revoked, revoke it at the vendor: %s",
-		entry.RootMarker, entry.Address, cause)
+		entry.RootMarker, entry.Address, provider.ReaderText(cause))
 }
 
 // reportRootLoss records that a root credential that the engine has created remains at the vendor.

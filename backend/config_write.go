@@ -290,7 +290,7 @@ func (u *configUpdate) resolveBeforeWrite(ctx context.Context) error {
 		forget = err != nil && u.data.Get("leave_behind").(bool)
 		switch {
 		case forget:
-			u.warnings = append(u.warnings, "the config forgets the previous root credential, revoke it at the vendor: "+err.Error())
+			u.warnings = append(u.warnings, "the config forgets the previous root credential, revoke it at the vendor: "+u.hideVendorText(u.name, err))
 		case err != nil:
 			return fmt.Errorf("%w; only the present root credential can do that, so the config keeps it: try again, or revoke the previous one "+
 				"at the vendor and write with leave_behind=true", err)

@@ -112,18 +112,32 @@ func (b *backend) readerError(req *logical.Request, where, credentialID string, 
 	return fmt.Errorf("%s: %s (%s, %s %s)", where, provider.ReaderText(err), class, key, reference)
 }
 
-// writerResponse is errorResponse for the writer of a config, who chooses the host that answers: without any text from
-// outside. The log has the whole error, with the ID of the request.
+// writerResponse is errorResponse for who writes or deletes a config, and so chooses the host that answers: without any text
+// from outside. The log has the whole error, with the ID of the request.
 func (b *backend) writerResponse(req *logical.Request, where string, err error) (*logical.Response, error) {
 	if !provider.HasDetail(err) {
 		return errorResponse(where, err)
 	}
-	b.logRefusal(err, "a config was not written", "path", req.Path, "request_id", req.ID, "error", err)
+	b.logRefusal(err, "a config was not written or deleted", "path", req.Path, "request_id", req.ID, "error", err)
 	text := fmt.Sprintf("%s: %s (%s, request_id %s)", where, provider.ReaderText(err), classOf(err), req.ID)
 	if status := statusOf(err); status != http.StatusBadRequest {
 		return nil, retryError{logical.CodedError(status, text), retryAfter(err)}
 	}
 	return logical.ErrorResponse("%s", text), nil
+}
+
+// hideVendorText returns an error's text without any text from outside, for a warning of a write or a deletion of a config.
+// The log has the whole error.
+func (b *backend) hideVendorText(config string, err error) string {
+	b.logHidden(config, err)
+	return provider.ReaderText(err)
+}
+
+// logHidden logs an error whose answer leaves something out.
+func (b *backend) logHidden(config string, err error) {
+	if provider.HasDetail(err) {
+		b.Logger().Warn("an answer about a config leaves out what the vendor said", "config", config, "error", err)
+	}
 }
 
 // logRefusal logs an error whose answer leaves something out as a warning. A request that was not sent repeats an

@@ -76,7 +76,7 @@ func (b *backend) abandon(ctx context.Context, req *logical.Request, data *frame
 		warnings = append(warnings, "abandoned without revocation: "+strings.Join(names, ", "))
 	}
 	if err != nil {
-		return failDelete(name, warnings, err)
+		return b.failDelete(req, name, warnings, err)
 	}
 	warnings = append(warnings, b.vaultManagedLoss(entry)...)
 	ending, stop := context.WithTimeout(ctx, abandonTimeout) // the attempt above may have used all of its time
@@ -84,7 +84,7 @@ func (b *backend) abandon(ctx context.Context, req *logical.Request, data *frame
 	lost, err := b.endConfig(ending, req.Storage, name, entry, true, nil)
 	warnings = append(warnings, lost...)
 	if err != nil {
-		return failDelete(name, warnings, err)
+		return b.failDelete(req, name, warnings, err)
 	}
 	b.Logger().Warn("config abandoned by the operator", "config", name, "vendor", entry.Vendor, "address", entry.Address,
 		"request_id", req.ID, "entity_id", req.EntityID, "display_name", req.DisplayName, "abandoned", names)

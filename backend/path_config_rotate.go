@@ -44,7 +44,7 @@ func (b *backend) configRotateRoot(ctx context.Context, req *logical.Request, da
 	if err != nil {
 		b.Logger().Warn("root credential not rotated", "config", name, "error", err)
 		b.sendEvent(ctx, rotation.EventRotateFail, "config", name)
-		return errorResponse(fmt.Sprintf("config %q", name), err)
+		return b.writerResponse(req, fmt.Sprintf("config %q", name), err)
 	}
 	return warningsResponse(warnings), nil
 }
@@ -62,7 +62,7 @@ func (b *backend) rotateRoot(ctx context.Context, storage logical.Storage, name 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completionTimeout)
 	defer cancel()
 	if err := b.rotator.RevokePrevious(ctx, storage, name); err != nil {
-		warnings = append(warnings, "the root credential is rotated; the remaining work will be retried: "+err.Error())
+		warnings = append(warnings, "the root credential is rotated; the remaining work will be retried: "+b.hideVendorText(name, err))
 	}
 	return warnings, nil
 }

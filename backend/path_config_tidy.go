@@ -69,12 +69,12 @@ func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *fr
 	conn.Release()
 	if !dryRun {
 		if err := b.rotator.RevokePrevious(ctx, req.Storage, name); err != nil {
-			warnings = append(warnings, err.Error())
+			warnings = append(warnings, b.hideVendorText(name, err))
 		}
 	}
 	swept, err := b.sweep(ctx, req.Storage, name, lease.SweepOptions{IgnoreBackoff: true, DryRun: dryRun})
 	if err != nil {
-		warnings, failed = append(warnings, err.Error()), append(failed, err)
+		warnings, failed = append(warnings, b.hideVendorText(name, err)), append(failed, err)
 	}
 	if swept.Drained {
 		return tidyResponse(swept, lease.ReconcileResult{}, append(warnings, "the config was retired, and is deleted with its last credential")), nil
@@ -90,11 +90,11 @@ func (b *backend) configTidy(ctx context.Context, req *logical.Request, data *fr
 	found, err := b.credentials.Reconcile(ctx, req.Storage, config, conn, dryRun)
 	if err != nil {
 		err = fmt.Errorf("comparing with the vendor: %w", err)
-		warnings, failed = append(warnings, err.Error()), append(failed, err)
+		warnings, failed = append(warnings, b.hideVendorText(name, err)), append(failed, err)
 	}
 	reported := dryRun && len(swept.Pending) > 0
 	if len(failed) > 0 && swept.Revoked == 0 && !found.Reconciled && !reported {
-		return errorResponse(where+": nothing could be tidied", errors.Join(failed...))
+		return b.writerResponse(req, where+": nothing could be tidied", errors.Join(failed...))
 	}
 	rootChanged := before == nil || config.Revision != before.Revision || len(intents) > 0
 	if dryRun || swept.Revoked == 0 && found.OrphansRevoked == 0 && !rootChanged {

@@ -90,7 +90,8 @@ func (r *Rotator) rollbackBootstrap(ctx context.Context, storage logical.Storage
 
 // RevokeOrphanedRoots revokes the root credentials that earlier attempts may have left at the vendor of a stored config.
 // The config's own root credential is none of them: a process may have died between storing it and clearing its intent.
-// It returns warnings for the operator. What the caller has no time for is done by the background work.
+// It returns warnings for the operator, without the vendor's text, since the writer of a config chooses the host. What the
+// caller has no time for is done by the background work.
 func (r *Rotator) RevokeOrphanedRoots(ctx context.Context, storage logical.Storage, name string, config *store.Config) []string {
 	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
 	defer cancel()
@@ -122,8 +123,9 @@ func (r *Rotator) RevokeOrphanedRoots(ctx context.Context, storage logical.Stora
 				return err
 			})
 			if err != nil {
+				r.Logger().Warn("a root credential of an earlier attempt could not be revoked", "config", name, "marker", intent.Marker, "error", err)
 				warnings = append(warnings, fmt.Sprintf(
-					"an earlier attempt may have left a root credential named %q, which could not be revoked: %s", intent.Marker, err))
+					"an earlier attempt may have left a root credential named %q, which could not be revoked: %s", intent.Marker, provider.ReaderText(err)))
 				continue
 			}
 		}
