@@ -85,11 +85,13 @@ func (b *background) change(name string, change func(*configWork)) {
 func (b *background) forget(existing []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for name := range b.configs {
-		if !slices.Contains(existing, name) {
-			delete(b.configs, name)
+	kept := make(map[string]configWork, len(b.configs))
+	for _, name := range existing {
+		if work, known := b.configs[name]; known {
+			kept[name] = work
 		}
 	}
+	b.configs = kept
 }
 
 // recordRun records that the worker has looked for work.

@@ -2,10 +2,13 @@ package backend
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 // A gateway serves several applications at one host. So a path decides where a secret is sent, in a field of its own as
@@ -38,4 +41,18 @@ func TestConfigWrite_OtherPathAndLiveCredential_IsRejected(t *testing.T) {
 			m.configData("fortisiem", map[string]any{field: value, "client_secret": "another", "verify_connection": false}), "present address")
 	}
 	require.NotNil(t, m.read("fortisiem"), "the config still issues")
+}
+
+// Every text of a vendor is searched for all parts of the secrets.
+func TestConfigWrite_HugeSecret_IsRejected(t *testing.T) {
+	m := newMount(t)
+	huge := strings.Repeat("a", maxSecretSize+1)
+	for _, vendor := range registry() {
+		for field, schema := range vendor.ConfigFields() {
+			if store.IsSensitive(schema) {
+				data := m.configData(vendor.Name(), map[string]any{field: huge, "verify_connection": false})
+				m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/huge", data, `field "`+field+`": is too large`)
+			}
+		}
+	}
 }

@@ -8,7 +8,11 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
+
+// maxSecretSize bounds a secret, in bytes. All texts of a vendor are searched for its parts.
+const maxSecretSize = 16 << 10
 
 // mergeVendorFields returns the stored fields of a config or role with the changes of a write. Values have the type of
 // their schema. A null or the default removes a field, so that a default has one stored form. A value that equals what
@@ -38,6 +42,9 @@ func mergeVendorFields(
 		}
 		if byDefault, _ := declared.Default.(string); byDefault != "" && value == "" {
 			return nil, provider.InvalidField(field, "must not be empty; its default is %q", byDefault)
+		}
+		if text, _ := value.(string); store.IsSensitive(declared) && len(text) > maxSecretSize {
+			return nil, provider.InvalidField(field, "is too large: a secret has at most 16 KiB")
 		}
 		isDefault := reflect.DeepEqual(value, declared.DefaultOrZero())
 		if !isDefault {

@@ -12,6 +12,38 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
+// MaxSize bounds the size of a value in bytes: a bundle of all public certificate authorities fits. Each item of a list or
+// an object counts as at least 16 bytes. A larger record fails in some of Vault's storages, and each copy of a config in
+// memory has its values.
+const MaxSize = 256 << 10
+
+const (
+	wantsLess = "is too large: a value has at most 256 KiB"
+
+	// itemSize is what an item of a list or an object counts in addition to its text.
+	itemSize = 16
+)
+
+// sizeOf returns the size of a parsed value.
+func sizeOf(value any) int {
+	size := 0
+	switch typed := value.(type) {
+	case string:
+		size = len(typed)
+	case []string:
+		for _, item := range typed {
+			size += len(item) + itemSize
+		}
+	case []int:
+		size = len(typed) * itemSize
+	case map[string]any:
+		for key, item := range typed {
+			size += len(key) + sizeOf(item) + itemSize
+		}
+	}
+	return size
+}
+
 // Form is what one operation of a path accepts.
 type Form struct {
 	// Fields are the fields that the path declares.
@@ -46,6 +78,9 @@ func (f Form) Parse(data map[string]any) (map[string]any, error) {
 			return nil, f.unknown(name)
 		}
 		value, complaint := f.parse(schema, data[name])
+		if complaint == "" && sizeOf(value) > MaxSize {
+			complaint = wantsLess
+		}
 		if complaint != "" {
 			return nil, provider.InvalidField(name, "%s", complaint)
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -193,4 +194,25 @@ func TestEditDistance_Examples_AreCounted(t *testing.T) {
 	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"abc", "axc", 1}, {"abc", "ab", 1}, {"kitten", "sitting", 3}, {"ca", "abc", 3}} {
 		require.Equal(t, test.want, editDistance(test.a, test.b), "%s %s", test.a, test.b)
 	}
+}
+
+// A user who may write a config chooses its size, and each node keeps it in memory.
+func TestParse_HugeValue_IsRejected(t *testing.T) {
+	huge := strings.Repeat("a", MaxSize+1)
+	items, keys := make([]any, MaxSize/itemSize+1), make(map[string]any, MaxSize/itemSize)
+	numbers := make([]any, len(items))
+	for i := range items {
+		items[i], numbers[i], keys[strconv.Itoa(i)] = "a", 1, "a"
+	}
+	for field, values := range map[string][]any{
+		"text": {huge}, "texts": {huge, items, []any{huge}}, "list": {items}, "numbers": {numbers}, "pairs": {keys, "a=" + huge, map[string]any{huge: "a"}},
+	} {
+		for _, value := range values {
+			_, err := form.Parse(map[string]any{field: value})
+			require.ErrorContains(t, err, `field "`+field+`": is too large`)
+			require.Less(t, len(err.Error()), 200)
+		}
+	}
+	_, err := form.Parse(map[string]any{"text": huge[1:], "numbers": numbers[:len(numbers)-1]})
+	require.NoError(t, err)
 }
