@@ -42,12 +42,15 @@ func NewID(random io.Reader) (string, error) {
 	return strings.ToLower(idEncoding.EncodeToString(bits[:])), nil
 }
 
+// isForeign reports whether a character is in no marker. A vendor's list can hold any.
+func isForeign(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
+
 // ID returns the id at the end of a marker that begins with prefix. It reports false for a name that is not
 // a complete marker: a vendor may shorten or change names, and such a name does not tell whose it is.
 func ID(marker, prefix string) (id string, complete bool) {
 	rest, ours := strings.CutPrefix(marker, prefix)
 	dash := strings.LastIndexByte(rest, '-')
-	if !ours || dash < 0 || len(rest)-dash-1 != IDLength {
+	if !ours || dash < 0 || dash > maxNameLength || len(rest)-dash-1 != IDLength || strings.ContainsFunc(marker, isForeign) {
 		return "", false
 	}
 	return rest[dash+1:], true

@@ -82,3 +82,18 @@ func TestID_NameIsNotAWholeMarker_IsRejected(t *testing.T) {
 		require.Equal(t, want != "", complete, name)
 	}
 }
+
+// A vendor's list can hold any text, and the names of orphans appear in answers, logs and events.
+func TestID_NameHasForeignText_IsRejected(t *testing.T) {
+	for _, name := range []string{
+		"\x1b[31m", "a\nb", "a b", "A", "ä", "_", strings.Repeat("a", 25), strings.Repeat("a", 1<<20),
+	} {
+		_, complete := marker.ID("vault-abcdefgh-"+name+"-gaytemzugu3doobz", "vault-abcdefgh-")
+		require.False(t, complete, "%.40q", name)
+	}
+	_, complete := marker.ID("vault-abcdefgh-a-gaytemzugu3doo\x1bz", "vault-abcdefgh-")
+	require.False(t, complete)
+	id, complete := marker.ID("vault-abcdefgh-"+strings.Repeat("a", 24)+"-gaytemzugu3doobz", "vault-abcdefgh-")
+	require.True(t, complete)
+	require.Equal(t, "gaytemzugu3doobz", id)
+}
