@@ -34,6 +34,9 @@ func TestOpen_InvalidField_IsNamedAndNotQuoted(t *testing.T) {
 		"revocation method":         {"revoke_method", map[string]any{"revoke_url": "https://siem.example/", "revoke_method": "GET"}},
 		"body with broken JSON":     {"revoke_body", map[string]any{"revoke_url": "https://siem.example/", "revoke_body": `{"token":`}},
 		"body with a broken form":   {"revoke_body", map[string]any{"revoke_url": "https://siem.example/", "revoke_body": "a=%zz"}},
+		"body with a name twice":    {"revoke_body", map[string]any{"revoke_url": "https://siem.example/", "revoke_body": `[{"a":{"hunter2":1,"hunter2":2}}]`}},
+		"placeholder in a member":   {"revoke_body", map[string]any{"revoke_url": "https://siem.example/", "revoke_body": `{"a":[1,{"{{token}}":1}]}`}},
+		"placeholder in a form":     {"revoke_body", map[string]any{"revoke_url": "https://siem.example/", "revoke_body": "{{token}}"}},
 		"body with the root secret": {"revoke_body", map[string]any{"revoke_url": "https://siem.example/", "revoke_body": "s={{client_secret}}"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -134,13 +134,53 @@ func (h *hook) parseBody(body string) error {
 		if !json.Valid([]byte(trimmed)) || decoder.Decode(&h.json) != nil {
 			return provider.InvalidField(fieldRevokeBody, "begins like JSON and is not valid JSON")
 		}
-		return nil
+		return checkMembers(json.NewDecoder(strings.NewReader(trimmed)))
 	}
 	form, err := url.ParseQuery(trimmed)
 	if err != nil {
 		return provider.InvalidField(fieldRevokeBody, "is neither JSON nor a form")
 	}
+	for name := range form {
+		if placeholderPattern.MatchString(name) {
+			return errPlaceholderInName()
+		}
+	}
 	h.form = form
+	return nil
+}
+
+func errPlaceholderInName() error {
+	return provider.InvalidField(fieldRevokeBody, "has a placeholder in a name, where it would not be replaced; a form has name=value")
+}
+
+// checkMembers refuses valid JSON that would be sent otherwise than it was written: of two members with one name, one would
+// be lost, and a placeholder in a name is not replaced.
+func checkMembers(decoder *json.Decoder) error {
+	first, err := decoder.Token()
+	if err != nil {
+		return provider.InvalidField(fieldRevokeBody, "begins like JSON and is not valid JSON")
+	}
+	if first != json.Delim('{') && first != json.Delim('[') {
+		return nil
+	}
+	seen := map[string]bool{}
+	for decoder.More() {
+		if first == json.Delim('{') {
+			token, _ := decoder.Token()
+			name, _ := token.(string)
+			switch {
+			case seen[name]:
+				return provider.InvalidField(fieldRevokeBody, "has two members with the same name in one object")
+			case placeholderPattern.MatchString(name):
+				return errPlaceholderInName()
+			}
+			seen[name] = true
+		}
+		if err := checkMembers(decoder); err != nil {
+			return err
+		}
+	}
+	_, _ = decoder.Token() // the closing delimiter
 	return nil
 }
 
