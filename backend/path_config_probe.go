@@ -123,10 +123,7 @@ func (b *backend) probeRole(ctx context.Context, storage logical.Storage, config
 
 func (b *backend) configProbeRead(ctx context.Context, req *logical.Request, data *framework.FieldData) (*logical.Response, error) {
 	name := data.Get("name").(string)
-	if running := b.probes.get(name); running != nil {
-		return b.probeResponse(running.probe.Snapshot()), nil
-	}
-	report, err := readProbeReport(ctx, req.Storage, name)
+	report, err := b.lastProbe(ctx, req.Storage, name)
 	if err != nil {
 		return nil, err
 	}

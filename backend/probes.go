@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/failpoint"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/lease"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/pool"
@@ -119,9 +120,11 @@ func (b *backend) startProbe(ctx context.Context, storage logical.Storage, name 
 		defer close(running.done)
 		defer b.probes.remove(name)
 		defer stop()
+		// First, so that a read after a crash does not answer with an earlier report.
+		b.storeProbeReport(storage, name, config.UID, running.probe.Snapshot())
 		report := running.probe.Run(lifetime)
 		conn.Release()
-		b.storeProbeReport(storage, name, report)
+		b.storeProbeReport(storage, name, config.UID, report)
 		b.Logger().Info("a probe has ended", "config", name, "state", report.State, "differs", report.Count(probe.VerdictDiffers))
 	}()
 	return running, nil
@@ -147,8 +150,22 @@ func (b *backend) newProbe(
 			})
 			return checked, err
 		},
-		Issuer: probeIssuer{b, storage, name, trial}, Call: trial.Call, Yield: conn.YieldRequested,
+		Issuer: probeIssuer{b, storage, name, trial}, Call: trial.Call, Yield: conn.YieldRequested, Performed: passProbeStep,
 	})}, nil
+}
+
+// passProbeStep passes the failpoint of a step that has left something at the vendor, or has ended it.
+func passProbeStep(step string) {
+	switch step {
+	case provider.StepIssue:
+		failpoint.Hit("probe.issued")
+	case provider.StepSecond:
+		failpoint.Hit("probe.second_issued")
+	case provider.StepRenew:
+		failpoint.Hit("probe.renewed")
+	case provider.StepRevoke:
+		failpoint.Hit("probe.revoked")
+	}
 }
 
 // probeIssuer is the [probe.Issuer] of a config: the ledger has each of its credentials.
@@ -180,20 +197,46 @@ func (i probeIssuer) End(ctx context.Context, issued *probe.Issued) error {
 	return err
 }
 
-// storeProbeReport stores the report of a probe in place of the last one. A failure loses only the report.
-func (b *backend) storeProbeReport(storage logical.Storage, name string, report probe.Report) {
+// storeProbeReport stores the report of a probe of the config with that UID in place of the last one. A failure loses
+// only the report.
+func (b *backend) storeProbeReport(storage logical.Storage, name, uid string, report probe.Report) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.lifetime), probeStoreTimeout)
 	defer cancel()
-	if config, err := b.store.Config(ctx, storage, name); err == nil && config == nil {
-		return // it was deleted with the probe's last credential
+	if !b.isProbed(ctx, storage, name, uid) {
+		return
 	}
 	stored, err := logical.StorageEntryJSON(probePrefix+name, report)
 	if err == nil {
 		err = storage.Put(ctx, stored)
 	}
+	if err == nil && !b.isProbed(ctx, storage, name, uid) {
+		err = deleteProbeReport(ctx, storage, name) // the deletion may have been before the report was stored
+	}
 	if err != nil {
 		b.Logger().Warn("the report of a probe could not be stored", "config", name, "error", err)
 	}
+}
+
+// isProbed reports whether a config is the one that was probed. It may have been deleted with the probe's last credential,
+// and another one may have its name.
+func (b *backend) isProbed(ctx context.Context, storage logical.Storage, name, uid string) bool {
+	config, err := b.store.Config(ctx, storage, name)
+	return err != nil || config != nil && config.UID == uid
+}
+
+// lastProbe returns the report of the running or the last probe of a config, or nil.
+func (b *backend) lastProbe(ctx context.Context, storage logical.Storage, name string) (*probe.Report, error) {
+	if running := b.probes.get(name); running != nil {
+		return new(running.probe.Snapshot()), nil
+	}
+	report, err := readProbeReport(ctx, storage, name)
+	if err != nil || report == nil || report.State != probe.StateRunning {
+		return report, err
+	}
+	if running := b.probes.get(name); running != nil { // it has begun since the first look
+		return new(running.probe.Snapshot()), nil
+	}
+	return new(report.Abandoned()), nil
 }
 
 // readProbeReport reads the last report of a config. It returns nil without one.

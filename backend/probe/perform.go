@@ -45,6 +45,7 @@ func (r *run) perform(ctx context.Context, step step) bool {
 	r.addFacts(step.name, provider.Observation{
 		Answers: answers, Requested: shown.requested, Granted: shown.granted, Inspected: shown.inspected,
 	})
+	r.options.Performed(step.name)
 	return err == nil || !step.essential
 }
 

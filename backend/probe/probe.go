@@ -64,6 +64,8 @@ type Options struct {
 	Call func(ctx context.Context, call func(context.Context) error) error
 	// Clock is the source of time.
 	Clock provider.Clock
+	// Performed is called after each step that was made, with its name. Optional.
+	Performed func(step string)
 	// Yield is closed when the probe must make room for more important work. It then ends early. Optional.
 	Yield func() <-chan struct{}
 }
@@ -83,6 +85,9 @@ func New(options Options) *Probe {
 		options.Call = func(ctx context.Context, call func(context.Context) error) error { return call(ctx) }
 	}
 	p := &Probe{options: options, facts: map[string][]provider.Fact{}}
+	if options.Performed == nil {
+		options.Performed = func(string) {}
+	}
 	if prober, ok := options.Vendor.(provider.Prober); ok {
 		for _, fact := range prober.ProbeFacts() {
 			p.facts[fact.Step] = append(p.facts[fact.Step], fact)

@@ -82,6 +82,15 @@ func (r Report) clone() Report {
 	return r
 }
 
+// Abandoned returns a report that says running of a probe whose process has ended, as one that was interrupted.
+func (r Report) Abandoned() Report {
+	r = r.clone()
+	r.State = StateInterrupted
+	r.Notes = append(r.Notes, "the process that made this probe has ended during it, or another node has become active: "+
+		"the rows were lost, and the engine ends the credentials of the probe")
+	return r
+}
+
 // Count returns the number of rows with a verdict.
 func (r Report) Count(verdict Verdict) (count int) {
 	for _, row := range r.Rows {
