@@ -14,6 +14,9 @@ LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := $(BIN)/golangci-lint-$(GOLANGCI_VERSION)
 
+GREMLINS_VERSION := v0.6.0
+GREMLINS := $(BIN)/gremlins-$(GREMLINS_VERSION)
+
 # The end-to-end and fault tests need a server and run for minutes, so they are steps of their own.
 E2E := ./scripts/e2e/...
 FAULTS := ./scripts/faults
@@ -107,6 +110,14 @@ fuzz: ## Random sequences of operations, and made-up input for every parser, a m
 		done; \
 	done
 
+# PACKAGES: one or more packages, such as backend/ledger. WORKERS: mutants tested at the same time.
+PACKAGES ?=
+WORKERS ?= 1
+.PHONY: mutation
+mutation: $(GREMLINS) ## Change one operator at a time and expect the package's tests to fail (hours; PACKAGES=backend/ledger for one)
+	@mkdir -p $(BIN) && go build -o $(BIN)/mutation-test ./scripts/mutation
+	@nice -n 15 $(BIN)/mutation-test -gremlins $(GREMLINS) -workers $(WORKERS) $(PACKAGES)
+
 .PHONY: lint
 lint: $(GOLANGCI) ## Check formatting, go.mod, imports, lengths, words and the linter's rules
 	@echo "==> gofmt"
@@ -131,6 +142,12 @@ $(GOLANGCI):
 	@mkdir -p $(BIN)/install
 	@GOBIN=$(abspath $(BIN)/install) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	@mv $(BIN)/install/golangci-lint $@ && rmdir $(BIN)/install
+
+$(GREMLINS):
+	@echo "==> installing gremlins $(GREMLINS_VERSION) into $(BIN)/ (a minute)"
+	@mkdir -p $(BIN)/install
+	@GOBIN=$(abspath $(BIN)/install) go install github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS_VERSION)
+	@mv $(BIN)/install/gremlins $@ && rmdir $(BIN)/install
 
 ##@ Other
 
