@@ -13,7 +13,7 @@ import (
 
 // Every valid name is one that the paths match and that storage accepts.
 func TestCheckName_Names_AreThoseThatCanBeStored(t *testing.T) {
-	const characters = "aZ09_-./ @ä%:\\\x00\n"
+	const characters = "azAZ09_-./ @ä%:\\\x00\n`{[/"
 	storage := logical.NewStorageView(&logical.InmemStorage{}, RolePrefix)
 	valid := 0
 	for i := range 1 << 12 {
@@ -32,6 +32,13 @@ func TestCheckName_Names_AreThoseThatCanBeStored(t *testing.T) {
 	}
 	require.Greater(t, valid, 100)
 	require.NoError(t, CheckName(strings.Repeat("n", MaxNameLength)))
+}
+
+// Both ends of each range of characters belong to it.
+func TestCheckName_FirstAndLastOfARange_AreValid(t *testing.T) {
+	for _, name := range []string{"a", "z", "A", "Z", "0", "9", "_"} {
+		require.NoError(t, CheckName(name), name)
+	}
 }
 
 func TestCheckName_InvalidName_SaysWhy(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
 // at returns a time of January 2026, which begins on a Thursday.
@@ -101,11 +103,25 @@ func TestRootExpiry_SmallChange_IsNotStored(t *testing.T) {
 	require.False(t, root.SetExpiry(at(14, 12).Add(59*time.Second)), "the vendor's clock is not exact")
 	require.False(t, root.SetExpiry(at(14, 12).Add(-59*time.Second)))
 	require.Equal(t, at(14, 12), root.ExpiresAt)
+	require.True(t, root.SetExpiry(at(14, 12).Add(time.Minute)), "a minute is not the inaccuracy of a clock")
 	require.True(t, root.SetExpiry(at(14, 13)))
-	config := &Config{Root: root}
+	config := &Config{Root: RootState{ExpiresAt: at(14, 12)}}
 	require.False(t, config.RootExpiresSoon(at(1, 0).Add(-12*time.Hour)))
+	notice := at(14, 12).Add(-provider.RootExpiryNotice)
+	require.False(t, config.RootExpiresSoon(notice))
+	require.True(t, config.RootExpiresSoon(notice.Add(time.Second)))
 	require.True(t, config.RootExpiresSoon(at(1, 0)))
 	require.True(t, config.RootExpiresSoon(at(15, 0)), "it has expired")
 	require.True(t, root.SetExpiry(time.Time{}))
 	require.False(t, (&Config{Root: root}).RootExpiresSoon(at(15, 0)))
+}
+
+func TestSameTimes_EverySetting_IsCompared(t *testing.T) {
+	set := AutomatedRotation{RotationPeriod: time.Hour, RotationSetAt: at(1, 0)}
+	require.True(t, set.SameTimes(&AutomatedRotation{RotationPeriod: time.Hour, RotationSetAt: at(2, 0)}))
+	for _, other := range []AutomatedRotation{
+		{RotationPeriod: 2 * time.Hour}, {RotationPeriod: time.Hour, RotationSchedule: "0 3 * * *"}, {RotationPeriod: time.Hour, DisableAutomatedRotation: true},
+	} {
+		require.False(t, set.SameTimes(&other))
+	}
 }
