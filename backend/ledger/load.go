@@ -163,12 +163,8 @@ func (x *index) startLoad(lifetime context.Context, storage logical.Storage) *lo
 func (x *index) progress() *LoadingError {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	result := &LoadingError{Total: x.total, RetryAfter: time.Second}
-	if x.total == 0 {
-		return result
-	}
-	result.Loaded = x.total - len(x.pending)
-	if elapsed := x.now().Sub(x.loadStarted); result.Loaded > 0 && elapsed > 0 {
+	result := &LoadingError{Loaded: x.total - len(x.pending), Total: x.total, RetryAfter: time.Second}
+	if elapsed := x.now().Sub(x.loadStarted); result.Loaded > 0 {
 		left := time.Duration(float64(elapsed) / float64(result.Loaded) * float64(len(x.pending)))
 		result.RetryAfter = min(max(left.Round(time.Second), time.Second), maxRetryAfter)
 	}
