@@ -22,6 +22,8 @@ func TestCheckRole_AllowedRoles_AreExact(t *testing.T) {
 		"name with a space":        {fields{"allowed_role_names": []string{"Auditor"}}, fields{"role_name": "Auditor "}, "role_name"},
 		"name, only IDs":           {fields{"allowed_role_ids": []int{2}}, fields{"role_name": "Auditor"}, "role_name"},
 		"ID":                       {fields{"allowed_role_ids": []int{2}}, fields{"role_id": 2}, ""},
+		"smallest ID":              {fields{"allowed_role_ids": []int{1}}, fields{"role_id": 1}, ""},
+		"largest ID":               {fields{"allowed_role_ids": []int{1<<31 - 1}}, fields{"role_id": 1<<31 - 1}, ""},
 		"another ID":               {fields{"allowed_role_ids": []int{2, 3}}, fields{"role_id": 22}, "role_id"},
 		"ID, only names":           {fields{"allowed_role_names": []string{"Auditor"}}, fields{"role_id": 2}, "role_id"},
 		"as storage returns them":  {fields{"allowed_role_ids": []any{2.0}, "allowed_role_names": []any{"Auditor"}}, fields{"role_id": 2}, ""},

@@ -117,6 +117,18 @@ func TestHandle_WithoutTenantGUID_IsOwnUnderSameKey(t *testing.T) {
 	}, m.operations()[before:])
 }
 
+// A key that nothing identifies can belong to any tenant, so each handle is checked before use.
+func TestHandle_ManagerIdentifiesNothing_IsChecked(t *testing.T) {
+	m := newManager(t)
+	current := `{"ID":1,"roleID":3,"keyName":"management"}`
+	m.InjectFault(emulator.Fault{Route: "describeCurrentApiKey", Body: &current})
+	conn := m.open(m.rootFields())
+	credential := m.issue(conn)
+	before := len(m.operations())
+	require.NoError(t, conn.Revoke(t.Context(), credential.Handle))
+	assert.Equal(t, []string{"searchApiKeys 200", "deleteApiKey 204", "searchApiKeys 200"}, m.operations()[before:])
+}
+
 // A response to the modification that does not show the key proves nothing about it.
 func TestRenew_ResponseWithoutKey_ReadsTheKey(t *testing.T) {
 	for name, body := range map[string]string{

@@ -34,6 +34,7 @@ func TestOpen_InvalidRootCredential_NamesTheField(t *testing.T) {
 		"a key's ID that is no ID": {fields{"api_key": "1:x", "api_key_id": -1}, "api_key_id"},
 		"an allowed role 0":        {fields{"api_key": "1:x", "allowed_role_ids": []int{2, 0}}, "allowed_role_ids"},
 		"an allowed role too high": {fields{"api_key": "1:x", "allowed_role_ids": []int{1 << 40}}, "allowed_role_ids"},
+		"an allowed role above":    {fields{"api_key": "1:x", "allowed_role_ids": []int{1 << 31}}, "allowed_role_ids"},
 		"an allowed role's name":   {fields{"api_key": "1:x", "allowed_role_ids": []string{"Auditor"}}, "allowed_role_ids"},
 		"an allowed role, empty":   {fields{"api_key": "1:x", "allowed_role_names": []string{"Auditor", ""}}, "allowed_role_names"},
 		"allowed roles, a map":     {fields{"api_key": "1:x", "allowed_role_names": fields{"a": "b"}}, "allowed_role_names"},
@@ -58,6 +59,7 @@ func TestValidateRole_InvalidField_IsNamed(t *testing.T) {
 		"both":            {fields{"role_id": 1, "role_name": "x"}, "role_name"},
 		"zero":            {fields{"role_id": 0, "role_name": "x"}, "role_id"},
 		"too large":       {fields{"role_id": 1 << 40}, "role_id"},
+		"too large by 1":  {fields{"role_id": 1 << 31}, "role_id"},
 		"not a number":    {fields{"role_id": "one"}, "role_id"},
 		"unknown locale":  {fields{"role_id": 1, "locale": "de-DE"}, "locale"},
 		"odd time zone":   {fields{"role_id": 1, "time_zone": "New York"}, "time_zone"},
@@ -70,7 +72,7 @@ func TestValidateRole_InvalidField_IsNamed(t *testing.T) {
 			assert.Equal(t, test.field, failure.Field)
 		})
 	}
-	for _, raw := range []fields{{"role_id": 1}, {"role_name": "Full Access", "locale": "ja-JP", "time_zone": "Asia/Tokyo"}} {
+	for _, raw := range []fields{{"role_id": 1}, {"role_id": 1<<31 - 1}, {"role_name": "Full Access", "locale": "ja-JP", "time_zone": "Asia/Tokyo"}} {
 		require.NoError(t, trend.New().ValidateRole(&framework.FieldData{Raw: raw, Schema: trend.New().RoleFields()}))
 	}
 }

@@ -70,6 +70,7 @@ func TestIssue_CreatedExpiredAndPurged_IsAmbiguous(t *testing.T) {
 	m := newManager(t, "expiry_precision", "day_start", "expiry_in_answer", "no", "expired_keys", "purged")
 	_, err := m.open(m.rootFields()).Issue(t.Context(), hourRequest(nil))
 	assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
+	assert.ErrorContains(t, err, "the key was deleted")
 }
 
 func TestIssue_CreatedExpiredNotDeleted_IsAmbiguous(t *testing.T) {
@@ -77,4 +78,5 @@ func TestIssue_CreatedExpiredNotDeleted_IsAmbiguous(t *testing.T) {
 	m.InjectFault(emulator.Fault{Route: "deleteApiKey", DropBefore: true})
 	_, err := m.open(m.rootFields()).Issue(t.Context(), hourRequest(nil))
 	assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err), "%v", err)
+	assert.ErrorContains(t, err, "the key could not be deleted")
 }

@@ -179,3 +179,18 @@ func TestIssue_UnusableKeyNotDeleted_IsAmbiguous(t *testing.T) {
 	assert.Equal(t, provider.ClassAmbiguous, failure.Class)
 	assert.Contains(t, failure.Message, "could not be deleted")
 }
+
+func TestIssue_Lifetime_IsAtLeastOneSecond(t *testing.T) {
+	m := newManager(t)
+	conn := m.open(m.rootFields())
+	request := hourRequest(nil)
+	request.Lifetime = time.Second
+	credential, err := conn.Issue(t.Context(), request)
+	require.NoError(t, err)
+	assert.Equal(t, m.Clock.Now().Add(time.Second), credential.ExpiresAt)
+	before := len(m.operations())
+	request.Lifetime--
+	_, err = conn.Issue(t.Context(), request)
+	assert.Equal(t, "ttl", providerError(t, err).Field)
+	assert.Len(t, m.operations(), before, "no request was sent")
+}

@@ -107,12 +107,28 @@ func TestList_KeyWithoutExpiry_HasNoExpiresAt(t *testing.T) {
 	assert.Equal(t, []provider.Listed{{Marker: marker}}, listed)
 }
 
+// 0 and times after the year 9000 mean that a key does not expire.
+func TestList_ExpiryThatIsNone_IsOmitted(t *testing.T) {
+	for expiry, expires := range map[int64]bool{-1: false, 0: false, 1: true, 221_845_391_999_999: true, 221_845_392_000_000: false} {
+		m := newManager(t)
+		body := fmt.Sprintf(`{"apiKeys":[{"ID":2,"keyName":"vault-a","expiryDate":%d}]}`, expiry)
+		empty := `{"apiKeys":[]}`
+		m.InjectFault(emulator.Fault{Route: search, Body: &body, Times: 1})
+		m.InjectFault(emulator.Fault{Route: search, Body: &empty})
+		listed, err := m.open(m.rootFields()).List(t.Context(), "vault-")
+		require.NoError(t, err)
+		require.Len(t, listed, 1)
+		assert.Equal(t, expires, !listed[0].ExpiresAt.IsZero(), expiry)
+	}
+}
+
 // If the manager does not page as requested, List must neither send requests without end nor return an
 // incomplete list.
 func TestList_WrongPage_IsUnavailable(t *testing.T) {
 	for name, body := range map[string]string{
 		"the same page again": `{"apiKeys":[{"ID":1,"keyName":"vault-a"},{"ID":2,"keyName":"vault-b"}]}`,
 		"not in order":        `{"apiKeys":[{"ID":2,"keyName":"vault-b"},{"ID":1,"keyName":"vault-a"}]}`,
+		"a key twice":         `{"apiKeys":[{"ID":1,"keyName":"vault-a"},{"ID":1,"keyName":"vault-a"}]}`,
 		"no ID":               `{"apiKeys":[{"keyName":"vault-a"}]}`,
 		"no JSON":             `<html>`,
 		"a list":              `[]`,
@@ -122,6 +138,7 @@ func TestList_WrongPage_IsUnavailable(t *testing.T) {
 			m.InjectFault(emulator.Fault{Route: search, Body: &body})
 			_, err := m.open(m.rootFields()).List(t.Context(), "vault-")
 			require.Equal(t, provider.ClassUnavailable, providerError(t, err).Class)
+			assert.LessOrEqual(t, m.Requested(search), 2, "it stops at the wrong page")
 		})
 	}
 }

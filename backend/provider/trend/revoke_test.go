@@ -81,6 +81,42 @@ func TestRevokeMarker_SeveralKeys_DeletesAll(t *testing.T) {
 	assert.Equal(t, 1, m.Live(emulator.KindLogin))
 }
 
+func TestRevokeMarker_ManyOtherKeys_ProveNothing(t *testing.T) {
+	for count, class := range map[int]provider.Class{499: 0, 500: provider.ClassUnavailable} {
+		m := newManager(t)
+		body := `{"apiKeys":[` + strings.Repeat(`{"ID":2,"keyName":"other"},`, count-1) + `{"ID":2,"keyName":"other"}]}`
+		m.InjectFault(emulator.Fault{Route: search, Body: &body})
+		found, err := m.open(m.rootFields()).RevokeMarker(t.Context(), marker)
+		assert.False(t, found)
+		if class == 0 {
+			require.NoError(t, err)
+			continue
+		}
+		assert.Equal(t, class, providerError(t, err).Class, "a full page can have another one behind it")
+	}
+}
+
+func TestRevokeMarker_Deletion_IsCheckedByItsStatus(t *testing.T) {
+	t.Run("already gone", func(t *testing.T) {
+		m := newManager(t)
+		conn := m.open(m.rootFields())
+		m.issue(conn)
+		m.InjectFault(emulator.Fault{Route: "deleteApiKey", Status: http.StatusNotFound, ActBefore: true})
+		found, err := conn.RevokeMarker(t.Context(), marker)
+		require.NoError(t, err)
+		assert.True(t, found)
+	})
+	t.Run("refused", func(t *testing.T) {
+		m := newManager(t)
+		conn := m.open(m.rootFields())
+		m.issue(conn)
+		m.InjectFault(emulator.Fault{Route: "deleteApiKey", Status: http.StatusForbidden})
+		failure := providerError(t, errOf(conn.RevokeMarker(t.Context(), marker)))
+		assert.Equal(t, provider.ClassForbidden, failure.Class)
+		assert.Contains(t, failure.Remedy, "canDeleteApiKeys")
+	})
+}
+
 func TestRevokeMarker_KeyStillListed_IsUnavailable(t *testing.T) {
 	m := newManager(t)
 	conn := m.open(m.rootFields())

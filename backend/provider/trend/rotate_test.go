@@ -89,6 +89,15 @@ func TestRotateRoot_NewKey_HasTheSameRoleAndExpiry(t *testing.T) {
 	}
 }
 
+func TestRotateRoot_FirstRoleOfManager_IsKept(t *testing.T) {
+	m := newManager(t)
+	m.Act("set_role", "role_id", "1")
+	rotated := m.rotate(m.open(m.rootFields()))
+	after, err := m.open(rotated.Fields).Check(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 1, after.Details["role_id"])
+}
+
 func TestRotateRoot_ExpiryChanged_Warns(t *testing.T) {
 	for precision, warning := range map[string]string{"nothing": "expiry to never", "day_start": "expiry to 20"} {
 		m := newManager(t)
