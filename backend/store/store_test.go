@@ -258,7 +258,8 @@ func TestRole_EveryStorageFailure_IsReported(t *testing.T) {
 			return New().WriteRole(ctx, storage, "reader", func(*Role) (*Role, error) { return &Role{Config: "edge"}, nil })
 		},
 		"delete": func(ctx context.Context, storage logical.Storage) error {
-			return New().DeleteRole(ctx, storage, "reader")
+			_, err := New().DeleteRole(ctx, storage, "reader")
+			return err
 		},
 	} {
 		t.Run(name, func(t *testing.T) { requireEveryFailureReported(t, prepare, act) })
@@ -272,7 +273,9 @@ func TestDeleteRole_CachedRole_IsGone(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, role.IsShared())
 	require.False(t, (&Role{Sharing: SharingExclusive}).IsShared())
-	require.NoError(t, s.DeleteRole(t.Context(), storage, "reader"))
+	existed, err := s.DeleteRole(t.Context(), storage, "reader")
+	require.NoError(t, err)
+	require.True(t, existed)
 	role, err = s.Role(t.Context(), storage, "reader")
 	require.NoError(t, err)
 	require.Nil(t, role)
