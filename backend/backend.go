@@ -62,7 +62,7 @@ type options struct {
 	random    io.Reader
 	// breakerPause is in real time, whatever the clock says.
 	breakerPause time.Duration
-	// revokePatience is how long a revocation that Vault has begun waits for an answer, in real time.
+	// revokePatience is how long a revocation that Vault has begun waits for the vendor, in real time.
 	revokePatience time.Duration
 	// retryWait is in real time too. Zero means the HTTP client's own.
 	retryWait time.Duration
@@ -103,9 +103,6 @@ type backend struct {
 	workerMutex sync.Mutex
 	worker      *worker.Worker
 
-	// revokePatience is that of the options.
-	revokePatience time.Duration
-
 	// sensitive holds the names of all secret fields of all vendors.
 	sensitive map[string]bool
 }
@@ -117,8 +114,6 @@ func newBackend(opts options) *backend {
 		markers:    &marker.Mount{},
 		store:      store.New(),
 		background: newBackground(),
-
-		revokePatience: opts.revokePatience,
 	}
 	for _, p := range opts.providers {
 		b.providers[p.Name()] = p
@@ -174,6 +169,7 @@ func (b *backend) wire(opts options) {
 		Lifetime: b.serving, Ledger: b.ledger, Store: b.store, Pool: b.pool, Markers: b.markers,
 		Acquire: b.rotator.Acquire, Providers: b.providers, Clock: b.clock, Random: opts.random, Logger: logger,
 		System: func() logical.SystemView { return b.System() }, SendEvent: b.sendEvent, GapAt: b.gapAt,
+		RevokePatience: opts.revokePatience, Drained: b.deleteRetired,
 	})
 }
 
@@ -225,6 +221,7 @@ func (b *backend) invalidate(_ context.Context, key string) {
 // An unmount ends them.
 func (b *backend) clean(ctx context.Context) {
 	b.stopServing()
+	b.credentials.Stop()
 	b.probes.stop()
 	if b.isUnmounting() {
 		b.stopWorker()

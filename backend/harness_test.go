@@ -92,7 +92,7 @@ type mount struct {
 	allowAddresses provider.AddressRanges
 	// breakerPause is in real time. It is short by default: the breaker has closed when a test ends an outage.
 	breakerPause time.Duration
-	// revokePatience is in real time.
+	// revokePatience is in real time. It is long by default: the machine that runs the tests may be slow.
 	revokePatience time.Duration
 
 	mu  sync.Mutex
@@ -134,7 +134,7 @@ func newConfiguredMount(t testing.TB, vendor string, role map[string]any) *mount
 // newMountWithoutVendors returns a mount for requests that reach no vendor.
 func newMountWithoutVendors(t testing.TB) *mount {
 	t.Helper()
-	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, breakerPause: time.Nanosecond, revokePatience: defaultRevokePatience, system: newSystem(), allowAddresses: providertest.Loopback()}
+	m := &mount{t: t, storage: &logical.InmemStorage{}, clock: &clock{}, breakerPause: time.Nanosecond, revokePatience: 10 * time.Second, system: newSystem(), allowAddresses: providertest.Loopback()}
 	m.start()
 	t.Cleanup(func() { m.backend.Clean(context.Background()) })
 	return m

@@ -70,10 +70,9 @@ func (b *backend) renewCredential(ctx context.Context, req *logical.Request) (*l
 	return response, nil
 }
 
-// defaultRevokePatience is how long a revocation that Vault has begun waits for a silent vendor. Vault holds its state
-// lock for that long: a seal waits, and every other request waits for the seal. The background work asks again with
-// the config's own request_timeout, and does not hold the lock.
-const defaultRevokePatience = 5 * time.Second
+// defaultRevokePatience is how long a revocation that Vault has begun waits for a vendor and for its turn. Vault holds its
+// state lock for that long: a seal waits, and every other request waits for the seal.
+const defaultRevokePatience = 1500 * time.Millisecond
 
 // revoke ends a lease's credential at the vendor, or, if others share it, the lease's part in it. Vault
 // retries a failure for about ten minutes, and the background work until the vendor confirms.
@@ -85,13 +84,10 @@ func (b *backend) revoke(ctx context.Context, req *logical.Request, _ *framework
 	if err != nil {
 		return nil, err
 	}
-	drained, err := b.credentials.Revoke(provider.WithPatience(ctx, b.revokePatience), req.Storage, reference)
+	err = b.credentials.Revoke(ctx, req.Storage, reference)
 	b.leaseEnds.observe(reference, b.System().Tainted(), err)
 	if err != nil {
 		return nil, b.readerError(req, fmt.Sprintf("role %q, config %q: revoking", reference.Role, reference.Config), reference.ID, err)
-	}
-	if drained {
-		b.deleteRetired(req.Storage, reference.Config)
 	}
 	return nil, nil
 }

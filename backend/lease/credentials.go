@@ -62,6 +62,10 @@ type Options struct {
 	Logger func() hclog.Logger
 	// GapAt returns when the last gap in the mount's heartbeat ended, or the zero time. Optional.
 	GapAt func(ctx context.Context, storage logical.Storage) (time.Time, error)
+	// RevokePatience is how long Vault's request to revoke a lease waits for the vendor and for its turn, in real time.
+	RevokePatience time.Duration
+	// Drained deletes a retired config after the revocation of its last credential.
+	Drained func(storage logical.Storage, config string)
 	// SendEvent sends an event. It does not fail.
 	SendEvent func(ctx context.Context, kind string, metadata ...string)
 }
@@ -71,6 +75,9 @@ type Credentials struct {
 	Options
 	shared sharedSet
 	turns  turns
+
+	// revocations are those that are running.
+	revocations *revocations
 
 	// checked holds the entries of the last checks that have created a credential, by config.
 	checked checkedSet
@@ -90,7 +97,7 @@ type Credentials struct {
 
 // New returns the credentials of a mount.
 func New(options Options) *Credentials {
-	c := &Credentials{Options: options, shared: newSharedSet()}
+	c := &Credentials{Options: options, shared: newSharedSet(), revocations: newRevocations()}
 	if clock, ok := options.Clock.(monotonic); ok {
 		c.watch.steady(options.Clock.Now(), clock.Elapsed()) // the first look: the clock may be wrong after a boot
 	}

@@ -17,29 +17,28 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-// Revoke ends a lease's credential at the vendor, or, if others share it, the lease's part in it. A failure
-// is returned, and the background work retries until the vendor confirms. drained is true when the config is
-// retired and this was its last credential: the caller then deletes the config.
-func (c *Credentials) Revoke(ctx context.Context, storage logical.Storage, reference Reference) (drained bool, err error) {
+// Revoke ends a lease's credential at the vendor, or, if others share it, the lease's part in it. It waits for the vendor
+// and for a turn for [Options].RevokePatience at most. A failure is returned, and the revocation goes on, or the background
+// work retries, until the vendor confirms.
+func (c *Credentials) Revoke(ctx context.Context, storage logical.Storage, reference Reference) error {
 	if reference.Holder != "" {
 		last, err := c.Ledger.Detach(ctx, storage, reference.Config, reference.ID, reference.Holder)
 		if err != nil || !last {
-			return false, err
+			return err
 		}
 		failpoint.Hit("revoke.detached")
 		c.shared.forgetEntry(reference.ID)
 	}
 	entry, err := c.Ledger.Get(ctx, storage, reference.Config, reference.ID)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if entry == nil {
 		// Entries are deleted only once the vendor has confirmed: an earlier attempt succeeded. Removing the
 		// entry again drops what is in memory about its holders.
-		return false, c.Ledger.Remove(ctx, storage, reference.Config, reference.ID)
+		return c.Ledger.Remove(ctx, storage, reference.Config, reference.ID)
 	}
-	result, err := c.revoke(ctx, storage, entry)
-	return result.drained, err
+	return c.revokeWithin(ctx, storage, entry)
 }
 
 // outcome is what became of an entry.

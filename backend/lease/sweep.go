@@ -196,7 +196,7 @@ func (c *Credentials) sweepOne(ctx context.Context, storage logical.Storage, lis
 			return outcome{}, err
 		}
 	}
-	return c.revoke(ctx, storage, entry)
+	return c.joinOrRevoke(ctx, storage, entry)
 }
 
 // action is what a sweep does about an entry.

@@ -54,6 +54,9 @@ type Conn struct {
 	// hosts are the hosts that the connection has sent requests to, at most maxHosts.
 	hosts map[string]struct{}
 
+	// revoking are the times when the requests of revocations were sent that wait for an answer.
+	revoking []*time.Time
+
 	// idle is closed when the next user leaves, if a caller waits for that.
 	idle chan struct{}
 	// yield is closed while a caller waits for exclusive use.

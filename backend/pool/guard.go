@@ -18,10 +18,19 @@ type guard struct {
 
 // Admit implements provider.RequestGuard.
 func (g *guard) Admit(ctx context.Context, host string) (done func(error), err error) {
-	if conn, ok := ctx.Value(contextConn).(*Conn); ok {
+	conn, ok := ctx.Value(contextConn).(*Conn)
+	if ok {
 		conn.addHost(host)
 	}
-	return g.breakers.admit(ctx, host)
+	admitted, err := g.breakers.admit(ctx, host)
+	if err != nil || !ok || priorityOf(ctx) != priorityRevoke {
+		return admitted, err
+	}
+	end := conn.beginRevoking()
+	return func(err error) {
+		end()
+		admitted(err)
+	}, nil
 }
 
 // Pace implements provider.RequestGuard.
@@ -53,6 +62,7 @@ const (
 	contextPriority contextKey = iota
 	contextProbe
 	contextConn
+	contextUrgency
 )
 
 // withOperation marks the requests of an operation with its priority.

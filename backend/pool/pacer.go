@@ -3,6 +3,7 @@ package pool
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -26,7 +27,7 @@ const (
 const burst = 6 * time.Second
 
 // pacer spreads the requests of one root credential over time: a token bucket with a queue that is ordered by
-// priority and then by arrival. It has no goroutine: the waiting callers hand the turn to each other. It is
+// priority, then by urgency, and then by arrival. It has no goroutine: the waiting callers hand the turn to each other. It is
 // safe for concurrent use.
 type pacer struct {
 	clock provider.Clock
@@ -40,6 +41,7 @@ type pacer struct {
 // waiter is one caller that waits for its turn.
 type waiter struct {
 	priority priority
+	urgency  int
 	arrived  uint64
 	index    int // in the heap; -1 once it has left
 	// head is closed when the caller is the first in the queue.
@@ -83,7 +85,9 @@ func (p *pacer) wait(ctx context.Context, order priority) error {
 		p.mu.Unlock()
 		return nil
 	}
-	own := &waiter{priority: order, arrived: p.arrived, head: make(chan struct{})}
+	urgency := urgencyOf(ctx)
+	level, raised := urgency.get()
+	own := &waiter{priority: order, urgency: level, arrived: p.arrived, head: make(chan struct{})}
 	p.arrived++
 	heap.Push(&p.waiting, own)
 	estimate := p.estimate(own)
@@ -94,11 +98,18 @@ func (p *pacer) wait(ctx context.Context, order priority) error {
 	}
 	p.callHead()
 	p.mu.Unlock()
+	yield := yieldOf(ctx)
 	for {
 		select {
 		case <-own.head:
+		case <-raised:
+			level, raised = urgency.get()
+			p.moveForward(own, level)
+			continue
+		case <-yield:
+			return p.giveUp(own, errPreempted)
 		case <-ctx.Done():
-			return p.giveUp(ctx, own)
+			return p.giveUp(own, ctx.Err())
 		}
 		pause, done := p.take(own)
 		if done {
@@ -107,9 +118,23 @@ func (p *pacer) wait(ctx context.Context, order priority) error {
 		select {
 		case <-p.clock.After(pause):
 		case <-ctx.Done():
-			return p.giveUp(ctx, own)
+			return p.giveUp(own, ctx.Err())
 		}
 	}
+}
+
+// errPreempted ends the wait of a call that makes way for a caller that waits for exclusive use.
+var errPreempted = errors.New("another request needs the connection for itself")
+
+// moveForward makes a waiting caller more urgent.
+func (p *pacer) moveForward(own *waiter, urgency int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	own.urgency = urgency
+	if own.index >= 0 {
+		heap.Fix(&p.waiting, own.index)
+	}
+	p.callHead()
 }
 
 // take takes the turn if the caller is first and the bucket has a token. Otherwise it returns how long to wait
@@ -133,13 +158,14 @@ func (p *pacer) take(own *waiter) (pause time.Duration, done bool) {
 	return 0, true
 }
 
-func (p *pacer) giveUp(ctx context.Context, own *waiter) error {
+// giveUp gives the place of a caller back that does not wait any longer, because of cause.
+func (p *pacer) giveUp(own *waiter, cause error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	estimate := p.estimate(own)
 	p.leave(own)
 	p.callHead()
-	return errTurn(estimate, ctx.Err())
+	return errTurn(estimate, cause)
 }
 
 // leave removes a caller from the queue. The lock is held.
@@ -192,6 +218,9 @@ type waiters []*waiter
 func (w *waiter) before(other *waiter) bool {
 	if w.priority != other.priority {
 		return w.priority < other.priority
+	}
+	if w.urgency != other.urgency {
+		return w.urgency > other.urgency
 	}
 	return w.arrived < other.arrived
 }

@@ -22,22 +22,6 @@ type RequestGuard interface {
 	Pace(ctx context.Context, host string) error
 }
 
-// patienceKey is the key of a context with a patience.
-type patienceKey struct{}
-
-// WithPatience returns a context for calls that must not wait long for a silent vendor: each request is given up
-// when no complete answer has arrived after d, retries included. The wait for a turn does not count; see
-// [RequestGuard].Pace. A request that is given up so counts as not answered.
-func WithPatience(ctx context.Context, d time.Duration) context.Context {
-	return context.WithValue(ctx, patienceKey{}, d)
-}
-
-// PatienceOf returns the patience of a context. ok is false if it has none.
-func PatienceOf(ctx context.Context) (d time.Duration, ok bool) {
-	d, ok = ctx.Value(patienceKey{}).(time.Duration)
-	return d, ok
-}
-
 // AuthMemory keeps what is known of rejected root credentials for as long as the mount is loaded, across
 // connections. Implementations are safe for concurrent use.
 type AuthMemory interface {

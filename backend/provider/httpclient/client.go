@@ -190,8 +190,6 @@ func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 		return nil, err
 	}
 	started := time.Now()
-	wire, stop := withPatience(ctx, wire)
-	defer stop()
 	answer, err := c.send(wire, request)
 	sentAt, sent := state.result()
 	if err != nil {
@@ -231,17 +229,6 @@ func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 	}
 	c.describe(ctx, wire.Method, response)
 	return response, nil
-}
-
-// withPatience returns the request with the time limit of the caller's patience, if it has one. It begins when the
-// request is about to be sent.
-func withPatience(ctx context.Context, wire *http.Request) (*http.Request, context.CancelFunc) {
-	patience, ok := provider.PatienceOf(ctx)
-	if !ok {
-		return wire, func() {}
-	}
-	bounded, cancel := context.WithTimeout(wire.Context(), patience)
-	return wire.WithContext(bounded), cancel
 }
 
 // send sends the request: once, unless it is idempotent.

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
@@ -46,7 +45,7 @@ func (c *Client) describeUnsent(ctx context.Context, failure *provider.Error, re
 	}
 	failure.Remedy = fmt.Sprintf("check that %s can be reached from the Vault server, and the proxy settings of its environment", c.base.Host)
 	if isTimeout(err) {
-		failure.Message = fmt.Sprintf("nothing was sent: no connection within %s", c.limit(ctx))
+		failure.Message = fmt.Sprintf("nothing was sent: no connection within %s", c.options.RequestTimeout)
 		return
 	}
 	failure.Message, failure.Detail = "nothing was sent: there is no connection", Redact(err.Error(), request.Secrets...)
@@ -59,20 +58,12 @@ func (c *Client) describeLost(ctx context.Context, failure *provider.Error, requ
 	case ctx.Err() != nil:
 		failure.Message = sent + contextMessage(ctx.Err())
 	case isTimeout(err):
-		failure.Message = sent + fmt.Sprintf("no complete answer arrived within %s", c.limit(ctx))
+		failure.Message = sent + fmt.Sprintf("no complete answer arrived within %s", c.options.RequestTimeout)
 	case errors.Is(err, errTooLarge):
 		failure.Message = sent + errTooLarge.Error()
 	default:
 		failure.Message, failure.Detail = sent+"no complete answer arrived", Redact(err.Error(), request.Secrets...)
 	}
-}
-
-// limit returns how long a request waits for its answer.
-func (c *Client) limit(ctx context.Context) time.Duration {
-	if patience, ok := provider.PatienceOf(ctx); ok {
-		return min(patience, c.options.RequestTimeout)
-	}
-	return c.options.RequestTimeout
 }
 
 func contextMessage(cause error) string {

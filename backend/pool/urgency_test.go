@@ -1,0 +1,115 @@
+package pool
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+func TestPacer_RaisedUrgency_GoesFirst(t *testing.T) {
+	q := newQueue(t)
+	urgent := NewUrgency()
+	q.add(t.Context(), "first", priorityRevoke)
+	q.add(t.Context(), "second", priorityRevoke)
+	q.add(WithUrgency(t.Context(), urgent), "urgent", priorityRevoke)
+	urgent.Raise(2)
+	require.Eventually(t, func() bool {
+		q.pacer.mu.Lock()
+		defer q.pacer.mu.Unlock()
+		return q.pacer.waiting[0].urgency == 2
+	}, 10*time.Second, 100*time.Microsecond)
+	urgent.Raise(1)
+	require.Equal(t, []string{"urgent", "first", "second"}, []string{q.next(), q.next(), q.next()})
+}
+
+func TestPacer_ExclusiveUseWanted_LongCallMakesWay(t *testing.T) {
+	q := newQueue(t)
+	conn := &Conn{yield: make(chan struct{})}
+	ordinary := q.add(withConn(t.Context(), conn), "ordinary", priorityRevoke)
+	long := q.add(WithUrgency(withConn(t.Context(), conn), NewUrgency()), "long", priorityRevoke)
+	conn.requestYield()
+	require.ErrorIs(t, <-long, provider.ErrNotSent)
+	require.Equal(t, "ordinary", q.next())
+	require.NoError(t, <-ordinary)
+}
+
+func TestConn_RevocationUnanswered_IsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := &Conn{}
+		end, other := conn.beginRevoking(), conn.beginRevoking()
+		require.False(t, conn.silent(time.Second))
+		time.Sleep(2 * time.Second)
+		require.True(t, conn.silent(time.Second))
+		require.False(t, conn.silent(3*time.Second))
+		end()
+		require.True(t, conn.silent(time.Second))
+		other()
+		require.False(t, conn.silent(time.Second))
+	})
+}
+
+// The documented limit of Trend, 500 calls a minute, of which the engine uses 450: 2,500 revocations of two calls take
+// eleven minutes. Vault asks for each revocation six times, with growing pauses of random length, and gives its lease up
+// when the sixth fails. Those that are asked for most often go first, so that none is given up.
+func TestPacer_ManyRevocations_NoneIsGivenUp(t *testing.T) {
+	const (
+		leases, perMinute = 2500, 450
+		patience          = 1500 * time.Millisecond
+		attempts          = 6
+	)
+	synctest.Test(t, func(t *testing.T) {
+		queue := newPacer(provider.SystemClock{}, perMinute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		random := rand.New(rand.NewPCG(1, 2))
+		var mu sync.Mutex
+		var givenUp int
+		var last time.Time
+		var all sync.WaitGroup
+		begun := time.Now()
+		for range leases {
+			seed := random.Uint64()
+			all.Go(func() {
+				random := rand.New(rand.NewPCG(seed, 3))
+				urgency, done := NewUrgency(), make(chan struct{})
+				go func() {
+					defer close(done)
+					for range 2 {
+						if queue.wait(WithUrgency(ctx, urgency), priorityRevoke) != nil {
+							return
+						}
+						time.Sleep(50 * time.Millisecond) // the vendor
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					last = time.Now()
+				}()
+				for attempt := 1; attempt <= attempts; attempt++ {
+					urgency.Raise(attempt)
+					select {
+					case <-done:
+						return
+					case <-time.After(patience):
+					}
+					pause := (1 << attempt) * 10 * time.Second
+					time.Sleep(time.Duration((0.5 + random.Float64()) * float64(pause)))
+				}
+				<-done
+				mu.Lock()
+				defer mu.Unlock()
+				givenUp++
+			})
+		}
+		all.Wait()
+		require.Zero(t, givenUp, "leases that Vault has given up")
+		// 1.5 times what the documented limit allows.
+		require.Less(t, last.Sub(begun), leases*2*time.Minute/500*3/2)
+	})
+}
