@@ -195,7 +195,7 @@ func (c *Credentials) markRevoking(ctx context.Context, storage logical.Storage,
 	}
 }
 
-// joinOrRevoke revokes a credential for a sweep. If its revocation is running, the background work leaves it alone, and
+// joinOrRevoke revokes a credential for a sweep. If its revocation is running already, the background work skips it, and
 // an operator waits for it.
 func (c *Credentials) joinOrRevoke(ctx context.Context, storage logical.Storage, entry *ledger.Entry) (outcome, error) {
 	current, began := c.revocations.begin(entry, maxRevocations+1)
