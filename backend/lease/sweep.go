@@ -78,7 +78,7 @@ func (c *Credentials) Sweep(ctx context.Context, storage logical.Storage, name s
 			continue
 		}
 		result.Pending = append(result.Pending, entry.ID)
-		if options.DryRun {
+		if options.DryRun || !options.IgnoreBackoff && c.revocations.get(entry.ID) != nil {
 			continue
 		}
 		swept, err := c.sweepOne(ctx, storage, entry, config)
