@@ -109,8 +109,8 @@ func (b *backend) endRootAndConfig(
 	return lost, b.deleteConfig(context.WithoutCancel(ctx), storage, name, &retired, searched...)
 }
 
-// rootLoss says that a root credential that the engine has created remains at the vendor, without the vendor's text: who
-// may delete a config may not be allowed to read that.
+// rootLoss says that a root credential that the engine has created remains at the vendor, without the vendor's text: a user who
+// may delete a config need not be allowed to read that.
 func rootLoss(entry *store.Config, cause error) string {
 	return fmt.Sprintf("the root credential %q at %s, which only Vault knows, could not be revoked, revoke it at the vendor: %s",
 		entry.RootMarker, entry.Address, provider.ReaderText(cause))

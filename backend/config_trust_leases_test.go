@@ -56,7 +56,7 @@ func TestConfigWrite_OtherRootAndTrust_KeepsLeasesPrivate(t *testing.T) {
 	}
 }
 
-// Who gives the stored root credential again knows it, and a device gets another certificate now and then.
+// A writer who gives the stored root credential again knows it, and a device gets another certificate now and then.
 func TestConfigWrite_SameRootAndOtherTrust_KeepsLeases(t *testing.T) {
 	m := newConfiguredMount(t, "ftd", nil)
 	held := m.read("ftd")

@@ -112,7 +112,7 @@ func (b *backend) readerError(req *logical.Request, where, credentialID string, 
 	return fmt.Errorf("%s: %s (%s, %s %s)", where, provider.ReaderText(err), class, key, reference)
 }
 
-// writerResponse is errorResponse for who writes or deletes a config, and so chooses the host that answers: without any text
+// writerResponse is errorResponse for a user who writes or deletes a config, and so chooses the host that answers: without any text
 // from outside. The log has the whole error, with the ID of the request.
 func (b *backend) writerResponse(req *logical.Request, where string, err error) (*logical.Response, error) {
 	if !provider.HasDetail(err) {

@@ -26,8 +26,8 @@ func (m *mount) requireHidden(vendor string, operation logical.Operation, path s
 	m.resetRotatedSecrets()
 }
 
-// Who writes or deletes a config chooses the host. An answer with the host's own words would let them read the services that
-// only the Vault server reaches.
+// A user who writes or deletes a config chooses the host. An answer with its own words would let that user read services that
+// only the Vault server can reach.
 func TestWriters_VendorRefuses_WordsAreInTheLogOnly(t *testing.T) {
 	m := newMount(t)
 	m.clock.endWaits()
