@@ -66,12 +66,14 @@ func openHook(config provider.Config, base string, s *settings) (*hook, error) {
 // chance.
 const minBodySecret = 8
 
-// bodySecrets returns the texts of the body that can be a credential: all but short ones and those with a placeholder.
+// bodySecrets returns the texts of the body that can be a credential: all but short ones, without placeholders.
 func (h *hook) bodySecrets() []string {
 	var secrets []string
 	add := func(text string) {
-		if len(text) >= minBodySecret && !placeholderPattern.MatchString(text) {
-			secrets = append(secrets, text)
+		for _, part := range placeholderPattern.Split(text, -1) { // "key:{{token}}" has a credential too
+			if len(part) >= minBodySecret {
+				secrets = append(secrets, part)
+			}
 		}
 	}
 	for _, values := range h.form {
@@ -84,6 +86,8 @@ func (h *hook) bodySecrets() []string {
 		switch value := template.(type) {
 		case string:
 			add(value)
+		case json.Number:
+			add(value.String())
 		case []any:
 			for _, element := range value {
 				walk(element)
