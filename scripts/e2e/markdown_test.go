@@ -186,7 +186,7 @@ func TestDocs_Alert_HasARunbook(t *testing.T) {
 		text, err := os.ReadFile(filepath.Join(repository(t), "docs", page))
 		require.NoError(t, err)
 		for _, alert := range alerts {
-			require.Contains(t, string(text), "`"+alert[1]+"`", page)
+			require.True(t, strings.Contains(string(text), "`"+alert[1]+"`"), "%s does not name %s", page, alert[1])
 		}
 	}
 }
