@@ -2,10 +2,13 @@ package httpclient_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -72,4 +75,32 @@ func TestDescribe_DeepOrWideBody_IsBounded(t *testing.T) {
 		wide += `"a` + string(rune('a'+i%26)) + string(rune('a'+i/26)) + `":1,`
 	}
 	require.LessOrEqual(t, len(described(t, "application/json", wide+`"z":1}`).Members), 60)
+}
+
+// The report of a probe is made to be passed on. What the server chooses as the name of a member, as a number, a type or a
+// media type can be data too.
+func TestDescribe_DataInOtherPlaces_IsNotShown(t *testing.T) {
+	const secret = "correcthorsebattery"
+	token := "ZmFrZVNlc3Npb25Ub2tlbjEyMzQ1"
+	jwt := "eyJhbGciOiJIUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(`{"exp":1,"correcthorsebattery":1,"`+token+`":2}`)) + ".c2ln"
+	answer := described(t, "application/x-correcthorsebattery", `{
+		"x_correcthorsebattery": 1, "Correct_HorseBattery": {"a": 1}, "`+token+`": {"user": "eve"}, "fw2026edge01": 1, "jwt": "`+jwt+`",
+		"token_type": "correcthorse", "code": 4711471147114711, "count": 1e99, "limit": `+strings.Repeat("9", 5000)+`, "expires_in": 86400
+	}`, secret, "4711471147114711")
+	require.Equal(t, map[string]string{
+		"Retry-After": "present", "other": "number", "other.a": "number", "other.user": "string", "jwt": "jwt(exp)", "token_type": "string",
+		"code": "number", "count": "1e99", "limit": "number", "expires_in": "86400",
+	}, answer.Members)
+	require.Equal(t, "other", answer.MediaType)
+}
+
+func TestDescribe_ManyDataNames_AreBounded(t *testing.T) {
+	var body strings.Builder
+	for i := range 40_000 {
+		fmt.Fprintf(&body, `,"host%d":{"a":1}`, i+10_000)
+	}
+	began := time.Now()
+	answer := described(t, "application/json", "{"+body.String()[1:]+"}", "correct-horse-battery")
+	require.Less(t, time.Since(began), 5*time.Second)
+	require.Equal(t, map[string]string{"Retry-After": "present", "other.a": "number"}, answer.Members)
 }

@@ -33,7 +33,7 @@ var (
 )
 
 // Redact prepares a text from outside for logs and errors. It replaces by "[redacted]" each part of the text that has
-// a secret, or several characters in a row of one, in any usual encoding: see [canonicalViews]. It also replaces
+// a secret, or several characters in a row of one, in any usual encoding: see [eachView]. It also replaces
 // everything that looks like a bearer token or a JSON Web Token. It replaces an HTML page by "an HTML page", removes
 // control characters, and cuts the text after [provider.MaxText] characters. Empty secrets are ignored.
 //
@@ -68,25 +68,37 @@ func isHTML(text string) bool {
 // hideSecrets replaces the parts of the text that show a secret. It compares canonical forms: an answer may quote a
 // request in another encoding, cut it, or break its lines.
 func hideSecrets(text string, secrets []string) string {
-	var needles []needle
+	needles, ok := allNeedles(secrets)
+	if !ok {
+		return redacted
+	}
+	return hideNeedles(text, needles)
+}
+
+// allNeedles returns the needles of all secrets. ok is false if a secret is too long.
+func allNeedles(secrets []string) (needles []needle, ok bool) {
 	for _, secret := range secrets {
 		if len(secret) > maxSecretBytes {
-			return redacted
+			return nil, false
 		}
 		needles = append(needles, needlesOf(secret)...)
 	}
+	return needles, true
+}
+
+// hideNeedles is hideSecrets for needles.
+func hideNeedles(text string, needles []needle) string {
 	if len(needles) == 0 {
 		return text
 	}
-	views, complete := canonicalViews(text)
-	if !complete {
-		return redacted
-	}
 	hidden := make([]bool, len(text))
-	for _, found := range views {
+	complete := eachView(text, func(found view) {
 		for _, needle := range needles {
 			needle.hide(found, hidden)
 		}
+	})
+	if !complete {
+		return redacted
 	}
 	var shown strings.Builder
 	for i := 0; i < len(text); {

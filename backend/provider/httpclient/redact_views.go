@@ -58,8 +58,8 @@ func (v *view) appendPart(other view, from, to int) {
 	v.to = append(v.to, other.to[from:to]...)
 }
 
-// canonicalViews returns the forms in which a text is compared with secrets, all without white space, characters that
-// are not printable, and case:
+// eachView passes the forms in which a text is compared with secrets, all without white space, characters that are not
+// printable, and case:
 //
 //   - the text itself;
 //   - the text unescaped, as often as that changes it: JSON, JavaScript, C, URL and form escapes, HTML entities and
@@ -67,26 +67,29 @@ func (v *view) appendPart(other view, from, to int) {
 //   - what base64 and hexadecimal texts within these contain, at each offset. UTF-16 becomes the text itself, because
 //     the zero bytes are not printable.
 //
-// complete is false if the views have more than maxViewBytes. Then some are missing.
-func canonicalViews(text string) (views []view, complete bool) {
-	remaining := []view{newView(text)}
-	size := 0
-	for depth := 0; len(remaining) > 0; depth++ {
-		var next []view
-		for _, encoded := range remaining {
-			for _, unescaped := range unescapedViews(encoded) {
-				if size += len(unescaped.text); size > maxViewBytes {
-					return views, false
-				}
-				views = append(views, unescaped.stripped(true))
-				if depth < maxDecodings {
-					next = append(next, unescaped.stripped(false).decodings()...)
+// complete is false if the views have more than maxViewBytes. Then some are missing. Few views are in memory at the same
+// time: each byte of one takes 17.
+func eachView(text string, compare func(view)) (complete bool) {
+	left := maxViewBytes
+	var visit func(encoded view, depth int) bool
+	visit = func(encoded view, depth int) bool {
+		for _, unescaped := range unescapedViews(encoded) {
+			if left -= len(unescaped.text); left < 0 {
+				return false
+			}
+			compare(unescaped.stripped(true))
+			if depth == maxDecodings {
+				continue
+			}
+			for _, decoded := range unescaped.stripped(false).decodings() {
+				if !visit(decoded, depth+1) {
+					return false
 				}
 			}
 		}
-		remaining = next
+		return true
 	}
-	return views, true
+	return visit(newView(text), 0)
 }
 
 // unescapedViews returns a text and what is left of it after each removal of escapes.
