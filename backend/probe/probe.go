@@ -84,10 +84,10 @@ func New(options Options) *Probe {
 	if options.Call == nil {
 		options.Call = func(ctx context.Context, call func(context.Context) error) error { return call(ctx) }
 	}
-	p := &Probe{options: options, facts: map[string][]provider.Fact{}}
 	if options.Performed == nil {
 		options.Performed = func(string) {}
 	}
+	p := &Probe{options: options, facts: map[string][]provider.Fact{}}
 	if prober, ok := options.Vendor.(provider.Prober); ok {
 		for _, fact := range prober.ProbeFacts() {
 			p.facts[fact.Step] = append(p.facts[fact.Step], fact)
