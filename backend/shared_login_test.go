@@ -104,7 +104,7 @@ func TestSharedLogin_AccountLockedOut_SendsNoPassword(t *testing.T) {
 }
 
 // A lockout that lasts for 30 minutes without an attempt, which is the longest time that is known.
-func TestSharedLogin_LockedOutForLonger_RecoversByItself(t *testing.T) {
+func TestSharedLogin_LockedOutForLonger_RecoversAlone(t *testing.T) {
 	m := newMount(t)
 	m.shareLogin()
 	m.clock.Advance(2 * time.Hour)

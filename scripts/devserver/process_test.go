@@ -46,7 +46,7 @@ func TestAwait_ContextDone_ReturnsItsCause(t *testing.T) {
 	assert.True(t, p.running())
 }
 
-func TestStop_ProcessHandlesSIGTERM_EndsByItself(t *testing.T) {
+func TestStop_ProcessHandlesSIGTERM_IsNotKilled(t *testing.T) {
 	p := shell(t, "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done")
 	require.NoError(t, p.await(t.Context(), "its trap", printed(p, "ready")))
 	require.NoError(t, p.stop())

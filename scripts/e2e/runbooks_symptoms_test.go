@@ -100,7 +100,7 @@ func (s *runbookServer) requireRevoked() {
 }
 
 // restoreOldSnapshot restores a snapshot that is two hours old. After the snapshot, the credential whose lease it has was
-// revoked, another one was issued, and since is done. So the vendor does not know the credential of a lease, and has one
+// revoked, since was done, and another one was issued. So the vendor does not know the credential of a lease, and has one
 // that no lease holds.
 func (s *runbookServer) restoreOldSnapshot(since func()) {
 	s.t.Helper()
@@ -109,8 +109,8 @@ func (s *runbookServer) restoreOldSnapshot(since func()) {
 	snapshot, err := s.Snapshot(s.t.Context())
 	require.NoError(s.t, err)
 	require.NoError(s.t, s.client.Sys().RevokeWithOptions(&api.RevokeOptions{LeaseID: ended.LeaseID, Sync: true}))
-	unrecorded := s.read("vendorauth/creds/edge-reader")
 	since()
+	unrecorded := s.read("vendorauth/creds/edge-reader")
 	require.NoError(s.t, s.RestoreSnapshot(s.t.Context(), snapshot))
 
 	require.Eventually(s.t, func() bool {
