@@ -35,6 +35,12 @@ const (
 	probeStopTimeout = time.Second
 )
 
+// Times of a probe. With the defaults, a fault test would wait for minutes for the credential of a killed process.
+var (
+	probeFirstLife  = failpoint.Wait(probe.FirstLife, 10*time.Second)
+	probeExpiryWait = failpoint.Wait(probe.MaxExpiryWait, time.Millisecond)
+)
+
 // runningProbe is a probe that has not ended.
 type runningProbe struct {
 	probe *probe.Probe
@@ -150,7 +156,8 @@ func (b *backend) newProbe(
 			})
 			return checked, err
 		},
-		Issuer: probeIssuer{b, storage, name, trial}, Call: trial.Call, Yield: conn.YieldRequested, Performed: passProbeStep,
+		Issuer: probeIssuer{b, storage, name, trial}, Call: trial.Call, Yield: conn.YieldRequested,
+		FirstLife: probeFirstLife, MaxExpiryWait: probeExpiryWait, Performed: passProbeStep,
 	})}, nil
 }
 

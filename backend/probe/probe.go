@@ -15,16 +15,17 @@ import (
 )
 
 const (
-	// firstLife is the life of the first credential, and shortLife that of the second, whose end the probe waits for.
-	firstLife = 2 * time.Minute
+	// FirstLife is the life of the first credential by default, and shortLife that of the second, whose end the probe
+	// waits for.
+	FirstLife = 2 * time.Minute
 	shortLife = 5 * time.Second
 
 	// renewedLife is what a renewal asks for.
 	renewedLife = 5 * time.Minute
 
-	// maxExpiryWait is for how long the probe waits for the second credential's end, and expiryMargin how much longer,
-	// since a product counts whole seconds.
-	maxExpiryWait = 40 * time.Second
+	// MaxExpiryWait is for how long the probe waits by default for the second credential's end, and expiryMargin how much
+	// longer, since a product counts whole seconds.
+	MaxExpiryWait = 40 * time.Second
 	expiryMargin  = 2 * time.Second
 
 	// Budget bounds a probe, and cleanupBudget what follows: ending the credentials that are left.
@@ -64,6 +65,9 @@ type Options struct {
 	Call func(ctx context.Context, call func(context.Context) error) error
 	// Clock is the source of time.
 	Clock provider.Clock
+	// FirstLife is the life of the first credential; zero means [FirstLife]. MaxExpiryWait is for how long the probe waits
+	// for an expiry; zero means [MaxExpiryWait]. The fault tests set shorter times.
+	FirstLife, MaxExpiryWait time.Duration
 	// Performed is called after each step that was made, with its name. Optional.
 	Performed func(step string)
 	// Yield is closed when the probe must make room for more important work. It then ends early. Optional.
@@ -83,6 +87,12 @@ type Probe struct {
 func New(options Options) *Probe {
 	if options.Call == nil {
 		options.Call = func(ctx context.Context, call func(context.Context) error) error { return call(ctx) }
+	}
+	if options.FirstLife == 0 {
+		options.FirstLife = FirstLife
+	}
+	if options.MaxExpiryWait == 0 {
+		options.MaxExpiryWait = MaxExpiryWait
 	}
 	if options.Performed == nil {
 		options.Performed = func(string) {}

@@ -177,7 +177,7 @@ func (r *run) login(ctx context.Context) (result, error) {
 }
 
 func (r *run) issueFirst(ctx context.Context) (shown result, err error) {
-	r.first, shown, err = r.issue(ctx, firstLife)
+	r.first, shown, err = r.issue(ctx, r.options.FirstLife)
 	return shown, err
 }
 
@@ -308,8 +308,8 @@ func (r *run) findMarker(ctx context.Context) (result, error) {
 // useExpired waits for the end of the second credential, and uses it.
 func (r *run) useExpired(ctx context.Context) (result, error) {
 	wait := r.second.Credential.ExpiresAt.Sub(r.options.Clock.Now()) + expiryMargin
-	if wait > maxExpiryWait {
-		return result{}, &skippedError{fmt.Sprintf("the credential lives longer than the probe waits (%s)", maxExpiryWait)}
+	if wait > r.options.MaxExpiryWait {
+		return result{}, &skippedError{fmt.Sprintf("the credential lives longer than the probe waits (%s)", r.options.MaxExpiryWait)}
 	}
 	var yield <-chan struct{}
 	if r.options.Yield != nil {

@@ -25,6 +25,8 @@ type operation struct {
 	prepare func(*testing.T, *scenario)
 	// act sends the request. It may fail or succeed: Vault retries a request whose plugin has ended.
 	act func(context.Context, *scenario)
+	// everywhere is true if the operation runs at every vendor with -short too.
+	everywhere bool
 	// verify makes further checks after the fault, before the ledger is compared. Optional.
 	verify func(*testing.T, *scenario)
 }
@@ -106,6 +108,10 @@ var failpoints = []struct {
 	{"revoke.begun", []operation{revokeExclusive, revokeLast, revokeLost}},
 	{"revoke.revoked", []operation{revokeExclusive, revokeLast, revokeLost}},
 	{"revoke.detached", []operation{detachLast}},
+	{"probe.issued", []operation{probeProduct}},
+	{"probe.second_issued", []operation{probeProduct}},
+	{"probe.renewed", []operation{probeRenewable}},
+	{"probe.revoked", []operation{probeRevocable}},
 	{"bootstrap.noted", []operation{bootstrapRoot}},
 	{"bootstrap.made", []operation{bootstrapRoot}},
 	{"rotate.noted", []operation{rotateRoot}},
@@ -138,9 +144,9 @@ func TestFailpoints_InTheSource_AreAllTested(t *testing.T) {
 	require.ElementsMatch(t, slices.Compact(inSource), tested)
 }
 
-// failpointTargets are the targets whose plugin is killed at each failpoint.
-func failpointTargets() []target {
-	if testing.Short() {
+// failpointTargets are the targets whose plugin is killed at each failpoint that an operation passes.
+func failpointTargets(op operation) []target {
+	if testing.Short() && !op.everywhere {
 		return labeled("ftd", "trend")
 	}
 	return targets()
@@ -151,7 +157,7 @@ func TestPlugin_KilledAtFailpoint_LosesNothing(t *testing.T) {
 	cl := newCluster(t, 1, 8*time.Second)
 	for _, failpoint := range failpoints {
 		for _, op := range failpoint.operations {
-			for _, v := range failpointTargets() {
+			for _, v := range failpointTargets(op) {
 				if !op.fits(v) {
 					continue
 				}
