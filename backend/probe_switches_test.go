@@ -23,7 +23,7 @@ func (m *mount) observations(vendor string, switches map[string]string) map[stri
 	m.vendors.Reset()
 	m.storage = &logical.InmemStorage{}
 	m.start()
-	for name, value := range probeBase[vendor] {
+	for name, value := range vendorfacts.ProbeSwitchesOf(vendor).Base {
 		m.setSwitch(vendor, name, value)
 	}
 	for name, value := range switches {
@@ -57,7 +57,7 @@ func (m *mount) observations(vendor string, switches map[string]string) map[stri
 // alternatives returns the values of a choice that are not the one of the default runs.
 func alternatives(vendor string, choice emulator.Switch) []string {
 	usual := choice.Default
-	if base, ok := probeBase[vendor][choice.Name]; ok {
+	if base, ok := vendorfacts.ProbeSwitchesOf(vendor).Base[choice.Name]; ok {
 		usual = base
 	}
 	return slices.DeleteFunc(slices.Clone(choice.Allowed), func(value string) bool { return value == usual })
@@ -70,11 +70,11 @@ func TestProbe_EverySwitch_IsToldApartOrHasAReason(t *testing.T) {
 			m.clock.passWaits()
 			usual := m.observations(vendor.Name, nil)
 			require.Equal(t, usual, m.observations(vendor.Name, nil), "observations are the same from run to run")
-			named := map[string]bool{}
+			tables, named := vendorfacts.ProbeSwitchesOf(vendor.Name), map[string]bool{}
 			for _, each := range vendor.Switches {
 				named[each.Name] = true
-				rows, isObservable := observable[vendor.Name][each.Name]
-				reason, isUnobservable := unobservable[vendor.Name][each.Name]
+				rows, isObservable := tables.Observable[each.Name]
+				reason, isUnobservable := tables.Unobservable[each.Name]
 				if !assert.NotEqual(t, isObservable, isUnobservable, "%s: must be in one of the tables", each.Name) {
 					continue
 				}
@@ -88,7 +88,7 @@ func TestProbe_EverySwitch_IsToldApartOrHasAReason(t *testing.T) {
 						"%s=%s is observable: move it to the other table", each.Name, value)
 				}
 			}
-			for _, table := range [][]string{slices.Collect(maps.Keys(observable[vendor.Name])), slices.Collect(maps.Keys(unobservable[vendor.Name]))} {
+			for _, table := range [][]string{slices.Collect(maps.Keys(tables.Observable)), slices.Collect(maps.Keys(tables.Unobservable))} {
 				for _, name := range table {
 					assert.True(t, named[name], "%s has no switch %s", vendor.Name, name)
 				}
@@ -98,10 +98,10 @@ func TestProbe_EverySwitch_IsToldApartOrHasAReason(t *testing.T) {
 }
 
 // requireToldApart requires that the named row differs for each value of a switch, and that no two values look the same.
-func (m *mount) requireToldApart(vendor string, tested emulator.Switch, usual map[string]string, rows told) {
+func (m *mount) requireToldApart(vendor string, tested emulator.Switch, usual map[string]string, rows vendorfacts.Rows) {
 	m.t.Helper()
 	covered := slices.Sorted(maps.Keys(rows))
-	excused := unobservableValues[vendor][tested.Name]
+	excused := vendorfacts.ProbeSwitchesOf(vendor).UnobservableValues[tested.Name]
 	if tested.Kind == emulator.KindChoice && len(tested.Allowed) > 1 {
 		assert.ElementsMatch(m.t, alternatives(vendor, tested), slices.Concat(covered, slices.Collect(maps.Keys(excused))), tested.Name)
 	}
