@@ -92,3 +92,20 @@ func TestClassify_FailedProbe_NamesBothCauses(t *testing.T) {
 	assert.Equal(t, provider.ClassForbidden, failure.Class)
 	assert.Contains(t, failure.Remedy, "rejected the key itself")
 }
+
+func TestErrors_MessageOfManager_IsForOperators(t *testing.T) {
+	for body, detail := range map[string]string{
+		`{"message":"The locale is unknown."}`: "The locale is unknown.",
+		`{"message":7}`:                        `{"message":7}`,
+		`not JSON`:                             "not JSON",
+	} {
+		m := newManager(t)
+		conn := m.open(m.rootFields())
+		m.InjectFault(emulator.Fault{Route: "createApiKey", Status: http.StatusBadRequest, Body: &body})
+		_, err := conn.Issue(t.Context(), hourRequest(nil))
+		failure := providerError(t, err)
+		assert.Equal(t, provider.ClassInvalid, failure.Class)
+		assert.Equal(t, detail, failure.Detail)
+		assert.NotContains(t, provider.ReaderText(err), "locale is unknown")
+	}
+}
