@@ -3,6 +3,7 @@ package fortisiem_test
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -75,6 +76,37 @@ func TestCheck_VerifyPathFails_HasClassAndField(t *testing.T) {
 			require.Zero(t, a.Live(emulator.KindLeased), "the token of a failed check is revoked too")
 		})
 	}
+}
+
+func TestCheck_EqualLifetimes_AreKnownFromTheToken(t *testing.T) {
+	a := newAppliance(t, "token_has_iat", "yes", "expires_in_unit", "seconds")
+	result, err := a.open(map[string]any{"expires_in_unit": "seconds"}).Check(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "claims exp and iat of the token", result.Details["lifetime_known_from"])
+}
+
+func TestCheck_TokenRefused_IsReturnedIfItLives(t *testing.T) {
+	a := newAppliance(t)
+	a.InjectFault(emulator.Fault{Route: "health_summary", Status: http.StatusServiceUnavailable})
+	result, err := a.open(nil).Check(t.Context())
+	require.Equal(t, provider.ClassUnavailable, refusal(t, err).Class)
+	require.NotNil(t, result, "the token lives, and nothing can revoke it")
+	require.Equal(t, a.Issued()[0].ExpiresAt.Add(-time.Second), result.Issued.ExpiresAt)
+	a.EndFaults()
+
+	a.Set("access_token_expiry", "1s")
+	a.Clock.Advance(10 * time.Second)
+	result, err = a.open(nil).Check(t.Context())
+	require.Equal(t, provider.ClassAmbiguous, refusal(t, err).Class)
+	require.Nil(t, result, "the token has ended")
+	a.Set("access_token_expiry", "15m")
+
+	a.Set("revoke_route", "yes")
+	a.InjectFault(emulator.Fault{Route: "health_summary", Status: http.StatusServiceUnavailable})
+	a.Clock.Advance(10 * time.Second)
+	result, err = a.hooked(nil).Check(t.Context())
+	require.Error(t, err)
+	require.Nil(t, result, "the token is revoked")
 }
 
 func TestCheck_WrongPath_NamesItsField(t *testing.T) {

@@ -98,6 +98,18 @@ func TestIssue_Refusal_HasClassAndRemedyOfMessage(t *testing.T) {
 	}
 }
 
+func TestIssue_MessageOfProduct_IsForOperators(t *testing.T) {
+	for body, detail := range map[string]string{
+		`{"error":"BAD_REQUEST","message":"Teapot"}`: "Teapot", `{"message":7}`: `{"message":7}`, `Teapot`: "Teapot",
+	} {
+		a := newAppliance(t)
+		a.InjectFault(emulator.Fault{Route: "oauth_token", Status: http.StatusBadRequest, Body: &body})
+		failure := a.refused(a.open(nil))
+		require.Equal(t, detail, failure.Detail)
+		require.NotContains(t, provider.ReaderText(failure), "Teapot")
+	}
+}
+
 func TestIssue_RefusedCredentials_AreSentOnceInThePause(t *testing.T) {
 	for name, action := range map[string]string{"wrong credentials": "reset_secret", "owner without the right": "deny_owner"} {
 		t.Run(name, func(t *testing.T) {

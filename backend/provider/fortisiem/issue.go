@@ -73,7 +73,7 @@ func (c *connection) spareOf(issued *issuedToken, expiry *expiry) *spareToken {
 // tries once more if the caller has the time. Every other refusal is final and is remembered.
 func (c *connection) exchange(ctx context.Context) (*issuedToken, error) {
 	var tooEarly error
-	for attempt := 1; ; attempt++ {
+	for {
 		if err := c.refusals.Err(c.clock.Now()); err != nil {
 			return nil, err
 		}
@@ -94,7 +94,8 @@ func (c *connection) exchange(ctx context.Context) (*issuedToken, error) {
 		}
 		if isTooEarly(err) {
 			c.limiter.postpone(provider.RetryAfterOf(err))
-			if tooEarly = err; attempt == 1 {
+			if tooEarly == nil {
+				tooEarly = err
 				continue
 			}
 		}

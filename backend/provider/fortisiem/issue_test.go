@@ -1,6 +1,8 @@
 package fortisiem_test
 
 import (
+	"encoding/base64"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -103,6 +105,48 @@ func TestIssue_UnusualAnswer_IsUnderstoodOrAmbiguous(t *testing.T) {
 	}
 }
 
+// jwtOf returns a token with these claims. No signature is verified.
+func jwtOf(claims string) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"alg":"XY1"}`)) + "." + encode([]byte(claims)) + "." + encode([]byte("signature"))
+}
+
+func TestIssue_LifetimeInAnswer_HasLimits(t *testing.T) {
+	const year = 366 * 24 * 3600
+	claims := func(life int) string { return jwtOf(fmt.Sprintf(`{"iat":1767300000,"exp":%d}`, 1767300000+life)) }
+	for name, c := range map[string]struct {
+		unit, answer string
+		life         time.Duration // zero means an error
+		message      string
+	}{
+		"claims, the longest":       {"auto", `{"access_token":"` + claims(year) + `"}`, year * time.Second, ""},
+		"claims, too long":          {"auto", `{"access_token":"` + claims(year+1) + `"}`, 0, "does not say how long"},
+		"claims, no expires_in":     {"minutes", `{"access_token":"` + claims(3600) + `"}`, time.Hour, ""},
+		"neither":                   {"auto", `{"access_token":"t"}`, 0, "does not say how long"},
+		"expires_in, very long":     {"auto", `{"access_token":"t","expires_in":2147483648}`, year * time.Second, ""},
+		"expires_in, not plausible": {"auto", `{"access_token":"t","expires_in":2147483649}`, 0, "does not say how long"},
+		"expires_in, negative":      {"auto", `{"access_token":"t","expires_in":-1}`, 0, "does not say how long"},
+		"two seconds":               {"auto", `{"access_token":"t","expires_in":2}`, 2 * time.Second, ""},
+		"one second":                {"auto", `{"access_token":"t","expires_in":1}`, 0, "ends at once"},
+		"both names":                {"auto", `{"access_token":"t","expires_in":60,"expiresIn":5}`, time.Minute, ""},
+		"spare name":                {"auto", `{"access_token":"t","expiresIn":5}`, 5 * time.Minute, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAppliance(t)
+			a.InjectFault(emulator.Fault{Route: "oauth_token", Body: &c.answer})
+			credential, err := a.open(map[string]any{"expires_in_unit": c.unit}).Issue(t.Context(), request)
+			if c.life == 0 {
+				failure := refusal(t, err)
+				require.Equal(t, provider.ClassAmbiguous, failure.Class)
+				require.Contains(t, failure.Message, c.message)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.life-time.Second, credential.ExpiresAt.Sub(a.Clock.Now()))
+		})
+	}
+}
+
 func TestIssue_LostAnswer_IsAmbiguousAndNotSentAgain(t *testing.T) {
 	for name, fault := range map[string]emulator.Fault{
 		"dropped": {Route: "oauth_token", DropAfter: true},
@@ -142,4 +186,24 @@ func TestErrors_EchoedSecret_IsRedacted(t *testing.T) {
 	failure := a.refused(a.open(nil))
 	require.Equal(t, provider.ClassRateLimited, failure.Class)
 	require.NotContains(t, failure.Error(), secret)
+}
+
+func TestIssue_Lifetime_IsAtLeastOneSecond(t *testing.T) {
+	a := newAppliance(t)
+	connection := a.open(nil)
+	_, err := connection.Issue(t.Context(), provider.IssueRequest{Marker: "vault-1", Lifetime: time.Second})
+	require.NoError(t, err)
+	_, err = connection.Issue(t.Context(), provider.IssueRequest{Marker: "vault-2", Lifetime: time.Second - 1})
+	require.Equal(t, "ttl", refusal(t, err).Field)
+	require.Len(t, a.statuses("oauth_token"), 1)
+}
+
+func TestIssue_TokenLivesAsRequested_HasNoWarning(t *testing.T) {
+	const life = 15*time.Minute - time.Second
+	for lifetime, warnings := range map[time.Duration]int{life: 0, life + 1: 1} {
+		a := newAppliance(t)
+		credential, err := a.open(nil).Issue(t.Context(), provider.IssueRequest{Marker: "vault-1", Lifetime: lifetime})
+		require.NoError(t, err)
+		require.Len(t, credential.Warnings, warnings, lifetime)
+	}
 }

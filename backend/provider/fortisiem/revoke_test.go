@@ -13,6 +13,7 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/fortisiem"
 )
 
 // revoke calls Revoke.
@@ -106,6 +107,42 @@ func TestRevoke_NoConfirmation_Fails(t *testing.T) {
 			a.EndFaults()
 			require.NoError(t, revoke(t, connection, credential))
 		})
+	}
+}
+
+// revoke_body can hold a credential of the service behind revoke_url, which may send it back in an error.
+func TestRevoke_EchoedBody_IsRedacted(t *testing.T) {
+	const short, long, nested = "visible", "8-chars!", "another-credential"
+	for template, hidden := range map[string][]string{
+		`{"token":"{{token}}","a":"` + short + `","b":"` + long + `","c":[{"d":"` + nested + `"}]}`: {long, nested},
+		"token={{token}}&a=" + short + "&b=" + url.QueryEscape(long):                                {long},
+	} {
+		a := newAppliance(t, "revoke_route", "yes")
+		connection := a.hooked(map[string]any{"revoke_body": template})
+		credential := a.issue(connection)
+		echo := `{"error":"FORBIDDEN","message":"` + short + " " + long + " " + nested + `"}`
+		a.InjectFault(emulator.Fault{Route: "oauth_revoke", Status: http.StatusForbidden, Body: &echo})
+		failure := refusal(t, revoke(t, connection, credential))
+		require.Contains(t, failure.Error(), short, "a short text occurs by chance")
+		for _, text := range hidden {
+			require.NotContains(t, failure.Error(), text)
+		}
+	}
+}
+
+// The name in the product's certificate is not that of another host's.
+func TestRevoke_TLSServerName_AppliesToProductsHost(t *testing.T) {
+	a := newAppliance(t, "revoke_route", "yes")
+	credential := a.issue(a.open(nil))
+	address, err := url.Parse(a.Address())
+	require.NoError(t, err)
+	for host, usable := range map[string]bool{"127.0.0.1": false, "localhost": true} {
+		config := a.Config(fortisiem.New(), map[string]any{"revoke_url": "https://" + host + ":" + address.Port() + revokePath})
+		config.TLSServerName = "siem.example" // which is not in the certificate
+		connection, err := fortisiem.New().Open(config)
+		require.NoError(t, err)
+		t.Cleanup(connection.Close)
+		require.Equal(t, usable, revoke(t, connection, credential) == nil, host)
 	}
 }
 

@@ -83,6 +83,69 @@ func TestSpareToken_TooShort_IsLastResort(t *testing.T) {
 	}
 }
 
+func TestSpareToken_RemainingLife_DecidesIfItIsLeased(t *testing.T) {
+	for name, c := range map[string]struct {
+		remaining, lifetime time.Duration
+		leased              bool
+	}{
+		"as long as requested":      {5 * time.Minute, 5 * time.Minute, true},
+		"shorter than requested":    {5*time.Minute - 1, 5 * time.Minute, false},
+		"half of a new token":       {7*time.Minute + 30*time.Second, 10 * time.Minute, true},
+		"less than half":            {7*time.Minute + 29*time.Second, 10 * time.Minute, false},
+		"a second, for as long":     {time.Second, time.Second, true},
+		"half a second, for longer": {time.Second / 2, time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAppliance(t)
+			connection := a.openKeeping(&providertest.Sessions{}, nil)
+			checked := a.check(connection)
+			a.Clock.Set(checked.Issued.ExpiresAt.Add(-c.remaining))
+			credential, err := connection.Issue(t.Context(), provider.IssueRequest{Marker: "vault-1", Lifetime: c.lifetime})
+			require.NoError(t, err)
+			require.Equal(t, c.leased, credential.Token == checked.Issued.Token)
+		})
+	}
+}
+
+// A token of one second is better than none. The lease of a shorter one could not be used.
+func TestSpareToken_LastSecond_IsUsedForLackOfOthers(t *testing.T) {
+	for remaining, used := range map[time.Duration]bool{time.Second: true, time.Second - 1: false} {
+		a := newAppliance(t, "single_issue", "yes")
+		connection := a.openKeeping(&providertest.Sessions{}, nil)
+		checked := a.check(connection)
+		a.Clock.Set(checked.Issued.ExpiresAt.Add(-remaining))
+		again, err := connection.Check(t.Context())
+		require.Equal(t, used, err == nil, "%v", err)
+		if used {
+			require.Contains(t, again.Warnings[0], "issued no other access token")
+		}
+
+		a = newAppliance(t, "single_issue", "yes")
+		connection = a.openKeeping(&providertest.Sessions{}, nil)
+		checked = a.check(connection)
+		a.Clock.Set(checked.Issued.ExpiresAt.Add(-remaining))
+		credential, err := connection.Issue(t.Context(), request)
+		require.Equal(t, used, err == nil, "%v", err)
+		if used {
+			require.Equal(t, checked.Issued.Token, credential.Token)
+		}
+	}
+}
+
+func TestLogout_SpareTokenEnded_IsNotRevoked(t *testing.T) {
+	for remaining, revocations := range map[time.Duration]int{time.Second: 1, time.Second - 1: 0, -time.Second: 0} {
+		a := newAppliance(t, "revoke_route", "yes")
+		store := &providertest.Sessions{}
+		connection := a.openKeeping(store, map[string]any{"revoke_url": a.Address() + revokePath})
+		checked := a.check(connection)
+		a.Clock.Set(checked.Issued.ExpiresAt.Add(-remaining))
+		before := a.Requested()
+		require.NoError(t, connection.Logout(t.Context()))
+		require.Equal(t, revocations, a.Requested()-before, remaining)
+		require.Empty(t, store.Saved())
+	}
+}
+
 func TestSpareToken_Unusable_IsReplaced(t *testing.T) {
 	for name, prepare := range map[string]func(a *appliance, store *providertest.Sessions) (changes map[string]any){
 		"expired": func(a *appliance, _ *providertest.Sessions) map[string]any {

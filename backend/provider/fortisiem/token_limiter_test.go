@@ -39,6 +39,37 @@ func TestTokenLimiter_FullQueue_IsRateLimited(t *testing.T) {
 	require.NoError(t, err, "a turn is free after RetryAfter")
 }
 
+func TestTokenLimiter_TurnAtTheLimit_IsAdmitted(t *testing.T) {
+	clock := providertest.NewClock()
+	limiter := tokenLimiter{clock: clock}
+	for range 6 {
+		_, _, err := limiter.reserve(t.Context())
+		require.NoError(t, err)
+	}
+	clock.Advance(6*tokenSpacing - maxQueue)
+	_, pause, err := limiter.reserve(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, maxQueue, pause)
+}
+
+func TestTokenLimiter_Deadline_LeavesTimeForTheAnswer(t *testing.T) {
+	limiter := tokenLimiter{clock: providertest.NewClock()}
+	hasty, cancel := context.WithTimeout(t.Context(), answerAllowance/2)
+	defer cancel()
+	_, pause, err := limiter.reserve(hasty)
+	require.NoError(t, err, "the first turn is free, so the caller need not wait")
+	require.Zero(t, pause)
+	patient, cancel := context.WithTimeout(t.Context(), tokenSpacing+answerAllowance/2)
+	defer cancel()
+	_, _, err = limiter.reserve(patient)
+	require.Equal(t, provider.ClassRateLimited, provider.ClassOf(err))
+	patient, cancel = context.WithTimeout(t.Context(), tokenSpacing+answerAllowance+time.Minute)
+	defer cancel()
+	_, pause, err = limiter.reserve(patient)
+	require.NoError(t, err)
+	require.Equal(t, tokenSpacing, pause)
+}
+
 func TestTokenLimiter_DeadlineBeforeTurn_IsRateLimited(t *testing.T) {
 	limiter := tokenLimiter{clock: providertest.NewClock()}
 	ctx, cancel := context.WithTimeout(t.Context(), tokenSpacing)
