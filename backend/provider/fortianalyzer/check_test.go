@@ -44,10 +44,15 @@ func TestCheck_DetailsUnavailable_Succeeds(t *testing.T) {
 	require.Empty(t, result.Warnings)
 
 	c.Set("settings_readable", "yes")
-	c.InjectFault(emulator.Fault{Route: routeSettings, Body: body(`{"result":[{"data":"x","status":{"code":0,"message":"OK"}}]}`)})
-	result, err = c.open().Check(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, map[string]any{"client_id": "FortiAnalyzer"}, result.Details)
+	for _, data := range []string{`"x"`, `{}`, `{"idle_timeout_api":0}`, `{"idle_timeout_api":-1}`} {
+		c.InjectFault(emulator.Fault{
+			Route: routeSettings, Body: body(`{"result":[{"data":` + data + `,"status":{"code":0,"message":"OK"}}]}`), Times: 1,
+		})
+		result, err = c.open().Check(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, map[string]any{"client_id": "FortiAnalyzer"}, result.Details, data)
+		require.Empty(t, result.Warnings, data)
+	}
 }
 
 func TestCheck_CleanupFails_Warns(t *testing.T) {

@@ -59,4 +59,7 @@ func TestOpen_StoredIdleTimeout_AcceptsEveryJSONForm(t *testing.T) {
 	for _, value := range []any{120, float64(120), json.Number("120"), "2m", "120"} {
 		require.Equal(t, 2*time.Minute, c.open(fieldIdleTimeout, value).MaxLifetime(), "%T", value)
 	}
+	for _, seconds := range []int{1, 28800} {
+		require.Equal(t, time.Duration(seconds)*time.Second, c.open(fieldIdleTimeout, seconds).MaxLifetime())
+	}
 }

@@ -37,11 +37,15 @@ func TestIssue_FortiManagerCloud_NeedsItsClientID(t *testing.T) {
 func TestIssue_LifetimeAboveIdleTimeout_IsInvalid(t *testing.T) {
 	c := newCloud(t)
 	conn := c.open(fieldIdleTimeout, "10m")
-	for _, lifetime := range []time.Duration{0, time.Millisecond, 10*time.Minute + time.Second} {
+	for _, lifetime := range []time.Duration{0, time.Millisecond, time.Second - 1, 10*time.Minute + 1} {
 		_, err := conn.Issue(t.Context(), provider.IssueRequest{Lifetime: lifetime})
 		require.Equal(t, "ttl", requireClass(t, provider.ClassInvalid, err).Field)
 	}
 	require.Empty(t, c.Operations())
+	for _, lifetime := range []time.Duration{time.Second, 10 * time.Minute} {
+		_, err := conn.Issue(t.Context(), provider.IssueRequest{Lifetime: lifetime})
+		require.NoError(t, err)
+	}
 	credential := c.issue(conn)
 	require.Equal(t, c.Clock.Now().Add(10*time.Minute), credential.ExpiresAt, "the expiry is the idle timeout, whatever the requested lifetime")
 }

@@ -81,7 +81,7 @@ func (c *connection) Inspect(ctx context.Context, credential *provider.Credentia
 		Platform string `json:"Platform Type"`
 	}
 	facts := map[string]string{"status_data": "absent"}
-	if len(result.data) > 0 && json.Unmarshal(result.data, &status) == nil {
+	if json.Unmarshal(result.data, &status) == nil {
 		facts["status_data"] = "present"
 		facts[provider.InspectedProduct] = strings.TrimSpace(status.Platform + " " + status.Version)
 	}
