@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ func TestResponse_StatusError_HasClassOfStatus(t *testing.T) {
 		status       int
 		create, read provider.Class
 	}{
+		{300, provider.ClassInvalid, provider.ClassInvalid},
 		{302, provider.ClassInvalid, provider.ClassInvalid},
 		{400, provider.ClassInvalid, provider.ClassInvalid},
 		{401, provider.ClassUnauthenticated, provider.ClassUnauthenticated},
@@ -58,6 +60,8 @@ func TestResponse_StatusError_HasClassOfStatus(t *testing.T) {
 				assert.Equal(t, test.status, httpclient.StatusOf(failure))
 				assert.Equal(t, 7*time.Second, failure.RetryAfter)
 				assert.Contains(t, failure.Message, strconv.Itoa(test.status))
+				assert.Equal(t, test.status < 400, strings.Contains(failure.Message, "redirects are not followed"))
+				assert.False(t, response.OK())
 			}
 		})
 	}
@@ -188,5 +192,20 @@ func TestResponse_Decode_AcceptsOneJSONValueOnly(t *testing.T) {
 				assert.NotContains(t, failure.Error(), "hunter2", "the error does not quote the body, which may hold a token")
 			}
 		})
+	}
+}
+
+func TestResponse_OK_IsASuccessfulStatus(t *testing.T) {
+	for status, want := range map[int]bool{199: false, 200: true, 299: true, 300: false} {
+		assert.Equal(t, want, (&httpclient.Response{Status: status}).OK(), "%d", status)
+	}
+}
+
+func TestResponse_Decode_SaysWhatCameInstead(t *testing.T) {
+	for body, want := range map[string]string{
+		"": "an empty body", " \n": "an empty body", "<html><body>no": "an HTML page", "no": "something that is not the expected JSON",
+	} {
+		var target map[string]any
+		assert.ErrorContains(t, (&httpclient.Response{Status: 200, Body: []byte(body)}).Decode(&target), want)
 	}
 }

@@ -106,7 +106,7 @@ func TestDo_UntrustedCertificate_IsInvalidWithRemedy(t *testing.T) {
 		"not verified":         {server: expired, options: httpclient.Options{TLSSkipVerify: true}},
 		"unknown authority":    {server: valid, options: httpclient.Options{TLSServerName: "ftd.example"}, class: provider.ClassInvalid, remedy: "set ca_cert in config/edge"},
 		"name mismatch":        {server: valid, options: httpclient.Options{CACert: valid.pem}, class: provider.ClassInvalid, remedy: "set tls_server_name in config/edge"},
-		"expired":              {server: expired, options: httpclient.Options{CACert: expired.pem, TLSServerName: "ftd.example"}, class: provider.ClassInvalid, remedy: "replace the server's certificate"},
+		"expired":              {server: expired, options: httpclient.Options{CACert: expired.pem, TLSServerName: "ftd.example"}, class: provider.ClassInvalid, remedy: "replace the server's certificate, or correct the clock"},
 		"last resort is named": {server: valid, class: provider.ClassInvalid, remedy: "tls_skip_verify=true is the last resort"},
 	} {
 		t.Run(name, func(t *testing.T) {
