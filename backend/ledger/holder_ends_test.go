@@ -40,10 +40,13 @@ func TestLastLeaseEnd_ManyUnreadHolders_IsNotKnown(t *testing.T) {
 func TestLastLeaseEnd_UnreadHoldersLeave_IsKnown(t *testing.T) {
 	storage, l := &logical.InmemStorage{}, newLedger()
 	id := fillHolders(t, storage, maxEndsAsked+1)
+	_, known, err := l.LastLeaseEnd(t.Context(), storage, "edge", id)
+	require.NoError(t, err)
+	require.False(t, known)
 	last, err := l.Detach(t.Context(), storage, "edge", id, "h000")
 	require.NoError(t, err)
 	require.False(t, last)
-	_, known, err := l.LastLeaseEnd(t.Context(), storage, "edge", id)
+	_, known, err = l.LastLeaseEnd(t.Context(), storage, "edge", id)
 	require.NoError(t, err)
 	require.True(t, known)
 }
