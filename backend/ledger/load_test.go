@@ -176,6 +176,35 @@ func TestShareable_AfterRestart_IsLoadedFirst(t *testing.T) {
 	require.True(t, found[0].IsShared())
 }
 
+// The answer "there is none" would make the role issue one more credential.
+func TestShareable_SharedNotLoaded_Waits(t *testing.T) {
+	under := &logical.InmemStorage{}
+	fill(t, under, "edge", 3, func(i int, entry *Entry) {
+		if i == 2 {
+			entry.Shared, entry.ShareKey = json.RawMessage(`{}`), "reader/R/G"
+			require.NoError(t, putHolder(t.Context(), under, entry.ID, Holder{ID: "h", LeaseExpiresAt: start.Add(time.Hour)}))
+		}
+	})
+	storage, gate := storagetest.BlockNth(under, 1, storagetest.Get, key("edge", fmt.Sprintf("e%015d", 2)))
+	found := make(chan []Entry, 1)
+	go func() {
+		entries, err := newLedger().Shareable(t.Context(), storage, "edge", "reader/R/G")
+		if err != nil {
+			t.Error(err)
+		}
+		found <- entries
+	}()
+	<-gate.Reached
+	select {
+	case <-found:
+		gate.Open()
+		require.Fail(t, "it did not wait")
+	case <-time.After(20 * time.Millisecond):
+	}
+	gate.Open()
+	require.Len(t, <-found, 1)
+}
+
 func TestInvalidate_DuringALoad_WaitersGetTheNewState(t *testing.T) {
 	under := &logical.InmemStorage{}
 	fill(t, under, "edge", 10, nil)

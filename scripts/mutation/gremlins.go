@@ -97,8 +97,9 @@ func testPackage(ctx context.Context, out io.Writer, tree, tool, pkg string, opt
 	cmd := exec.CommandContext(ctx, tool, "unleash", "./"+pkg, "--output", reportFile,
 		"--workers", strconv.Itoa(opts.workers), "--timeout-coefficient", strconv.Itoa(opts.timeout))
 	cmd.Dir = tree
-	// Neither vet nor the symbol table is of use here, and each of the many test binaries needs time for both.
-	cmd.Env = append(environ, "GOFLAGS=-vet=off -ldflags=-s")
+	// Neither vet nor the symbol table is of use here, and each of the many test binaries needs time for both. A cached
+	// result would make gremlins expect that the tests need no time, and stop them too early.
+	cmd.Env = append(environ, "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -vet=off -ldflags=-s -count=1"))
 	cmd.Stderr = os.Stderr
 	output, err := cmd.StdoutPipe()
 	if err != nil {

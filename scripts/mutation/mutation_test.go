@@ -129,6 +129,7 @@ func TestEvaluate_Mutants_AreCountedByStatus(t *testing.T) {
 		mutantOf("-", statusNotCovered), mutantOf("f", "NOT VIABLE"),
 	}, listed)
 	assert.Equal(t, 3, r.killed)
+	assert.Equal(t, 1, r.timedOut)
 	assert.Equal(t, []mutant{mutantOf("d", statusLived)}, r.survivors)
 	assert.Equal(t, []mutant{mutantOf("e", statusNotCovered)}, r.uncovered)
 	assert.Equal(t, 2, r.equivalent)

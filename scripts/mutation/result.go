@@ -12,6 +12,8 @@ import (
 // result is what the mutants of a package show.
 type result struct {
 	killed, equivalent int
+	// timedOut counts those of the killed mutants whose tests were stopped.
+	timedOut int
 	// unmeasured counts the mutants outside functions, such as those of constants, which gremlins cannot test.
 	unmeasured int
 	survivors  []mutant
@@ -32,6 +34,9 @@ func evaluate(mutants []mutant, listed equivalents) result {
 		case statusKilled, statusTimedOut:
 			// A change that makes the tests run without an end is noticed.
 			r.killed++
+			if m.status == statusTimedOut {
+				r.timedOut++
+			}
 			if isListed {
 				r.outdated[m.identity] = "is killed"
 			}
@@ -85,9 +90,9 @@ func (r *result) print(out io.Writer, list string, took time.Duration) {
 			fmt.Fprintf(out, "      the mutant %s: %s\n", r.outdated[id], strings.ReplaceAll(id.String(), "\n    ", ": "))
 		}
 	}
-	fmt.Fprintf(out, "\n    killed %.1f %% (aim %.0f), covered %.1f %% (aim %.0f): %d killed, %d survived, %d not covered, "+
-		"%d equivalent, %d in constants; %s\n", r.killedPercent(), aimKilled, r.coveredPercent(), aimCovered,
-		r.killed, len(r.survivors), len(r.uncovered), r.equivalent, r.unmeasured, took.Round(time.Second))
+	fmt.Fprintf(out, "\n    killed %.1f %% (aim %.0f), covered %.1f %% (aim %.0f): %d killed (%d by the time limit), "+
+		"%d survived, %d not covered, %d equivalent, %d in constants; %s\n", r.killedPercent(), aimKilled, r.coveredPercent(), aimCovered,
+		r.killed, r.timedOut, len(r.survivors), len(r.uncovered), r.equivalent, r.unmeasured, took.Round(time.Second))
 	if len(r.survivors) > 0 {
 		fmt.Fprintf(out, "    Next: write a test of the behaviour that a survivor changes. If the code is needless, remove it. If no test\n"+
 			"    can see the change, add the two lines above to %s, with the reason.\n", list)
