@@ -46,7 +46,7 @@ func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend,
 	}
 	b := newBackend(options{
 		providers: registry(), clock: failpoint.WallClock(provider.SystemClock{}), random: rand.Reader, breakerPause: pool.DefaultBreakerPause,
-		revokePatience: defaultRevokePatience,
+		revokePatience: defaultRevokePatience, systemMaxAge: defaultSystemMaxAge,
 		allowAddresses: allowed,
 	})
 	if err := b.Setup(ctx, conf); err != nil {
@@ -64,6 +64,8 @@ type options struct {
 	breakerPause time.Duration
 	// revokePatience is how long a revocation that Vault has begun waits for the vendor, in real time.
 	revokePatience time.Duration
+	// systemMaxAge is how long what Vault says about the system is used, in real time. Zero means that Vault is always asked.
+	systemMaxAge time.Duration
 	// retryWait is in real time too. Zero means the HTTP client's own.
 	retryWait time.Duration
 	// allowAddresses are the addresses that the plugin's environment lists.
@@ -86,6 +88,8 @@ type backend struct {
 	probes      probes
 	heartbeat   heartbeat
 	checks      checks
+	// system is Vault's view of the system; nil before Setup.
+	system *systemView
 	// storage is the mount's, for its end; nil when Vault only asks what the plugin is.
 	storage logical.Storage
 
@@ -103,6 +107,9 @@ type backend struct {
 	workerMutex sync.Mutex
 	worker      *worker.Worker
 
+	// systemMaxAge is that of the options.
+	systemMaxAge time.Duration
+
 	// sensitive holds the names of all secret fields of all vendors.
 	sensitive map[string]bool
 }
@@ -114,6 +121,8 @@ func newBackend(opts options) *backend {
 		markers:    &marker.Mount{},
 		store:      store.New(),
 		background: newBackground(),
+
+		systemMaxAge: opts.systemMaxAge,
 	}
 	for _, p := range opts.providers {
 		b.providers[p.Name()] = p
@@ -130,11 +139,11 @@ func newBackend(opts options) *backend {
 			LocalStorage:    []string{ledger.StoragePrefix, ledger.HolderPrefix, pool.SessionPrefix, pool.SharedSessionPrefix, marker.StorageKey, store.HeartbeatKey, probePrefix},
 		},
 		Paths: b.withDocs(framework.PathAppend(
+			b.pathCreds(), // first, since the patterns are tried in order for each request
 			b.pathInfo(),
 			b.pathConfig(),
 			b.pathTrust(),
 			b.pathRoles(),
-			b.pathCreds(),
 			b.pathMetrics(),
 		)),
 		Secrets:        []*framework.Secret{b.secretCredential()},

@@ -21,7 +21,8 @@ const eventPrefix = "vendorauth/"
 var unmodifiedEvents = []string{lease.EventOrphansFound, rotation.EventExpiring, eventGap}
 
 // sendEvent sends an event of Vault's event system, and records an observation with the same type and data. The packages
-// that send events name their types. A failure is only logged: nothing depends on events.
+// that send events name their types. A failure is only logged: nothing depends on events. Where Vault records no
+// observations, none is sent.
 func (b *backend) sendEvent(ctx context.Context, kind string, metadata ...string) {
 	b.sendEventOf(ctx, nil, kind, metadata...)
 }
@@ -32,6 +33,9 @@ func (b *backend) sendEventOf(ctx context.Context, req *logical.Request, kind st
 	metadata = withEventPaths(kind, metadata)
 	if err := logical.SendEvent(ctx, b, kind, metadata...); err != nil && !errors.Is(err, framework.ErrNoEvents) {
 		b.Logger().Debug("event not sent", "type", kind, "error", err)
+	}
+	if b.system != nil && !b.system.recordsObservations(ctx) {
+		return
 	}
 	data := make(map[string]any, len(metadata)/2)
 	for pair := range slices.Chunk(metadata, 2) {

@@ -85,7 +85,7 @@ func (b *backend) revoke(ctx context.Context, req *logical.Request, _ *framework
 		return nil, err
 	}
 	err = b.credentials.Revoke(ctx, req.Storage, reference)
-	b.leaseEnds.observe(reference, b.System().Tainted(), err)
+	b.leaseEnds.observe(reference, b.System().Tainted, err)
 	if err != nil {
 		return nil, b.readerError(req, fmt.Sprintf("role %q, config %q: revoking", reference.Role, reference.Config), reference.ID, err)
 	}

@@ -34,12 +34,17 @@ var (
 )
 
 // Setup implements logical.Backend. It keeps the mount's storage for the end of the mount, which comes without a
-// request.
+// request, and remembers for a moment what Vault says about the system.
 func (b *backend) Setup(ctx context.Context, conf *logical.BackendConfig) error {
 	if conf.StorageView != nil {
 		b.storage = conf.StorageView
 	}
-	return b.Backend.Setup(ctx, conf)
+	own := *conf
+	if own.System != nil {
+		b.system = newSystemView(own.System, b.systemMaxAge)
+		own.System = b.system
+	}
+	return b.Backend.Setup(ctx, &own)
 }
 
 // isUnmounting reports whether the mount is removed permanently, with its storage. Vault taints a mount before it
@@ -67,8 +72,10 @@ func (e *leaseEnds) begin(tainted bool) {
 	e.taintedBefore = tainted
 }
 
-// observe records the outcome of a revocation that Vault has asked for.
-func (e *leaseEnds) observe(reference lease.Reference, tainted bool, err error) {
+// observe records the outcome of a revocation that Vault has asked for. It asks whether the mount is tainted only after
+// a failure: that is a round trip to Vault's process.
+func (e *leaseEnds) observe(reference lease.Reference, isTainted func() bool, err error) {
+	tainted := err != nil && isTainted()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
