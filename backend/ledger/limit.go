@@ -31,7 +31,7 @@ func (e *LimitError) Error() string {
 }
 
 const (
-	// exactSlots is up to how many entries of a config the next free slot is computed for each refusal. With more, the
+	// exactSlots is up to how many shared credentials the next free slot is computed for each refusal. With more, the
 	// result is used for expectedSlotAge.
 	exactSlots      = 1000
 	expectedSlotAge = time.Second
@@ -74,25 +74,28 @@ func earlier(a, b time.Time) time.Time {
 
 // firstFree returns when the first of the exclusive credentials of a role, or of all if role is empty, is expected to
 // give back its slot, and the shared ones, whose holders the caller asks. fresh is true for a result of a moment ago,
-// which is complete.
+// which is complete. It costs as much as there are roles and shared credentials.
 func (x *index) firstFree(role string, now time.Time) (first time.Time, shared []Entry, fresh bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if known, ok := x.nextFree[role]; ok && len(x.records) > exactSlots {
+	holding := 0
+	for name, slots := range x.roles {
+		if role == "" || role == name {
+			first = earlier(first, slots.firstFree())
+			holding += len(slots.shared)
+		}
+	}
+	if known, ok := x.nextFree[role]; ok && holding > exactSlots {
 		if age := now.Sub(known.computedAt); age >= 0 && age < expectedSlotAge {
 			return known.freeAt, nil, true
 		}
 	}
-	for _, r := range x.records {
-		if !r.has(flagCounted) || role != "" && r.group.role != role || states[r.state] == StateUnreadable {
-			continue // this version of the plugin never frees the slot of an unreadable entry
+	for name, slots := range x.roles {
+		if role == "" || role == name {
+			for r := range slots.shared {
+				shared = append(shared, r.entry(x.config))
+			}
 		}
-		entry := r.entry(x.config)
-		if entry.IsShared() && entry.State == StateLive {
-			shared = append(shared, entry)
-			continue
-		}
-		first = earlier(first, freeAt(&entry, entry.LeaseExpiresAt))
 	}
 	return first, shared, false
 }

@@ -21,11 +21,11 @@ type record struct {
 	dueAt int64
 
 	revision int32
-	// slotPosition and duePosition are the places in the heaps.
-	slotPosition, duePosition int32
-	version                   uint8
-	state                     uint8
-	flags                     uint8
+	// slotPosition, freePosition and duePosition are the places in the heaps.
+	slotPosition, freePosition, duePosition int32
+	version                                 uint8
+	state                                   uint8
+	flags                                   uint8
 }
 
 // The flags of a record.
@@ -68,9 +68,6 @@ type group struct {
 	members int
 	byRole  *roleSlots
 }
-
-// roleSlots counts the entries of a role that occupy a slot. members counts its groups.
-type roleSlots struct{ used, members int }
 
 // states are the states by their number in a record.
 var states = [...]State{StateIssuing, StateLive, StateRevoking, StateSearching, StateExpiring, StateUnreadable}
@@ -184,7 +181,7 @@ func (x *index) join(r *record, key groupKey) {
 		key = groupKey{strings.Clone(key.role), strings.Clone(key.origin), strings.Clone(key.shareKey), strings.Clone(key.markerPrefix)}
 		role := x.roles[key.role]
 		if role == nil {
-			role = &roleSlots{}
+			role = newRoleSlots()
 			x.roles[key.role] = role
 		}
 		role.members++

@@ -283,3 +283,21 @@ func BenchmarkLoad(b *testing.B) {
 		})
 	}
 }
+
+// A refusal costs the same at any number of entries: it looks at the first of a heap, and copies no entry.
+func TestReserve_RefusedAtAnySize_AllocatesTheSame(t *testing.T) {
+	allocations := func(entries int) float64 {
+		storage := &logical.InmemStorage{}
+		fill(t, storage, "edge", entries, func(_ int, entry *Entry) { entry.LeaseExpiresAt = start.Add(30 * time.Minute) })
+		l := newLedger()
+		_, err := l.Used(t.Context(), storage, "edge")
+		require.NoError(t, err)
+		return testing.AllocsPerRun(20, func() {
+			_, err := l.Reserve(t.Context(), storage, intent("refused", entries))
+			full, ok := errors.AsType[*LimitError](err)
+			require.True(t, ok)
+			require.Equal(t, start.Add(30*time.Minute), full.NextFree)
+		})
+	}
+	require.InDelta(t, allocations(10), allocations(5000), 2)
+}

@@ -90,13 +90,13 @@ func (x *index) uncount(r *record) {
 func (x *index) occupy(r *record) {
 	r.setFlag(flagCounted, true)
 	x.occupied++
-	r.group.byRole.used++
+	r.group.byRole.hold(r)
 }
 
 func (x *index) vacate(r *record) {
 	r.setFlag(flagCounted, false)
 	x.occupied--
-	r.group.byRole.used--
+	r.group.byRole.release(r)
 }
 
 // advance moves the counters to a time. It is called with the lock held.
