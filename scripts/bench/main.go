@@ -24,6 +24,7 @@ func bench() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	quick := flag.Bool("quick", false, "a few scenarios and 64 clients only: two minutes")
+	only := flag.String("run", "", "a regular expression: measure only the scenarios that it matches, and their baselines; the growth is left out")
 	dir := flag.String("dir", "", "an empty directory for Vault's storage, such as one in /dev/shm; default: a temporary directory on the disk")
 	out := flag.String("out", "", "a directory for the report (JSON) and the plots (SVG); default: none is written")
 	rounds := flag.Int("rounds", 2, "how often each scenario runs")
@@ -39,7 +40,14 @@ func bench() error {
 		}
 		return errors.Join(writePlots(*out, stored), updatePage(*out, stored))
 	}
-	with := settings{clients: allClients, rounds: *rounds, duration: *duration, quick: *quick, progress: os.Stderr}
+	selected, err := selectScenarios(scenarios(*quick), *only)
+	if err != nil {
+		return err
+	}
+	if *only != "" {
+		*entries = 0
+	}
+	with := settings{scenarios: selected, clients: allClients, rounds: *rounds, duration: *duration, progress: os.Stderr}
 	if *quick {
 		with.clients, with.rounds, *entries = []int{targetClients}, min(*rounds, 2), 0
 	}
@@ -64,7 +72,7 @@ func measure(ctx context.Context, s *server, with settings, entries int, out, st
 	if err != nil {
 		return err
 	}
-	samples, failed := measureAll(ctx, s, scenarios(with.quick), with)
+	samples, failed := measureAll(ctx, s, with.scenarios, with)
 	if ctx.Err() != nil {
 		return failed
 	}

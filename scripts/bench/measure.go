@@ -14,11 +14,11 @@ import (
 
 // settings are how a run measures.
 type settings struct {
-	clients  []int
-	rounds   int
-	duration time.Duration
-	quick    bool
-	progress io.Writer
+	scenarios []scenario
+	clients   []int
+	rounds    int
+	duration  time.Duration
+	progress  io.Writer
 }
 
 // sample is what was measured of one scenario with one number of clients, over all rounds.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"time"
 
@@ -20,7 +21,7 @@ type scenario struct {
 	Baseline string `json:"baseline,omitempty"`
 	// Engine is true for the engine, and false for the null engine.
 	Engine bool `json:"engine"`
-	// Vendor is the vendor of the config; empty for the null engine.
+	// Vendor is the vendor that is called; empty for the null engine with an instant vendor.
 	Vendor string `json:"vendor,omitempty"`
 	// VendorDelay is added to every answer of the vendor.
 	VendorDelay time.Duration `json:"vendor_delay,omitempty"`
@@ -40,13 +41,16 @@ const (
 	baselineSearch   = "null 2w1c, 2c at the end"
 )
 
+// baselineVendor is the vendor that the null engine calls.
+const baselineVendor = "lacework"
+
 // slowVendor is the delay of a vendor that is not next to the server.
 const slowVendor = 100 * time.Millisecond
 
 // baselines are the scenarios of the null engine. A renewal and a revocation do what the engine does at a vendor that
 // offers both with one call.
 func baselines() []scenario {
-	return []scenario{
+	all := []scenario{
 		{Name: baselineNull, Path: nullMount + "/creds/i0.0-n0.0-v0.0", Renewable: true, Quick: true},
 		{Name: baselineOneWrite, Path: nullMount + "/creds/i1.0-n1.0-v1.0", Renewable: true, Quick: true},
 		{Name: baselineTwoWrite, Path: nullMount + "/creds/i2.0-n1.0-v1.0", Renewable: true},
@@ -54,6 +58,12 @@ func baselines() []scenario {
 		{Name: baselineWhole, Path: nullMount + "/creds/i2.1-n1.1-v1.1", Renewable: true, Quick: true},
 		{Name: baselineSearch, Path: nullMount + "/creds/i2.1-n1.1-v1.2", Renewable: true, Quick: true},
 	}
+	for _, instant := range all[len(all)-2:] {
+		slow := instant
+		slow.Name, slow.Vendor, slow.VendorDelay, slow.Quick = slowName(instant.Name), baselineVendor, slowVendor, false
+		all = append(all, slow)
+	}
+	return all
 }
 
 // sharedOnly are the vendors whose limits the engine keeps even where the emulator does not: FTD has five sessions, and
@@ -76,7 +86,7 @@ func vendorScenarios() []scenario {
 		shared.Name, shared.Path = facts.Name+" shared", mountPath+"/creds/"+roleName(facts.Name, true)
 		shared.Baseline, shared.Quick = baselineOneWrite, facts.Name == "ftd"
 		slow := exclusive
-		slow.Name, slow.VendorDelay, slow.Baseline, slow.Quick = slowName(facts.Name), slowVendor, "", false
+		slow.Name, slow.VendorDelay, slow.Baseline, slow.Quick = slowName(exclusive.Name), slowVendor, slowName(exclusive.Baseline), false
 		if sharedOnly[facts.Name] {
 			all = append(all, shared)
 			continue
@@ -86,7 +96,8 @@ func vendorScenarios() []scenario {
 	return all
 }
 
-func slowName(vendor string) string { return fmt.Sprintf("%s exclusive, %s", vendor, slowVendor) }
+// slowName is the name of a scenario with a slow vendor.
+func slowName(instant string) string { return fmt.Sprintf("%s, %s", instant, slowVendor) }
 
 func roleName(vendor string, shared bool) string {
 	if shared {
@@ -98,6 +109,22 @@ func roleName(vendor string, shared bool) string {
 // scenarios returns the scenarios of a run.
 func scenarios(quick bool) []scenario {
 	return slices.DeleteFunc(append(baselines(), vendorScenarios()...), func(s scenario) bool { return quick && !s.Quick })
+}
+
+// selectScenarios returns the scenarios whose name a regular expression matches, and their baselines. An empty one matches
+// all.
+func selectScenarios(all []scenario, pattern string) ([]scenario, error) {
+	expression, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("-run: %w", err)
+	}
+	needed := make(map[string]bool)
+	for i := range all {
+		if expression.MatchString(all[i].Name) {
+			needed[all[i].Name], needed[all[i].Baseline] = true, true
+		}
+	}
+	return slices.DeleteFunc(all, func(s scenario) bool { return !needed[s.Name] }), nil
 }
 
 // roleFields returns the fields of a vendor's role.

@@ -96,7 +96,7 @@ func (s *server) enableNullEngine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lacework := s.state.Vendors["lacework"]
+	lacework := s.state.Vendors[baselineVendor]
 	_, err = s.root.Logical().WriteWithContext(ctx, nullMount+"/config", map[string]any{
 		"url": lacework.URL + "/api/v2/access/tokens", "ca_cert": ca,
 		"header": map[string]any{"X-LW-UAKS": lacework.Credentials["secret_key"], "Content-Type": "application/json"},
