@@ -20,6 +20,7 @@ func main() {
 }
 
 func serve(logger hclog.Logger) error {
+	go tuneMemory()
 	meta := &api.PluginAPIClientMeta{}
 	if err := meta.FlagSet().Parse(os.Args[1:]); err != nil {
 		return err
