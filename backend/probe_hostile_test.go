@@ -276,7 +276,7 @@ func TestProbe_ConfigIsReplaced_OldReportIsDropped(t *testing.T) {
 	m := probeMount(t, vendorfacts.Named("ftd"))
 	m.must(logical.DeleteOperation, "config/ftd", nil)
 	m.writeConfig("ftd", map[string]any{"verify_connection": false})
-	m.backend.storeProbeReport(m.storage, "ftd", "the UID of the former config", probe.Report{Vendor: "ftd", State: probe.StateComplete})
+	m.backend.storeProbeReport(m.storage, "ftd", "the UID of the previous config", probe.Report{Vendor: "ftd", State: probe.StateComplete})
 	m.requireNoKeys("probe/")
 	m.backend.storeProbeReport(m.storage, "ftd", m.config("ftd").UID, probe.Report{Vendor: "ftd", State: probe.StateComplete})
 	require.Len(t, m.keys("probe/"), 1)

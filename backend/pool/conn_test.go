@@ -100,7 +100,7 @@ func TestRefusal_NotSent_IsRepeatedWhileItsReasonLasts(t *testing.T) {
 			a.clock.Advance(time.Second)
 			require.NoError(t, a.pool.Refusal(conn, OperationIssue))
 			a.clock.Advance(-time.Second)
-			require.NoError(t, a.pool.Refusal(conn, OperationIssue), "it has ended for good")
+			require.NoError(t, a.pool.Refusal(conn, OperationIssue), "it has ended permanently")
 		})
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-// openedProvider remembers what it was opened with. Its account is the user at the login address.
+// openedProvider remembers what it was opened with. The account is the user at the login address.
 type openedProvider struct {
 	accountProvider
 	config *provider.Config
