@@ -71,8 +71,8 @@ func (r *revocations) get(entryID string) *revocation {
 func (r *revocations) begin(entry *ledger.Entry, limit int) (current *revocation, began bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if current = r.running[entry.ID]; current != nil {
-		return current, false
+	if running := r.running[entry.ID]; running != nil {
+		return running, false
 	}
 	if r.byConfig[entry.Config] >= limit {
 		return nil, false
