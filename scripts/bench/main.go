@@ -25,6 +25,7 @@ func bench() error {
 	defer stop()
 	quick := flag.Bool("quick", false, "a few scenarios and 64 clients only: two minutes")
 	only := flag.String("run", "", "a regular expression: measure only the scenarios that it matches, and their baselines; the growth is left out")
+	clients := flag.Int("clients", 0, "measure only this number of clients at once; 0 means 64, 8 and 1")
 	dir := flag.String("dir", "", "an empty directory for Vault's storage, such as one in /dev/shm; default: a temporary directory on the disk")
 	out := flag.String("out", "", "a directory for the report (JSON) and the plots (SVG); default: none is written")
 	rounds := flag.Int("rounds", 2, "how often each scenario runs")
@@ -50,6 +51,9 @@ func bench() error {
 	with := settings{scenarios: selected, clients: allClients, rounds: *rounds, duration: *duration, progress: os.Stderr}
 	if *quick {
 		with.clients, with.rounds, *entries = []int{targetClients}, min(*rounds, 2), 0
+	}
+	if *clients > 0 {
+		with.clients = []int{*clients}
 	}
 	s, err := startServer(ctx, *dir, os.Stderr)
 	if err != nil {
