@@ -21,8 +21,8 @@ const eventPrefix = "vendorauth/"
 var unmodifiedEvents = []string{lease.EventOrphansFound, rotation.EventExpiring, eventGap}
 
 // sendEvent sends an event of Vault's event system, and records an observation with the same type and data. The packages
-// that send events name their types. A failure is only logged: nothing depends on events. Where Vault records no
-// observations, none is sent.
+// that send events name their types. A failure is only logged: nothing depends on events. Vault Community
+// Edition drops both, so it gets none: each is a round trip to Vault's process.
 func (b *backend) sendEvent(ctx context.Context, kind string, metadata ...string) {
 	b.sendEventOf(ctx, nil, kind, metadata...)
 }
@@ -30,12 +30,12 @@ func (b *backend) sendEvent(ctx context.Context, kind string, metadata ...string
 // sendEventOf is sendEvent for what a request does. Vault's observations name the request and who sent it.
 func (b *backend) sendEventOf(ctx context.Context, req *logical.Request, kind string, metadata ...string) {
 	ctx = context.WithoutCancel(ctx)
+	if b.system != nil && !b.system.deliversEvents(ctx) {
+		return
+	}
 	metadata = withEventPaths(kind, metadata)
 	if err := logical.SendEvent(ctx, b, kind, metadata...); err != nil && !errors.Is(err, framework.ErrNoEvents) {
 		b.Logger().Debug("event not sent", "type", kind, "error", err)
-	}
-	if b.system != nil && !b.system.recordsObservations(ctx) {
-		return
 	}
 	data := make(map[string]any, len(metadata)/2)
 	for pair := range slices.Chunk(metadata, 2) {

@@ -24,8 +24,8 @@ type systemView struct {
 	maxLeaseTTL     remembered[time.Duration]
 
 	environment sync.Once
-	// observes is false if the Vault that runs the plugin records no observations.
-	observes bool
+	// delivers is false if the Vault that runs the plugin drops events and observations.
+	delivers bool
 }
 
 // newSystemView returns a view that remembers answers for maxAge of real time; zero means that it remembers none.
@@ -46,15 +46,16 @@ func (v *systemView) DefaultLeaseTTL() time.Duration { return v.defaultLeaseTTL.
 // MaxLeaseTTL implements logical.SystemView.
 func (v *systemView) MaxLeaseTTL() time.Duration { return v.maxLeaseTTL.get() }
 
-// recordsObservations reports whether Vault does anything with an observation. Only Vault Enterprise records them; the
-// Community Edition accepts and drops them. Without an answer it is true.
-func (v *systemView) recordsObservations(ctx context.Context) bool {
+// deliversEvents reports whether Vault delivers events to subscribers and records observations. Both need Vault
+// Enterprise since Vault 1.16, the oldest supported version: the Community Edition has no subscriptions, accepts both and
+// drops them. Without an answer it is true.
+func (v *systemView) deliversEvents(ctx context.Context) bool {
 	v.environment.Do(func() {
 		environment, err := v.PluginEnv(ctx)
-		v.observes = err != nil || environment == nil || environment.VaultVersion == "" ||
+		v.delivers = err != nil || environment == nil || environment.VaultVersion == "" ||
 			strings.Contains(environment.VaultVersionMetadata, "ent")
 	})
-	return v.observes
+	return v.delivers
 }
 
 // remembered is an answer of Vault, which is asked for again when it is older than maxAge. It is safe for concurrent use.
