@@ -214,6 +214,25 @@ func TestAccount_PasswordRejectedAfterSuccess_NamesLockout(t *testing.T) {
 	c.requireGrants(3, 1)
 }
 
+// An attempt extends a lockout. The pause grows beyond the longest lockout, so that the account recovers by itself.
+func TestAccount_LongestLockout_EndsWithoutOperator(t *testing.T) {
+	c := newCloud(t, "lockout_duration", "30m")
+	conn := c.open()
+	c.issue(conn)
+	c.Clock.Advance(24 * time.Hour) // the access token and its refresh token have expired
+	c.Act("lock_account")
+	locked := c.Requested(routeToken)
+	for range 45 {
+		_, err := conn.Issue(t.Context(), issueRequest)
+		requireClass(t, provider.ClassUnauthenticated, err)
+		_, err = conn.Check(t.Context())
+		requireClass(t, provider.ClassUnauthenticated, err)
+		c.Clock.Advance(time.Minute)
+	}
+	require.LessOrEqual(t, c.Requested(routeToken)-locked, 2, "the first one, and one after 15 minutes")
+	c.issue(conn)
+}
+
 func TestAccount_PasswordGrantLost_IsPaused(t *testing.T) {
 	c := newCloud(t)
 	conn, other := c.openAs("first"), c.openAs("second")
