@@ -22,18 +22,37 @@ type Waiter struct {
 	err   error
 }
 
-// Wait adds a request to the queue. The caller must call Leave. The errors are those of loading the index.
+// MaxWaiters bounds the requests of a config that wait at the same time. Each slot that becomes free, and each request that
+// asks again, looks at all of them: without a bound, the readers of one role could use the processor of the server.
+const MaxWaiters = 1000
+
+// Wait adds a request to the queue. The caller must call Leave. The errors are those of loading the index, and a LimitError if
+// no slot is free and [MaxWaiters] requests wait already.
 func (l *Ledger) Wait(ctx context.Context, storage logical.Storage, intent Intent) (*Waiter, error) {
 	x, err := l.loaded(ctx, storage, intent.Config)
 	if err != nil {
 		return nil, err
 	}
 	w := &Waiter{ledger: l, index: x, intent: intent, ready: make(chan struct{})}
+	if err := x.enqueue(w); err != nil {
+		return nil, l.explain(ctx, storage, x, err)
+	}
+	return w, nil
+}
+
+// enqueue adds a request, unless the queue is full.
+func (x *index) enqueue(w *Waiter) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.waiters = append(x.waiters, w)
 	x.dispatch() // a slot may have become free since the request was refused
-	return w, nil
+	if len(x.waiters) >= MaxWaiters {
+		if err := x.admit(&w.intent); err != nil {
+			return err
+		}
+	}
+	x.waiters = append(x.waiters, w)
+	x.dispatch()
+	return nil
 }
 
 // Ready returns a channel that is closed when Claim has a result.

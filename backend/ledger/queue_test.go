@@ -147,3 +147,22 @@ func TestWait_AnotherNodeWrites_StartsOver(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "b", entry.ID)
 }
+
+func TestWait_QueueIsFull_IsRefused(t *testing.T) {
+	storage, l := &logical.InmemStorage{}, newLedger()
+	_, err := l.Reserve(t.Context(), storage, intent("held", 1))
+	require.NoError(t, err)
+	var first *Waiter
+	for i := range MaxWaiters {
+		if w := wait(t, l, storage, intent(fmt.Sprintf("w%d", i), 1)); i == 0 {
+			first = w
+		}
+	}
+	_, err = l.Wait(t.Context(), storage, intent("late", 1))
+	full, isFull := errors.AsType[*LimitError](err)
+	require.True(t, isFull, "%v", err)
+	require.Equal(t, 1, full.Limit)
+	require.True(t, isReady(wait(t, l, storage, intent("other", 3))), "a request that needs no wait gets its slot")
+	first.Leave()
+	require.False(t, isReady(wait(t, l, storage, intent("late", 1))), "it waits in the place that has become free")
+}
