@@ -46,13 +46,13 @@ func (v *systemView) DefaultLeaseTTL() time.Duration { return v.defaultLeaseTTL.
 // MaxLeaseTTL implements logical.SystemView.
 func (v *systemView) MaxLeaseTTL() time.Duration { return v.maxLeaseTTL.get() }
 
-// deliversEvents reports whether Vault delivers events to subscribers and records observations. Both need Vault
-// Enterprise since Vault 1.16, the oldest supported version: the Community Edition has no subscriptions, accepts both and
-// drops them. Without an answer it is true.
+// deliversEvents reports whether the server delivers events to subscribers and records observations. Vault does so in its
+// Enterprise edition only since 1.16, the oldest supported version: the Community Edition has no subscriptions, accepts
+// both and drops them. OpenBao, whose versions begin at 2, has its own rules. Without an answer it is true.
 func (v *systemView) deliversEvents(ctx context.Context) bool {
 	v.environment.Do(func() {
 		environment, err := v.PluginEnv(ctx)
-		v.delivers = err != nil || environment == nil || environment.VaultVersion == "" ||
+		v.delivers = err != nil || environment == nil || !strings.HasPrefix(environment.VaultVersion, "1.") ||
 			strings.Contains(environment.VaultVersionMetadata, "ent")
 	})
 	return v.delivers

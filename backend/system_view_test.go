@@ -100,6 +100,7 @@ func TestEvents_VaultEdition_DecidesWhatIsSent(t *testing.T) {
 		delivers    bool
 	}{
 		"community":          {&logical.PluginEnvironment{VaultVersion: "1.21.1"}, false},
+		"OpenBao":            {&logical.PluginEnvironment{VaultVersion: "2.5.0"}, true},
 		"enterprise":         {&logical.PluginEnvironment{VaultVersion: "1.21.1", VaultVersionMetadata: "ent"}, true},
 		"enterprise in FIPS": {&logical.PluginEnvironment{VaultVersion: "1.21.1", VaultVersionMetadata: "ent.fips1403"}, true},
 		"unknown":            {nil, true},

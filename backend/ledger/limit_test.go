@@ -87,12 +87,17 @@ func TestLimit_HoldersCannotBeRead_UsesTheEntry(t *testing.T) {
 	require.ErrorIs(t, err, storagetest.ErrFailed)
 }
 
-// With many entries, the next free slot is computed once in a second.
+// With many shared credentials, the next free slot is computed once in a second.
 func TestLimit_ManyCredentials_RemembersTheNextSlot(t *testing.T) {
-	for _, entries := range []int{exactSlots, exactSlots + 1} {
+	for _, shared := range []int{exactSlots, exactSlots + 1} {
+		entries := 1 + shared
 		storage, clock := &logical.InmemStorage{}, providertest.NewClock()
 		l := New(Options{Now: clock.Now})
-		fill(t, storage, "edge", entries, nil)
+		fill(t, storage, "edge", entries, func(i int, entry *Entry) {
+			if i > 0 {
+				entry.Shared = []byte(`{}`)
+			}
+		})
 		freeAt := func() time.Time { return refusal(t, l, storage, intent("x", entries)).NextFree }
 		end := func(in time.Duration) {
 			entry, err := l.Get(t.Context(), storage, "edge", fmt.Sprintf("e%015d", 0))
@@ -102,8 +107,8 @@ func TestLimit_ManyCredentials_RemembersTheNextSlot(t *testing.T) {
 		}
 		require.Equal(t, start.Add(30*time.Minute), freeAt())
 		end(20 * time.Minute)
-		if entries == exactSlots {
-			require.Equal(t, start.Add(20*time.Minute), freeAt(), "few entries are looked at each time")
+		if shared == exactSlots {
+			require.Equal(t, start.Add(20*time.Minute), freeAt(), "few credentials are looked at each time")
 			continue
 		}
 		require.Equal(t, start.Add(30*time.Minute), freeAt())
