@@ -39,7 +39,9 @@ func New() provider.Provider { return NewWithRandom(rand.Reader) }
 
 // NewWithRandom is [New] with another source of random bytes, which must be safe for concurrent use. The driver
 // makes subjects from them that no custom token has, see [provider.MarkerRevoker].
-func NewWithRandom(random io.Reader) provider.Provider { return vendor{random} }
+func NewWithRandom(random io.Reader) provider.Provider {
+	return vendor{random: random, guards: newSessionGuards()}
+}
 
 var (
 	_ provider.Provider      = vendor{}
@@ -52,7 +54,10 @@ var (
 )
 
 // vendor implements [provider.Provider].
-type vendor struct{ random io.Reader }
+type vendor struct {
+	random io.Reader
+	guards *sessionGuards
+}
 
 // Name implements [provider.Provider].
 func (vendor) Name() string { return "ftd" }
@@ -109,11 +114,13 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 			store: store, address: web.BaseURL(), username: fields.username, timeout: web.RequestTimeout(), logger: logger,
 		}
 	}
+	guard, release := v.guards.of(web.BaseURL())
 	return &connection{
 		api:            api,
 		passwordPolicy: fields.passwordPolicy,
 		random:         v.random,
-		guard:          newSessionGuard(),
+		guard:          guard,
+		releaseGuard:   release,
 		logger:         logger,
 		sessions: &sessionCache{
 			api: api, clock: clock, logger: logger, countActive: config.CountActive,
@@ -129,6 +136,7 @@ type connection struct {
 	api            *client
 	sessions       *sessionCache
 	guard          *sessionGuard
+	releaseGuard   func()
 	passwordPolicy string
 	random         io.Reader
 	logger         hclog.Logger
@@ -138,4 +146,7 @@ type connection struct {
 func (c *connection) MaxLifetime() time.Duration { return maxLifetime }
 
 // Close implements [provider.Connection]. The engine's login stays in the session store for the next connection.
-func (c *connection) Close() { c.api.http.Close() }
+func (c *connection) Close() {
+	c.releaseGuard()
+	c.api.http.Close()
+}

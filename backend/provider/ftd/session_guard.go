@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
@@ -29,9 +30,9 @@ func listingUnsupported(err error) bool {
 	return status == http.StatusNotImplemented || errors.Is(err, errUnexpectedListing)
 }
 
-// sessionGuard protects the device's few sessions. A connection issues one custom token at a time, and makes no
-// additional login at the same time. So nothing else of the engine can use the last free session between the count and the issue,
-// in which case the device would silently end its oldest session.
+// sessionGuard protects the few sessions of one device. All connections to it, also those of several configs, issue one
+// custom token at a time, and make no additional login at the same time. So nothing else of this process can use the last
+// free session between the count and the issue, in which case the device would silently end its oldest session.
 type sessionGuard struct {
 	semaphore chan struct{} // contains a value while a caller holds the guard
 }
@@ -45,8 +46,39 @@ const (
 	tokensNotListed
 )
 
-// newSessionGuard returns a guard that is free.
-func newSessionGuard() *sessionGuard { return &sessionGuard{semaphore: make(chan struct{}, 1)} }
+// sessionGuards holds the guard of each device to which a connection is open. It is safe for concurrent use.
+type sessionGuards struct {
+	mu       sync.Mutex
+	byDevice map[string]*sharedGuard
+}
+
+// sharedGuard is the guard of a device, and how many connections use it.
+type sharedGuard struct {
+	sessionGuard
+	connections int
+}
+
+func newSessionGuards() *sessionGuards { return &sessionGuards{byDevice: map[string]*sharedGuard{}} }
+
+// of returns the guard of the device at a base URL, and a function that a connection calls once when it closes. Later calls of
+// the function do nothing.
+func (g *sessionGuards) of(device string) (guard *sessionGuard, release func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	shared := g.byDevice[device]
+	if shared == nil {
+		shared = &sharedGuard{sessionGuard: sessionGuard{semaphore: make(chan struct{}, 1)}}
+		g.byDevice[device] = shared
+	}
+	shared.connections++
+	return &shared.sessionGuard, sync.OnceFunc(func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if shared.connections--; shared.connections == 0 {
+			delete(g.byDevice, device)
+		}
+	})
+}
 
 // acquire waits until the guard is free, and returns the function that releases it. op is the caller's operation.
 func (g *sessionGuard) acquire(ctx context.Context, op string) (release func(), err error) {
