@@ -120,3 +120,22 @@ func (m *mount) requireToldApart(vendor string, tested emulator.Switch, usual ma
 		assert.Equal(m.t, usual, m.observations(vendor, map[string]string{tested.Name: value}), "%s=%s is observable", tested.Name, value)
 	}
 }
+
+// Several switches at once are told apart too, each as in a probe of its own.
+func TestProbe_SwitchesCombined_AreToldApart(t *testing.T) {
+	for _, vendor := range all.Vendors() {
+		t.Run(vendor.Name, func(t *testing.T) {
+			m := newMount(t)
+			m.clock.passWaits()
+			usual := m.observations(vendor.Name, nil)
+			for _, run := range vendorfacts.ProbeSwitchesOf(vendor.Name).Runs() {
+				seen := m.observations(vendor.Name, run.Values)
+				for name, row := range run.Rows {
+					single := m.observations(vendor.Name, map[string]string{name: run.Values[name]})
+					assert.NotEqual(t, usual[row], seen[row], "%s of %v does not show in %q", name, run.Values, row)
+					assert.Equal(t, single[row], seen[row], "%s shows as in a probe of its own", name)
+				}
+			}
+		})
+	}
+}

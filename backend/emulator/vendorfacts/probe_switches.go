@@ -1,5 +1,11 @@
 package vendorfacts
 
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
 // ProbeSwitches says which switches of a vendor's emulator a probe tells apart. Each switch is in one of the two tables.
 type ProbeSwitches struct {
 	// Base holds the switches that are set in all runs.
@@ -10,6 +16,10 @@ type ProbeSwitches struct {
 	Unobservable map[string]string
 	// UnobservableValues holds the values of observable switches that look like the default, with the reason.
 	UnobservableValues map[string]map[string]string
+	// Apart lists pairs of switches that are not set in one run: one changes what the other shows.
+	Apart [][2]string
+	// Alone lists values, as "switch=value", that show in a fact and change the course of the probe all the same.
+	Alone []string
 }
 
 // Rows names, for each value of a switch, the row of a probe's report whose observation differs from that of the default: a
@@ -18,7 +28,7 @@ type Rows map[string]string
 
 // ProbeSwitchesOf returns the tables of a vendor. They are empty for an unknown vendor.
 func ProbeSwitchesOf(vendor string) ProbeSwitches {
-	return ProbeSwitches{probeBase[vendor], observable[vendor], unobservable[vendor], unobservableValues[vendor]}
+	return ProbeSwitches{probeBase[vendor], observable[vendor], unobservable[vendor], unobservableValues[vendor], apart[vendor], alone[vendor]}
 }
 
 // observable holds the switches that a probe tells apart, by vendor.
@@ -154,4 +164,63 @@ var unobservableValues = map[string]map[string]map[string]string{
 // probeBase holds the switches that are set in all runs of a vendor's table.
 var probeBase = map[string]map[string]string{
 	"fortisiem": {"revoke_route": "yes"}, // a config with revoke_url, so that the steps about revocation are made
+}
+
+// apart holds the pairs of switches that are not set in one run, by vendor. TestProbe_SwitchesCombined in package backend
+// fails if one is missing.
+var apart = map[string][][2]string{
+	"ftd": {{"custom_token_session_name", "custom_tokens_in_sessions"}, {"custom_token_session_name", "session_id_is_jti"}},
+	"fortisiem": {
+		{"access_token_expiry", "answer_names"}, {"answer_names", "expires_in_unit"}, {"error_shape", "unauthorized_body"}, {"token_form", "token_has_iat"},
+	},
+	"lacework": {{"org_account", "user_profile"}},
+	"trend":    {{"expired_keys", "extend_expired_key"}},
+}
+
+// alone holds the values that change the course of the probe, by vendor.
+var alone = map[string][]string{
+	"ftd": {"device_state=setup_wizard"}, "fortianalyzer": {"settings_readable=no"},
+	"lacework": {"minimum_expiry=60"}, "trend": {"expiry_precision=day_end", "expiry_precision=nothing"},
+}
+
+// ProbeRun is one probe that shows several switches: their values, and the rows of the report, both by switch.
+type ProbeRun struct {
+	Values, Rows map[string]string
+}
+
+// Runs returns probes that together show each value of each observable switch. Values that show in a fact are set together,
+// and one that changes the course of the probe alone.
+func (s ProbeSwitches) Runs() []ProbeRun {
+	var together, single []ProbeRun
+	for _, name := range slices.Sorted(maps.Keys(s.Observable)) {
+		for _, value := range slices.Sorted(maps.Keys(s.Observable[name])) {
+			row := s.Observable[name][value]
+			if !s.combines(name, value, row) {
+				single = append(single, ProbeRun{map[string]string{name: value}, map[string]string{name: row}})
+				continue
+			}
+			fits := func(run ProbeRun) bool { return s.fits(run, name, row) }
+			if !slices.ContainsFunc(together, fits) {
+				together = append(together, ProbeRun{map[string]string{}, map[string]string{}})
+			}
+			run := together[slices.IndexFunc(together, fits)]
+			run.Values[name], run.Rows[name] = value, row
+		}
+	}
+	return append(together, single...)
+}
+
+// combines reports whether the probe takes its usual course with a value, so that it shows other switches too.
+func (s ProbeSwitches) combines(name, value, row string) bool {
+	return strings.Contains(row, ": ") && !strings.HasPrefix(row, "answers of ") && !slices.Contains(s.Alone, name+"="+value)
+}
+
+// fits reports whether a run can show a switch in a row too.
+func (s ProbeSwitches) fits(run ProbeRun, name, row string) bool {
+	for other, shown := range run.Rows {
+		if other == name || shown == row || slices.Contains(s.Apart, [2]string{other, name}) || slices.Contains(s.Apart, [2]string{name, other}) {
+			return false
+		}
+	}
+	return true
 }
