@@ -214,7 +214,7 @@ func TestAccount_PasswordRejectedAfterSuccess_NamesLockout(t *testing.T) {
 	c.requireGrants(3, 1)
 }
 
-// An attempt extends a lockout. The pause grows beyond the longest lockout, so that the account recovers by itself.
+// An attempt extends a lockout. The pause grows beyond the longest lockout, so that the account recovers without an operator.
 func TestAccount_LongestLockout_EndsWithoutOperator(t *testing.T) {
 	c := newCloud(t, "lockout_duration", "30m")
 	conn := c.open()
