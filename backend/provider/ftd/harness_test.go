@@ -53,7 +53,8 @@ type connection interface {
 // device is an emulated device, together with the settings of connections to it.
 type device struct {
 	*emulatortest.Server
-	address  string // of the device, or of a proxy in front of it
+	address  string            // of the device, or of a proxy in front of it
+	driver   provider.Provider // of all connections; nil means one for each
 	clock    *providertest.Clock
 	sessions *providertest.Sessions // the session store of all connections
 	fields   map[string]any
@@ -109,7 +110,10 @@ func (d *device) openNext() (connection, *providertest.Sessions) {
 // openAfter returns a new connection with a session store and the store of its predecessor.
 func (d *device) openAfter(store, predecessor provider.SessionStore) connection {
 	d.T.Helper()
-	driver := ftd.NewWithRandom(d.random)
+	driver := d.driver
+	if driver == nil {
+		driver = ftd.NewWithRandom(d.random)
+	}
 	countActive := d.count
 	if d.active != nil {
 		countActive = func(context.Context) (int, error) { return *d.active, nil }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/ftd"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
 func TestSessionGuard_FullDevice_RefusesWithoutEviction(t *testing.T) {
@@ -82,6 +84,33 @@ func TestSessionGuard_ConcurrentIssues_EvictNoSession(t *testing.T) {
 			assert.LessOrEqual(t, d.Live(emulator.KindLeased), 2)
 		})
 	}
+}
+
+// Each config has a connection of its own, and counts its own tokens only.
+func TestSessionGuard_SeveralConnections_EvictNoSession(t *testing.T) {
+	d := newDevice(t)
+	d.driver = ftd.New()
+	d.Set("custom_tokens_in_sessions", "yes")
+	var connections []connection
+	for range 3 {
+		c := d.openWithStore(&providertest.Sessions{})
+		_, err := c.Check(t.Context()) // logs in
+		require.NoError(t, err)
+		connections = append(connections, c)
+	}
+	var group errgroup.Group
+	for i := range 12 {
+		group.Go(func() error {
+			_, err := connections[i%3].Issue(t.Context(), request(fmt.Sprintf("vault-config%d", i)))
+			if provider.ClassOf(err) == provider.ClassCapacity {
+				return nil
+			}
+			return err
+		})
+	}
+	require.NoError(t, group.Wait())
+	assert.Zero(t, d.evicted())
+	assert.Equal(t, 2, d.Live(emulator.KindLeased), "in addition to three logins")
 }
 
 // A plugin that has just started does not know whether the device lists custom tokens.
