@@ -99,7 +99,8 @@ func testPackage(ctx context.Context, out io.Writer, tree, tool, pkg string, opt
 	cmd.Dir = tree
 	// Neither vet nor the symbol table is of use here, and each of the many test binaries needs time for both. A cached
 	// result would make gremlins expect that the tests need no time, and stop them too early.
-	cmd.Env = append(environ, "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -vet=off -ldflags=-s -count=1"))
+	environ = append(environ, "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -vet=off -ldflags=-s -count=1"))
+	cmd.Env = environ
 	cmd.Stderr = os.Stderr
 	output, err := cmd.StdoutPipe()
 	if err != nil {
@@ -133,16 +134,16 @@ func printProgress(out io.Writer, output io.Reader, pkg string) {
 		switch {
 		case !isMutant:
 			if line != "" && tested == 0 {
-				fmt.Fprintf(out, "    %s\n", line)
+				printf(out, "    %s\n", line)
 			}
 			continue
 		case strings.HasPrefix(rest, statusLived):
-			fmt.Fprintf(out, "    %s at %s\n", rest, path.Join(pkg, position))
+			printf(out, "    %s at %s\n", rest, path.Join(pkg, position))
 		}
 		if !strings.HasPrefix(rest, statusNotCovered) {
 			tested++
 			if tested%progressInterval == 0 {
-				fmt.Fprintf(out, "    %d mutants tested\n", tested)
+				printf(out, "    %d mutants tested\n", tested)
 			}
 		}
 	}

@@ -98,7 +98,7 @@ func run(ctx context.Context, out io.Writer, opts options) error {
 	failed := false
 	for _, pkg := range opts.packages {
 		pkg = filepath.ToSlash(filepath.Clean(pkg))
-		fmt.Fprintf(out, "==> %s\n", pkg)
+		printf(out, "==> %s\n", pkg)
 		started := time.Now()
 		mutants, err := testPackage(ctx, out, tree, tool, pkg, opts)
 		if err != nil {

@@ -57,6 +57,9 @@ func evaluate(mutants []mutant, listed equivalents) result {
 	return r
 }
 
+// printf writes a part of the result. A failure of the terminal cannot be reported there.
+func printf(out io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
+
 // killedPercent is the share of the killed mutants among those that tests reach.
 func (r *result) killedPercent() float64 { return percent(r.killed, r.killed+len(r.survivors)) }
 
@@ -84,26 +87,26 @@ func (r *result) print(out io.Writer, list string, took time.Duration) {
 	printMutants(out, "Survivors", r.survivors)
 	printMutants(out, "Not covered", r.uncovered)
 	if len(r.outdated) > 0 {
-		fmt.Fprintf(out, "\n    Outdated entries of %s:\n", list)
+		printf(out, "\n    Outdated entries of %s:\n", list)
 		ids := slices.SortedFunc(maps.Keys(r.outdated), func(a, b identity) int { return strings.Compare(a.String(), b.String()) })
 		for _, id := range ids {
-			fmt.Fprintf(out, "      the mutant %s: %s\n", r.outdated[id], strings.ReplaceAll(id.String(), "\n    ", ": "))
+			printf(out, "      the mutant %s: %s\n", r.outdated[id], strings.ReplaceAll(id.String(), "\n    ", ": "))
 		}
 	}
-	fmt.Fprintf(out, "\n    killed %.1f %% (aim %.0f), covered %.1f %% (aim %.0f): %d killed (%d by the time limit), "+
+	printf(out, "\n    killed %.1f %% (aim %.0f), covered %.1f %% (aim %.0f): %d killed (%d by the time limit), "+
 		"%d survived, %d not covered, %d equivalent, %d in constants; %s\n", r.killedPercent(), aimKilled, r.coveredPercent(), aimCovered,
 		r.killed, r.timedOut, len(r.survivors), len(r.uncovered), r.equivalent, r.unmeasured, took.Round(time.Second))
 	if len(r.survivors) > 0 {
-		fmt.Fprintf(out, "    Next: write a test of the behaviour that a survivor changes. If the code is needless, remove it. If no test\n"+
+		printf(out, "    Next: write a test of the behaviour that a survivor changes. If the code is needless, remove it. If no test\n"+
 			"    can see the change, add the two lines above to %s, with the reason.\n", list)
 	}
 	if len(r.uncovered) > 0 {
-		fmt.Fprintln(out, "    Next: write a test, in the same package, that runs the lines that are not covered.")
+		printf(out, "    Next: write a test, in the same package, that runs the lines that are not covered.\n")
 	}
 	if len(r.outdated) > 0 {
-		fmt.Fprintf(out, "    Next: delete the outdated entries from %s, or correct them if the source line has changed.\n", list)
+		printf(out, "    Next: delete the outdated entries from %s, or correct them if the source line has changed.\n", list)
 	}
-	fmt.Fprintln(out)
+	printf(out, "\n")
 }
 
 // printMutants prints mutants with their places, and their identities in the form of the list.
@@ -111,11 +114,11 @@ func printMutants(out io.Writer, title string, mutants []mutant) {
 	if len(mutants) == 0 {
 		return
 	}
-	fmt.Fprintf(out, "\n    %s:\n", title)
+	printf(out, "\n    %s:\n", title)
 	for _, m := range mutants {
-		fmt.Fprintf(out, "      line %d, column %d\n", m.line, m.column)
+		printf(out, "      line %d, column %d\n", m.line, m.column)
 		for line := range strings.Lines(m.String()) {
-			fmt.Fprintf(out, "        %s\n", strings.TrimSuffix(line, "\n"))
+			printf(out, "        %s\n", strings.TrimSuffix(line, "\n"))
 		}
 	}
 }
