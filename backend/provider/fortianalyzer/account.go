@@ -37,8 +37,9 @@ type accounts struct {
 	byKey map[accountKey]*account
 }
 
-// attach returns the connection's account. The connection must call detach. open opens the account's store.
-func (a *accounts) attach(key accountKey, connectionID string, open func() *tokenStore) *account {
+// attach returns the connection's account, and the account's back-offs for its trust. The connection must call detach. open
+// opens the account's store.
+func (a *accounts) attach(key accountKey, connectionID string, trust serverTrust, open func() *tokenStore) (*account, *grantBackoffs) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	found := a.byKey[key]
@@ -46,18 +47,17 @@ func (a *accounts) attach(key accountKey, connectionID string, open func() *toke
 		if a.byKey == nil {
 			a.byKey = map[accountKey]*account{}
 		}
-		found = &account{store: open(), attached: map[string]int{}, lost: provider.AuthBackoff{Initial: minLostPause, Max: maxLostPause}}
+		found = newAccount(open())
 		a.byKey[key] = found
 	}
-	found.attach(connectionID)
-	return found
+	return found, found.attach(connectionID, trust)
 }
 
 // detach ends a connection's use of an account. The last connection deletes the account from memory.
-func (a *accounts) detach(key accountKey, connectionID string) {
+func (a *accounts) detach(key accountKey, connectionID string, trust serverTrust) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if found := a.byKey[key]; found != nil && found.detach(connectionID) {
+	if found := a.byKey[key]; found != nil && found.detach(connectionID, trust) {
 		delete(a.byKey, key)
 	}
 }
@@ -74,30 +74,39 @@ type account struct {
 	store   *tokenStore
 	flights singleflight.Group
 
-	// limited holds the OAuth server's 429, and lost a password grant whose answer was lost or an error.
-	limited, lost provider.AuthBackoff
-
 	mu       sync.Mutex
-	loaded   bool           // token and users have been read from the store
-	current  *accessToken   // nil before the first password grant
-	users    []string       // the connections, by id, that use the token, also those of before a restart
-	attached map[string]int // the open connections, by id
-	replaced time.Time      // when the last replacement was rejected too
+	backoffs map[serverTrust]*grantBackoffs // of the open connections
+	loaded   bool                           // token and users have been read from the store
+	current  *accessToken                   // nil before the first password grant
+	users    []string                       // the connections, by id, that use the token, also those of before a restart
+	attached map[string]int                 // the open connections, by id
+	replaced time.Time                      // when the last replacement was rejected too
+}
+
+func newAccount(store *tokenStore) *account {
+	return &account{store: store, attached: map[string]int{}, backoffs: map[serverTrust]*grantBackoffs{}}
 }
 
 // token returns an access token for a connection. avoid is a token that the instance has rejected, or empty.
 func (a *account) token(ctx context.Context, c *connection, avoid string) (*accessToken, error) {
+	failure := errNotReplaced(0)
 	for range maxFlights {
 		if held := a.usable(c, avoid); held != nil {
 			return held, nil
 		}
-		held, err := a.fly(ctx, c, avoid)
-		// A flight of another caller may return the very token that must be avoided.
-		if err != nil || held.value != avoid {
-			return held, err
+		flown := a.fly(ctx, c, avoid)
+		switch {
+		case flown.err == nil && flown.token.value != avoid:
+			return flown.token, nil
+		case flown.err == nil: // a flight of another caller can return the very token that must be avoided
+			failure = errNotReplaced(0)
+		case flown.backoffs == c.backoffs || ctx.Err() != nil:
+			return nil, flown.err
+		default: // the answer to a connection with another trust can be that of another server
+			failure = flown.err
 		}
 	}
-	return nil, errNotReplaced(0)
+	return nil, failure
 }
 
 // maxFlights bounds how many flights of other callers a caller joins before its own.
@@ -113,23 +122,31 @@ func (a *account) usable(c *connection, avoid string) *accessToken {
 	return a.current
 }
 
+// flown is the result of a flight.
+type flown struct {
+	token    *accessToken
+	err      error
+	backoffs *grantBackoffs // those of the connection whose flight it was, by which trusts are compared
+}
+
 // fly starts a flight that acquires a token, or joins the running one for the same password.
-func (a *account) fly(ctx context.Context, c *connection, avoid string) (*accessToken, error) {
+func (a *account) fly(ctx context.Context, c *connection, avoid string) flown {
 	// Without this check, a caller that has already canceled would start a flight that no caller waits for.
 	if err := ctx.Err(); err != nil {
-		return nil, errCanceled(err)
+		return flown{err: errCanceled(err)}
 	}
 	flight := a.flights.DoChan(c.password, func() (any, error) {
-		return provider.CatchPanic(opToken, func() (*accessToken, error) {
+		token, err := provider.CatchPanic(opToken, func() (*accessToken, error) {
 			return a.acquire(context.WithoutCancel(ctx), c, avoid)
 		})
+		return flown{token, err, c.backoffs}, nil
 	})
 	select {
 	case result := <-flight:
-		held, _ := result.Val.(*accessToken)
-		return held, result.Err
+		done, _ := result.Val.(flown) // a flight returns nothing else
+		return done
 	case <-ctx.Done():
-		return nil, errCanceled(ctx.Err())
+		return flown{err: errCanceled(ctx.Err())}
 	}
 }
 
@@ -146,7 +163,7 @@ func (a *account) acquire(ctx context.Context, c *connection, avoid string) (*ac
 		a.register(ctx, c)
 		return held, nil
 	}
-	if err := a.limited.Err(c.clock.Now()); err != nil {
+	if err := c.backoffs.limited.Err(c.clock.Now()); err != nil {
 		return nil, err
 	}
 	rejected := held.rejected
@@ -186,7 +203,7 @@ func (a *account) sendPassword(ctx context.Context, c *connection, held *accessT
 	if rest := held.passwordRest(now); worked && rest > 0 {
 		return nil, errNotReplaced(rest)
 	}
-	for _, backoff := range []*provider.AuthBackoff{c.rejectedPassword, &a.limited, &a.lost} {
+	for _, backoff := range []*provider.AuthBackoff{c.rejectedPassword, &c.backoffs.limited, &c.backoffs.lost} {
 		if err := backoff.Err(now); err != nil {
 			return nil, err
 		}
@@ -196,7 +213,7 @@ func (a *account) sendPassword(ctx context.Context, c *connection, held *accessT
 		return nil, a.observeGrant(c, err, worked)
 	}
 	c.rejectedPassword.Reset()
-	a.lost.Reset()
+	c.backoffs.lost.Reset()
 	granted.password = c.password
 	if worked {
 		granted.replacedAt = held.replacedAt
@@ -229,7 +246,7 @@ func (a *account) observeGrant(c *connection, err error, worked bool) error {
 	case provider.ClassUnavailable:
 		// The server may have counted it as a login, unless no connection was made.
 		if httpclient.StatusOf(err) != 0 || errors.Is(err, errIndeterminate) {
-			a.lost.Observe(failure, now)
+			c.backoffs.lost.Observe(failure, now)
 		}
 	default:
 	}
@@ -241,7 +258,7 @@ func (a *account) observeLimit(c *connection, err error) error {
 	failure, ok := errors.AsType[*provider.Error](err)
 	if ok && failure.Class == provider.ClassRateLimited && !errors.Is(err, provider.ErrNotSent) {
 		failure.RetryAfter = max(failure.RetryAfter, defaultLimitPause)
-		a.limited.Hold(failure, c.clock.Now())
+		c.backoffs.limited.Hold(failure, c.clock.Now())
 	}
 	return err
 }

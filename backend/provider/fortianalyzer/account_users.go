@@ -5,17 +5,29 @@ import (
 	"slices"
 )
 
-// attach counts an open connection.
-func (a *account) attach(connectionID string) {
+// attach counts an open connection, and returns the back-offs for its trust.
+func (a *account) attach(connectionID string, trust serverTrust) *grantBackoffs {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.attached[connectionID]++
+	found := a.backoffs[trust]
+	if found == nil {
+		found = newGrantBackoffs()
+		a.backoffs[trust] = found
+	}
+	found.connections++
+	return found
 }
 
 // detach counts an open connection less. It reports whether none is left.
-func (a *account) detach(connectionID string) (last bool) {
+func (a *account) detach(connectionID string, trust serverTrust) (last bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if found := a.backoffs[trust]; found != nil {
+		if found.connections--; found.connections == 0 {
+			delete(a.backoffs, trust)
+		}
+	}
 	if a.attached[connectionID]--; a.attached[connectionID] <= 0 {
 		delete(a.attached, connectionID)
 	}

@@ -105,14 +105,15 @@ func (v vendor) Open(config provider.Config) (provider.Connection, error) {
 		c.logger = hclog.NewNullLogger()
 	}
 	key := api.accountKey()
-	c.account = v.shared.accounts.attach(key, c.id, func() *tokenStore {
+	trust := trustOf(config)
+	c.account, c.backoffs = v.shared.accounts.attach(key, c.id, trust, func() *tokenStore {
 		store := &tokenStore{account: key.String(), timeout: api.oauth.RequestTimeout(), logger: c.logger}
 		if config.Shared != nil {
 			store.store = config.Shared(key.String())
 		}
 		return store
 	})
-	c.detach = sync.OnceFunc(func() { v.shared.accounts.detach(key, c.id) })
+	c.detach = sync.OnceFunc(func() { v.shared.accounts.detach(key, c.id, trust) })
 	return c, nil
 }
 
@@ -127,8 +128,9 @@ type connection struct {
 
 	shared   *sharedState
 	account  *account
-	detach   func() // ends the use of account
-	password string // the digest of the password
+	backoffs *grantBackoffs // the account's, for the trust of this connection
+	detach   func()         // ends the use of account
+	password string         // the digest of the password
 
 	rejectedPassword *provider.AuthBackoff
 	proofs           proofs
