@@ -158,7 +158,7 @@ func TestRoundTrip_EveryObject_ChangesNothing(t *testing.T) {
 
 // unservedFields are values that the emulator does not serve, so the config that has them is not verified.
 var unservedFields = map[string]any{
-	"grant": "refresh_token", "refresh_token": "refresh-for-tests", "token_path": "/phoenix/rest/other", "revoke_url": "https://hook.example/revoke",
+	"grant": "refresh_token", "refresh_token": "refresh-for-tests", "token_path": "/phoenix/rest/other", "revoke_url": "https://hook.example//Revoke/",
 	"revoke_body": `{"token":"{{token}}"}`, "verify_connection": false,
 }
 

@@ -45,7 +45,7 @@ func openHook(config provider.Config, base string, s *settings) (*hook, error) {
 		return nil, provider.InvalidField(fieldRevokeURL, "must be a complete URL with its scheme")
 	}
 	options := httpclient.FromConfig(config)
-	options.Address = s.revokeURL
+	options.Address, options.ExactPath = s.revokeURL, true
 	if !sameHost(base, s.revokeURL) {
 		options.TLSServerName = "" // it belongs to the product's certificate
 	}

@@ -174,6 +174,25 @@ func TestIssue_Handle_HoldsTheTokenOnly(t *testing.T) {
 	require.NotContains(t, string(credential.Handle), a.Root()["client_secret"])
 }
 
+// The path of a call belongs to the operator's service, for which a trailing slash can make another path.
+func TestRevoke_RevokeURL_IsSentAsWritten(t *testing.T) {
+	var paths []string
+	service := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		paths = append(paths, r.RequestURI)
+	}))
+	t.Cleanup(service.Close)
+	a := newAppliance(t)
+	for written, sent := range map[string]string{
+		"": "/", "/": "/", "/revoke": "/revoke", "/revoke/": "/revoke/", "/a/revoke//": "/a/revoke//", "//revoke": "//revoke",
+		"/a/./b/../revoke/": "/a/./b/../revoke/", "/a%20b/": "/a%20b/",
+	} {
+		paths = nil
+		connection := a.open(map[string]any{"revoke_url": service.URL + written})
+		require.NoError(t, revoke(t, connection, a.issue(connection)), written)
+		require.Equal(t, []string{sent}, paths, written)
+	}
+}
+
 // A service of the operator on another host gets the token in the places of the template, escaped for each place, and no
 // part of the root credential.
 func TestRevoke_OtherHost_GetsTheFilledTemplate(t *testing.T) {
@@ -220,7 +239,7 @@ func TestRevoke_OtherHost_GetsTheFilledTemplate(t *testing.T) {
 			require.NoError(t, revoke(t, connection, a.issue(connection)))
 			require.Len(t, requests, 1)
 			require.Equal(t, "POST", requests[0].method)
-			require.Equal(t, "/tokens/revoke", requests[0].path)
+			require.Equal(t, "/tokens/revoke/", requests[0].path)
 			require.Equal(t, "Bearer "+token, requests[0].authorization)
 			check(t, requests[0])
 		})

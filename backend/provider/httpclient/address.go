@@ -20,6 +20,16 @@ const fieldAddress = "address"
 // other forms of IPv4 addresses mean one thing to one resolver and another thing to the next. The result has a lower-case host and no
 // trailing slash. The error is ClassInvalid and names the field. It never quotes the address, which may hold a mistyped password.
 func ParseAddress(address string) (*url.URL, error) {
+	parsed, err := parseAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	parsed.Path = strings.TrimSuffix(path.Clean("/"+parsed.Path), "/")
+	return parsed, nil
+}
+
+// parseAddress is ParseAddress, except that the path stays as it is written.
+func parseAddress(address string) (*url.URL, error) {
 	text := strings.TrimSpace(address)
 	if text == "" {
 		return nil, provider.InvalidField(fieldAddress, "must not be empty")
@@ -38,8 +48,7 @@ func ParseAddress(address string) (*url.URL, error) {
 	if err := checkAddress(parsed); err != nil {
 		return nil, err
 	}
-	cleaned := strings.TrimSuffix(path.Clean("/"+parsed.Path), "/")
-	return &url.URL{Scheme: parsed.Scheme, Host: strings.ToLower(parsed.Host), Path: cleaned}, nil
+	return &url.URL{Scheme: parsed.Scheme, Host: strings.ToLower(parsed.Host), Path: parsed.Path}, nil
 }
 
 // hostOf returns "name:port" of a URL, with the scheme's default port if it names none.

@@ -39,6 +39,9 @@ type Options struct {
 	Name string
 	// Address is the vendor's host or URL; see [ParseAddress].
 	Address string
+	// ExactPath sends requests without a Path to the path of Address exactly as it is written, for example with its trailing
+	// slash. It is for an Address that is the URL of one call. Otherwise the path is cleaned.
+	ExactPath bool
 	// CACert is a PEM bundle of certificates to trust instead of the system's.
 	CACert string
 	// TLSServerName is the name that the server's certificate must carry instead of the address's host.
@@ -96,7 +99,11 @@ type Client struct {
 // New returns a client. It makes no network call and starts no goroutine. The error is ClassInvalid and names the
 // field "address" or "ca_cert". It refuses an address as [ParseAddress] and [CheckTarget] do.
 func New(options Options) (*Client, error) {
-	base, err := ParseAddress(options.Address)
+	parse := ParseAddress
+	if options.ExactPath {
+		parse = parseAddress
+	}
+	base, err := parse(options.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +141,7 @@ func New(options Options) (*Client, error) {
 	}, nil
 }
 
-// BaseURL returns the normalized address, without a trailing slash.
+// BaseURL returns the normalized address, without a trailing slash unless the path is exact.
 func (c *Client) BaseURL() string { return c.base.String() }
 
 // RequestTimeout returns the time limit of one exchange.
@@ -317,7 +324,10 @@ func (c *Client) backoff(shortest, longest time.Duration, attempt int, answer *h
 }
 
 func (c *Client) wireRequest(ctx context.Context, request Request, body []byte, contentType string) (*http.Request, error) {
-	target := c.base.JoinPath(request.Path)
+	target := *c.base
+	if request.Path != "" {
+		target = *c.base.JoinPath(request.Path)
+	}
 	target.RawQuery = request.Query.Encode()
 	method := request.Method
 	if method == "" {
