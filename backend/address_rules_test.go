@@ -185,3 +185,19 @@ func TestFactory_MalformedAllowAddresses_SaysWhatToDo(t *testing.T) {
 	require.ErrorContains(t, err, `"localhost" is not an IP address`)
 	require.ErrorContains(t, err, "register the plugin again")
 }
+
+// A malformed proxy would be ignored, and the root credentials sent directly.
+func TestFactory_MalformedProxy_Fails(t *testing.T) {
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, "http://user:hunter2%@proxy.example:3128")
+			_, err := Factory(t.Context(), &logical.BackendConfig{System: &logical.StaticSystemView{}})
+			require.ErrorContains(t, err, name)
+			require.NotContains(t, err.Error(), "hunter2")
+			t.Setenv(name, "http://user:hunter2@proxy.example:3128")
+			created, err := Factory(t.Context(), &logical.BackendConfig{Logger: hclog.NewNullLogger(), System: &logical.StaticSystemView{}})
+			require.NoError(t, err)
+			created.Cleanup(t.Context())
+		})
+	}
+}

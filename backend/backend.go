@@ -34,8 +34,8 @@ import (
 var Version = "v0.1.0"
 
 // Factory makes the backend of one mount. It makes no network call, so that Vault can also run the
-// plugin in metadata mode, where it only asks for the plugin's type. It fails if the process's environment variable
-// VENDORAUTH_ALLOW_ADDRESSES is malformed: Vault shows the error to the operator who enables the plugin.
+// plugin in metadata mode, where it only asks for the plugin's type. It fails if VENDORAUTH_ALLOW_ADDRESSES or the proxy
+// in the process's environment is malformed: Vault shows the error to the operator who enables the plugin.
 func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend, error) {
 	if conf == nil {
 		return nil, errors.New("the backend was given no configuration")
@@ -43,6 +43,9 @@ func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend,
 	allowed, err := provider.ParseAddressRanges(os.Getenv(provider.AllowAddressesVariable))
 	if err != nil {
 		return nil, fmt.Errorf("the plugin's environment variable %s: %w; register the plugin again with a correct -env", provider.AllowAddressesVariable, err)
+	}
+	if err := provider.CheckProxy(os.Getenv); err != nil {
+		return nil, err
 	}
 	b := newBackend(options{
 		providers: registry(), clock: failpoint.WallClock(provider.SystemClock{}), random: rand.Reader, breakerPause: pool.DefaultBreakerPause,

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -97,8 +98,12 @@ type Client struct {
 }
 
 // New returns a client. It makes no network call and starts no goroutine. The error is ClassInvalid and names the
-// field "address" or "ca_cert". It refuses an address as [ParseAddress] and [CheckTarget] do.
+// field "address" or "ca_cert". It refuses an address as [ParseAddress] and [CheckTarget] do, and a malformed proxy in the
+// environment as [provider.CheckProxy] does, without a field.
 func New(options Options) (*Client, error) {
+	if err := provider.CheckProxy(os.Getenv); err != nil {
+		return nil, &provider.Error{Class: provider.ClassInvalid, Message: err.Error()}
+	}
 	parse := ParseAddress
 	if options.ExactPath {
 		parse = parseAddress

@@ -145,6 +145,19 @@ func TestDo_ProxyOnLoopback_IsUsed(t *testing.T) {
 	}
 }
 
+// net/http ignores a malformed proxy, and would send the request directly.
+func TestNew_MalformedProxy_IsRefused(t *testing.T) {
+	for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, "http://user:hunter2%@proxy.example:3128")
+			_, err := httpclient.New(httpclient.Options{Address: "vendor.example"})
+			require.Equal(t, provider.ClassInvalid, provider.ClassOf(err))
+			require.ErrorContains(t, err, name)
+			require.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+}
+
 func requestThroughProxy(t *testing.T, target string) {
 	t.Helper()
 	client, err := httpclient.New(httpclient.Options{Address: target})
