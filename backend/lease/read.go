@@ -69,11 +69,15 @@ func (c *Credentials) Read(ctx context.Context, storage logical.Storage, request
 }
 
 func (c *Credentials) read(ctx context.Context, storage logical.Storage, request Request) (*Leased, error) {
+	if err := c.checkStored(ctx, storage, request); err != nil {
+		return nil, err
+	}
 	config, conn, err := c.Acquire(ctx, storage, request.Role.Config)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Release()
+	// Again, since the config may have changed.
 	if err := checkIssuable(request.RoleName, request.Role, config); err != nil {
 		return nil, err
 	}
@@ -109,6 +113,34 @@ func (c *Credentials) read(ctx context.Context, storage logical.Storage, request
 		return nil, c.discard(ctx, storage, issued.entry, p, err)
 	}
 	return leased, nil
+}
+
+// checkStored is checkIssuable for the stored config, before the connection is acquired: a reader of a role that the config
+// excludes must not cause logins, which resolve a root credential in doubt. In that case, checkStored also asks the
+// driver, which otherwise checks the role itself before it sends anything. It makes no network call. It returns nil for
+// a config that does not exist, which Acquire reports.
+func (c *Credentials) checkStored(ctx context.Context, storage logical.Storage, request Request) error {
+	name := request.Role.Config
+	config, err := c.Store.Config(ctx, storage, name)
+	if err != nil || config == nil {
+		return err
+	}
+	if err := checkIssuable(request.RoleName, request.Role, config); err != nil {
+		return err
+	}
+	if len(config.Root.Candidates) == 0 {
+		return nil
+	}
+	conn, _, err := c.Pool.TryAcquire(storage, name, config)
+	if err != nil || conn == nil {
+		return err // without a connection, a rotation is running, and Acquire waits for it
+	}
+	defer conn.Release()
+	checker, ok := conn.Connection.(provider.RoleChecker)
+	if !ok {
+		return nil
+	}
+	return checker.CheckRole(request.Role.FieldData(c.Providers[config.Vendor]))
 }
 
 // checkIssuable refuses a role whose config issues no credentials for it. The error is ClassInvalid.

@@ -94,6 +94,9 @@ func (c *Credentials) renewExclusive(ctx context.Context, storage logical.Storag
 	if entry == nil || entry.State != ledger.StateLive {
 		return nil, errRevoked
 	}
+	if err := c.checkStoredOrigin(ctx, storage, reference.Config, entry.Origin); err != nil {
+		return nil, err
+	}
 	config, conn, err := c.Acquire(ctx, storage, reference.Config)
 	if err != nil {
 		return nil, err
@@ -117,6 +120,16 @@ func (c *Credentials) renewExclusive(ctx context.Context, storage logical.Storag
 		return nil, err
 	}
 	return renewal.renewed(ttl, limits, entry.ExpiresAt), nil
+}
+
+// checkStoredOrigin is CheckOrigin for the stored config, before the connection is acquired: a renewal that must be refused
+// causes no logins. It returns nil for a config that does not exist, which Acquire reports.
+func (c *Credentials) checkStoredOrigin(ctx context.Context, storage logical.Storage, name, origin string) error {
+	config, err := c.Store.Config(ctx, storage, name)
+	if err != nil || config == nil {
+		return err
+	}
+	return config.CheckOrigin(c.Providers[config.Vendor], origin)
 }
 
 func notRenewable(vendor, role string) error {

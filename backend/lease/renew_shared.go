@@ -78,6 +78,9 @@ func (c *Credentials) lookupHeld(ctx context.Context, storage logical.Storage, r
 // was done recently. With limits, an error means that the vendor gave no answer about the credential, or, if it is
 // ClassNotFound, that the credential has ended. Without limits, the renewal is refused with the error.
 func (c *Credentials) confirmForRenewal(ctx context.Context, storage logical.Storage, renewal Renewal, shared *sharedCredential) (*Lifetimes, time.Duration, error) {
+	if err := c.checkStoredOrigin(ctx, storage, renewal.Reference.Config, shared.origin); err != nil {
+		return nil, 0, err
+	}
 	config, conn, err := c.Acquire(ctx, storage, renewal.Reference.Config)
 	if err != nil {
 		if !mayRenewUnconfirmed(err) {
