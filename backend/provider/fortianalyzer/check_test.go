@@ -1,8 +1,10 @@
 package fortianalyzer
 
 import (
+	"bytes"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
@@ -57,10 +59,18 @@ func TestCheck_DetailsUnavailable_Succeeds(t *testing.T) {
 
 func TestCheck_CleanupFails_Warns(t *testing.T) {
 	c := newCloud(t)
+	var log bytes.Buffer
+	config := c.config()
+	config.Logger = hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Warn})
+	conn := c.openConfig(config)
+	_, err := conn.Check(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, log.String())
 	c.InjectFault(emulator.Fault{Route: routeLogout, DropBefore: true})
-	result, err := c.open().Check(t.Context())
+	result, err := conn.Check(t.Context())
 	require.NoError(t, err)
 	require.Len(t, result.Warnings, 1)
+	require.Contains(t, log.String(), "ends by its idle timeout")
 }
 
 func TestCheck_LoginOrStatusFails_ReturnsClass(t *testing.T) {

@@ -125,3 +125,20 @@ func TestIssue_LoginStatus_HasItsClass(t *testing.T) {
 		})
 	}
 }
+
+func TestIssue_ErrorBody_FirstTextIsTheDetail(t *testing.T) {
+	for content, want := range map[string]string{
+		`{"error":"invalid_grant","error_description":"it has ended","status":{"code":7,"message":"other"}}`: "it has ended",
+		`{"error":"invalid_grant","message":"other"}`:                                                        "invalid_grant",
+		`{"message":"it has ended","error":{"code":7,"message":"other"}}`:                                    "it has ended",
+		`{"status":{"code":7,"message":"it has ended"}}`:                                                     "it has ended",
+		`{"status":{"code":0,"message":"OK"},"error":{"code":7,"message":"it has ended"}}`:                   "it has ended",
+	} {
+		c := newCloud(t)
+		c.InjectFault(emulator.Fault{Route: routeToken, Status: 403, Body: body(content)})
+		_, err := c.open().Issue(t.Context(), issueRequest)
+		failure := requireClass(t, provider.ClassForbidden, err)
+		require.Contains(t, failure.Detail, want, content)
+		require.NotContains(t, failure.Detail, "other", content)
+	}
+}

@@ -2,6 +2,7 @@ package fortianalyzer
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -158,4 +159,47 @@ func TestRevoke_ConcurrentConfirmations_UseOneSession(t *testing.T) {
 	require.NoError(t, group.Wait())
 	require.Zero(t, c.sessions())
 	require.Empty(t, conn.shared.probes.byKey, "the map is empty when no probe runs")
+}
+
+// confirmTogether revokes two sessions that have ended. Both confirmations wait at the same time before the first one begins.
+func (c *cloud) confirmTogether(conn *connection) []error {
+	c.T.Helper()
+	leased := []*provider.Credential{c.issue(conn), c.issue(conn)}
+	c.Act("end_sessions")
+	key := conn.probeKey()
+	release, err := conn.shared.probes.acquire(c.T.Context(), key)
+	require.NoError(c.T, err)
+	results := make(chan error, len(leased))
+	for _, credential := range leased {
+		go func() { results <- conn.Revoke(c.T.Context(), credential.Handle) }()
+	}
+	require.Eventually(c.T, func() bool {
+		conn.shared.probes.mu.Lock()
+		defer conn.shared.probes.mu.Unlock()
+		return conn.shared.probes.byKey[key].users == 1+len(leased)
+	}, 10*time.Second, time.Millisecond)
+	release()
+	return []error{<-results, <-results}
+}
+
+func TestRevoke_WaitingConfirmations_ShareEachProof(t *testing.T) {
+	c := newCloud(t)
+	conn := c.open()
+	for round := range 3 {
+		for _, err := range c.confirmTogether(conn) {
+			require.NoError(t, err)
+		}
+		require.Equal(t, 3*(round+1), c.Requested(routeLogin), "two of the leased sessions and one of the engine's own")
+	}
+}
+
+// A confirmation that failed proves nothing for one that waited behind it.
+func TestRevoke_ProofFails_WaitingConfirmationFailsToo(t *testing.T) {
+	c := newCloud(t)
+	conn := c.open()
+	c.InjectFault(emulator.Fault{Route: routeLogin, Skip: 2, Status: 503})
+	for _, err := range c.confirmTogether(conn) {
+		requireClass(t, provider.ClassUnavailable, err)
+	}
+	require.Equal(t, 4, c.Requested(routeLogin), "each confirmation tries")
 }
