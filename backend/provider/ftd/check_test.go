@@ -1,6 +1,8 @@
 package ftd_test
 
 import (
+	"net/http"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -57,4 +59,38 @@ func TestCheck_DuringBackoff_RevokesNothing(t *testing.T) {
 	assert.Positive(t, failure.RetryAfter)
 	assert.Equal(t, logins, d.Requested("password"))
 	assert.Equal(t, revocations, d.Requested("revoke_token"))
+}
+
+// A device lists an external user after the local ones, so the check asks for it by name.
+func TestCheck_ExternalUserObject_ReportsItsRole(t *testing.T) {
+	d := newDevice(t)
+	d.Set("external_users", "objects")
+	root := d.Act("add_external_user", "name", "operator", "role", "admin")
+	d.fields["username"], d.fields["password"] = root["username"], root["password"]
+	result, err := d.open().Check(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "operator", result.Identity)
+	assert.Equal(t, "ROLE_ADMIN", result.Details["user_role"])
+	require.Len(t, result.Warnings, 1)
+	assert.Contains(t, result.Warnings[0], "rotate-root is refused")
+}
+
+func TestCheck_UserNotReadable_WarnsOrFails(t *testing.T) {
+	for status, want := range map[int]provider.Class{
+		http.StatusForbidden: 0, http.StatusNotFound: 0, http.StatusUnprocessableEntity: 0, // 0 means a warning
+		http.StatusUnauthorized: provider.ClassUnauthenticated, http.StatusServiceUnavailable: provider.ClassUnavailable,
+	} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			d := newDevice(t)
+			d.InjectFault(emulator.Fault{Route: readUsers, Status: status})
+			result, err := d.open().Check(t.Context())
+			if want != 0 {
+				requireClass(t, want, err)
+				return
+			}
+			require.NoError(t, err)
+			require.Len(t, result.Warnings, 1)
+			assert.Contains(t, result.Warnings[0], "role could not be read")
+		})
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
@@ -111,5 +112,24 @@ func TestIssue_TokenUnfitForHeader_IsRefused(t *testing.T) {
 			requireClass(t, want, err)
 			assert.NotContains(t, string(d.sessions.Saved()), `a\r\nb`)
 		})
+	}
+}
+
+func TestIssue_Lifetime_HasDocumentedRange(t *testing.T) {
+	const longest = 31_536_000 * time.Second
+	for lifetime, ok := range map[time.Duration]bool{
+		time.Second: true, longest: true, time.Second - 1: false, longest + 1: false, 0: false, -time.Hour: false,
+	} {
+		d := newDevice(t)
+		c := d.open()
+		require.Equal(t, longest, c.MaxLifetime())
+		credential, err := c.Issue(t.Context(), provider.IssueRequest{Marker: "va-1", Lifetime: lifetime})
+		if !ok {
+			assert.Equal(t, "max_ttl", requireClass(t, provider.ClassInvalid, err).Field, lifetime)
+			assert.Zero(t, d.Requested())
+			continue
+		}
+		require.NoError(t, err, lifetime)
+		assert.WithinDuration(t, d.clock.Now().Add(lifetime), credential.ExpiresAt, time.Second)
 	}
 }

@@ -67,12 +67,13 @@ func TestLoginBackoff_UnavailableDevice_IsNotRemembered(t *testing.T) {
 
 // After wrong passwords the device refuses every login for a while, also with the right password.
 func TestLoginBackoff_TooManyAttempts_IsRateLimit(t *testing.T) {
-	for _, status := range []int{400, 401} {
+	for message, status := range map[string]int{
+		"Too many failed attempts. Try again later.": 400, "Too many failed attempts": 400, "TOO MANY failed attempts.": 401,
+	} {
 		d := newDevice(t)
 		c := d.open()
 		credential := issue(t, c, "va-1")
-		d.InjectFault(emulator.Fault{Route: "password", Status: status, Body: new(
-			`{"status_code":400,"message":"Too many failed attempts. Try again later."}`)})
+		d.InjectFault(emulator.Fault{Route: "password", Status: status, Body: new(`{"status_code":400,"message":"` + message + `"}`)})
 		failing := d.openWithStore(nil)
 		for range 2 {
 			_, err := failing.Issue(t.Context(), request("va-2"))

@@ -2,6 +2,8 @@ package ftd_test
 
 import (
 	"context"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,4 +89,41 @@ func TestLogin_LiveAndCallRefused_IsForbidden(t *testing.T) {
 	_, err := d.open().Issue(t.Context(), request("va-1"))
 	requireClass(t, provider.ClassForbidden, err)
 	assert.Equal(t, 1, d.Requested("custom_token"))
+}
+
+// A grant with the status 408 may have been served, so it is not repeated. But an ended login is not used again.
+func TestLogin_GrantAnswered408_IsDroppedIfEnded(t *testing.T) {
+	for name, test := range map[string]struct {
+		prepare func(d *device)
+		logins  int // with the login of the next issue
+	}{
+		"ended":               {func(d *device) { d.evictLogin() }, 2},
+		"live":                {func(*device) {}, 1},
+		"and the check fails": {func(d *device) { d.InjectFault(emulator.Fault{Route: readUsers, Status: 503}) }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDevice(t)
+			timeouts := false
+			d.useProxy(nil, func(answer *http.Response) error {
+				if timeouts && strings.HasSuffix(answer.Request.URL.Path, "/fdm/token") {
+					answer.StatusCode, answer.ContentLength, answer.Body = http.StatusRequestTimeout, 0, http.NoBody
+					answer.Header.Del("Content-Length")
+				}
+				return nil
+			})
+			c := d.open()
+			issue(t, c, "va-1")
+			d.InjectFault(emulator.Fault{Route: listing, Status: http.StatusForbidden}) // otherwise the list of sessions would show that the login has ended
+			test.prepare(d)
+			timeouts = true
+			_, err := c.Issue(t.Context(), request("va-2"))
+			requireClass(t, provider.ClassAmbiguous, err)
+			assert.Equal(t, 2, d.Requested("custom_token"), "it is not repeated")
+			assert.Equal(t, 1, d.Requested("password"))
+			timeouts = false
+			issue(t, c, "va-3")
+			assert.Equal(t, test.logins, d.Requested("password"))
+			assert.Equal(t, 3, d.Requested("custom_token"), "the ended login is not used again")
+		})
+	}
 }

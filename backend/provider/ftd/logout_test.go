@@ -2,6 +2,8 @@ package ftd_test
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
 	"testing"
 	"time"
 
@@ -69,4 +71,36 @@ func TestLogout_NextIssue_MakesNoLogin(t *testing.T) {
 	_, err := c.Issue(t.Context(), request("va-1"))
 	requireClass(t, provider.ClassUnavailable, err)
 	assert.Zero(t, d.Requested("password"))
+}
+
+// That one token of a pair ends with the other is not documented.
+func TestLogout_TokensEndSeparately_EndsBoth(t *testing.T) {
+	d := newDevice(t)
+	d.Set("revoke_token", "token")
+	var revoked []string
+	d.useProxy(func(_ *http.Request, body []byte) {
+		var grant struct {
+			Token string `json:"token_to_revoke"`
+		}
+		if json.Unmarshal(body, &grant) == nil && grant.Token != "" {
+			revoked = append(revoked, grant.Token)
+		}
+	}, nil)
+	c := d.open()
+	issue(t, c, "va-1")
+	var stored map[string]any
+	require.NoError(t, json.Unmarshal(d.sessions.Saved(), &stored))
+	require.NoError(t, c.Logout(t.Context()))
+	assert.Equal(t, []string{stored["refresh_token"].(string), stored["access_token"].(string)}, revoked)
+	assert.Zero(t, d.Live(emulator.KindLogin))
+}
+
+func TestLogout_NoRefreshToken_RevokesAccessToken(t *testing.T) {
+	d := newDevice(t)
+	d.changeLogin(map[string]any{"refresh_token": nil, "refresh_expires_in": nil})
+	c := d.open()
+	issue(t, c, "va-1")
+	require.NoError(t, c.Logout(t.Context()))
+	assert.Equal(t, 1, d.Requested("revoke_token"))
+	assert.Zero(t, d.Live(emulator.KindLogin))
 }

@@ -1,9 +1,11 @@
 package ftd_test
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"path"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -53,6 +55,7 @@ func TestRevoke_RefusedByToken_EndsListedSession(t *testing.T) {
 		require.Len(t, d.endedSessions(), 1)
 		assert.Equal(t, emulatortest.JWTClaims(t, credential.Token)["jti"], d.endedSessions()[0])
 		assert.Equal(t, 1, d.Live(emulator.KindLeased))
+		assert.NotContains(t, d.log.String(), "did not confirm")
 		_, err := c.Renew(t.Context(), other.Handle, time.Hour)
 		require.NoError(t, err, "no other session has ended")
 	}
@@ -75,6 +78,7 @@ func TestRevoke_DeletionUnconfirmed_ChecksToken(t *testing.T) {
 			test.fault.Route = "DELETE */action/activeusersessions/*"
 			d.InjectFault(test.fault)
 			err := c.Revoke(t.Context(), credential.Handle)
+			assert.Contains(t, d.log.String(), "did not confirm the end of a listed session")
 			if test.want == provider.ClassUnknown {
 				require.NoError(t, err)
 				assert.Zero(t, d.Live(emulator.KindLeased))
@@ -190,8 +194,11 @@ func TestRevokeMarker_SubjectInRefusalText_IsIgnored(t *testing.T) {
 
 func TestRevokeMarker_DifferentRefusal_IsAnError(t *testing.T) {
 	for name, faults := range map[string][]emulator.Fault{
-		"another message":                      {{Status: 400, Body: new(`{"message":"the database is read-only"}`), Times: 1}},
-		"another status":                       {{Status: 422, Body: new(`{"message":"The token to revoke is invalid or expired"}`), Times: 1}},
+		"another message": {{Status: 400, Body: new(`{"message":"the database is read-only"}`), Times: 1}},
+		"another status":  {{Status: 422, Body: new(`{"message":"The token to revoke is invalid or expired"}`), Times: 1}},
+		"another text, not JSON": {
+			{Status: 400, Body: new("the database is read-only"), Times: 1}, {Status: 400, Body: new("no such token"), Times: 1},
+		},
 		"unclear answer to the absent subject": {{Status: 400, Times: 1}, {Status: 500}},
 		"absent subject forbidden":             {{Status: 400, Times: 1}, {Status: 403}},
 	} {
@@ -222,4 +229,43 @@ func TestRevokeMarker_WithoutRandomBytes_IsAnError(t *testing.T) {
 	d := newDevice(t)
 	d.random = iotest.ErrReader(errors.New("no entropy"))
 	require.Error(t, errOf(d.open().RevokeMarker(t.Context(), "va-1")))
+}
+
+// The members of a refusal besides its text differ from one request to the next.
+func TestRevokeMarker_SameTextInOtherBody_IsNotFound(t *testing.T) {
+	for name, bodies := range map[string][2]string{
+		"JSON":     {`{"message":"no such token","status_code":400,"id":1}`, `{"message":"no such token","status_code":400,"id":2}`},
+		"not JSON": {"no such token", "no such token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDevice(t)
+			for _, body := range bodies {
+				d.InjectFault(emulator.Fault{Route: "revoke_token", Status: 400, Body: &body, Times: 1})
+			}
+			found, err := d.open().RevokeMarker(t.Context(), "va-1")
+			require.NoError(t, err)
+			assert.False(t, found)
+		})
+	}
+}
+
+// A limit of the device on the length of a subject must apply to both subjects, and no token may have the absent one.
+func TestRevokeMarker_AbsentSubject_HasLengthOfMarker(t *testing.T) {
+	for length, want := range map[int]int{4: 32, 32: 32, 33: 33, 64: 64} {
+		d := newDevice(t)
+		var subjects []string
+		d.useProxy(func(_ *http.Request, body []byte) {
+			var grant struct {
+				Subject string `json:"custom_token_subject_to_revoke"`
+			}
+			if json.Unmarshal(body, &grant) == nil && grant.Subject != "" {
+				subjects = append(subjects, grant.Subject)
+			}
+		}, nil)
+		marker := "va-" + strings.Repeat("x", length-3)
+		require.NoError(t, errOf(d.open().RevokeMarker(t.Context(), marker)))
+		require.Len(t, subjects, 2)
+		assert.Equal(t, marker, subjects[0])
+		assert.Len(t, subjects[1], want)
+	}
 }

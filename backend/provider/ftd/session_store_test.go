@@ -65,6 +65,7 @@ func TestSessionStore_WriteFails_IssueSucceeds(t *testing.T) {
 	d := newDevice(t)
 	c := d.open()
 	issue(t, c, "va-1")
+	require.NotContains(t, d.log.String(), "could not be stored")
 	d.clock.Advance(time.Hour)
 	d.sessions.Fail(errors.New("storage is read-only"))
 	issue(t, c, "va-2")
