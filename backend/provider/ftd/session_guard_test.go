@@ -272,3 +272,40 @@ func TestDetectListing_PersonLogsInAtOnce_IsExact(t *testing.T) {
 		assert.Contains(t, string(d.sessions.Saved()), want)
 	}
 }
+
+// A device whose ids are not those of the tokens shows a new session, which has the name of the user or of the token.
+func TestDetectListing_OtherIDs_ComparesNewSessions(t *testing.T) {
+	for name, test := range map[string]struct {
+		switches []string
+		person   string // another user who logs in during the issue
+		want     string
+	}{
+		"listed under the user":    {nil, "", `"lists_tokens":true`},
+		"listed under the subject": {[]string{"custom_token_session_name", "subject"}, "", `"lists_tokens":true`},
+		"not listed":               {[]string{"custom_tokens_in_sessions", "no"}, "", `"lists_tokens":false`},
+		"another user logs in":     {[]string{"custom_tokens_in_sessions", "no"}, "operator", `"lists_tokens":false`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDevice(t)
+			d.Set("session_id_is_jti", "no")
+			d.Set(test.switches...)
+			next := d.open()
+			if test.person != "" {
+				root := d.Act("add_external_user", "name", test.person, "role", "admin")
+				engine := d.fields
+				d.fields = map[string]any{"username": root["username"], "password": root["password"]}
+				person := d.openWithStore(nil)
+				d.fields = engine
+				d.useProxy(func(_ *http.Request, body []byte) {
+					if bytes.Contains(body, []byte("custom_token")) {
+						_, err := person.Check(context.Background())
+						assert.NoError(t, err)
+					}
+				}, nil)
+				next = d.open()
+			}
+			issue(t, next, "va-1")
+			assert.Contains(t, string(d.sessions.Saved()), test.want)
+		})
+	}
+}

@@ -3,6 +3,7 @@ package ftd_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator"
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
 )
 
 // fullDevice returns a device with five sessions: the engine's login, the given number of tokens, and users.
@@ -176,5 +178,47 @@ func TestLogout_RefusedPassword_UsesStoredLogin(t *testing.T) {
 	d.fields["password"] = "wrong"
 	require.NoError(t, d.open().Logout(t.Context()))
 	assert.Zero(t, d.Live(emulator.KindLogin))
+	assert.Equal(t, 1, d.Requested("password"))
+}
+
+func TestCheck_WithRoom_EndsPreviousLoginAfterwards(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		d := newDevice(t)
+		d.active = new(1)
+		c := d.open()
+		issue(t, c, "va-1")
+		if fails {
+			d.InjectFault(emulator.Fault{Route: "revoke_token", Status: http.StatusInternalServerError})
+		}
+		_, err := c.Check(t.Context())
+		require.NoError(t, err)
+		var sent []string
+		for _, request := range d.Requests("ftd") {
+			if request.Operation == "password" || request.Operation == "revoke_token" {
+				sent = append(sent, request.Operation)
+			}
+		}
+		assert.Equal(t, []string{"password", "password", "revoke_token"}, sent)
+		if fails {
+			assert.Contains(t, d.log.String(), "the previous login could not be ended")
+			continue
+		}
+		assert.NotContains(t, d.log.String(), "could not be ended")
+		assert.Equal(t, 1, d.Live(emulator.KindLogin))
+	}
+}
+
+// unwritableStore is a session store whose Save fails.
+type unwritableStore struct{ *providertest.Sessions }
+
+// Save implements [provider.SessionStore].
+func (unwritableStore) Save(context.Context, []byte) error { return errors.New("storage is read-only") }
+
+// The predecessor would use a login that has ended, so the next one is not made while the store cannot say so.
+func TestSuccessor_PredecessorNotWritable_MakesNoLogin(t *testing.T) {
+	d, _ := fullDevice(t, "yes", 3)
+	next := d.openAfter(&providertest.Sessions{}, unwritableStore{d.sessions})
+	_, err := next.Check(t.Context())
+	requireClass(t, provider.ClassUnavailable, err)
 	assert.Equal(t, 1, d.Requested("password"))
 }

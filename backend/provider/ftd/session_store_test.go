@@ -71,3 +71,13 @@ func TestSessionStore_WriteFails_IssueSucceeds(t *testing.T) {
 	issue(t, c, "va-2")
 	assert.Contains(t, d.log.String(), "could not be stored")
 }
+
+func TestSessionStore_ListingNotStored_IsLogged(t *testing.T) {
+	const warning = "whether the device lists custom tokens could not be stored"
+	d := newDevice(t)
+	issue(t, d.open(), "va-1")
+	assert.NotContains(t, d.log.String(), warning)
+	d = newDevice(t)
+	issue(t, d.openWithStore(unwritableStore{d.sessions}), "va-1")
+	assert.Contains(t, d.log.String(), warning)
+}

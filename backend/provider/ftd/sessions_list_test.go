@@ -56,6 +56,8 @@ func TestList_ExpiryInAnyUnit_IsConverted(t *testing.T) {
 	}{
 		"seconds":              {"1767328445", date, end},
 		"milliseconds":         {"1767328445000", date, end},
+		"largest seconds":      {"99999999999", date, time.Unix(99_999_999_999, 0).Add(-time.Hour - time.Second).UTC()},
+		"least milliseconds":   {"100000000000", date, time.UnixMilli(100_000_000_000).Add(-time.Hour - time.Second).UTC()},
 		"text":                 {`"2026-01-02T04:34:05Z"`, date, time.Time{}},
 		"null":                 {"null", date, time.Time{}},
 		"zero":                 {"0", date, time.Time{}},
