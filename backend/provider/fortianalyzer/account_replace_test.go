@@ -56,14 +56,16 @@ func TestAccount_TokenStateUnknown_OldTokenIsReplaced(t *testing.T) {
 }
 
 func TestAccount_PasswordGrantUnavailable_IsPaused(t *testing.T) {
-	c := newCloud(t)
-	conn, other := c.openAs("first"), c.openAs("second")
-	c.InjectFault(emulator.Fault{Route: routeToken, Status: 503, Times: 1})
-	_, err := conn.Issue(t.Context(), issueRequest)
-	requireClass(t, provider.ClassUnavailable, err)
-	_, err = other.Issue(t.Context(), issueRequest)
-	require.ErrorIs(t, err, provider.ErrNotSent)
-	c.requireGrants(1, 0)
+	for _, status := range []int{503, 501, 423} {
+		c := newCloud(t)
+		conn, other := c.openAs("first"), c.openAs("second")
+		c.InjectFault(emulator.Fault{Route: routeToken, Status: status, Times: 1})
+		_, err := conn.Issue(t.Context(), issueRequest)
+		requireClass(t, provider.ClassUnavailable, err)
+		_, err = other.Issue(t.Context(), issueRequest)
+		require.ErrorIs(t, err, provider.ErrNotSent, status)
+		c.requireGrants(1, 0)
+	}
 }
 
 // A config that was deleted while the process stopped does not keep the token alive.
