@@ -139,8 +139,8 @@ func (c *connection) revokeSubject(ctx context.Context, subject string) (text re
 // absentSubject returns a random subject that no token has. It has the given length or is longer. The length is that
 // of the marker, so that a length limit of the device affects both subjects equally.
 func (c *connection) absentSubject(length int) (string, error) {
-	const minBytes = 16 // makes a collision practically impossible
-	content := make([]byte, max(minBytes, (length+1)/2))
+	const minBytes = 16                            // makes a collision practically impossible
+	content := make([]byte, max(minBytes, length)) // each is two digits
 	if _, err := io.ReadFull(c.random, content); err != nil {
 		return "", &provider.Error{Op: opRevokeSubject, Message: "the random source returned no bytes", Err: err}
 	}
