@@ -145,7 +145,7 @@ func TestProbe_SecondAtOnce_IsAConflict(t *testing.T) {
 // A process that dies during a probe leaves its credential in the ledger, and the next one ends it.
 func TestProbe_ProcessDies_CredentialIsEndedLater(t *testing.T) {
 	m := newConfiguredMount(t, "ftd", nil)
-	m.fault(emulator.Fault{Vendor: "ftd", Route: "operational/systeminfo/default", Delay: time.Hour})
+	m.fault(emulator.Fault{Vendor: "ftd", Route: "GET */operational/systeminfo/default", Delay: time.Hour})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
