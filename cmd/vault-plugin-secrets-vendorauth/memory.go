@@ -19,7 +19,7 @@ const (
 
 // gcPercent returns the GOGC for a heap with this many live bytes.
 func gcPercent(live uint64) int {
-	return int(min(max(100*heapSlack/max(live, 1), leastGCPercent), mostGCPercent)) //nolint:gosec // bounded
+	return int(min(max(100*heapSlack/max(live, 1), leastGCPercent), mostGCPercent))
 }
 
 // tuneMemory adapts GOGC to the live heap until the process ends. When the heap has grown, it returns to the system what the

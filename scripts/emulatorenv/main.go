@@ -26,7 +26,7 @@ func run(args []string, out io.Writer) error {
 	if len(args) != 1 {
 		return fmt.Errorf("%d arguments: the only argument is the state file of a vendor-emulator", len(args))
 	}
-	text, err := os.ReadFile(args[0]) //nolint:gosec // the developer names the file
+	text, err := os.ReadFile(args[0])
 	if err != nil {
 		return fmt.Errorf("%w (is the emulator running?)", err)
 	}

@@ -62,7 +62,7 @@ func rateLimitReset(header http.Header) time.Duration {
 	if err != nil || seconds > uint64(maxReset/time.Second) {
 		return 0
 	}
-	return time.Duration(seconds) * time.Second //nolint:gosec // at most maxReset
+	return time.Duration(seconds) * time.Second
 }
 
 // errorText returns the vendor's message from the body of an error. {"message"} is documented. The vendor's Go client
