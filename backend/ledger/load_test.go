@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -83,7 +84,10 @@ func TestLoad_ManyWaiters_ReadEachEntryOnce(t *testing.T) {
 	require.Equal(t, 2, storage.Count(storagetest.List), "the entries, and the shared credentials")
 }
 
-func TestLoad_CallerGivesUp_GoesOn(t *testing.T) {
+// The time of a bubble passes only when all goroutines wait, so that the caller's deadline does not pass during the load.
+func TestLoad_CallerGivesUp_GoesOn(t *testing.T) { synctest.Test(t, testCallerGivesUp) }
+
+func testCallerGivesUp(t *testing.T) {
 	under := &logical.InmemStorage{}
 	fill(t, under, "edge", 2*loadPage, nil)
 	storage, open := blockReads(under, "edge", loadPage+1)

@@ -249,43 +249,6 @@ func TestDo_Timeout_IsAmbiguousForACreate(t *testing.T) {
 	}
 }
 
-func TestDo_CanceledBeforeSending_IsUnavailable(t *testing.T) {
-	address, requests := serve(t, func(http.ResponseWriter, *http.Request) {})
-	client := newClient(t, httpclient.Options{Address: address})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := client.Do(ctx, create())
-	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err))
-	assert.ErrorIs(t, err, context.Canceled)
-	assert.Zero(t, requests.Load())
-}
-
-func TestDo_CanceledAfterSending_IsAmbiguous(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	address, requests := serve(t, func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		cancel()
-		<-r.Context().Done()
-	})
-	client := newClient(t, httpclient.Options{Address: address, MaxRetries: 3})
-	_, err := client.Do(ctx, create())
-	assert.Equal(t, provider.ClassAmbiguous, provider.ClassOf(err))
-	assert.ErrorIs(t, err, context.Canceled)
-	assert.EqualValues(t, 1, requests.Load())
-}
-
-func TestDo_CanceledBetweenAttempts_StopsRetrying(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	address, requests := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		time.AfterFunc(20*time.Millisecond, cancel)
-	})
-	client := newClient(t, httpclient.Options{Address: address, MaxRetries: 3, RetryWait: time.Minute})
-	_, err := client.Do(ctx, read())
-	assert.Equal(t, provider.ClassUnavailable, provider.ClassOf(err), "%v", err)
-	assert.EqualValues(t, 1, requests.Load())
-}
-
 func TestDo_Status_DecidesAboutRetry(t *testing.T) {
 	for _, test := range []struct {
 		name     string
