@@ -90,16 +90,20 @@ func FuzzHandle(f *testing.F) {
 	})
 }
 
-// FuzzRotateRoot replaces the device's list of users and its answer to the change. A § stands for both passwords.
+// FuzzRotateRoot replaces the device's list of users and its answer to the change, with the status 200 and more. A § stands
+// for both passwords.
 func FuzzRotateRoot(f *testing.F) {
-	const user = `{"name":"admin","type":"user","id":"x","version":"1","password":"§"}`
+	const user = `{"name":"admin","type":"user","id":"x","version":"1","password":"§","identitySourceId":"` + localSource + `"}`
 	for _, listed := range []string{
 		"", "null", "[]", `{"items":[` + user + `]}`, `{"items":[` + user + `,` + user + `]}`,
-		`{"items":[{"name":"admin","type":"user","id":"..","links":{"self":"§"}}]}`,
-		`{"items":[{"name":"admin","type":"user","id":"\u0000/%","userServiceTypes":["RA_VPN","MGMT"]}]}`,
+		`{"items":[{"name":"admin","type":"user","id":"..","links":{"self":"§"},"identitySourceId":"` + localSource + `"}]}`,
+		`{"items":[{"name":"admin","type":"user","id":"\u0000/%","userServiceTypes":["RA_VPN","MGMT"],"identitySourceId":"` + localSource + `"}]}`,
+		`{"items":[{"name":"admin","type":"user","id":"x"}]}`,
 	} {
 		for _, answered := range []string{"", "null", user, `{"message":"§"}`, `{"error":{"messages":[{"description":"§"}]}}`} {
+			f.Add(listed, uint16(0), answered) // 200
 			f.Add(listed, uint16(200), answered)
+			f.Add(listed, uint16(222), answered)
 			f.Add(listed, uint16(422), answered)
 		}
 	}
