@@ -192,16 +192,24 @@ func (b *backend) isCurrent(ctx context.Context, storage logical.Storage, name s
 }
 
 // initialize runs after an unseal, a mount or a plugin's restart. Vault holds back all requests of the mount
-// until it returns, so it only starts the worker and the load of the ledger.
+// until it returns, so it only starts the worker and the load of the ledger. A panic of one step does not end the process,
+// and with it the other mounts: the periodic function starts the worker too, and a request loads what it needs of the
+// ledger. Vault logs the error, or does not enable a new mount.
 func (b *backend) initialize(_ context.Context, req *logical.InitializationRequest) error {
-	b.leaseEnds.begin(b.System().Tainted())
-	b.startWorker(req.Storage)
-	b.ledger.Preload(req.Storage)
-	b.Logger().Debug("initialized", "version", Version)
-	return nil
+	b.leaseEnds.begin(true) // until it is known: a mount that may be sealed revokes no root credential
+	return errors.Join(
+		b.containStep("initialize: read the state of the mount", func() { b.leaseEnds.begin(b.System().Tainted()) }),
+		b.containStep("initialize: start the background work", func() { b.startWorker(req.Storage) }),
+		b.containStep("initialize: load the ledger", func() { b.ledger.Preload(req.Storage) }),
+		b.containStep("initialize: log", func() { b.Logger().Debug("initialized", "version", Version) }),
+	)
 }
 
 // invalidate drops what is in memory about a key that another node wrote.
+//
+// Only a panic of a driver is contained, by the pool. Another one ends the process, which is the safe outcome: a config or
+// role would stay in memory that is not the stored one any more, and the engine would use a root credential that was replaced, or
+// serve a role that allowed_roles excludes. Vault starts the process again, with nothing in memory.
 func (b *backend) invalidate(_ context.Context, key string) {
 	if name, ok := strings.CutPrefix(key, store.ConfigPrefix); ok {
 		b.store.InvalidateConfig(name)
@@ -230,18 +238,28 @@ func (b *backend) invalidate(_ context.Context, key string) {
 
 // clean runs when the mount goes away: at a seal, a step-down, a plugin reload or an unmount. After the first three,
 // the engine's logins at the vendors stay open, and the next process continues with them from the session store.
-// An unmount ends them.
+// An unmount ends them. A panic of one step ends neither the next steps nor the process: the mount is going away, so nothing
+// uses what the step has left, and the process may serve other mounts.
 func (b *backend) clean(ctx context.Context) {
-	b.stopServing()
-	b.credentials.Stop()
-	b.probes.stop()
-	if b.isUnmounting() {
-		b.stopWorker()
-		b.unmount(ctx, b.leaseEnds.limits())
+	for _, step := range []struct {
+		name string
+		run  func()
+	}{
+		{"stop serving", b.stopServing},
+		{"stop the revocations", b.credentials.Stop},
+		{"stop the probes", b.probes.stop},
+		{"unmount", func() {
+			if b.isUnmounting() {
+				b.stopWorker()
+				b.unmount(ctx, b.leaseEnds.limits())
+			}
+		}},
+		{"end the lifetime", func() { b.stop() }},
+		{"stop the background work", b.stopWorker},
+		{"close the connections", b.pool.Close},
+	} {
+		_ = b.containStep("clean: "+step.name, step.run) // it is logged, and Vault expects no error
 	}
-	b.stop()
-	b.stopWorker()
-	b.pool.Close()
 }
 
 const backendHelp = `

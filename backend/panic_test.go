@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 // brokenClock panics at the first calls of Now, as many as left is.
@@ -112,4 +113,74 @@ func TestRequest_StorageReadPanics_FailsThatRequestOnly(t *testing.T) {
 	}
 	require.Len(t, sent.lines(t, "an existence check panicked"), 2)
 	require.Len(t, sent.lines(t, "a handler panicked"), 2)
+}
+
+// brokenSystem panics when it is asked whether the mount is tainted.
+type brokenSystem struct{ logical.SystemView }
+
+func (brokenSystem) Tainted() bool { panic("a broken system view") }
+
+// breakSystem makes Vault's view of the system panic, and returns what is logged.
+func (m *mount) breakSystem() *events {
+	m.t.Helper()
+	sent := &events{}
+	require.NoError(m.t, m.backend.Setup(m.t.Context(), &logical.BackendConfig{
+		Logger:      hclog.New(&hclog.LoggerOptions{Output: &sent.log, Level: hclog.Debug, JSONFormat: true}),
+		System:      brokenSystem{m.backend.System()},
+		StorageView: m.storage,
+	}))
+	return sent
+}
+
+func TestInitialize_StepPanics_OtherStepsRun(t *testing.T) {
+	m := newMountWithoutVendors(t)
+	m.backend.stopWorker()
+	sent := m.breakSystem()
+	err := m.backend.Initialize(t.Context(), &logical.InitializationRequest{Storage: m.storage})
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "a broken system view")
+	require.NotNil(t, m.backend.runningWorker(), "the next step ran")
+	require.Equal(t, maybeSealing, m.backend.leaseEnds.limits(), "no root credential is revoked by mistake")
+	require.Len(t, sent.lines(t, "a step panicked"), 1)
+}
+
+func TestClean_StepPanics_OtherStepsRun(t *testing.T) {
+	m := newConfiguredMount(t, "ftd", nil)
+	m.read("ftd")
+	sent := m.breakSystem()
+	m.backend.Clean(t.Context())
+	require.Len(t, sent.lines(t, "a step panicked"), 1)
+	require.Error(t, m.backend.lifetime.Err())
+	require.Nil(t, m.backend.runningWorker())
+}
+
+// panickingCloser is a connection whose Close panics.
+type panickingCloser struct{ provider.Connection }
+
+func (panickingCloser) Close() { panic("a fault in Close") }
+
+// The pool contains the driver: what another node has changed is dropped all the same.
+func TestInvalidate_DriverPanics_ConfigIsReadAgain(t *testing.T) {
+	m := newConfiguredMount(t, "ftd", nil)
+	m.read("ftd")
+	conn, err := m.backend.pool.Acquire(m.storage, "ftd", m.config("ftd"))
+	require.NoError(t, err)
+	conn.Connection = panickingCloser{conn.Connection}
+	conn.Release()
+	changed := m.config("ftd")
+	changed.Retired = true
+	stored, err := logical.StorageEntryJSON(store.ConfigPrefix+"ftd", changed)
+	require.NoError(t, err)
+	require.NoError(t, m.storage.Put(t.Context(), stored))
+	m.backend.InvalidateKey(t.Context(), store.ConfigPrefix+"ftd")
+	m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/ftd", nil, "retired")
+}
+
+// The revocations of a mount that ends run in goroutines of their own.
+func TestEndAll_StoragePanics_CredentialsAreLeft(t *testing.T) {
+	m := newConfiguredMount(t, "ftd", nil)
+	m.read("ftd")
+	left, err := m.backend.credentials.EndAll(t.Context(), brokenStorage{m.storage}, "ftd")
+	require.NoError(t, err)
+	require.Len(t, left, 1)
 }

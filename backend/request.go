@@ -54,6 +54,16 @@ func (b *backend) contain(req *logical.Request, message string, work func()) {
 	_ = b.withoutPanic(req, message, err)
 }
 
+// containStep runs one step of the mount's start or end, which Vault does not ask for as a request. It logs a panic, and returns
+// it as an error without its reason.
+func (b *backend) containStep(step string, work func()) error {
+	_, err := provider.CatchPanic(step, func() (struct{}, error) { work(); return struct{}{}, nil })
+	if panicked, ok := errors.AsType[*provider.PanicError](err); ok {
+		b.Logger().Error("a step panicked", "step", step, "reason", panicked.Reason, "stack", string(panicked.Stack))
+	}
+	return err
+}
+
 // withoutPanic returns an error that was created from a panic as the error of its request, with status 500, and logs the
 // panic as message. It returns other errors unchanged.
 func (b *backend) withoutPanic(req *logical.Request, message string, err error) error {

@@ -2,12 +2,14 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"github.com/hashicorp/vault/sdk/logical"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/ledger"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
 )
 
 // endParallel is how many revocations EndAll makes at the same time.
@@ -33,12 +35,11 @@ func (c *Credentials) EndAll(ctx context.Context, storage logical.Storage, name 
 			if stopped.Load() || ctx.Err() != nil {
 				return nil
 			}
-			// Read again for its handle. What fails is in the list that is returned.
-			entry, err := c.Ledger.Get(ctx, storage, name, entries[i].ID)
-			if err != nil || entry == nil {
-				return nil
+			_, err := provider.CatchPanic("revoke", func() (struct{}, error) { return struct{}{}, c.endOne(ctx, storage, name, entries[i].ID) })
+			if panicked, ok := errors.AsType[*provider.PanicError](err); ok {
+				c.Logger().Error("a revocation panicked", "config", name, "credential_id", entries[i].ID, "reason", panicked.Reason, "stack", string(panicked.Stack))
 			}
-			if _, err := c.revoke(ctx, storage, entry); err != nil && concernsVendor(err) {
+			if err != nil && concernsVendor(err) {
 				stopped.Store(true)
 			}
 			return nil
@@ -46,4 +47,15 @@ func (c *Credentials) EndAll(ctx context.Context, storage logical.Storage, name 
 	}
 	_ = group.Wait() // the functions return no error
 	return c.Ledger.List(context.WithoutCancel(ctx), storage, name)
+}
+
+// endOne revokes a credential of EndAll, which it reads again for its handle. It returns only the error of the revocation:
+// what cannot be read is in the list that EndAll returns.
+func (c *Credentials) endOne(ctx context.Context, storage logical.Storage, name, id string) error {
+	entry, err := c.Ledger.Get(ctx, storage, name, id)
+	if err != nil || entry == nil {
+		return nil
+	}
+	_, err = c.revoke(ctx, storage, entry)
+	return err
 }
