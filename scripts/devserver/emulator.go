@@ -96,3 +96,12 @@ func startEmulator(ctx context.Context, binary, dir string, args []string) (*pro
 	}
 	return p, state, nil
 }
+
+// StartEmulator starts the vendor emulator alone, with its files in dir, and waits until it serves. The caller must call stop.
+func StartEmulator(ctx context.Context, binary, dir string, args ...string) (state State, stop func() error, err error) {
+	p, state, err := startEmulator(ctx, binary, dir, args)
+	if err != nil {
+		return State{}, nil, err
+	}
+	return state, p.stop, nil
+}

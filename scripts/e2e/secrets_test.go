@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/emulator/vendorfacts"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/scripts/devserver"
 )
 
 // scanForSecrets searches the logs, the recorded answers and the stored leases of the run for the root secrets of all
@@ -78,15 +79,17 @@ func searchedPlaces() (map[string][]byte, error) {
 // namedSecret is a secret with a description that may be printed.
 type namedSecret struct{ name, value string }
 
-// rootSecrets returns the secrets of the root credentials and logins in the emulator's state file, and those that
+// rootSecrets returns the secrets of the root credentials and logins in the state files of the emulators, and those that
 // rotations created.
 func rootSecrets() []namedSecret {
 	var secrets []namedSecret
-	for vendor, state := range server.Emulator().Vendors {
-		for _, credentials := range []map[string]string{state.Credentials, state.Login} {
-			for field, secret := range credentials {
-				if vendorfacts.SecretField(field) && secret != "" {
-					secrets = append(secrets, namedSecret{field + " of " + vendor, secret})
+	for _, emulated := range append([]devserver.State{server.Emulator()}, proberStates...) {
+		for vendor, state := range emulated.Vendors {
+			for _, credentials := range []map[string]string{state.Credentials, state.Login} {
+				for field, secret := range credentials {
+					if vendorfacts.SecretField(field) && secret != "" {
+						secrets = append(secrets, namedSecret{field + " of " + vendor, secret})
+					}
 				}
 			}
 		}
