@@ -31,6 +31,8 @@ func (s Suite) testDescription(t *testing.T) {
 	assert.GreaterOrEqual(t, capabilities.MaxLifetime.Seconds(), 0.0)
 	assert.GreaterOrEqual(t, capabilities.DefaultMaxCredentials, 0)
 
+	s.checkVariants(t)
+
 	sensitive := 0
 	for name, field := range described.ConfigFields() {
 		assert.NotEmpty(t, field.Description, name)
@@ -176,4 +178,21 @@ var openTests = []test{
 		require.NoError(t, e.open().Logout(t.Context()))
 		assert.Zero(t, e.Requested())
 	}},
+}
+
+// checkVariants checks that each variant sets a switch to another value than its default. Otherwise a change of the default
+// makes the variant repeat the tests of the defaults, and no test covers the previous default.
+func (s Suite) checkVariants(t *testing.T) {
+	t.Helper()
+	defaults := map[string]string{}
+	for _, each := range s.Emulator.Switches {
+		defaults[each.Name] = each.Default
+	}
+	for _, variant := range s.Variants {
+		differs := false
+		for name, value := range variant.Switches {
+			differs = differs || defaults[name] != value
+		}
+		assert.True(t, differs, "the variant %q differs from the defaults", variant.Name)
+	}
 }
