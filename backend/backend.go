@@ -181,7 +181,8 @@ func (b *backend) wire(opts options) {
 		Lifetime: b.serving, Ledger: b.ledger, Store: b.store, Pool: b.pool, Markers: b.markers,
 		Acquire: b.rotator.Acquire, Providers: b.providers, Clock: b.clock, Random: opts.random, Logger: logger,
 		System: func() logical.SystemView { return b.System() }, SendEvent: b.sendEvent, GapAt: b.gapAt,
-		RevokePatience: opts.revokePatience, Drained: b.deleteRetired,
+		RevokePatience: opts.revokePatience, UnmountPatience: unmountPatience,
+		Unmounting: func() bool { return b.System().Tainted() }, Drained: b.deleteRetired,
 	})
 }
 

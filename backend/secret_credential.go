@@ -74,6 +74,9 @@ func (b *backend) renewCredential(ctx context.Context, req *logical.Request) (*l
 // state lock for that long: a seal waits, and every other request waits for the seal.
 const defaultRevokePatience = 1500 * time.Millisecond
 
+// unmountPatience is how long it waits during an unmount, which an operator has begun and which the first failure ends.
+const unmountPatience = 30 * time.Second
+
 // revoke ends a lease's credential at the vendor, or, if others share it, the lease's part in it. Vault
 // retries a failure for about ten minutes, and the background work until the vendor confirms.
 func (b *backend) revoke(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {

@@ -90,6 +90,16 @@ func TestRevoke_SlowVendor_GoesOnAfterTheRequest(t *testing.T) {
 	})
 }
 
+// Vault gives an unmount up with the first revocation that fails.
+func TestRevoke_SlowVendorAndUnmount_WaitsForTheVendor(t *testing.T) {
+	forImpatient(t, func(t *testing.T, m *mount, vendor string, leased *vaultLease) {
+		m.fault(emulator.Fault{Vendor: vendor, Route: "*", Delay: 10 * shortPatience})
+		m.system.TaintedVal = true
+		require.NoError(t, m.revoke(leased))
+		m.requireNoneLeft(vendor)
+	})
+}
+
 // A process that ends leaves the revocation to the next one, at once.
 func TestRevoke_EndsWithTheMount_IsContinued(t *testing.T) {
 	forImpatient(t, func(t *testing.T, m *mount, vendor string, leased *vaultLease) {

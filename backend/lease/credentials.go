@@ -64,6 +64,10 @@ type Options struct {
 	GapAt func(ctx context.Context, storage logical.Storage) (time.Time, error)
 	// RevokePatience is how long Vault's request to revoke a lease waits for the vendor and for its turn, in real time.
 	RevokePatience time.Duration
+	// UnmountPatience is how long it waits while the mount is being unmounted: Vault gives an unmount up with the first
+	// revocation that fails, and repeats none. Unmounting reports whether that is so.
+	UnmountPatience time.Duration
+	Unmounting      func() bool
 	// Drained deletes a retired config after the revocation of its last credential.
 	Drained func(storage logical.Storage, config string)
 	// SendEvent sends an event. It does not fail.

@@ -103,8 +103,8 @@ func (r *revocations) finish(entryID string, current *revocation, result outcome
 	close(current.done)
 }
 
-// revokeWithin revokes a credential as c.revoke does, and waits for that for the patience of c at most. The revocation
-// goes on afterwards. It does not wait at all if the vendor has not answered another revocation for so long.
+// revokeWithin revokes a credential as c.revoke does, and waits for that for the patience of c at most, or for that of an
+// unmount. The revocation goes on afterwards. It does not wait at all if the vendor has not answered another revocation for so long.
 func (c *Credentials) revokeWithin(ctx context.Context, storage logical.Storage, entry *ledger.Entry) error {
 	patience, limit := c.RevokePatience, maxRevocations
 	if c.Pool.Silent(entry.Config, patience) {
@@ -120,16 +120,24 @@ func (c *Credentials) revokeWithin(ctx context.Context, storage logical.Storage,
 		started := *entry
 		c.revocations.tasks.Go(func() { c.runRevocation(storage, &started, current) })
 	}
-	waited := time.NewTimer(patience)
-	defer waited.Stop()
-	select {
-	case <-current.done:
+	if current.endsWithin(ctx, patience) || patience > 0 && c.Unmounting() && current.endsWithin(ctx, c.UnmountPatience-patience) {
 		return current.err
-	case <-waited.C:
-	case <-ctx.Done():
 	}
 	c.markRevoking(ctx, storage, entry)
 	return errStillRevoking(entry)
+}
+
+// endsWithin waits for the end of a revocation, and reports whether it came in time and before the end of the context.
+func (r *revocation) endsWithin(ctx context.Context, wait time.Duration) bool {
+	waited := time.NewTimer(wait)
+	defer waited.Stop()
+	select {
+	case <-r.done:
+		return true
+	case <-waited.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // runRevocation makes a revocation that Vault has begun.
