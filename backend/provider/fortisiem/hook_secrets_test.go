@@ -17,7 +17,7 @@ func TestRevoke_ServiceQuotesTheBody_IsRedacted(t *testing.T) {
 		body, err := io.ReadAll(r.Body)
 		assert.NoError(t, err)
 		w.WriteHeader(http.StatusBadRequest)
-		_, _ = w.Write(append([]byte("the service refuses: "), body...))
+		_, _ = w.Write(append([]byte("the service refuses the {{token}}: "), body...))
 	}))
 	t.Cleanup(service.Close)
 	for _, template := range []string{
@@ -27,7 +27,7 @@ func TestRevoke_ServiceQuotesTheBody_IsRedacted(t *testing.T) {
 		a := newAppliance(t)
 		connection := a.open(map[string]any{"revoke_url": service.URL, "revoke_body": template})
 		failure := refusal(t, revoke(t, connection, a.issue(connection)))
-		require.Contains(t, failure.Error(), "the service refuses", template)
+		require.Contains(t, failure.Error(), "the service refuses the {{token}}", "a placeholder is no credential: %s", template)
 		require.NotContains(t, failure.Error(), "hunter2", template)
 		require.NotContains(t, failure.Error(), "4711471147", template)
 	}
