@@ -54,12 +54,12 @@ func TestTokenLimiter_TurnAtTheLimit_IsAdmitted(t *testing.T) {
 
 func TestTokenLimiter_Deadline_LeavesTimeForTheAnswer(t *testing.T) {
 	limiter := tokenLimiter{clock: providertest.NewClock()}
-	hasty, cancel := context.WithTimeout(t.Context(), answerAllowance/2)
+	hasty, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, pause, err := limiter.reserve(hasty)
 	require.NoError(t, err, "the first turn is free, so the caller need not wait")
 	require.Zero(t, pause)
-	patient, cancel := context.WithTimeout(t.Context(), tokenSpacing+answerAllowance/2)
+	patient, cancel := context.WithTimeout(t.Context(), tokenSpacing+time.Second)
 	defer cancel()
 	_, _, err = limiter.reserve(patient)
 	require.Equal(t, provider.ClassRateLimited, provider.ClassOf(err))
