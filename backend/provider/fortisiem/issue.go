@@ -53,7 +53,7 @@ func (c *connection) credential(token *spareToken, requested time.Duration) *pro
 	}
 	if life := min(token.Lifetime, token.remaining(c.clock.Now())); life < requested {
 		credential.Warnings = append(credential.Warnings, fmt.Sprintf(
-			"the access token lives %s, and its lease ends with it: the lifetime is the client's Access Token Expiry in the FortiSIEM GUI",
+			"the access token lives %s, and no lease on it lasts longer: the lifetime is the client's Access Token Expiry in the FortiSIEM GUI",
 			life))
 	}
 	return credential
