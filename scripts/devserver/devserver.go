@@ -229,6 +229,9 @@ func (s *Server) VaultLog() string { return s.nodes[0].LogPath() }
 // EmulatorLog is the path of the emulator's log.
 func (s *Server) EmulatorLog() string { return filepath.Join(s.dir, "emulator", "emulator.log") }
 
+// EmulatorState is the path of the emulator's state file.
+func (s *Server) EmulatorState() string { return filepath.Join(s.dir, "emulator", "state.json") }
+
 // StorageDir is the directory of the first node's storage.
 func (s *Server) StorageDir() string { return s.nodes[0].StorageDir() }
 
