@@ -121,7 +121,12 @@ The engine is enabled at %[1]s/, with a config and a role for each vendor. Paste
   export VAULT_ADDR=%[2]s
   export VAULT_TOKEN=%[3]s
   export PATH=%[4]s:$PATH
-  eval "$(go run ./scripts/emulatorenv %[5]s)" # in this directory: addresses and root credentials of the emulated products
+
+For the addresses and root credentials of the emulated products, in the directory of the clone:
+
+  eval "$(go run ./scripts/emulatorenv %[5]s)"
+
+Then, for example:
 
 `, server.MountPath(), server.Nodes()[0].Address(), server.RootToken(), shellQuote(binDir(server.VaultBinary())), shellQuote(server.EmulatorState()))
 	for _, v := range vendors {
