@@ -89,7 +89,7 @@ func TestSharedLogin_AccountLockedOut_SendsNoPassword(t *testing.T) {
 	m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/fortianalyzer", nil)
 	text := m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/fortianalyzer/check", nil)
 	require.Contains(t, text, "locked the account out")
-	for range 14 {
+	for range 29 {
 		for _, name := range []string{"fortianalyzer", "other"} {
 			m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/"+name, nil)
 			m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/"+name+"/check", nil)
@@ -118,7 +118,7 @@ func TestSharedLogin_LockedOutForLonger_RecoversAlone(t *testing.T) {
 		m.clock.Advance(time.Minute)
 	}
 	require.NoError(t, err)
-	require.Equal(t, before+3, m.passwordGrants(), "at 0, 15 and 45 minutes")
+	require.Equal(t, before+2, m.passwordGrants(), "at 0 and 30 minutes")
 }
 
 func TestSharedLogin_PasswordChanged_RenewsAndRevokes(t *testing.T) {

@@ -13,9 +13,10 @@ import (
 )
 
 // rejectedPasswordBackoff is how long a rejected password is not tried again, and maxRejectedPasswordBackoff what that
-// grows to. A FortiCloud account that is locked out recovers only after 15 to 30 minutes without an attempt.
+// grows to. A FortiCloud account that is locked out recovers only after 15 to 30 minutes without an attempt, and an attempt
+// before that extends the lockout.
 const (
-	rejectedPasswordBackoff    = 15 * time.Minute
+	rejectedPasswordBackoff    = 30 * time.Minute
 	maxRejectedPasswordBackoff = time.Hour
 )
 
