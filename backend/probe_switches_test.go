@@ -46,7 +46,7 @@ func (m *mount) observations(vendor string, switches map[string]string) map[stri
 		if fact := row["fact"].(string); fact != "" {
 			name += ": " + fact
 		}
-		seen[name] = row["observed"].(string)
+		seen[name] = vendorfacts.ComparableObservation(row["observed"].(string))
 		if answers := row["answers"].([]string); len(answers) > 0 {
 			seen["answers of "+name] = strings.Join(answers, "\n")
 		}

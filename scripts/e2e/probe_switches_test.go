@@ -178,7 +178,7 @@ func rowsOf(report map[string]any) map[string]string {
 		if fact := row["fact"].(string); fact != "" {
 			name += ": " + fact
 		}
-		seen[name] = row["observed"].(string)
+		seen[name] = vendorfacts.ComparableObservation(row["observed"].(string))
 		answers, _ := row["answers"].([]any)
 		if len(answers) > 0 {
 			var lines []string

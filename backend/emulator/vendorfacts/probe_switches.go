@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // ProbeSwitches says which switches of a vendor's emulator a probe tells apart. Each switch is in one of the two tables.
@@ -223,4 +224,18 @@ func (s ProbeSwitches) fits(run ProbeRun, name, row string) bool {
 		}
 	}
 	return true
+}
+
+// ComparableObservation returns what a row of a report observed in a form that two probes of the same product share. A life is
+// rounded to ten seconds: it is shown in whole seconds, and the time of the request changes it by one or two.
+func ComparableObservation(observed string) string {
+	life, err := time.ParseDuration(observed)
+	switch {
+	case err != nil:
+		return observed
+	case life < 30*time.Second:
+		return "less than 30s"
+	default:
+		return life.Round(10 * time.Second).String()
+	}
 }

@@ -149,3 +149,11 @@ func TestMissing_HintsOfTheVendor_AreReported(t *testing.T) {
 func TestNamed_UnknownVendor_Panics(t *testing.T) {
 	require.PanicsWithValue(t, "vendorfacts: no vendor acme", func() { vendorfacts.Named("acme") })
 }
+
+func TestComparableObservation_Lives_IgnoreTheRequest(t *testing.T) {
+	for observed, expected := range map[string]string{
+		"accepted": "accepted", "": "", "48m59s": "49m0s", "49m0s": "49m0s", "2m1s": "2m0s", "5s": "less than 30s", "7s": "less than 30s",
+	} {
+		require.Equal(t, expected, vendorfacts.ComparableObservation(observed), observed)
+	}
+}
