@@ -115,3 +115,16 @@ func TestSameCertificates_Bundles_AreComparedAsSets(t *testing.T) {
 	require.False(t, sameCertificates("nonsense", "other nonsense"))
 	require.False(t, sameCertificates(one, strings.Replace(one, "CERTIFICATE", "TRUSTED CERTIFICATE", 2)))
 }
+
+// The stored root credential is no new candidate: after wrong writes, a write that changes only the trust is verified.
+func TestConfigWrite_WrongRootsBefore_TrustIsChanged(t *testing.T) {
+	m := newConfiguredMount(t, "ftd", nil)
+	for _, password := range []string{"wr0ng-A-password", "wr0ng-B-password", "wr0ng-C-password"} {
+		m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/ftd", map[string]any{"password": password}, "was not stored")
+	}
+	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/ftd", map[string]any{"password": "wr0ng-D-password"}, "may lock it")
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{
+		"password": m.configData("ftd", nil)["password"], "tls_server_name": "localhost",
+	})
+	require.Equal(t, "localhost", m.config("ftd").TLSServerName)
+}

@@ -185,7 +185,11 @@ func (u *configUpdate) verifyRoot(ctx context.Context) error {
 // about it. A second connection would end or replace the login that the present one uses.
 func (u *configUpdate) login(ctx context.Context) (*provider.CheckResult, error) {
 	if u.connectionChanged() {
-		return u.pool.VerifyNewRoot(ctx, u.name, u.entry, u.conn)
+		verify := u.pool.VerifyNewRoot
+		if u.old != nil && !u.old.Root.Unverified && u.pool.RootID(u.old) == u.pool.RootID(u.entry) {
+			verify = u.pool.VerifyStoredRoot
+		}
+		return verify(ctx, u.name, u.entry, u.conn)
 	}
 	conn, rotating, err := u.pool.TryAcquire(u.storage, u.name, u.old)
 	switch {

@@ -240,3 +240,15 @@ func TestWithTrust_SharingEpoch_OutlivesTheConnection(t *testing.T) {
 	require.Equal(t, "one", second.WithTrust("c", "d").SharingEpoch)
 	require.Empty(t, first.CACert)
 }
+
+// The stored root credential is no new candidate: wrong config writes do not keep a renewed certificate from being followed.
+func TestTrustUpdate_WrongWritesBefore_IsStillVerified(t *testing.T) {
+	m := newConfiguredMount(t, "ftd", nil)
+	for _, password := range []string{"wr0ng-A-password", "wr0ng-B-password", "wr0ng-C-password"} {
+		m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/ftd", map[string]any{"password": password}, "was not stored")
+	}
+	m.rejected(http.StatusBadRequest, logical.UpdateOperation, "config/ftd", map[string]any{"password": "wr0ng-D-password"}, "may lock it")
+	m.renewCertificate("ftd")
+	m.trust("ftd")
+	require.NoError(t, m.readAndRevoke("ftd"))
+}

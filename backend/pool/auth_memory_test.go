@@ -96,6 +96,22 @@ func TestVerifyNewRoot_SamePasswordAgain_IsNotSent(t *testing.T) {
 	require.ErrorIs(t, a.write("admin", "wrong"), provider.ErrNotSent, "the pause doubles")
 }
 
+// The stored root credential is no further one of its account. Its own rejection counts.
+func TestVerifyStoredRoot_WrongWritesBefore_IsSent(t *testing.T) {
+	a := newAccount()
+	for i := range maxRejections {
+		require.Error(t, a.write("admin", fmt.Sprint("wrong", i)))
+	}
+	verify := func(password string) error {
+		entry := &store.Config{Vendor: "vendor", Address: "vendor:443", Fields: map[string]any{"username": "admin", "password": password}}
+		_, err := a.pool.VerifyStoredRoot(t.Context(), "edge", entry, login{a, password})
+		return err
+	}
+	require.NoError(t, verify("right"))
+	require.ErrorIs(t, verify("wrong0"), provider.ErrNotSent)
+	require.Equal(t, 1, a.sent["wrong0"], "its rejection is remembered")
+}
+
 func TestVerifyNewRoot_ClockSetBack_ForgetsRejections(t *testing.T) {
 	a := newAccount()
 	a.clock.Advance(24 * time.Hour)

@@ -103,6 +103,13 @@ func (p *Pool) VerifyNewRoot(ctx context.Context, name string, entry *store.Conf
 	return checked, err
 }
 
+// VerifyStoredRoot makes a real login with the stored root credential of a config over another connection than the
+// present one, because an operator changes how the vendor is reached. It is no further root credential of its account:
+// only its own rejection keeps it from being sent.
+func (p *Pool) VerifyStoredRoot(ctx context.Context, name string, entry *store.Config, conn provider.Connection) (*provider.CheckResult, error) {
+	return p.verifyRoot(WithProbe(ctx), p.auth.rootOf(entry), name, conn)
+}
+
 // VerifyCandidate makes a real login with a root credential that the vendor may have changed to. The change may arrive
 // late, so that a candidate which was rejected once is sent again at once, and after each further rejection with a
 // growing pause.

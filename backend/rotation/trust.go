@@ -63,7 +63,7 @@ func (r *Rotator) tryTrust(ctx context.Context, storage logical.Storage, name st
 	if err != nil {
 		return nil, err
 	}
-	verify := r.Pool.VerifyNewRoot
+	verify := r.Pool.VerifyStoredRoot
 	if attempt.state != "" {
 		verify = r.Pool.VerifyCandidate
 	}
