@@ -196,6 +196,13 @@ func (m *authMemory) recordRejection(account rootKey) {
 	m.rejections[account] = append(m.recent(account), m.clock.Now())
 }
 
+// forgetRejections forgets the rejected config writes of an account.
+func (m *authMemory) forgetRejections(account rootKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.rejections, account)
+}
+
 // recent returns the rejections of an account within the window. One in the future is that of a clock that was
 // wrong, and does not count. The lock is held.
 func (m *authMemory) recent(account rootKey) []time.Time {

@@ -112,6 +112,43 @@ func TestVerifyStoredRoot_WrongWritesBefore_IsSent(t *testing.T) {
 	require.Equal(t, 1, a.sent["wrong0"], "its rejection is remembered")
 }
 
+// The vendor has accepted a login since: it counts wrong passwords from zero, and so does the engine.
+func TestVerifyNewRoot_AcceptedSince_IsSentAgain(t *testing.T) {
+	right := &store.Config{Vendor: "vendor", Address: "vendor:443", Fields: map[string]any{"username": "admin", "password": "right"}}
+	for name, accept := range map[string]func(*account) error{
+		"check": func(a *account) error {
+			_, err := a.pool.Check(t.Context(), a.pool.wrap("edge", login{a, "right"}, right, 1), "vendor")
+			return err
+		},
+		"stored root": func(a *account) error {
+			_, err := a.pool.VerifyStoredRoot(t.Context(), "edge", right, login{a, "right"})
+			return err
+		},
+		"candidate": func(a *account) error {
+			_, err := a.pool.VerifyCandidate(t.Context(), "edge", right, login{a, "right"})
+			return err
+		},
+		"write": func(a *account) error {
+			a.clock.Advance(accountWindow)
+			return a.write("admin", "right")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAccount()
+			for i := range maxRejections {
+				require.Error(t, a.write("admin", fmt.Sprint("wrong", i)))
+			}
+			require.ErrorContains(t, a.write("admin", "right"), "may lock it")
+			require.NoError(t, accept(a))
+			require.NoError(t, a.write("admin", "right"))
+			for i := range maxRejections {
+				require.NotContains(t, a.write("admin", fmt.Sprint("other", i)).Error(), "may lock it")
+			}
+			require.ErrorContains(t, a.write("admin", "one more"), "may lock it", "the limit counts from zero")
+		})
+	}
+}
+
 func TestVerifyNewRoot_ClockSetBack_ForgetsRejections(t *testing.T) {
 	a := newAccount()
 	a.clock.Advance(24 * time.Hour)

@@ -83,7 +83,7 @@ func (p *Pool) Refusal(conn *Conn, operation string) error {
 // both. A root credential that the vendor has rejected is not sent again before its pause ends.
 func (p *Pool) Check(ctx context.Context, conn *Conn, vendor string) (checked *provider.CheckResult, err error) {
 	err = p.Call(ctx, conn, vendor, OperationCheck, func(ctx context.Context) (err error) {
-		checked, err = p.verifyRoot(ctx, conn.root, conn.config, conn)
+		checked, err = p.verifyRoot(ctx, conn.root, conn.account, conn.config, conn)
 		return err
 	})
 	return checked, err
@@ -96,7 +96,7 @@ func (p *Pool) VerifyNewRoot(ctx context.Context, name string, entry *store.Conf
 	if err := p.auth.checkAccount(account); err != nil {
 		return nil, err
 	}
-	checked, err := p.verifyRoot(WithProbe(ctx), p.auth.rootOf(entry), name, conn)
+	checked, err := p.verifyRoot(WithProbe(ctx), p.auth.rootOf(entry), account, name, conn)
 	if provider.ClassOf(err) == provider.ClassUnauthenticated && !errors.Is(err, provider.ErrNotSent) {
 		p.auth.recordRejection(account)
 	}
@@ -107,7 +107,7 @@ func (p *Pool) VerifyNewRoot(ctx context.Context, name string, entry *store.Conf
 // present one, because an operator changes how the vendor is reached. It is no further root credential of its account:
 // only its own rejection keeps it from being sent.
 func (p *Pool) VerifyStoredRoot(ctx context.Context, name string, entry *store.Config, conn provider.Connection) (*provider.CheckResult, error) {
-	return p.verifyRoot(WithProbe(ctx), p.auth.rootOf(entry), name, conn)
+	return p.verifyRoot(WithProbe(ctx), p.auth.rootOf(entry), p.auth.accountOf(entry), name, conn)
 }
 
 // VerifyCandidate makes a real login with a root credential that the vendor may have changed to. The change may arrive
@@ -116,7 +116,7 @@ func (p *Pool) VerifyStoredRoot(ctx context.Context, name string, entry *store.C
 func (p *Pool) VerifyCandidate(ctx context.Context, name string, entry *store.Config, conn provider.Connection) (*provider.CheckResult, error) {
 	root := p.auth.rootOf(entry)
 	p.auth.backoff(root, 0, 0).RetryOnce(p.options.Clock.Now())
-	return p.verifyRoot(ctx, root, name, conn)
+	return p.verifyRoot(ctx, root, p.auth.accountOf(entry), name, conn)
 }
 
 // ForgetRejections forgets that the vendor has rejected a config's root credential, because it is asked to change to
@@ -132,8 +132,9 @@ func (p *Pool) RootID(entry *store.Config) string {
 	return hex.EncodeToString(root[:])
 }
 
-// verifyRoot makes a real login, unless the root credential was rejected a short time ago.
-func (p *Pool) verifyRoot(ctx context.Context, root rootKey, config string, conn provider.Connection) (*provider.CheckResult, error) {
+// verifyRoot makes a real login, unless the root credential was rejected a short time ago. A success forgets what was
+// rejected of the root credential and of its account: the vendor counts wrong passwords from zero then.
+func (p *Pool) verifyRoot(ctx context.Context, root, account rootKey, config string, conn provider.Connection) (*provider.CheckResult, error) {
 	rejected := p.auth.backoff(root, 0, 0).For(config)
 	if err := rejected.Err(p.options.Clock.Now()); err != nil {
 		return nil, err
@@ -145,6 +146,7 @@ func (p *Pool) verifyRoot(ctx context.Context, root rootKey, config string, conn
 	p.observeRoot(root, OperationCheck, err, p.options.Clock.Now())
 	if err == nil {
 		rejected.Reset()
+		p.auth.forgetRejections(account)
 		p.auth.setExpiry(root, checked.RootExpiresAt)
 	} else if failure, ok := errors.AsType[*provider.Error](err); ok && failure.Class == provider.ClassUnauthenticated && !errors.Is(err, provider.ErrNotSent) {
 		rejected.Observe(failure, p.options.Clock.Now())

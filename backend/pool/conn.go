@@ -35,7 +35,8 @@ func settingsOf(entry *store.Config) settings {
 type Conn struct {
 	provider.Connection
 	settings settings
-	root     rootKey
+	// root identifies the root credential, and account what it belongs to.
+	root, account rootKey
 	// config is the name of the config.
 	config string
 

@@ -93,7 +93,8 @@ func (p *Pool) acquireLocked(storage logical.Storage, name string, entry *store.
 func (p *Pool) wrap(name string, opened provider.Connection, entry *store.Config, users int) *Conn {
 	p.SetLimit(entry)
 	return &Conn{
-		Connection: opened, settings: settingsOf(entry), root: p.auth.rootOf(entry), config: name, users: users,
+		Connection: opened, settings: settingsOf(entry), root: p.auth.rootOf(entry), account: p.auth.accountOf(entry),
+		config: name, users: users,
 		backoffs: make(map[string]backoff), blocked: make(map[string]backoff),
 		operations: newOperationBreakers(p.options.BreakerPause), hosts: make(map[string]struct{}), yield: make(chan struct{}),
 	}
