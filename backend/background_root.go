@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -26,7 +27,7 @@ func (b *backend) watchRoot(ctx context.Context, storage logical.Storage, name s
 	if !b.ownsRoots() {
 		return nil
 	}
-	err := b.refreshRootExpiry(ctx, storage, name)
+	err := errors.Join(b.refreshRootExpiry(ctx, storage, name), b.recordAcceptance(ctx, storage, name))
 	entry, readErr := b.store.Config(ctx, storage, name)
 	if readErr != nil || entry == nil || entry.Retired {
 		return readErr
@@ -91,14 +92,40 @@ func (b *backend) refreshRootExpiry(ctx context.Context, storage logical.Storage
 	if err != nil {
 		return err
 	}
-	return b.recordRootExpiry(ctx, storage, name, config, checked)
+	return b.recordCheck(ctx, storage, name, config, checked)
 }
 
-// recordRootExpiry stores when the root credential expires, by the vendor's report, if that has changed.
-func (b *backend) recordRootExpiry(ctx context.Context, storage logical.Storage, name string, entry *store.Config, checked *provider.CheckResult) error {
+// recordCheck stores what a login with the stored root credential has shown, if that was not known: that the vendor
+// accepts it, and when it expires.
+func (b *backend) recordCheck(ctx context.Context, storage logical.Storage, name string, entry *store.Config, checked *provider.CheckResult) error {
 	next := *entry
-	if !next.Root.SetExpiry(checked.RootExpiresAt) || !b.ownsRoots() {
+	expiryChanged, accepted := next.Root.SetExpiry(checked.RootExpiresAt), next.Root.MarkAccepted()
+	if !expiryChanged && !accepted || !b.ownsRoots() {
 		return nil
 	}
 	return b.store.CompareAndSwapConfig(ctx, storage, name, entry, &next)
+}
+
+// recordAcceptance stores that the vendor accepts a root credential which an operator has written without verification,
+// once any request has shown it.
+func (b *backend) recordAcceptance(ctx context.Context, storage logical.Storage, name string) error {
+	entry, err := b.store.Config(ctx, storage, name)
+	if err != nil || entry == nil || entry.Retired || !b.acceptedSinceWritten(entry) {
+		return err
+	}
+	next := *entry
+	if !next.Root.MarkAccepted() {
+		return nil
+	}
+	return b.store.CompareAndSwapConfig(ctx, storage, name, entry, &next)
+}
+
+// acceptedSinceWritten reports whether the vendor has accepted the stored root credential since an operator wrote it
+// without verification. Earlier answers do not count: a rotation may have replaced that root credential.
+func (b *backend) acceptedSinceWritten(entry *store.Config) bool {
+	if !entry.Root.Unverified || entry.Root.InDoubt() {
+		return false
+	}
+	status := b.pool.RootStatus(entry)
+	return status.AcceptedAt.After(entry.Root.UpdatedAt) && !status.Rejected
 }

@@ -115,7 +115,7 @@ func (b *backend) resolveBeforeDelete(ctx context.Context, storage logical.Stora
 			losses = append(losses, "an attempt to create a root credential is running, or its answer was lost; two minutes later, what it created can be revoked")
 		}
 	}
-	return append(losses, b.vaultManagedLoss(entry)...), nil
+	return append(losses, b.vaultManagedLoss(name, entry)...), nil
 }
 
 func (b *backend) retireConfig(ctx context.Context, storage logical.Storage, name string, used int) (*logical.Response, error) {

@@ -131,3 +131,58 @@ func TestConfigDelete_PreviousRootNotRevoked_IsKept(t *testing.T) {
 	require.Nil(t, m.config("trend"))
 	require.Empty(t, m.logins("trend"), "the rotated one ended with the config")
 }
+
+// An operator who replaced the password that only Vault knew knows the new one. The vendor's word that it is the one in
+// use is enough, whatever asked for it.
+func TestConfigDelete_OperatorsRootAccepted_NeedsNoForce(t *testing.T) {
+	for name, accept := range map[string]func(*mount){
+		"check": func(m *mount) { m.must(logical.UpdateOperation, "config/ftd/check", nil) },
+		"read":  func(m *mount) { require.NoError(m.t, m.readAndRevoke("ftd")) },
+		"read, and a restart": func(m *mount) {
+			require.NoError(m.t, m.readAndRevoke("ftd"))
+			m.runPeriodic()
+			m.restart()
+		},
+		"change of a setting": func(m *mount) {
+			m.must(logical.UpdateOperation, "config/ftd", map[string]any{"api_version": "v6"})
+		},
+		"change of trust": func(m *mount) {
+			m.must(logical.UpdateOperation, "trust/ftd", map[string]any{"tls_server_name": "localhost"})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newConfiguredMount(t, "ftd", nil)
+			m.rotate("ftd")
+			m.changePassword("An0ther-password")
+			m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": "An0ther-password", "verify_connection": false})
+			m.clock.Advance(time.Second)
+			accept(m)
+			m.must(logical.DeleteOperation, "config/ftd", nil)
+		})
+	}
+}
+
+// Until the vendor has accepted what the operator wrote, the password that only Vault knows may be the one in use.
+func TestConfigDelete_OperatorsRootUnverified_RequiresForce(t *testing.T) {
+	m := newConfiguredMount(t, "ftd", nil)
+	m.must(logical.UpdateOperation, "config/ftd/check", nil)
+	first := m.config("ftd").Fields["password"]
+	m.rotate("ftd")
+	m.clock.Advance(time.Second)
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": first, "verify_connection": false}) // accepted before the rotation
+	m.rejected(http.StatusConflict, logical.DeleteOperation, "config/ftd", nil, "not verified", "config/ftd/check", "only Vault knows")
+	m.requireRecovers("ftd")
+	m.rejected(http.StatusConflict, logical.DeleteOperation, "config/ftd", nil, "only Vault knows")
+}
+
+// A change that a stalled rotation asked for may arrive after a check has accepted the operator's password.
+func TestConfigCheck_OperatorsRoot_KeepsTheRotationsCandidate(t *testing.T) {
+	m := newConfiguredMount(t, "ftd", nil)
+	m.rotate("ftd")
+	m.changePassword("An0ther-password")
+	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": "An0ther-password", "verify_connection": false})
+	m.failRotation(http.StatusFailedDependency, emulator.Fault{Vendor: "ftd", Route: "PUT *", DropBefore: true})
+	m.must(logical.UpdateOperation, "config/ftd/check", nil)
+	m.changePassword(m.candidatePassword())
+	m.requireRecovers("ftd")
+}

@@ -157,10 +157,14 @@ func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, nam
 }
 
 // vaultManagedLoss says that a root credential is lost with its config that replaced another one in place, such as a
-// password. It cannot be revoked.
-func (b *backend) vaultManagedLoss(entry *store.Config) []string {
-	if !entry.Root.VaultManaged {
+// password. It cannot be revoked. One that an operator has written since replaces it once the vendor has accepted that.
+func (b *backend) vaultManagedLoss(name string, entry *store.Config) []string {
+	switch {
+	case !entry.Root.VaultManaged || b.acceptedSinceWritten(entry):
 		return nil
+	case entry.Root.Unverified:
+		return []string{fmt.Sprintf("the root credential that was written for %s is not verified, and the one before it, which only Vault knows, is lost "+
+			"with the config: write to config/%s/check first, which shows whether the vendor accepts the written one", entry.Address, name)}
 	}
 	return []string{fmt.Sprintf("only Vault knows the root credential at %s, and it is lost with the config: set another one at the vendor first, "+
 		"and write it to the config", entry.Address)}
@@ -206,7 +210,7 @@ func (b *backend) tryDeleteRetired(ctx context.Context, storage logical.Storage,
 		return err
 	}
 	b.Logger().Info("retired config deleted with its last credential", "config", name)
-	for _, loss := range b.vaultManagedLoss(config) {
+	for _, loss := range b.vaultManagedLoss(name, config) {
 		b.Logger().Warn(loss, "config", name, "vendor", config.Vendor)
 	}
 	return nil

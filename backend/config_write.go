@@ -176,6 +176,8 @@ func (u *configUpdate) verifyRoot(ctx context.Context) error {
 	u.entry.Root.SetExpiry(checked.RootExpiresAt)
 	if supplied {
 		u.entry.Root.MarkVerified()
+	} else {
+		u.entry.Root.MarkAccepted()
 	}
 	u.warnings = append(u.warnings, checked.Warnings...)
 	return nil

@@ -78,7 +78,7 @@ func (b *backend) abandon(ctx context.Context, req *logical.Request, data *frame
 	if err != nil {
 		return b.failDelete(req, name, warnings, err)
 	}
-	warnings = append(warnings, b.vaultManagedLoss(entry)...)
+	warnings = append(warnings, b.vaultManagedLoss(name, entry)...)
 	ending, stop := context.WithTimeout(ctx, abandonTimeout) // the attempt above may have used all of its time
 	defer stop()
 	lost, err := b.endConfig(ending, req.Storage, name, entry, true, nil)

@@ -83,8 +83,8 @@ func (b *backend) configCheck(ctx context.Context, req *logical.Request, data *f
 		b.Logger().Warn("check failed", "config", name, "vendor", entry.Vendor, "request_id", req.ID, "error", result.err)
 		return errorResponse(where, result.err)
 	}
-	if err := b.recordRootExpiry(ctx, req.Storage, name, entry, result.checked); err != nil {
-		b.Logger().Warn("the expiry of the root credential was not stored", "config", name, "error", err)
+	if err := b.recordCheck(ctx, req.Storage, name, entry, result.checked); err != nil {
+		b.Logger().Warn("the outcome of a check was not stored", "config", name, "error", err)
 	}
 	return &logical.Response{Data: result.data(), Warnings: result.checked.Warnings}, nil
 }

@@ -207,7 +207,7 @@ func (b *backend) endMountedRoot(ctx context.Context, name string, config *store
 	if err != nil && config.RootMarker != "" {
 		b.reportRootLoss(ctx, name, config, err)
 	}
-	for _, loss := range b.vaultManagedLoss(config) {
+	for _, loss := range b.vaultManagedLoss(name, config) {
 		b.Logger().Error("unmounting: "+loss, "config", name, "vendor", config.Vendor, "address", config.Address)
 	}
 }

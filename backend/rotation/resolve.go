@@ -183,12 +183,14 @@ func (r *Rotator) probeCandidates(ctx context.Context, storage logical.Storage, 
 		return r.backOff(name, entry, true, nil)
 	}
 	r.resolver.resolved(name)
-	if !entry.Root.InDoubt() {
+	resolved := *entry
+	if entry.Root.InDoubt() {
+		r.Logger().Info("a rotation whose outcome was not known has not taken place", "config", name)
+		resolved.Root.ResolveInDoubt(store.CandidateRejected)
+	}
+	if accepted := resolved.Root.MarkAccepted(); !accepted && !entry.Root.InDoubt() {
 		return nil
 	}
-	r.Logger().Info("a rotation whose outcome was not known has not taken place", "config", name)
-	resolved := *entry
-	resolved.Root.ResolveInDoubt(store.CandidateRejected)
 	return r.Store.CompareAndSwapConfig(ctx, storage, name, entry, &resolved)
 }
 

@@ -69,6 +69,7 @@ func (r *Rotator) tryTrust(ctx context.Context, storage logical.Storage, name st
 	}
 	checked, err := verify(pool.WithProbe(ctx), name, attempt.config, conn) // an operator asks
 	if err == nil {
+		attempt.config.Root.MarkAccepted()
 		err = r.Store.CompareAndSwapConfig(ctx, storage, name, present, attempt.config)
 	}
 	if err != nil {

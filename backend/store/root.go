@@ -150,6 +150,17 @@ func (r *RootState) SuppliedByOperator(old *Config, supplied map[string]any, ven
 // MarkVerified records that the vendor has accepted the root credential that an operator supplied.
 func (r *RootState) MarkVerified() { r.Candidates, r.VaultManaged, r.Unverified = nil, false, false }
 
+// MarkAccepted records that the vendor accepts the stored root credential since an operator supplied it unverified, and
+// reports whether it was. Candidates of later rotations are kept: the vendor may change to them late.
+func (r *RootState) MarkAccepted() bool {
+	if !r.Unverified || r.InDoubt() {
+		return false
+	}
+	r.Candidates = slices.DeleteFunc(slices.Clone(r.Candidates), func(c RootCandidate) bool { return c.State != CandidateRejected })
+	r.VaultManaged, r.Unverified = false, false
+	return true
+}
+
 // WithRoot returns a copy of the config that uses root as its root credential.
 func (c *Config) WithRoot(root RootCandidate, now time.Time) *Config {
 	next := *c

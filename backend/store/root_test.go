@@ -257,3 +257,24 @@ func TestAllowsRole_NamesAndPatterns_AreCaseSensitive(t *testing.T) {
 	require.False(t, config.AllowsRole("Admin"))
 	require.False(t, config.AllowsRole("edge"))
 }
+
+// Only a rotation that was refused or in doubt may still change the root credential at the vendor.
+func TestMarkAccepted_UnverifiedRoot_KeepsLateCandidates(t *testing.T) {
+	rejected := RootCandidate{Fields: map[string]any{"password": "next"}, State: CandidateRejected}
+	previous := RootCandidate{Fields: map[string]any{"password": "before"}, State: CandidatePrevious}
+	root := RootState{VaultManaged: true, Unverified: true, Candidates: []RootCandidate{previous, rejected}}
+	shared := root
+	require.True(t, root.MarkAccepted())
+	require.Equal(t, RootState{Candidates: []RootCandidate{rejected}}, root)
+	require.Equal(t, []RootCandidate{previous, rejected}, shared.Candidates, "configs are copied")
+	require.False(t, root.MarkAccepted(), "it is known")
+
+	for _, other := range []RootState{
+		{VaultManaged: true},
+		{VaultManaged: true, Unverified: true, Candidates: []RootCandidate{{State: CandidatePending}}},
+	} {
+		unchanged := other
+		require.False(t, other.MarkAccepted())
+		require.Equal(t, unchanged, other)
+	}
+}
