@@ -57,8 +57,13 @@ func TestInDoubt_VendorRejectsBothRoots_BacksOff(t *testing.T) {
 	require.NoError(t, err)
 	before := m.operations("ftd")["password"]
 	for range 20 {
-		m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/ftd", nil, "write a root credential that works to config/ftd")
+		text := m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/ftd", nil, "write a root credential that works to config/ftd")
+		require.NotContains(t, text, "retry in", "the pause of one login is not the one that counts")
 	}
+	m.clock.Advance(20 * time.Second)
+	m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/ftd", nil, "asks again in 9m40s", "write a root credential that works")
+	m.clock.Advance(9 * time.Minute)
+	m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/ftd", nil, "asks again in 40s")
 	m.runPeriodic()
 	require.LessOrEqual(t, m.operations("ftd")["password"]-before, 2)
 	m.must(logical.UpdateOperation, "config/ftd", map[string]any{"password": changed["password"]})

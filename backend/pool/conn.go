@@ -15,8 +15,8 @@ const maxBlocked = time.Minute
 
 // backoff is an error that is repeated until a time.
 type backoff struct {
-	refusal *provider.Error
-	until   time.Time
+	refusal   *provider.Error
+	at, until time.Time
 }
 
 // settings are what a connection was opened with. A config with others needs another connection. Connections with
@@ -132,7 +132,8 @@ func (c *Conn) backoffErr(operation string, now time.Time) error {
 	return &refusal
 }
 
-// blockedErr returns the last error of an operation for which no request was sent, while its reason lasts.
+// blockedErr returns the last error of an operation for which no request was sent, while its reason lasts, with the
+// rest of its RetryAfter.
 func (c *Conn) blockedErr(operation string, breakers *breakers, now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,7 +144,12 @@ func (c *Conn) blockedErr(operation string, breakers *breakers, now time.Time) e
 	remaining := blocked.until.Sub(now)
 	waits := blocked.refusal.RetryAfter > 0 && remaining > 0 && remaining <= maxBlocked
 	if waits || blocked.refusal.Host != "" && breakers.open(blocked.refusal.Host) {
-		return blocked.refusal
+		refusal := *blocked.refusal
+		// It is over while the breaker has opened again, and longer than before after a clock that was ahead.
+		if rest := refusal.RetryAfter - now.Sub(blocked.at); rest > 0 {
+			refusal.RetryAfter = min(refusal.RetryAfter, rest)
+		}
+		return &refusal
 	}
 	delete(c.blocked, operation)
 	return nil
@@ -162,14 +168,14 @@ func (c *Conn) observe(operation string, err error, now time.Time) {
 	case errors.Is(err, provider.ErrNotSent):
 		// A turn that did not come says nothing about the next caller. The rest lasts for a while.
 		if refusal.Class == provider.ClassUnauthenticated || refusal.Host != "" {
-			c.blocked[operation] = backoff{refusal, now.Add(min(refusal.RetryAfter, maxBlocked))}
+			c.blocked[operation] = backoff{refusal, now, now.Add(min(refusal.RetryAfter, maxBlocked))}
 		}
 	case refusal.RetryAfter > 0 && (refusal.Class == provider.ClassRateLimited || refusal.Class == provider.ClassUnavailable):
 		longest := maxBackoff
 		if operation == OperationIssue {
 			longest = maxIssueBackoff
 		}
-		c.backoffs[operation] = backoff{refusal, now.Add(min(refusal.RetryAfter, longest))}
+		c.backoffs[operation] = backoff{refusal, now, now.Add(min(refusal.RetryAfter, longest))}
 	}
 }
 

@@ -96,7 +96,9 @@ func TestRefusal_NotSent_IsRepeatedWhileItsReasonLasts(t *testing.T) {
 			}
 			require.Equal(t, test.outcome, a.pool.Refusal(conn, OperationIssue))
 			a.clock.Advance(test.repeated - time.Second)
-			require.Equal(t, test.outcome, a.pool.Refusal(conn, OperationIssue))
+			rest := *test.outcome.(*provider.Error) //nolint:errorlint // it is not wrapped
+			rest.RetryAfter -= test.repeated - time.Second
+			require.Equal(t, error(&rest), a.pool.Refusal(conn, OperationIssue), "with the time that is left")
 			a.clock.Advance(time.Second)
 			require.NoError(t, a.pool.Refusal(conn, OperationIssue))
 			a.clock.Advance(-time.Second)

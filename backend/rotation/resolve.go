@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,8 +46,8 @@ type resolver struct {
 type rootBackoff struct {
 	// roots identifies the root credentials that were probed: the stored one and the candidates. Other changes of the
 	// config do not end the back-off.
-	roots string
-	until time.Time
+	roots     string
+	at, until time.Time
 	// rejections counts how many times in a row the vendor has rejected a root credential and accepted no other.
 	rejections int
 	// err is why requests cannot continue; nil when they can continue with the stored root credential.
@@ -66,11 +67,29 @@ func (r *resolver) backingOff(name, roots string, now time.Time) (bool, error) {
 	if remaining := backoff.until.Sub(now); remaining <= 0 || remaining > MaxRejectedBackoff {
 		return false, nil
 	}
-	return true, backoff.err
+	return true, backoff.remaining(now)
 }
 
-// backOff records a failure to find out. rejected is true if the vendor has rejected a root credential.
-func (r *resolver) backOff(name, roots string, rejected bool, now time.Time, err error) {
+// remaining returns the error with the time that is left until the engine asks again. That of a rejected root credential
+// is part of the message: a revocation that it stops is tried again sooner, since an operator may write another one.
+func (b rootBackoff) remaining(now time.Time) error {
+	failure, ok := b.err.(*provider.Error) //nolint:errorlint // the text of another error would keep the old time
+	if !ok {
+		return b.err
+	}
+	again, rest := *failure, b.until.Sub(now)
+	switch {
+	case again.Class == provider.ClassUnauthenticated:
+		again.Message += fmt.Sprintf("; the engine asks again in %s", rest.Round(time.Second))
+	case again.RetryAfter > 0:
+		again.RetryAfter = max(rest, again.RetryAfter-now.Sub(b.at))
+	}
+	return &again
+}
+
+// backOff records a failure to find out, and returns it with the time until the engine asks again. rejected is true if
+// the vendor has rejected a root credential.
+func (r *resolver) backOff(name, roots string, rejected bool, now time.Time, err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	backoff := r.backoffs[name]
@@ -82,8 +101,9 @@ func (r *resolver) backOff(name, roots string, rejected bool, now time.Time, err
 		backoff.rejections++
 		pause = GrownBackoff(backoff.rejections)
 	}
-	backoff.until, backoff.err = now.Add(pause), err
+	backoff.at, backoff.until, backoff.err = now, now.Add(pause), err
 	r.backoffs[name] = backoff
+	return backoff.remaining(now)
 }
 
 // GrownBackoff returns RejectedBackoff after a number of rejections in a row.
@@ -173,11 +193,7 @@ func (r *Rotator) probeCandidates(ctx context.Context, storage logical.Storage, 
 		if done, err := r.probeEach(ctx, storage, name, entry, last); done {
 			return err
 		}
-		return r.backOff(name, entry, true, &provider.Error{
-			Class: provider.ClassUnauthenticated, Err: err,
-			Message: "the vendor accepts neither the stored root credential nor another one of its rotations: " + provider.ReaderText(err),
-			Remedy:  fmt.Sprintf("write a root credential that works to config/%s", name),
-		})
+		return r.backOff(name, entry, true, errNoneAccepted(name, err))
 	case err != nil:
 		r.Logger().Warn("the outcome of a rotation is not known yet; requests continue with the stored root credential", "config", name, "error", err)
 		return r.backOff(name, entry, true, nil)
@@ -192,6 +208,21 @@ func (r *Rotator) probeCandidates(ctx context.Context, storage logical.Storage, 
 		return nil
 	}
 	return r.Store.CompareAndSwapConfig(ctx, storage, name, entry, &resolved)
+}
+
+// errNoneAccepted says that the vendor rejects all root credentials of a config; rejected is the error of the stored one.
+// Its RetryAfter is that of one login, and the engine makes none before its own pause ends.
+func errNoneAccepted(name string, rejected error) error {
+	if failure, ok := errors.AsType[*provider.Error](rejected); ok {
+		last := *failure
+		last.RetryAfter = 0
+		rejected = &last
+	}
+	return &provider.Error{
+		Class: provider.ClassUnauthenticated, Err: rejected,
+		Message: "the vendor accepts neither the stored root credential nor another one of its rotations: " + provider.ReaderText(rejected),
+		Remedy:  fmt.Sprintf("write a root credential that works to config/%s", name),
+	}
 }
 
 // probeEach activates the first candidate that the vendor accepts. done is true if one was activated or the
@@ -218,8 +249,7 @@ func (r *Rotator) probeEach(ctx context.Context, storage logical.Storage, name s
 	return false, nil
 }
 
-// backOff stops further probes of a config for a while, and returns err.
+// backOff stops further probes of a config for a while, and returns err with that time.
 func (r *Rotator) backOff(name string, entry *store.Config, rejected bool, err error) error {
-	r.resolver.backOff(name, r.rootsOf(entry), rejected, r.Clock.Now(), err)
-	return err
+	return r.resolver.backOff(name, r.rootsOf(entry), rejected, r.Clock.Now(), err)
 }
