@@ -108,7 +108,7 @@ func (b *backend) readerError(req *logical.Request, where, credentialID string, 
 	}
 	class := classOf(err)
 	b.logRefusal(err, "a request for a credential failed", "operation", req.Operation, "path", req.Path, "where", where,
-		"class", class, "status", statusOf(err), "credential_id", credentialID, "request_id", req.ID, "error", err)
+		"class", class.String(), "status", statusOf(err), "credential_id", credentialID, "request_id", req.ID, "error", err)
 	return fmt.Errorf("%s: %s (%s, %s %s)", where, provider.ReaderText(err), class, key, reference)
 }
 

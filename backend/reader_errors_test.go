@@ -262,3 +262,21 @@ func TestLog_Durations_HaveUnits(t *testing.T) {
 		require.Regexp(t, `^[0-9.]+(ms|s)$|^0s$`, duration)
 	}
 }
+
+// A plugin's log is JSON on its way to Vault, where a type with a name of its own keeps its number.
+func TestReaderError_LogAsJSON_NamesTheClass(t *testing.T) {
+	m := newMount(t)
+	m.configure("lacework", nil)
+	require.NoError(t, m.backend.Setup(t.Context(), &logical.BackendConfig{
+		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: m, JSONFormat: true}), System: m.system, StorageView: m.storage,
+	}))
+	m.fault(emulator.Fault{Vendor: "lacework", Route: "*", Status: http.StatusForbidden})
+	m.rejected(http.StatusBadRequest, logical.ReadOperation, "creds/lacework", nil, "forbidden")
+	for line := range strings.Lines(m.logText()) {
+		if strings.Contains(line, "a request for a credential failed") {
+			require.Contains(t, line, `"class":"forbidden"`)
+			return
+		}
+	}
+	require.Fail(t, "not logged", m.logText())
+}
