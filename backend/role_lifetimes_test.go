@@ -26,6 +26,7 @@ func TestRoleWrite_CredentialOutlivesTTL_WarnsOfItsLife(t *testing.T) {
 		"ftd, no ttl":                  {"ftd", nil, 4*time.Hour + margin, []string{"4h0m15s"}},
 		"ftd, shared":                  {"ftd", map[string]any{"ttl": "10m", "sharing": "shared"}, 40*time.Minute + margin, []string{"40m15s"}},
 		"lacework":                     {"lacework", map[string]any{"ttl": "30m"}, 30*time.Minute + margin, nil},
+		"lacework, no ttl":             {"lacework", nil, time.Hour + margin, []string{"ttl is not set", "1h0m15s", "cannot revoke it"}},
 		"lacework, shared":             {"lacework", map[string]any{"ttl": "30m", "sharing": "shared"}, 2*time.Hour + margin, []string{"2h0m15s", "cannot revoke it", "1h30m15s after"}},
 		"lacework, shared, max_ttl":    {"lacework", map[string]any{"ttl": "30m", "max_ttl": "24h", "sharing": "shared"}, 24 * time.Hour, []string{"24h0m0s", "cannot revoke it"}},
 		"lacework, shared, no ttl":     {"lacework", map[string]any{"sharing": "shared"}, 4*time.Hour + margin, []string{"4h0m15s", "cannot revoke it"}},

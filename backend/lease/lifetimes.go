@@ -126,8 +126,8 @@ func (l Lifetimes) atVendor(role *store.Role, vendorMax time.Duration, renewal p
 }
 
 // RoleWarnings returns what an operator who writes a role must know of its lifetimes: each limit that applies, and how
-// long a credential lives at the vendor if that is longer than the ttl. The caller holds conn, a connection of the
-// role's config.
+// long a credential lives at the vendor if that is longer than the ttl, or if nothing can end it and no ttl is set. The
+// caller holds conn, a connection of the role's config.
 func (c *Credentials) RoleWarnings(role *store.Role, conn *pool.Conn, vendor provider.Provider) []string {
 	can := vendor.Capabilities()
 	lifetimes := c.Lifetimes(role, conn.MaxLifetime(), can.Renewal)
@@ -136,6 +136,9 @@ func (c *Credentials) RoleWarnings(role *store.Role, conn *pool.Conn, vendor pro
 	switch {
 	case can.LifetimeByVendor && !revocable:
 		return append(lifetimes.Warnings, "the vendor alone decides how long a credential lives, and the engine cannot revoke it: it may work after its lease has ended")
+	case role.TTL == 0 && !revocable && life <= lifetimes.TTL+lifetimeMargin:
+		return append(lifetimes.Warnings, fmt.Sprintf("ttl is not set: each credential is issued for %s, and the engine cannot revoke it, "+
+			"so it works until then, also after its lease is revoked; set the shortest ttl that is enough", life))
 	case can.LifetimeByVendor, can.Renewal == provider.RenewalExtends, life <= lifetimes.TTL+lifetimeMargin:
 		return lifetimes.Warnings
 	}
