@@ -96,7 +96,7 @@ func TestVerifyNewRoot_SamePasswordAgain_IsNotSent(t *testing.T) {
 	require.ErrorIs(t, a.write("admin", "wrong"), provider.ErrNotSent, "the pause doubles")
 }
 
-// The stored root credential is no further one of its account. Its own rejection counts.
+// The stored root credential is no further one of the account. Its own rejection counts.
 func TestVerifyStoredRoot_WrongWritesBefore_IsSent(t *testing.T) {
 	a := newAccount()
 	for i := range maxRejections {

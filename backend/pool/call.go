@@ -104,7 +104,7 @@ func (p *Pool) VerifyNewRoot(ctx context.Context, name string, entry *store.Conf
 }
 
 // VerifyStoredRoot makes a real login with the stored root credential of a config over another connection than the
-// present one, because an operator changes how the vendor is reached. It is no further root credential of its account:
+// present one, because an operator changes how the vendor is reached. It is no further root credential of the account:
 // only its own rejection keeps it from being sent.
 func (p *Pool) VerifyStoredRoot(ctx context.Context, name string, entry *store.Config, conn provider.Connection) (*provider.CheckResult, error) {
 	return p.verifyRoot(WithProbe(ctx), p.auth.rootOf(entry), p.auth.accountOf(entry), name, conn)
@@ -133,7 +133,7 @@ func (p *Pool) RootID(entry *store.Config) string {
 }
 
 // verifyRoot makes a real login, unless the root credential was rejected a short time ago. A success forgets what was
-// rejected of the root credential and of its account: the vendor counts wrong passwords from zero then.
+// rejected of the root credential and of the account: the vendor counts wrong passwords from zero then.
 func (p *Pool) verifyRoot(ctx context.Context, root, account rootKey, config string, conn provider.Connection) (*provider.CheckResult, error) {
 	rejected := p.auth.backoff(root, 0, 0).For(config)
 	if err := rejected.Err(p.options.Clock.Now()); err != nil {
