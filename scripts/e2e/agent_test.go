@@ -98,7 +98,7 @@ func TestConsumers_KeyDeletedAtVendor_ReplaceIt(t *testing.T) {
 	for _, c := range []consumer{
 		{"agent", startAgent},
 		{"go", func(t *testing.T, dir, creds string) (*devserver.Program, string) {
-			return startConsumer(t, dir, creds, watcher, "-creds", creds, "-file", "credential.json")
+			return startConsumer(t, dir, creds, revocationInBody, watcher, "-creds", creds, "-file", "credential.json")
 		}},
 	} {
 		tests[c.name] = func(t *testing.T) {

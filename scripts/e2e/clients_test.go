@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -55,11 +56,11 @@ func TestConsumers_EveryVendor_KeepAWorkingCredential(t *testing.T) {
 	everywhere := []consumer{
 		{"agent", startAgent},
 		{"go", func(t *testing.T, dir, creds string) (*devserver.Program, string) {
-			return startConsumer(t, dir, creds, watcher, "-creds", creds, "-file", "credential.json")
+			return startConsumer(t, dir, creds, revocationInBody, watcher, "-creds", creds, "-file", "credential.json")
 		}},
 	}
 	script := consumer{"shell", func(t *testing.T, dir, creds string) (*devserver.Program, string) {
-		return startConsumer(t, dir, creds, renewScript, creds, "credential.json")
+		return startConsumer(t, dir, creds, revocationInPath, renewScript, creds, "credential.json")
 	}}
 
 	health := startWatchdog(t)
@@ -209,13 +210,20 @@ func buildWatcher(t *testing.T) string {
 	return program
 }
 
-// startConsumer starts a client that gets a Vault token from its environment.
-func startConsumer(t *testing.T, dir, creds, program string, args ...string) (*devserver.Program, string) {
+// startConsumer starts a client that gets a Vault token from its environment. At its end it revokes its lease, for which
+// its policy has one path.
+func startConsumer(t *testing.T, dir, creds, revocation, program string, args ...string) (*devserver.Program, string) {
 	t.Helper()
 	cmd := exec.Command(program, args...)
 	cmd.Dir = dir
-	cmd.Env = environment("VAULT_TOKEN="+applicationToken(t, creds), "PATH="+pathWithVault())
-	return startProgram(t, filepath.Join(dir, "log"), cmd), filepath.Join(dir, "credential.json")
+	cmd.Env = environment("VAULT_TOKEN="+applicationToken(t, creds, revocation), "PATH="+pathWithVault())
+	started := startProgram(t, filepath.Join(dir, "log"), cmd)
+	t.Cleanup(func() {
+		assert.NoError(t, started.Stop())
+		assert.NotContains(t, started.Output(), "permission denied")
+		assert.NotContains(t, started.Output(), "not revoked")
+	})
+	return started, filepath.Join(dir, "credential.json")
 }
 
 // startProgram starts a program and stops it when the test ends.
@@ -243,21 +251,33 @@ func pathWithVault() string {
 	return filepath.Dir(server.VaultBinary()) + string(os.PathListSeparator) + os.Getenv("PATH")
 }
 
-// applicationPolicy writes a policy that allows reading credentials from one path and revoking leases, and returns its
-// name.
-func applicationPolicy(t *testing.T, creds string) string {
+// What a policy must allow for the revocation of an application's own leases; the page on applications has the table.
+const (
+	revocationInBody = "sys/leases/revoke"
+	revocationInPath = "sys/leases/revoke/%s/*" // with the path of the credentials
+)
+
+// applicationPolicy writes the example's policy for credentials at one path, and for the revocation of leases as some
+// clients need it. It returns the name of the policy.
+func applicationPolicy(t *testing.T, creds string, revocations ...string) string {
 	t.Helper()
 	name := strings.ReplaceAll(creds, "/", "-")
-	rules := fmt.Sprintf("path %q { capabilities = [\"read\"] }\npath \"sys/leases/revoke\" { capabilities = [\"update\"] }", creds)
+	example, err := os.ReadFile(exampleFile(t, "policy.hcl"))
+	require.NoError(t, err)
+	rules := strings.ReplaceAll(string(example), "vendorauth/creds/dsm-auditor", creds)
+	require.Contains(t, rules, strconv.Quote(creds))
+	for _, revocation := range revocations {
+		rules += fmt.Sprintf("path %q { capabilities = [\"update\"] }\n", strings.ReplaceAll(revocation, "%s", creds))
+	}
 	require.NoError(t, server.Client().Sys().PutPolicyWithContext(t.Context(), name, rules))
 	return name
 }
 
 // applicationToken creates a token with the policy of an application and no other.
-func applicationToken(t *testing.T, creds string) string {
+func applicationToken(t *testing.T, creds, revocation string) string {
 	t.Helper()
 	created, err := server.Client().Auth().Token().CreateWithContext(t.Context(), &api.TokenCreateRequest{
-		Policies: []string{applicationPolicy(t, creds)}, TTL: "10m",
+		Policies: []string{applicationPolicy(t, creds, revocation)}, TTL: "10m",
 	})
 	require.NoError(t, err)
 	return created.Auth.ClientToken
