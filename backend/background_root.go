@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -27,7 +26,7 @@ func (b *backend) watchRoot(ctx context.Context, storage logical.Storage, name s
 	if !b.ownsRoots() {
 		return nil
 	}
-	err := errors.Join(b.refreshRootExpiry(ctx, storage, name), b.recordAcceptance(ctx, storage, name))
+	err := b.refreshRootExpiry(ctx, storage, name)
 	entry, readErr := b.store.Config(ctx, storage, name)
 	if readErr != nil || entry == nil || entry.Retired {
 		return readErr
@@ -104,28 +103,4 @@ func (b *backend) recordCheck(ctx context.Context, storage logical.Storage, name
 		return nil
 	}
 	return b.store.CompareAndSwapConfig(ctx, storage, name, entry, &next)
-}
-
-// recordAcceptance stores that the vendor accepts a root credential which an operator has written without verification,
-// once any request has shown it.
-func (b *backend) recordAcceptance(ctx context.Context, storage logical.Storage, name string) error {
-	entry, err := b.store.Config(ctx, storage, name)
-	if err != nil || entry == nil || entry.Retired || !b.acceptedSinceWritten(entry) {
-		return err
-	}
-	next := *entry
-	if !next.Root.MarkAccepted() {
-		return nil
-	}
-	return b.store.CompareAndSwapConfig(ctx, storage, name, entry, &next)
-}
-
-// acceptedSinceWritten reports whether the vendor has accepted the stored root credential since an operator wrote it
-// without verification. Earlier answers do not count: a rotation may have replaced that root credential.
-func (b *backend) acceptedSinceWritten(entry *store.Config) bool {
-	if !entry.Root.Unverified || entry.Root.InDoubt() {
-		return false
-	}
-	status := b.pool.RootStatus(entry)
-	return status.AcceptedAt.After(entry.Root.UpdatedAt) && !status.Rejected
 }

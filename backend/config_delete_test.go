@@ -137,12 +137,6 @@ func TestConfigDelete_PreviousRootNotRevoked_IsKept(t *testing.T) {
 func TestConfigDelete_OperatorsRootAccepted_NeedsNoForce(t *testing.T) {
 	for name, accept := range map[string]func(*mount){
 		"check": func(m *mount) { m.must(logical.UpdateOperation, "config/ftd/check", nil) },
-		"read":  func(m *mount) { require.NoError(m.t, m.readAndRevoke("ftd")) },
-		"read, and a restart": func(m *mount) {
-			require.NoError(m.t, m.readAndRevoke("ftd"))
-			m.runPeriodic()
-			m.restart()
-		},
 		"change of a setting": func(m *mount) {
 			m.must(logical.UpdateOperation, "config/ftd", map[string]any{"api_version": "v6"})
 		},

@@ -157,10 +157,10 @@ func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, nam
 }
 
 // vaultManagedLoss says that a root credential is lost with its config that replaced another one in place, such as a
-// password. It cannot be revoked. One that an operator has written since replaces it once the vendor has accepted that.
+// password. It cannot be revoked. One that an operator has written since replaces it once a login with it has succeeded.
 func (b *backend) vaultManagedLoss(name string, entry *store.Config) []string {
 	switch {
-	case !entry.Root.VaultManaged || b.acceptedSinceWritten(entry):
+	case !entry.Root.VaultManaged:
 		return nil
 	case entry.Root.Unverified:
 		return []string{fmt.Sprintf("the root credential that was written for %s is not verified, and the one before it, which only Vault knows, is lost "+
