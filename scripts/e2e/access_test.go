@@ -53,7 +53,7 @@ func TestTrust_Policy_NeedsSudo(t *testing.T) {
 	require.Equal(t, "localhost", read(t, root, mountPath+"/config/edge").Data["tls_server_name"])
 	write(t, root, mountPath+"/roles/app", map[string]any{"config": "edge", "ttl": "1m", "max_ttl": "2m"})
 	leased := read(t, root, mountPath+"/creds/app")
-	require.NoError(t, root.Sys().RevokeWithContext(t.Context(), leased.LeaseID))
+	revokeLease(t, root, leased.LeaseID)
 }
 
 // mountWith registers the plugin under another name and with another environment, and enables it.

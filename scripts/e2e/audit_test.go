@@ -92,6 +92,6 @@ func TestAudit_CredentialID_JoinsTheLogs(t *testing.T) {
 	_, err = client.Sys().RenewWithContext(t.Context(), leased.LeaseID, 600)
 	require.NoError(t, err)
 	requireLogged(t, "[DEBUG]", "credential renewed", "credential_id="+id)
-	require.NoError(t, client.Sys().RevokeWithContext(t.Context(), leased.LeaseID))
+	revokeLease(t, client, leased.LeaseID)
 	requireLogged(t, "[DEBUG]", "lease revoked", "credential_id="+id)
 }

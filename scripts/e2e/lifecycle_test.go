@@ -52,7 +52,7 @@ func TestLifecycle_EveryVendor_ReadRenewRevoke(t *testing.T) {
 			require.ErrorContains(t, err, "not renewable")
 		}
 
-		require.NoError(t, client.Sys().RevokeWithContext(t.Context(), secret.LeaseID))
+		revokeLease(t, client, secret.LeaseID)
 		if vendor.Revokes {
 			requireRefused(t, vendor, secret.Data, "the credential ended with its lease")
 			require.Zero(t, live(t, vendor.Name, "leased"))

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -142,6 +143,18 @@ func read(t *testing.T, client *api.Client, path string) *api.Secret {
 	require.NoError(t, err)
 	require.NotNil(t, secret)
 	return secret
+}
+
+// revokeLease revokes a lease and waits for that. It repeats the request, as Vault does, while the vendor or the rate limit of
+// the config takes longer than a request waits.
+func revokeLease(t *testing.T, client *api.Client, leaseID string) {
+	t.Helper()
+	var err error
+	require.Eventually(t, func() bool {
+		err = client.Sys().RevokeWithOptionsWithContext(t.Context(), &api.RevokeOptions{LeaseID: leaseID, Sync: true})
+		return err == nil || !strings.Contains(err.Error(), "has not confirmed the revocation yet")
+	}, time.Minute, 200*time.Millisecond)
+	require.NoError(t, err, leaseID)
 }
 
 // live counts a vendor's live credentials of one kind.

@@ -111,7 +111,7 @@ func makeTraffic(t *testing.T, client *api.Client, mountPath string, vendors []v
 			_, err := client.Sys().RenewWithContext(t.Context(), secret.LeaseID, 0)
 			require.NoError(t, err)
 		}
-		require.NoError(t, client.Sys().RevokeWithOptionsWithContext(t.Context(), &api.RevokeOptions{LeaseID: secret.LeaseID, Sync: true}))
+		revokeLease(t, client, secret.LeaseID)
 	}
 }
 

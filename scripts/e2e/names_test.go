@@ -110,7 +110,7 @@ func TestNames_LeasesAreRevokedByPrefix_NoSpellingIsLeft(t *testing.T) {
 	other := read(t, client, mountPath+"/creds/Admin")
 	require.NoError(t, client.Sys().RevokePrefixWithContext(t.Context(), prefix))
 	require.Equal(t, 1, live(t, "ftd", "leased"))
-	require.NoError(t, client.Sys().RevokeWithContext(t.Context(), other.LeaseID))
+	revokeLease(t, client, other.LeaseID)
 }
 
 func TestNames_CannotBeStored_AreRejectedWithAReason(t *testing.T) {

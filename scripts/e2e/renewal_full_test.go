@@ -35,7 +35,7 @@ func TestRenewal_SixtyTimes_ReturnTheFullTTLWithoutWarning(t *testing.T) {
 				require.Equal(t, int(want.Seconds()), renewed.LeaseDuration, "%s, renewal %d", sharing, i)
 			}
 			requireAccepted(t, vendor, secret.Data)
-			require.NoError(t, client.Sys().RevokeWithOptionsWithContext(t.Context(), &api.RevokeOptions{LeaseID: secret.LeaseID, Sync: true}))
+			revokeLease(t, client, secret.LeaseID)
 			require.Zero(t, live(t, vendor.Name, "leased"))
 		}
 	})

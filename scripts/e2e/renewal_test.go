@@ -152,7 +152,7 @@ func TestRenewal_CredentialEndedAtVendor_IsRefusedWithRemedy(t *testing.T) {
 		// A lifetime watcher reads another credential then.
 		another := read(t, client, mountPath+"/creds/app")
 		requireAccepted(t, vendor, another.Data)
-		require.NoError(t, client.Sys().RevokeWithContext(t.Context(), secret.LeaseID), "the lease of an ended credential can be revoked")
+		revokeLease(t, client, secret.LeaseID)
 		requireAccepted(t, vendor, another.Data)
 	})
 }
@@ -190,7 +190,7 @@ func TestRenewal_RoleWasDeleted_IsRefusedAndTheLeaseStays(t *testing.T) {
 		require.Contains(t, text, "was deleted: its leases run to their end and are not renewed")
 		requireAccepted(t, vendor, secret.Data)
 
-		require.NoError(t, client.Sys().RevokeWithContext(t.Context(), secret.LeaseID))
+		revokeLease(t, client, secret.LeaseID)
 		requireRefused(t, vendor, secret.Data)
 	})
 }

@@ -58,7 +58,7 @@ func TestRotateRoot_EveryVendor_ReplacesTheRootOrRefuses(t *testing.T) {
 		after := read(t, client, mountPath+"/creds/app")
 		requireAccepted(t, vendor, after.Data)
 		for _, secret := range []*api.Secret{before, after} {
-			require.NoError(t, client.Sys().RevokeWithOptionsWithContext(t.Context(), &api.RevokeOptions{LeaseID: secret.LeaseID, Sync: true}))
+			revokeLease(t, client, secret.LeaseID)
 		}
 		require.Zero(t, live(t, vendor.Name, "leased"))
 

@@ -108,7 +108,7 @@ func (s *runbookServer) restoreOldSnapshot(since func()) {
 	s.ageHeartbeat()
 	snapshot, err := s.Snapshot(s.t.Context())
 	require.NoError(s.t, err)
-	require.NoError(s.t, s.client.Sys().RevokeWithOptions(&api.RevokeOptions{LeaseID: ended.LeaseID, Sync: true}))
+	revokeLease(s.t, s.client, ended.LeaseID)
 	since()
 	unrecorded := s.read("vendorauth/creds/edge-reader")
 	require.NoError(s.t, s.RestoreSnapshot(s.t.Context(), snapshot))

@@ -179,7 +179,7 @@ func (s *runbookServer) requireRefused(texts ...string) {
 func (s *runbookServer) requireWorks() {
 	s.t.Helper()
 	secret := s.read("vendorauth/creds/edge-reader")
-	require.NoError(s.t, s.client.Sys().RevokeWithOptions(&api.RevokeOptions{LeaseID: secret.LeaseID, Sync: true}))
+	revokeLease(s.t, s.client, secret.LeaseID)
 }
 
 // requireNoneLive requires that no leased credential lives at the vendor.

@@ -55,7 +55,7 @@ func TestShared_TwoHundredReaders_CostOneLoginAndOneToken(t *testing.T) {
 	}
 	for i, secret := range secrets {
 		require.Equal(t, secrets[0].Data["token"], secret.Data["token"])
-		require.NoError(t, client.Sys().RevokeWithOptionsWithContext(t.Context(), &api.RevokeOptions{LeaseID: secret.LeaseID, Sync: true}))
+		revokeLease(t, client, secret.LeaseID)
 		if i < len(secrets)-1 {
 			require.Equal(t, 1, live(t, "ftd", "leased"), "revoking one lease affects no other holder")
 		}

@@ -185,7 +185,7 @@ func (u *update) renewAll(t *testing.T, leases []updatedLease) {
 func (u *update) revoke(t *testing.T, leases []updatedLease) {
 	t.Helper()
 	for _, l := range leases {
-		require.NoError(t, u.client.Sys().RevokeWithOptionsWithContext(t.Context(), &api.RevokeOptions{LeaseID: l.secret.LeaseID, Sync: true}), l.vendor.Name)
+		revokeLease(t, u.client, l.secret.LeaseID)
 	}
 }
 
