@@ -261,7 +261,7 @@ const (
 // clients need it. It returns the name of the policy.
 func applicationPolicy(t *testing.T, creds string, revocations ...string) string {
 	t.Helper()
-	name := strings.ReplaceAll(creds, "/", "-")
+	name := strings.NewReplacer("/", "-", "%", "").Replace(strings.Join(append([]string{creds}, revocations...), "-"))
 	example, err := os.ReadFile(exampleFile(t, "policy.hcl"))
 	require.NoError(t, err)
 	rules := strings.ReplaceAll(string(example), "vendorauth/creds/dsm-auditor", creds)
