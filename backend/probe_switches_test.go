@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/assert"
@@ -68,6 +69,7 @@ func TestProbe_EverySwitch_IsToldApartOrHasAReason(t *testing.T) {
 		t.Run(vendor.Name, func(t *testing.T) {
 			m := newMount(t)
 			m.clock.passWaits()
+			m.clock.advanceToNoon()
 			usual := m.observations(vendor.Name, nil)
 			require.Equal(t, usual, m.observations(vendor.Name, nil), "observations are the same from run to run")
 			tables, named := vendorfacts.ProbeSwitchesOf(vendor.Name), map[string]bool{}
@@ -127,6 +129,7 @@ func TestProbe_SwitchesCombined_AreToldApart(t *testing.T) {
 		t.Run(vendor.Name, func(t *testing.T) {
 			m := newMount(t)
 			m.clock.passWaits()
+			m.clock.advanceToNoon()
 			usual := m.observations(vendor.Name, nil)
 			for _, run := range vendorfacts.ProbeSwitchesOf(vendor.Name).Runs() {
 				seen := m.observations(vendor.Name, run.Values)
@@ -138,4 +141,12 @@ func TestProbe_SwitchesCombined_AreToldApart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// advanceToNoon advances the clock to the next noon in UTC. A life that crosses midnight looks the same with a vendor that
+// stores whole days.
+func (c *clock) advanceToNoon() {
+	now := c.Now()
+	noon := now.UTC().Truncate(24 * time.Hour).Add(36 * time.Hour)
+	c.Advance(noon.Sub(now))
 }
