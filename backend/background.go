@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -81,17 +82,11 @@ func (b *background) change(name string, change func(*configWork)) {
 	b.configs[name] = work
 }
 
-// forget drops the configs that do not exist any more.
-func (b *background) forget(existing []string) {
+// keep drops the configs that do not exist any more.
+func (b *background) keep(exists func(name string) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	kept := make(map[string]configWork, len(b.configs))
-	for _, name := range existing {
-		if work, known := b.configs[name]; known {
-			kept[name] = work
-		}
-	}
-	b.configs = kept
+	maps.DeleteFunc(b.configs, func(name string, _ configWork) bool { return !exists(name) })
 }
 
 // recordRun records that the worker has looked for work.
@@ -167,10 +162,15 @@ func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) 
 	if err != nil {
 		return nil, err
 	}
-	b.background.forget(names)
-	b.rotator.Forget(names)
-	b.checks.keep(names)
-	b.credentials.KeepChecks(names)
+	known := make(map[string]bool, len(names))
+	for _, name := range names {
+		known[name] = true
+	}
+	exists := func(name string) bool { return known[name] }
+	b.background.keep(exists)
+	b.rotator.Keep(exists)
+	b.checks.keep(exists)
+	b.credentials.KeepChecks(exists)
 	b.background.recordRun(b.clock.Now())
 	return names, nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -167,11 +166,11 @@ func (c *checks) forget(config string) {
 	delete(c.byConfig, config)
 }
 
-// keep drops the results of all other configs than the existing ones.
-func (c *checks) keep(existing []string) {
+// keep drops the results of configs that do not exist any more.
+func (c *checks) keep(exists func(name string) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	maps.DeleteFunc(c.byConfig, func(config string, _ checkResult) bool { return !slices.Contains(existing, config) })
+	maps.DeleteFunc(c.byConfig, func(name string, _ checkResult) bool { return !exists(name) })
 }
 
 // formatTime renders a time as RFC 3339 in UTC, and the zero time as an empty string.

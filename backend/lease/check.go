@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"maps"
-	"slices"
 	"sync"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -94,10 +93,8 @@ func (c *Credentials) ForgetCheck(config string) {
 	c.checked.keep(func(name string) bool { return name != config })
 }
 
-// KeepChecks drops what is in memory about the last checks of all other configs than the existing ones.
-func (c *Credentials) KeepChecks(existing []string) {
-	c.checked.keep(func(name string) bool { return slices.Contains(existing, name) })
-}
+// KeepChecks drops what is in memory about the last checks of configs that do not exist any more.
+func (c *Credentials) KeepChecks(exists func(name string) bool) { c.checked.keep(exists) }
 
 // checkedSet holds the entry of each existing config's last check that has created a credential, with a digest of its
 // handle. It is in memory only: after a restart or a failover, the entry stays in the ledger until the credential

@@ -125,19 +125,19 @@ func (r *resolver) resolved(name string) {
 	delete(r.backoffs, name)
 }
 
-// forget drops the configs that do not exist any more.
-func (r *resolver) forget(existing []string) {
+// keep drops the configs that do not exist any more.
+func (r *resolver) keep(exists func(name string) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	maps.DeleteFunc(r.backoffs, func(name string, _ rootBackoff) bool { return !slices.Contains(existing, name) })
+	maps.DeleteFunc(r.backoffs, func(name string, _ rootBackoff) bool { return !exists(name) })
 }
 
 // Accepted records that the vendor has accepted a root credential of the config, over a connection of an operator's
 // request: it can be probed again.
 func (r *Rotator) Accepted(name string) { r.resolver.resolved(name) }
 
-// Forget drops what is known in memory of configs that do not exist any more.
-func (r *Rotator) Forget(existing []string) { r.resolver.forget(existing) }
+// Keep drops what is known in memory of configs that do not exist any more.
+func (r *Rotator) Keep(exists func(name string) bool) { r.resolver.keep(exists) }
 
 // rootsOf identifies the stored root credential of a config and its candidates, without holding them.
 func (r *Rotator) rootsOf(entry *store.Config) string {
