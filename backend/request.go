@@ -58,20 +58,16 @@ func (b *backend) contain(req *logical.Request, message string, work func()) {
 // it as an error without its reason.
 func (b *backend) containStep(step string, work func()) error {
 	_, err := provider.CatchPanic(step, func() (struct{}, error) { work(); return struct{}{}, nil })
-	if panicked, ok := errors.AsType[*provider.PanicError](err); ok {
-		b.Logger().Error("a step panicked", "step", step, "reason", panicked.Reason, "stack", string(panicked.Stack))
-	}
+	provider.LogPanic(b.Logger(), err, "a step panicked", "step", step)
 	return err
 }
 
 // withoutPanic returns an error that was created from a panic as the error of its request, with status 500, and logs the
 // panic as message. It returns other errors unchanged.
 func (b *backend) withoutPanic(req *logical.Request, message string, err error) error {
-	panicked, ok := errors.AsType[*provider.PanicError](err)
-	if !ok {
+	if !provider.LogPanic(b.Logger(), err, message, "operation", req.Operation, "path", req.Path) {
 		return err
 	}
-	b.Logger().Error(message, "operation", req.Operation, "path", req.Path, "reason", panicked.Reason, "stack", string(panicked.Stack))
 	return logical.CodedError(http.StatusInternalServerError, "a fault in the plugin ended this request; report it with the plugin's log of this moment")
 }
 

@@ -2,7 +2,6 @@ package lease
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -36,9 +35,7 @@ func (c *Credentials) EndAll(ctx context.Context, storage logical.Storage, name 
 				return nil
 			}
 			_, err := provider.CatchPanic("revoke", func() (struct{}, error) { return struct{}{}, c.endOne(ctx, storage, name, entries[i].ID) })
-			if panicked, ok := errors.AsType[*provider.PanicError](err); ok {
-				c.Logger().Error("a revocation panicked", "config", name, "credential_id", entries[i].ID, "reason", panicked.Reason, "stack", string(panicked.Stack))
-			}
+			provider.LogPanic(c.Logger(), err, "a revocation panicked", "config", name, "credential_id", entries[i].ID)
 			if err != nil && concernsVendor(err) {
 				stopped.Store(true)
 			}

@@ -53,9 +53,7 @@ func (p *Pool) Call(ctx context.Context, conn *Conn, vendor, operation string, c
 	} else {
 		p.Metrics.ObserveCall(conn.config, vendor, operation, now.Sub(began), err)
 	}
-	if panicked, ok := errors.AsType[*provider.PanicError](err); ok {
-		p.options.Logger().Error("a driver panicked", "vendor", vendor, "operation", operation, "reason", panicked.Reason, "stack", string(panicked.Stack))
-	}
+	provider.LogPanic(p.options.Logger(), err, "a driver panicked", "vendor", vendor, "operation", operation)
 	if err == nil && isProbe(ctx) {
 		conn.lift()
 	}

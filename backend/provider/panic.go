@@ -1,8 +1,11 @@
 package provider
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 // CatchPanic calls work and converts a panic into an *Error of ClassAmbiguous, since it is not known which part of
@@ -20,6 +23,16 @@ func CatchPanic[T any](op string, work func() (T, error)) (result T, err error) 
 		}
 	}()
 	return work()
+}
+
+// LogPanic logs the panic from which an error was created, with its reason and its stack, as an error with this message. It reports
+// false, and logs nothing, for another error or nil.
+func LogPanic(logger hclog.Logger, err error, message string, fields ...any) bool {
+	panicked, ok := errors.AsType[*PanicError](err)
+	if ok {
+		logger.Error(message, append(fields, "reason", panicked.Reason, "stack", string(panicked.Stack))...)
+	}
+	return ok
 }
 
 // PanicError is the cause of an error that was created from a panic.
