@@ -94,18 +94,12 @@ func (c *Credentials) renewExclusive(ctx context.Context, storage logical.Storag
 	if entry == nil || entry.State != ledger.StateLive {
 		return nil, errRevoked
 	}
-	if err := c.checkStoredOrigin(ctx, storage, reference.Config, entry.Origin); err != nil {
-		return nil, err
-	}
-	config, conn, err := c.Acquire(ctx, storage, reference.Config)
+	config, conn, err := c.acquireAt(ctx, storage, reference.Config, entry.Origin)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Release()
 	vendor := c.Providers[config.Vendor]
-	if err := config.CheckOrigin(vendor, entry.Origin); err != nil {
-		return nil, err
-	}
 	driver, ok := conn.Connection.(provider.Renewer)
 	if !ok {
 		return nil, notRenewable(config.Vendor, reference.Role)
@@ -122,14 +116,27 @@ func (c *Credentials) renewExclusive(ctx context.Context, storage logical.Storag
 	return renewal.renewed(ttl, limits, entry.ExpiresAt), nil
 }
 
-// checkStoredOrigin is CheckOrigin for the stored config, before the connection is acquired: a renewal that must be refused
-// causes no logins. It returns nil for a config that does not exist, which Acquire reports.
-func (c *Credentials) checkStoredOrigin(ctx context.Context, storage logical.Storage, name, origin string) error {
-	config, err := c.Store.Config(ctx, storage, name)
-	if err != nil || config == nil {
-		return err
+// acquireAt acquires a config for a credential that was issued at an origin, and refuses another origin. It checks that
+// first, so that a renewal which must be refused causes no logins, and again if Acquire returns a changed config.
+func (c *Credentials) acquireAt(ctx context.Context, storage logical.Storage, name, origin string) (*store.Config, *pool.Conn, error) {
+	checked, err := c.Store.Config(ctx, storage, name)
+	if err != nil {
+		return nil, nil, err
 	}
-	return config.CheckOrigin(c.Providers[config.Vendor], origin)
+	if checked != nil { // Acquire reports a config that does not exist
+		if err := checked.CheckOrigin(c.Providers[checked.Vendor], origin); err != nil {
+			return nil, nil, err
+		}
+	}
+	config, conn, err := c.Acquire(ctx, storage, name)
+	if err != nil || config == checked {
+		return config, conn, err
+	}
+	if err := config.CheckOrigin(c.Providers[config.Vendor], origin); err != nil {
+		conn.Release()
+		return nil, nil, err
+	}
+	return config, conn, nil
 }
 
 func notRenewable(vendor, role string) error {

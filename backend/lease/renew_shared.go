@@ -78,10 +78,7 @@ func (c *Credentials) lookupHeld(ctx context.Context, storage logical.Storage, r
 // was done recently. With limits, an error means that the vendor gave no answer about the credential, or, if it is
 // ClassNotFound, that the credential has ended. Without limits, the renewal is refused with the error.
 func (c *Credentials) confirmForRenewal(ctx context.Context, storage logical.Storage, renewal Renewal, shared *sharedCredential) (*Lifetimes, time.Duration, error) {
-	if err := c.checkStoredOrigin(ctx, storage, renewal.Reference.Config, shared.origin); err != nil {
-		return nil, 0, err
-	}
-	config, conn, err := c.Acquire(ctx, storage, renewal.Reference.Config)
+	config, conn, err := c.acquireAt(ctx, storage, renewal.Reference.Config, shared.origin)
 	if err != nil {
 		if !mayRenewUnconfirmed(err) {
 			return nil, 0, err
@@ -95,9 +92,6 @@ func (c *Credentials) confirmForRenewal(ctx context.Context, storage logical.Sto
 	}
 	defer conn.Release()
 	line := vendorLine{config: config, conn: conn, vendor: c.Providers[config.Vendor]}
-	if err := config.CheckOrigin(line.vendor, shared.origin); err != nil {
-		return nil, 0, err
-	}
 	if !line.canConfirm() {
 		return nil, 0, notRenewable(config.Vendor, renewal.Reference.Role)
 	}
