@@ -64,18 +64,16 @@ func (c *Credentials) Recheck(ctx context.Context, storage logical.Storage, name
 func (c *Credentials) markEnded(ctx context.Context, storage logical.Storage, entry *ledger.Entry) error {
 	ctx = context.WithoutCancel(ctx)
 	c.shared.forgetEntry(entry.ID)
-	for range attachAttempts {
+	_, err := c.changeEntry(ctx, storage, entry, func(entry *ledger.Entry, again bool) bool {
+		if again && entry.SlotReleased {
+			return false
+		}
 		entry.State, entry.NextAttemptAt, entry.SlotReleased = ledger.StateRevoking, c.Clock.Now(), true
 		entry.LastError = "the vendor reports that the credential does not exist any more"
-		err := c.Ledger.Update(ctx, storage, entry)
-		if !errors.Is(err, ledger.ErrChanged) {
-			return err
-		}
-		current, err := c.Ledger.Get(ctx, storage, entry.Config, entry.ID)
-		if err != nil || current == nil || current.SlotReleased {
-			return err
-		}
-		*entry = *current
+		return true
+	})
+	if errors.Is(err, ledger.ErrChanged) {
+		return nil // the next sweep finds what the other requests have stored
 	}
-	return nil
+	return err
 }

@@ -3,7 +3,6 @@ package lease
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -26,9 +25,6 @@ var errRevoked = &provider.Error{Class: provider.ClassNotFound, Message: "the cr
 // reads again when that fails. It numbers what it reads by the second of the clock, and drops what it reads twice in
 // the same second: it would keep a dead credential in its file, and renew the lease of a live one.
 const refusalAge = 2 * time.Second
-
-// updateAttempts is how often a renewal is recorded when other requests change the entry at the same time.
-const updateAttempts = 5
 
 // Renewed is a lease's new terms.
 type Renewed struct {
@@ -227,23 +223,18 @@ func (c *Credentials) recordRenewal(ctx context.Context, storage logical.Storage
 	// The vendor has moved the end, so it must be recorded whether or not the caller still waits.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	var err error
-	for range updateAttempts {
+	changed, err := c.changeEntry(ctx, storage, entry, func(entry *ledger.Entry, again bool) bool {
+		if again && entry.State != ledger.StateLive {
+			return false
+		}
 		entry.ExpiresAt = expiresAt
 		if leaseExpiresAt.After(entry.LeaseExpiresAt) {
 			entry.LeaseExpiresAt = leaseExpiresAt
 		}
-		if err = c.Ledger.Update(ctx, storage, entry); !errors.Is(err, ledger.ErrChanged) {
-			return err
-		}
-		current, err := c.Ledger.Get(ctx, storage, entry.Config, entry.ID)
-		if err != nil {
-			return err
-		}
-		if current == nil || current.State != ledger.StateLive {
-			return errRevoked
-		}
-		*entry = *current
+		return true
+	})
+	if err == nil && !changed {
+		return errRevoked
 	}
 	return err
 }

@@ -2,7 +2,6 @@ package lease
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -182,24 +181,15 @@ func errStillRevoking(entry *ledger.Entry) error {
 func (c *Credentials) markRevoking(ctx context.Context, storage logical.Storage, entry *ledger.Entry) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	for range updateAttempts {
+	_, err := c.changeEntry(ctx, storage, entry, func(entry *ledger.Entry, _ bool) bool {
 		if entry.State != ledger.StateLive {
-			return
+			return false
 		}
 		entry.State, entry.NextAttemptAt, entry.LastError = ledger.StateRevoking, c.Clock.Now(), stillRevoking
-		err := c.Ledger.Update(ctx, storage, entry)
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, ledger.ErrChanged) {
-			c.Logger().Warn("a revocation that goes on could not be recorded", logOf(entry, "error", err)...)
-			return
-		}
-		current, err := c.Ledger.Get(ctx, storage, entry.Config, entry.ID)
-		if err != nil || current == nil {
-			return
-		}
-		*entry = *current
+		return true
+	})
+	if err != nil {
+		c.Logger().Warn("a revocation that goes on could not be recorded", logOf(entry, "error", err)...)
 	}
 }
 

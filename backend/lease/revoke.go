@@ -174,23 +174,12 @@ func (c *Credentials) scheduleRetry(ctx context.Context, storage logical.Storage
 // changed entry decides. A renewal leaves it live, and it must end all the same. A revocation has recorded its own
 // failure.
 func (c *Credentials) recordRetry(ctx context.Context, storage logical.Storage, entry *ledger.Entry, cause error) (recorded bool, err error) {
-	for range updateAttempts {
-		if !retryOf(entry, cause, c.Clock.Now()) {
-			return false, nil
+	return c.changeEntry(ctx, storage, entry, func(entry *ledger.Entry, again bool) bool {
+		if again && entry.State != ledger.StateLive && entry.State != ledger.StateIssuing {
+			return false
 		}
-		if err = c.Ledger.Update(ctx, storage, entry); !errors.Is(err, ledger.ErrChanged) {
-			return true, err
-		}
-		current, getErr := c.Ledger.Get(ctx, storage, entry.Config, entry.ID)
-		if getErr != nil {
-			return true, getErr
-		}
-		if current == nil || current.State != ledger.StateLive && current.State != ledger.StateIssuing {
-			return false, nil
-		}
-		*entry = *current
-	}
-	return true, err
+		return retryOf(entry, cause, c.Clock.Now())
+	})
 }
 
 // retryOf changes an entry to what a failed attempt at this time makes of it. It reports false if that is nothing.
