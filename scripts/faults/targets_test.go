@@ -33,6 +33,8 @@ type setup struct {
 	config map[string]any
 	// switches are switches of the emulator.
 	switches map[string]string
+	// keepsChecked is true if the engine gives the credential of a check to the next reader.
+	keepsChecked bool
 }
 
 // The vendor cannot end a FortiAnalyzer session whose answer was lost, or a FortiSIEM token. Each test waits until they
@@ -50,8 +52,9 @@ var setups = map[string]setup{
 	"fortianalyzer": {config: map[string]any{"idle_timeout": idleTimeout}, switches: map[string]string{"idle_timeout": idleTimeout}},
 	"lacework":      {config: map[string]any{"verify_connection": false}, switches: map[string]string{"rate_limit": "1000000"}},
 	"fortisiem": {
-		config:   map[string]any{"verify_connection": false},
-		switches: map[string]string{"access_token_expiry": tokenLife, "token_interval": "0s", "revoke_route": "yes"},
+		config:       map[string]any{"verify_connection": false},
+		switches:     map[string]string{"access_token_expiry": tokenLife, "token_interval": "0s", "revoke_route": "yes"},
+		keepsChecked: true,
 	},
 }
 
