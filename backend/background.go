@@ -171,6 +171,7 @@ func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) 
 	b.rotator.Keep(exists)
 	b.checks.keep(exists)
 	b.credentials.KeepChecks(exists)
+	b.pool.KeepLimits(exists)
 	b.background.recordRun(b.clock.Now())
 	return names, nil
 }
@@ -193,6 +194,9 @@ func (b *backend) namesInStorage(ctx context.Context, storage logical.Storage) (
 // observedTurn is backgroundTurn, and records when the turn ended and whether it failed.
 func (b *backend) observedTurn(ctx context.Context, storage logical.Storage, name string) (more bool, err error) {
 	config, readErr := b.store.Config(ctx, storage, name)
+	if config != nil {
+		b.pool.SetLimit(name, config) // also where no request has opened the connection since the start
+	}
 	more, err = b.backgroundTurn(ctx, storage, name)
 	b.background.change(name, func(work *configWork) { work.turnAt = b.clock.Now() })
 	if err != nil && readErr == nil && config != nil {

@@ -214,7 +214,7 @@ func (u *configUpdate) commit(ctx context.Context) error {
 		u.discard(ctx, err)
 		return err
 	}
-	u.pool.SetLimit(u.entry)
+	u.pool.SetLimit(u.name, u.entry)
 	u.moved = true
 	u.ledger.EnterOrigin(u.name, u.entry.Origin(u.providers[u.entry.Vendor])) // in case the config was moved back
 	if u.connectionChanged() {

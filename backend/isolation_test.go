@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -182,4 +183,26 @@ func TestIsolation_WrongConfigWrites_DoNotLockTheAccount(t *testing.T) {
 
 	m.clock.Advance(time.Hour + time.Second)
 	m.must(logical.UpdateOperation, "config/other", m.configData("ftd", nil))
+}
+
+// A vendor counts the requests of a root credential, whatever config they are for.
+func TestIsolation_SharedRoot_SmallestLimitCountsAfterStart(t *testing.T) {
+	m := newMount(t)
+	m.configure("lacework", nil)
+	m.must(logical.CreateOperation, "config/limited", m.configData("lacework", map[string]any{"requests_per_minute": 10}))
+	m.must(logical.UpdateOperation, "config/lacework", map[string]any{"requests_per_minute": 0})
+	m.restart()
+	m.runPeriodic() // no request has opened the limited config since the start
+	ctx, cancel := context.WithCancel(t.Context())
+	reading := inBackground(func() error {
+		for {
+			if _, _, err := m.handle(ctx, &logical.Request{Operation: logical.ReadOperation, Path: "creds/lacework", Storage: m.storage}); err != nil {
+				return err
+			}
+		}
+	})
+	entry := m.config("lacework")
+	require.Eventually(t, func() bool { return m.backend.pool.Waiting(entry) == 1 }, 10*time.Second, time.Millisecond)
+	cancel()
+	require.Error(t, <-reading)
 }

@@ -40,9 +40,8 @@ var (
 // rootKey identifies a root credential at an address without holding it: a keyed digest.
 type rootKey [sha256.Size]byte
 
-// authMemory keeps the rejected root credentials of a mount, and the pacer of each root credential. It is
-// shared by all connections, so that a check, a config write and a read do not send the same rejected password
-// one after the other. It is safe for concurrent use.
+// authMemory keeps the rejected root credentials of a mount. It is shared by all connections, so that a check, a config write
+// and a read do not send the same rejected password one after the other. It is safe for concurrent use.
 type authMemory struct {
 	clock     provider.Clock
 	providers map[string]provider.Provider
@@ -50,7 +49,6 @@ type authMemory struct {
 
 	mu       sync.Mutex
 	backoffs map[rootKey]*provider.AuthBackoff
-	pacers   map[rootKey]*pacer
 	// rejections are the times at which config writes were rejected, by account.
 	rejections map[rootKey][]time.Time
 	// statuses are what the vendors' answers say about each root credential.
@@ -60,7 +58,7 @@ type authMemory struct {
 func newAuthMemory(clock provider.Clock, providers map[string]provider.Provider) *authMemory {
 	return &authMemory{
 		clock: clock, providers: providers, secret: []byte(rand.Text()),
-		backoffs: make(map[rootKey]*provider.AuthBackoff), pacers: make(map[rootKey]*pacer),
+		backoffs:   make(map[rootKey]*provider.AuthBackoff),
 		rejections: make(map[rootKey][]time.Time), statuses: make(map[rootKey]RootStatus),
 	}
 }
@@ -152,22 +150,6 @@ func (m *authMemory) backoff(key rootKey, initial, limit time.Duration) *provide
 func (m *authMemory) forgetIdle() {
 	now := m.clock.Now()
 	maps.DeleteFunc(m.backoffs, func(_ rootKey, backoff *provider.AuthBackoff) bool { return backoff.Err(now) == nil })
-}
-
-// pacer returns the pacer of a root credential. perMinute is its limit when it is created: a config that is not
-// stored yet must not change the limit of one that is.
-func (m *authMemory) pacer(key rootKey, perMinute int) *pacer {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p, ok := m.pacers[key]
-	if !ok {
-		if len(m.pacers) >= maxRoots {
-			maps.DeleteFunc(m.pacers, func(_ rootKey, p *pacer) bool { return p.idle() })
-		}
-		p = newPacer(m.clock, perMinute)
-		m.pacers[key] = p
-	}
-	return p
 }
 
 // checkAccount refuses to try one more root credential of an account after several were rejected.

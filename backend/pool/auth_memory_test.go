@@ -222,20 +222,3 @@ func TestRootID_OtherSettings_IsTheSame(t *testing.T) {
 	require.NotEqual(t, a.pool.RootID(entry), a.pool.RootID(&changed))
 	require.NotContains(t, a.pool.RootID(entry), "secret")
 }
-
-func TestAuthMemory_ManyRoots_StaysBounded(t *testing.T) {
-	clock := providertest.NewClock()
-	memory := newAuthMemory(clock, nil)
-	busy := memory.pacer(rootKey{1}, 60)
-	for range int(burst.Seconds()) {
-		require.NoError(t, busy.wait(t.Context(), priorityIssue))
-	}
-	for i := range maxRoots + 100 {
-		key := rootKey{2, byte(i), byte(i >> 8), byte(i >> 16)}
-		memory.backoff(key, 0, 0)
-		memory.pacer(key, 60)
-	}
-	require.LessOrEqual(t, len(memory.backoffs), maxRoots)
-	require.LessOrEqual(t, len(memory.pacers), maxRoots)
-	require.Same(t, busy, memory.pacer(rootKey{1}, 60), "a bucket that is not full is kept")
-}

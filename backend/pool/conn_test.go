@@ -148,22 +148,21 @@ func keyOf(i int) rootKey { return rootKey{byte(i), byte(i >> 8), byte(i >> 16),
 // Config writes with ever new passwords must not fill the memory.
 func TestAuthMemory_ManyRoots_IsBounded(t *testing.T) {
 	memory := newAccount().pool.auth
-	sizes := func() [4]int {
-		return [4]int{len(memory.backoffs), len(memory.pacers), len(memory.rejections), len(memory.statuses)}
+	sizes := func() [3]int {
+		return [3]int{len(memory.backoffs), len(memory.rejections), len(memory.statuses)}
 	}
 	add := func(i int) {
 		memory.backoff(keyOf(i), 0, 0)
-		memory.pacer(keyOf(i), 60)
 		memory.recordRejection(keyOf(i))
 		memory.changeStatus(keyOf(i), func(s *RootStatus) { s.Rejected = true })
 	}
 	for i := range maxRoots {
 		add(i)
 	}
-	require.Equal(t, [4]int{maxRoots, maxRoots, maxRoots, maxRoots}, sizes())
+	require.Equal(t, [3]int{maxRoots, maxRoots, maxRoots}, sizes())
 	add(0)
-	require.Equal(t, [4]int{maxRoots, maxRoots, maxRoots, maxRoots}, sizes(), "it is known")
+	require.Equal(t, [3]int{maxRoots, maxRoots, maxRoots}, sizes(), "it is known")
 	memory.clock.(interface{ Advance(time.Duration) }).Advance(accountWindow)
 	add(maxRoots)
-	require.Equal(t, [4]int{1, 1, 1, 1}, sizes(), "those that are idle are forgotten")
+	require.Equal(t, [3]int{1, 1, 1}, sizes(), "those that are idle are forgotten")
 }

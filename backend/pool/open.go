@@ -86,7 +86,7 @@ func (p *Pool) openAfter(storage logical.Storage, name string, predecessor, entr
 		UserAgent:      p.options.UserAgent,
 		AllowAddresses: p.options.AllowAddresses,
 		Guard: &guard{
-			breakers: p.breakers, pacer: p.auth.pacer(p.auth.pacedOf(entry), entry.RequestsPerMinute),
+			breakers: p.breakers, pacer: p.pacers.get(p.auth.pacedOf(entry), entry.RequestsPerMinute),
 			observeWait: func(waited time.Duration) { p.Metrics.ObservePacing(name, entry.Vendor, waited) },
 		},
 		Auth: rootMemory{memory: p.auth, key: p.auth.rootOf(entry), config: name},
@@ -101,10 +101,14 @@ func (p *Pool) openAfter(storage logical.Storage, name string, predecessor, entr
 	return provider.CatchPanic(entry.Vendor+": open", func() (provider.Connection, error) { return vendor.Open(config) })
 }
 
-// SetLimit applies the rate limit of a stored config to its root credential.
-func (p *Pool) SetLimit(entry *store.Config) {
-	p.auth.pacer(p.auth.pacedOf(entry), entry.RequestsPerMinute).setLimit(entry.RequestsPerMinute)
+// SetLimit applies the rate limit of a stored config to its root credential. Where several configs have the same one, the
+// smallest limit counts.
+func (p *Pool) SetLimit(name string, entry *store.Config) {
+	p.pacers.setLimit(name, p.auth.pacedOf(entry), entry.RequestsPerMinute)
 }
+
+// KeepLimits forgets the rate limits of configs that do not exist.
+func (p *Pool) KeepLimits(exists func(name string) bool) { p.pacers.keep(exists) }
 
 // sameDestination reports whether two configs send secrets to the same place, protected in the same way.
 func (p *Pool) sameDestination(a, b *store.Config) bool {

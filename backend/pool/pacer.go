@@ -77,6 +77,13 @@ func (p *pacer) idle() bool {
 	return len(p.waiting) == 0 && (p.limiter.Limit() == rate.Inf || p.limiter.TokensAt(p.clock.Now()) >= float64(p.limiter.Burst()))
 }
 
+// queued returns how many callers wait for their turn.
+func (p *pacer) queued() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.waiting)
+}
+
 // wait returns when it is the caller's turn. If the context ends first, or cannot last until the turn, the
 // caller gives its place back, and the error is ClassRateLimited with ErrNotSent in its chain.
 func (p *pacer) wait(ctx context.Context, order priority) error {

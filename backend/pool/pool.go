@@ -32,6 +32,7 @@ type Pool struct {
 	options  Options
 	breakers *breakers
 	auth     *authMemory
+	pacers   *pacers
 	// openFunc is Open, unless a test replaces it.
 	openFunc func(storage logical.Storage, name string, entry *store.Config) (provider.Connection, error)
 
@@ -53,7 +54,8 @@ func New(options Options) *Pool {
 	p := &Pool{
 		Metrics: metrics.New(), options: options,
 		breakers: newHostBreakers(options.BreakerPause), auth: newAuthMemory(options.Clock, options.Providers),
-		open: make(map[string]*Conn), exclusive: make(map[string]chan struct{}), logouts: newTasks(),
+		pacers: newPacers(options.Clock),
+		open:   make(map[string]*Conn), exclusive: make(map[string]chan struct{}), logouts: newTasks(),
 	}
 	p.openFunc = p.Open
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -91,7 +93,7 @@ func (p *Pool) acquireLocked(storage logical.Storage, name string, entry *store.
 }
 
 func (p *Pool) wrap(name string, opened provider.Connection, entry *store.Config, users int) *Conn {
-	p.SetLimit(entry)
+	p.SetLimit(name, entry)
 	return &Conn{
 		Connection: opened, settings: settingsOf(entry), root: p.auth.rootOf(entry), account: p.auth.accountOf(entry),
 		config: name, users: users,
@@ -130,8 +132,9 @@ func (p *Pool) Swap(ctx context.Context, storage logical.Storage, name string, o
 }
 
 // Remove ends the login of a config's connection and forgets the connection. Like Swap, it waits if that happens at
-// once.
+// once. The rate limit of the config counts no more.
 func (p *Pool) Remove(ctx context.Context, name string) {
+	p.pacers.keep(func(known string) bool { return known != name })
 	if previous := p.take(name); previous != nil {
 		p.retire(ctx, name, previous)
 	}

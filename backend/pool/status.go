@@ -130,14 +130,5 @@ func (c *Conn) addHost(host string) {
 // Waiting returns how many requests wait for their turn with a config's root credential (requests_per_minute). It
 // includes those of other configs with the same root credential.
 func (p *Pool) Waiting(entry *store.Config) int {
-	paced := p.auth.pacedOf(entry)
-	p.auth.mu.Lock()
-	pacer := p.auth.pacers[paced]
-	p.auth.mu.Unlock()
-	if pacer == nil {
-		return 0
-	}
-	pacer.mu.Lock()
-	defer pacer.mu.Unlock()
-	return len(pacer.waiting)
+	return p.pacers.waiting(p.auth.pacedOf(entry))
 }

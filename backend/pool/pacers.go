@@ -1,0 +1,110 @@
+package pool
+
+import (
+	"maps"
+	"sync"
+
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+)
+
+// pacers holds the pacer of each root credential. A vendor counts the requests of a root credential, whatever config they
+// are for: configs that share one share its pacer, and the smallest of their limits counts. It is safe for concurrent use.
+type pacers struct {
+	clock provider.Clock
+
+	mu     sync.Mutex
+	byRoot map[rootKey]*rootPacer
+	// rootOf names the root credential of each stored config that is known.
+	rootOf map[string]rootKey
+}
+
+// rootPacer is the pacer of a root credential.
+type rootPacer struct {
+	*pacer
+	// limits are those of the stored configs that have the root credential, by name, in requests per minute. Zero is
+	// unlimited.
+	limits map[string]int
+}
+
+func newPacers(clock provider.Clock) *pacers {
+	return &pacers{clock: clock, byRoot: make(map[rootKey]*rootPacer), rootOf: make(map[string]rootKey)}
+}
+
+// get returns the pacer of a root credential. perMinute is its limit if it is new: a config that is not stored yet must not
+// change the limit of one that is.
+func (p *pacers) get(root rootKey, perMinute int) *pacer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.getLocked(root, perMinute).pacer
+}
+
+// getLocked is get for a caller that holds the lock.
+func (p *pacers) getLocked(root rootKey, perMinute int) *rootPacer {
+	known, ok := p.byRoot[root]
+	if !ok {
+		if len(p.byRoot) >= maxRoots {
+			maps.DeleteFunc(p.byRoot, func(_ rootKey, r *rootPacer) bool { return len(r.limits) == 0 && r.idle() })
+		}
+		known = &rootPacer{newPacer(p.clock, perMinute), make(map[string]int)}
+		p.byRoot[root] = known
+	}
+	return known
+}
+
+// setLimit sets the limit of a stored config, and the root credential that it applies to.
+func (p *pacers) setLimit(config string, root rootKey, perMinute int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if previous, known := p.rootOf[config]; known && previous != root {
+		p.drop(config)
+	}
+	p.rootOf[config] = root
+	shared := p.getLocked(root, perMinute)
+	shared.limits[config] = perMinute
+	shared.applySmallest()
+}
+
+// keep forgets the limits of configs that do not exist.
+func (p *pacers) keep(exists func(config string) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for config := range p.rootOf {
+		if !exists(config) {
+			p.drop(config)
+		}
+	}
+}
+
+// drop forgets the limit of a config. A root credential that no config has any more keeps its limit: connections can still
+// be in use. The lock is held.
+func (p *pacers) drop(config string) {
+	root := p.rootOf[config]
+	delete(p.rootOf, config)
+	shared := p.byRoot[root]
+	delete(shared.limits, config)
+	if len(shared.limits) > 0 {
+		shared.applySmallest()
+	}
+}
+
+// applySmallest makes the smallest limit of the configs that of the pacer. Zero, unlimited, counts only if all are zero.
+func (r *rootPacer) applySmallest() {
+	smallest := 0
+	for _, limit := range r.limits {
+		if limit > 0 && (smallest == 0 || limit < smallest) {
+			smallest = limit
+		}
+	}
+	r.setLimit(smallest)
+}
+
+// waiting returns how many requests wait for their turn with a root credential.
+func (p *pacers) waiting(root rootKey) int {
+	p.mu.Lock()
+	known := p.byRoot[root]
+	p.mu.Unlock()
+	if known == nil {
+		return 0
+	}
+	return known.queued()
+}
