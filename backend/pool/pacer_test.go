@@ -140,6 +140,24 @@ func TestPacer_DeadlineBeforeTurn_IsRefusedAtOnce(t *testing.T) {
 	require.Equal(t, "revoke", q.next())
 }
 
+func TestPacer_Estimate_CountsCallersAheadAndTokens(t *testing.T) {
+	clock := providertest.NewClock()
+	p := newPacer(clock, 120)
+	for range int(burst.Seconds() * 2) {
+		require.NoError(t, p.wait(t.Context(), priorityIssue))
+	}
+	clock.Advance(250 * time.Millisecond) // half a token
+	own := &waiter{priority: priorityRenew, arrived: 5}
+	require.Equal(t, 250*time.Millisecond, p.estimate(own))
+	for i := range 4 {
+		p.waiting = append(p.waiting, &waiter{priority: priorityRenew, arrived: uint64(i)})
+	}
+	p.waiting = append(p.waiting, own, &waiter{priority: priorityIssue})
+	require.Equal(t, 2250*time.Millisecond, p.estimate(own), "five turns at two a second")
+	clock.Advance(time.Hour)
+	require.Zero(t, p.estimate(own), "the bucket is full")
+}
+
 func TestPacer_Limit_IsObserved(t *testing.T) {
 	clock := providertest.NewClock()
 	p := newPacer(clock, 120)

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bytes"
 	"context"
 	"sync/atomic"
 	"testing"
@@ -22,12 +23,17 @@ func TestMain(m *testing.M) { providertest.Main(m) }
 type fakeConnection struct {
 	provider.Connection
 	closed, loggedOut atomic.Int32
-	panics            bool
+	panics            bool // in Close and Logout
 	// answers, if it is not nil, is closed when the vendor answers a logout.
 	answers chan struct{}
 }
 
-func (c *fakeConnection) Close() { c.closed.Add(1) }
+func (c *fakeConnection) Close() {
+	c.closed.Add(1)
+	if c.panics {
+		panic("driver")
+	}
+}
 
 func (c *fakeConnection) Logout(ctx context.Context) error {
 	if c.panics {
@@ -113,6 +119,33 @@ func TestRelease_LogoutHangs_DoesNotWait(t *testing.T) {
 	close(opened.answers)
 	p.AwaitLogouts(t.Context())
 	require.Equal(t, int32(1), opened.loggedOut.Load())
+}
+
+// The operator learns which login is left. A driver that panics takes nothing else with it.
+func TestPool_ConnectionCannotEnd_IsLogged(t *testing.T) {
+	for name, test := range map[string]struct {
+		end    func(*Pool)
+		panics bool
+		logged string
+	}{
+		"logout":        {func(p *Pool) { p.Remove(t.Context(), "edge") }, false, ""},
+		"logout panics": {func(p *Pool) { p.Remove(t.Context(), "edge") }, true, "login could not be ended; it lives until it expires: config=edge"},
+		"close":         {func(p *Pool) { p.Detach("edge") }, false, ""},
+		"close panics":  {func(p *Pool) { p.Detach("edge") }, true, "a connection could not be closed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := newTestPool(test.panics)
+			var log bytes.Buffer
+			p.options.Logger = func() hclog.Logger { return hclog.New(&hclog.LoggerOptions{Output: &log}) }
+			acquireAndRelease(t, p, "1")
+			test.end(p)
+			p.AwaitLogouts(t.Context())
+			if test.logged == "" {
+				require.Empty(t, log.String())
+			}
+			require.Contains(t, log.String(), test.logged)
+		})
+	}
 }
 
 // The write of a config waits for the logout of its previous connection, and no longer than its caller does.
