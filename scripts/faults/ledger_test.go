@@ -122,18 +122,21 @@ const issueSpan = 40 * time.Second
 // unmatched returns the credentials without an entry. Credentials match entries by marker, or, at vendors without
 // markers, by time. An entry matches one credential.
 func unmatched(live []devserver.Credential, entries []entry, v target) []devserver.Credential {
-	slices.SortFunc(entries, func(a, b entry) int { return a.issued.Compare(b.issued) })
 	if v.Marked {
 		live, _ = withoutPairs(live, entries, func(e entry, c devserver.Credential) bool { return e.marker == c.Marker })
 		return live
 	}
 	if v.keepsChecked {
 		// The credential of a check becomes that of the next reader, whose entry is written later. Such credentials match
-		// by their end, which is a whole second and never changes.
+		// by their end, which never changes. The engine assumes one that is a second earlier, counts from before the
+		// request was sent, and shows whole seconds.
+		slices.SortFunc(entries, func(a, b entry) int { return a.expires.Compare(b.expires) })
 		live, entries = withoutPairs(live, entries, func(e entry, c devserver.Credential) bool {
-			return c.ExpiresAt != nil && c.ExpiresAt.Equal(e.expires)
+			early := c.ExpiresAt.Sub(e.expires)
+			return 0 <= early && early <= 2*time.Second
 		})
 	}
+	slices.SortFunc(entries, func(a, b entry) int { return a.issued.Compare(b.issued) })
 	live, _ = withoutPairs(live, entries, func(e entry, c devserver.Credential) bool {
 		// The inventory shows whole seconds.
 		return !e.issued.After(c.IssuedAt) && c.IssuedAt.Before(e.issued.Add(issueSpan))

@@ -33,7 +33,7 @@ type setup struct {
 	config map[string]any
 	// switches are switches of the emulator.
 	switches map[string]string
-	// keepsChecked is true if the engine gives the credential of a check to the next reader.
+	// keepsChecked is true if the engine gives the credential of a check to the next reader. Each credential expires.
 	keepsChecked bool
 }
 
