@@ -129,6 +129,12 @@ func TestRefusal_HostIsOpen_IsRepeatedUntilItCloses(t *testing.T) {
 	blocked := &provider.Error{Class: provider.ClassUnavailable, Host: "h", Err: provider.ErrNotSent}
 	_, _ = call(t, a, conn, OperationIssue, blocked)
 	require.Equal(t, error(blocked), a.pool.Refusal(conn, OperationIssue))
+
+	timed := *blocked
+	timed.RetryAfter = 30 * time.Second
+	_, _ = call(t, a, conn, OperationIssue, &timed)
+	a.clock.Advance(timed.RetryAfter)
+	require.Equal(t, error(&timed), a.pool.Refusal(conn, OperationIssue), "it has opened again")
 }
 
 func TestTakeAuthFailure_RejectedRoot_IsReportedOnce(t *testing.T) {

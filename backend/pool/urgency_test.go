@@ -55,6 +55,40 @@ func TestConn_RevocationUnanswered_IsSilent(t *testing.T) {
 	})
 }
 
+// Only the requests of revocations count: the others may wait for as long as their callers do.
+func TestGuard_Admit_CountsRequestsOfRevocations(t *testing.T) {
+	a := newAccount()
+	g := &guard{breakers: newHostBreakers(time.Hour)}
+	openBreaker(t, g.breakers, "silent:443")
+	for name, test := range map[string]struct {
+		operation, host string
+		refused         bool
+		sent            int
+	}{
+		"a revocation":                  {OperationRevoke, "h:443", false, 1},
+		"a read":                        {OperationIssue, "h:443", false, 0},
+		"a revocation that is not sent": {OperationRevoke, "silent:443", true, 0},
+		"a read that is not sent":       {OperationIssue, "silent:443", true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := a.pool.wrap("edge", login{a, "right"}, entryOf("right"), 1)
+			err := a.pool.Call(t.Context(), conn, "vendor", test.operation, func(ctx context.Context) error {
+				done, err := g.Admit(ctx, test.host)
+				require.Equal(t, test.refused, err != nil)
+				require.Len(t, conn.revoking, test.sent)
+				if err == nil {
+					done(nil)
+				}
+				return err
+			})
+			require.Equal(t, test.refused, err != nil)
+			require.Empty(t, conn.revoking)
+		})
+	}
+	_, err := g.Admit(t.Context(), "h:443")
+	require.NoError(t, err, "a request of no operation")
+}
+
 // The documented limit of Trend, 500 calls a minute, of which the engine uses 450: 2,500 revocations of two calls take
 // eleven minutes. Vault asks for each revocation six times, with growing pauses of random length, and gives its lease up
 // when the sixth fails. Those that are asked for most often go first, so that none is given up.
