@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"container/heap"
 	"context"
 	"slices"
 	"sync"
@@ -156,6 +157,20 @@ func TestPacer_Estimate_CountsCallersAheadAndTokens(t *testing.T) {
 	require.Equal(t, 2250*time.Millisecond, p.estimate(own), "five turns at two a second")
 	clock.Advance(time.Hour)
 	require.Zero(t, p.estimate(own), "the bucket is full")
+}
+
+func TestPacer_LeavingTwice_MovesNoOther(t *testing.T) {
+	q := newQueue(t)
+	for _, name := range []string{"a", "b"} {
+		q.add(t.Context(), name, priorityIssue)
+	}
+	own := &waiter{priority: priorityRevoke, head: make(chan struct{})}
+	heap.Push(&q.pacer.waiting, own)
+	q.pacer.leave(own)
+	q.pacer.leave(own)
+	q.pacer.moveForward(own, 1)
+	require.Equal(t, 2, q.length())
+	require.Equal(t, []string{"a", "b"}, []string{q.next(), q.next()})
 }
 
 func TestPacer_Limit_IsObserved(t *testing.T) {

@@ -121,6 +121,27 @@ func TestRelease_LogoutHangs_DoesNotWait(t *testing.T) {
 	require.Equal(t, int32(1), opened.loggedOut.Load())
 }
 
+func TestRemove_ConfigWithSharedRoot_ItsLimitCountsNoMore(t *testing.T) {
+	p, _ := newTestPool(false)
+	limited, other := &store.Config{RequestsPerMinute: 30}, &store.Config{RequestsPerMinute: 60}
+	p.SetLimit("limited", limited)
+	p.SetLimit("other", other)
+	p.SetLimit("third", &store.Config{RequestsPerMinute: 90})
+	require.Equal(t, 30, limitOf(p.pacers, p.auth.pacedOf(other)))
+	p.Remove(t.Context(), "limited")
+	require.Equal(t, 60, limitOf(p.pacers, p.auth.pacedOf(other)))
+	p.KeepLimits(func(name string) bool { return name == "third" })
+	require.Equal(t, 90, limitOf(p.pacers, p.auth.pacedOf(other)))
+}
+
+// After a restart, the login of the previous config is in storage only, and a connection that opens it can end it.
+func TestSwap_PreviousIsNotOpen_EndsItsLogin(t *testing.T) {
+	p, last := newTestPool(false)
+	p.Swap(t.Context(), nil, "edge", &store.Config{ConnectionID: "1"}, &store.Config{ConnectionID: "2"}, &fakeConnection{})
+	require.NotNil(t, last())
+	require.EqualValues(t, 1, last().loggedOut.Load())
+}
+
 // The operator learns which login is left. A driver that panics takes nothing else with it.
 func TestPool_ConnectionCannotEnd_IsLogged(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
 func TestPacer_RaisedUrgency_GoesFirst(t *testing.T) {
@@ -29,6 +30,24 @@ func TestPacer_RaisedUrgency_GoesFirst(t *testing.T) {
 	require.Equal(t, []string{"urgent", "first", "second"}, []string{q.next(), q.next(), q.next()})
 }
 
+func TestUrgency_NotRaised_WakesNoRequest(t *testing.T) {
+	u := NewUrgency()
+	u.Raise(2)
+	_, raised := u.get()
+	for _, level := range []int{1, 2} {
+		u.Raise(level)
+		now, _ := u.get()
+		require.Equal(t, 2, now)
+		select {
+		case <-raised:
+			require.Fail(t, "its callers look at their places again", "level %d", level)
+		default:
+		}
+	}
+	u.Raise(3)
+	<-raised
+}
+
 func TestPacer_ExclusiveUseWanted_LongCallMakesWay(t *testing.T) {
 	q := newQueue(t)
 	conn := &Conn{yield: make(chan struct{})}
@@ -42,16 +61,23 @@ func TestPacer_ExclusiveUseWanted_LongCallMakesWay(t *testing.T) {
 
 func TestConn_RevocationUnanswered_IsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := &Conn{}
-		end, other := conn.beginRevoking(), conn.beginRevoking()
-		require.False(t, conn.silent(time.Second))
+		p, last := newTestPool(false)
+		require.False(t, p.Silent("edge", 0), "no connection is open")
+		conn, err := p.Acquire(nil, "edge", &store.Config{})
+		require.NoError(t, err)
+		require.NotNil(t, last())
+		end := conn.beginRevoking()
+		require.False(t, p.Silent("edge", 0), "it was sent now")
 		time.Sleep(2 * time.Second)
-		require.True(t, conn.silent(time.Second))
-		require.False(t, conn.silent(3*time.Second))
+		other := conn.beginRevoking()
+		require.True(t, p.Silent("edge", time.Second))
+		require.False(t, p.Silent("edge", 2*time.Second), "not for longer")
+		time.Sleep(2 * time.Second)
 		end()
-		require.True(t, conn.silent(time.Second))
+		require.True(t, p.Silent("edge", time.Second))
+		require.False(t, p.Silent("edge", 3*time.Second), "the older one was answered")
 		other()
-		require.False(t, conn.silent(time.Second))
+		require.False(t, p.Silent("edge", 0))
 	})
 }
 
