@@ -102,6 +102,18 @@ func TestDescribe_ManyDataNames_AreBounded(t *testing.T) {
 	require.Equal(t, map[string]string{"Retry-After": "present", "other.a": "number"}, answer.Members)
 }
 
+// The body itself is the first of the 300 values that are looked at.
+func TestDescribe_ManyValues_LastThatIsLookedAtIsShown(t *testing.T) {
+	for before, shown := range map[int]bool{298: true, 299: false} {
+		var body strings.Builder
+		for i := range before {
+			fmt.Fprintf(&body, `"host%d":1,`, i+10_000)
+		}
+		members := described(t, "application/json", "{"+body.String()+`"z":1}`).Members
+		require.Equal(t, shown, members["z"] != "", "%d before it", before)
+	}
+}
+
 func TestDescribe_EmptyBody_HasNoMediaType(t *testing.T) {
 	answer := described(t, "text/html", "")
 	require.Empty(t, answer.MediaType)
