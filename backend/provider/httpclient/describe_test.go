@@ -102,6 +102,12 @@ func TestDescribe_ManyDataNames_AreBounded(t *testing.T) {
 	require.Equal(t, map[string]string{"Retry-After": "present", "other.a": "number"}, answer.Members)
 }
 
+func TestDescribe_LongNumber_IsNotShown(t *testing.T) {
+	for number, shown := range map[string]string{"123456789012": "123456789012", "1234567890123": "number"} {
+		require.Equal(t, shown, described(t, "application/json", `{"code":`+number+`}`).Members["code"])
+	}
+}
+
 // The body itself is the first of the 300 values that are looked at.
 func TestDescribe_ManyValues_LastThatIsLookedAtIsShown(t *testing.T) {
 	for before, shown := range map[int]bool{298: true, 299: false} {
