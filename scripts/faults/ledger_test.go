@@ -144,6 +144,24 @@ func unmatched(live []devserver.Credential, entries []entry, v target) []devserv
 	return live
 }
 
+func TestUnmatched_CheckedToken_MatchesLaterEntry(t *testing.T) {
+	second := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	expiry := second.Add(30 * time.Second)
+	token := devserver.Credential{ID: "token", IssuedAt: second.Add(990 * time.Millisecond), ExpiresAt: &expiry}
+	later := entry{issued: second.Add(time.Second), expires: expiry.Add(-time.Second)} // of the reader that got the token
+	kept, usual := labeled("fortisiem")[0], labeled("lacework")[0]
+	require.Empty(t, unmatched([]devserver.Credential{token}, []entry{later}, kept))
+	require.Len(t, unmatched([]devserver.Credential{token}, []entry{later}, usual), 1, "its checks issue no token that a reader gets")
+	require.Len(t, unmatched([]devserver.Credential{token, token}, []entry{later}, kept), 1, "an entry matches one")
+	for _, early := range []time.Duration{-time.Second, 3 * time.Second} {
+		other := later
+		other.expires = expiry.Add(-early)
+		require.Len(t, unmatched([]devserver.Credential{token}, []entry{other}, kept), 1, "the entry ends %s earlier", early)
+	}
+	before := entry{issued: second, expires: expiry.Add(time.Hour)} // an intent, whose end is not known
+	require.Empty(t, unmatched([]devserver.Credential{token}, []entry{before}, kept))
+}
+
 // withoutPairs gives each credential, in turn, the first entry that matches, and returns the credentials and the entries
 // that are left.
 func withoutPairs(live []devserver.Credential, entries []entry, match func(entry, devserver.Credential) bool) (without []devserver.Credential, left []entry) {
