@@ -55,11 +55,7 @@ func inBackground(run func() error) <-chan error {
 	return done
 }
 
-func (q *queue) length() int {
-	q.pacer.mu.Lock()
-	defer q.pacer.mu.Unlock()
-	return len(q.pacer.waiting)
-}
+func (q *queue) length() int { return q.pacer.queued() }
 
 func (q *queue) awaitLength(length int) {
 	q.t.Helper()
