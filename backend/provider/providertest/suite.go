@@ -107,14 +107,21 @@ type test struct {
 }
 
 // Run proves the contract. With -short it skips the variants.
+//
+// It runs in parallel with other parallel tests, and its variants with each other: each has a server, a clock and a provider of
+// its own. So a driver's own tests come first, and a fault in the driver is reported by the test that names it.
 func (s Suite) Run(t *testing.T) {
+	t.Parallel()
 	t.Run("description", s.testDescription)
 	t.Run("defaults", func(t *testing.T) { s.runVariant(t, s.Defaults) })
 	if testing.Short() {
 		return
 	}
 	for _, variant := range s.Variants {
-		t.Run(variant.Name, func(t *testing.T) { s.runVariant(t, variant) })
+		t.Run(variant.Name, func(t *testing.T) {
+			t.Parallel()
+			s.runVariant(t, variant)
+		})
 	}
 }
 
