@@ -167,7 +167,7 @@ func (b *backend) wire(opts options) {
 	b.pool = pool.New(pool.Options{
 		Providers: b.providers, Clock: b.clock, Logger: logger,
 		UserAgent: "vault-plugin-secrets-vendorauth/" + Version, BreakerPause: opts.breakerPause, RetryWait: opts.retryWait,
-		CountActive: b.ledger.Used, AllowAddresses: opts.allowAddresses, IsCurrent: b.isCurrent,
+		CountActive: b.ledger.Used, AllowAddresses: opts.allowAddresses, Stored: b.store.Config,
 	})
 	b.rotator = rotation.New(rotation.Options{
 		Lifetime: b.lifetime, Store: b.store, Pool: b.pool, Markers: b.markers, Providers: b.providers,
@@ -184,12 +184,6 @@ func (b *backend) wire(opts options) {
 		RevokePatience: opts.revokePatience, UnmountPatience: unmountPatience,
 		Unmounting: func() bool { return b.System().Tainted() }, Drained: b.deleteRetired,
 	})
-}
-
-// isCurrent reports whether a config is still what is stored.
-func (b *backend) isCurrent(ctx context.Context, storage logical.Storage, name string, entry *store.Config) bool {
-	stored, err := b.store.Config(ctx, storage, name)
-	return err == nil && stored != nil && stored.Revision == entry.Revision
 }
 
 // initialize runs after an unseal, a mount or a plugin's restart. Vault holds back all requests of the mount

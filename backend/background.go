@@ -194,9 +194,7 @@ func (b *backend) namesInStorage(ctx context.Context, storage logical.Storage) (
 // observedTurn is backgroundTurn, and records when the turn ended and whether it failed.
 func (b *backend) observedTurn(ctx context.Context, storage logical.Storage, name string) (more bool, err error) {
 	config, readErr := b.store.Config(ctx, storage, name)
-	if config != nil {
-		b.pool.SetLimit(name, config) // also where no request has opened the connection since the start
-	}
+	b.pool.RefreshLimit(ctx, storage, name) // also where no request has opened the connection since the start
 	more, err = b.backgroundTurn(ctx, storage, name)
 	b.background.change(name, func(work *configWork) { work.turnAt = b.clock.Now() })
 	if err != nil && readErr == nil && config != nil {

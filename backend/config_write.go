@@ -214,7 +214,6 @@ func (u *configUpdate) commit(ctx context.Context) error {
 		u.discard(ctx, err)
 		return err
 	}
-	u.pool.SetLimit(u.name, u.entry)
 	u.moved = true
 	u.ledger.EnterOrigin(u.name, u.entry.Origin(u.providers[u.entry.Vendor])) // in case the config was moved back
 	if u.connectionChanged() {
@@ -223,6 +222,7 @@ func (u *configUpdate) commit(ctx context.Context) error {
 		u.warnings = append(u.warnings, u.rotator.RevokeOrphanedRoots(ctx, u.storage, u.name, u.entry)...)
 	} else {
 		u.conn.Close()
+		u.pool.RefreshLimit(ctx, u.storage, u.name)
 	}
 	u.warn(ctx)
 	return nil

@@ -11,7 +11,9 @@ import (
 // credential.
 type guard struct {
 	breakers *breakers
-	pacer    *pacer
+	// pacer returns the pacer of the root credential. It is looked up for each request: one that is idle, and of no stored
+	// config, makes room for others.
+	pacer func() *pacer
 	// observeWait records how long a request waited for its turn.
 	observeWait func(time.Duration)
 }
@@ -38,9 +40,10 @@ func (g *guard) Pace(ctx context.Context, host string) error {
 	if err := g.breakers.err(host); err != nil && !isProbe(ctx) {
 		return err
 	}
-	began := g.pacer.clock.Now()
-	err := g.pacer.wait(ctx, priorityOf(ctx))
-	g.observeWait(max(0, g.pacer.clock.Now().Sub(began)))
+	pacer := g.pacer()
+	began := pacer.clock.Now()
+	err := pacer.wait(ctx, priorityOf(ctx))
+	g.observeWait(max(0, pacer.clock.Now().Sub(began)))
 	return err
 }
 

@@ -28,8 +28,9 @@ type Options struct {
 	CountActive func(ctx context.Context, storage logical.Storage, config string) (int, error)
 	// AllowAddresses are the addresses that the plugin's environment lists; see provider.Config.
 	AllowAddresses provider.AddressRanges
-	// IsCurrent reports whether a config is still what is stored. It makes no network call. Optional.
-	IsCurrent func(ctx context.Context, storage logical.Storage, config string, entry *store.Config) bool
+	// Stored returns a config as it is stored now, or nil if there is none. It makes no network call. Optional: without it,
+	// each config that a caller names counts as stored.
+	Stored func(ctx context.Context, storage logical.Storage, config string) (*store.Config, error)
 	// BreakerPause is how long an open circuit breaker waits before it lets one call through, in real time.
 	BreakerPause time.Duration
 	// RetryWait is the wait before the first repetition of a request, in real time. Zero means the HTTP client's own.
@@ -68,6 +69,7 @@ func (p *Pool) openAfter(storage logical.Storage, name string, predecessor, entr
 			Message: fmt.Sprintf("this version of the plugin does not support the vendor %q", entry.Vendor),
 		}
 	}
+	paced := p.auth.pacedOf(entry)
 	config := provider.Config{
 		Name:           name,
 		Address:        entry.Address,
@@ -86,7 +88,7 @@ func (p *Pool) openAfter(storage logical.Storage, name string, predecessor, entr
 		UserAgent:      p.options.UserAgent,
 		AllowAddresses: p.options.AllowAddresses,
 		Guard: &guard{
-			breakers: p.breakers, pacer: p.pacers.get(p.auth.pacedOf(entry), entry.RequestsPerMinute),
+			breakers: p.breakers, pacer: func() *pacer { return p.pacers.get(paced, entry.RequestsPerMinute) },
 			observeWait: func(waited time.Duration) { p.Metrics.ObservePacing(name, entry.Vendor, waited) },
 		},
 		Auth: rootMemory{memory: p.auth, key: p.auth.rootOf(entry), config: name},
@@ -101,9 +103,38 @@ func (p *Pool) openAfter(storage logical.Storage, name string, predecessor, entr
 	return provider.CatchPanic(entry.Vendor+": open", func() (provider.Connection, error) { return vendor.Open(config) })
 }
 
-// SetLimit applies the rate limit of a stored config to its root credential. Where several configs have the same one, the
-// smallest limit counts.
-func (p *Pool) SetLimit(name string, entry *store.Config) {
+// RefreshLimit applies the rate limit of a config, as it is stored now, to its root credential. Where several configs have the
+// same one, the smallest limit counts. The limit of a config that does not exist is forgotten.
+//
+// It looks at the stored config again afterwards: of two writes, the one that stored its config first may arrive here last.
+func (p *Pool) RefreshLimit(ctx context.Context, storage logical.Storage, name string) {
+	if p.options.Stored == nil {
+		return
+	}
+	entry, err := p.options.Stored(ctx, storage, name)
+	for err == nil {
+		if entry == nil {
+			p.pacers.forget(name)
+		} else {
+			p.setLimit(name, entry)
+		}
+		applied := entry
+		if entry, err = p.options.Stored(ctx, storage, name); err == nil && sameRevision(applied, entry) {
+			return
+		}
+	}
+	// The storage fails. The worker's next turn for the config repeats this.
+}
+
+// sameRevision reports whether two states of a config are the same one. Nil stands for a config that does not exist.
+func sameRevision(a, b *store.Config) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Revision == b.Revision
+}
+
+func (p *Pool) setLimit(name string, entry *store.Config) {
 	p.pacers.setLimit(name, p.auth.pacedOf(entry), entry.RequestsPerMinute)
 }
 

@@ -36,6 +36,8 @@ type pacer struct {
 	limiter *rate.Limiter
 	waiting waiters
 	arrived uint64
+	// changed is closed when the limit changes.
+	changed chan struct{}
 }
 
 // waiter is one caller that waits for its turn.
@@ -50,24 +52,33 @@ type waiter struct {
 
 // newPacer returns a pacer for a number of requests per minute. Zero is unlimited.
 func newPacer(clock provider.Clock, perMinute int) *pacer {
-	p := &pacer{clock: clock, limiter: rate.NewLimiter(rate.Inf, 1)}
+	p := &pacer{clock: clock, limiter: rate.NewLimiter(rate.Inf, 1), changed: make(chan struct{})}
 	p.setLimit(perMinute)
 	return p
 }
 
-// setLimit changes the number of requests per minute.
+// setLimit changes the number of requests per minute. The tokens of the bucket stay: otherwise a changed limit would let a burst
+// pass that the vendor counts with the one before. Only after no limit the bucket is full. Callers that wait learn of it.
 func (p *pacer) setLimit(perMinute int) {
+	limit, size := rate.Inf, 1
+	if perMinute > 0 {
+		limit = rate.Limit(float64(perMinute) / time.Minute.Seconds())
+		size = max(1, int(burst.Seconds()*float64(limit)))
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if perMinute <= 0 {
-		p.limiter.SetLimitAt(p.clock.Now(), rate.Inf)
+	switch previous := p.limiter.Limit(); {
+	case previous == limit:
 		return
+	case previous == rate.Inf || limit == rate.Inf:
+		p.limiter = rate.NewLimiter(limit, size)
+	default:
+		now := p.clock.Now()
+		p.limiter.SetLimitAt(now, limit)
+		p.limiter.SetBurstAt(now, size)
 	}
-	limit := rate.Limit(float64(perMinute) / time.Minute.Seconds())
-	if p.limiter.Limit() == limit {
-		return
-	}
-	p.limiter = rate.NewLimiter(limit, max(1, int(burst.Seconds()*float64(limit))))
+	close(p.changed)
+	p.changed = make(chan struct{})
 }
 
 // idle reports whether a new pacer would do the same: no caller waits, and the bucket is full.
@@ -118,12 +129,15 @@ func (p *pacer) wait(ctx context.Context, order priority) error {
 		case <-ctx.Done():
 			return p.giveUp(own, ctx.Err())
 		}
-		pause, done := p.take(own)
+		pause, changed, done := p.take(own)
 		if done {
 			return nil
 		}
 		select {
 		case <-p.clock.After(pause):
+		case <-changed:
+		case <-yield:
+			return p.giveUp(own, errPreempted)
 		case <-ctx.Done():
 			return p.giveUp(own, ctx.Err())
 		}
@@ -145,24 +159,24 @@ func (p *pacer) moveForward(own *waiter, urgency int) {
 }
 
 // take takes the turn if the caller is first and the bucket has a token. Otherwise it returns how long to wait
-// before the next attempt.
-func (p *pacer) take(own *waiter) (pause time.Duration, done bool) {
+// before the next attempt, and a channel that is closed when the limit changes before.
+func (p *pacer) take(own *waiter) (pause time.Duration, changed <-chan struct{}, done bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if own.index != 0 {
 		// A caller with a higher priority has arrived. Wait to be called again.
 		own.head = make(chan struct{})
-		return 0, false
+		return 0, p.changed, false
 	}
 	now := p.clock.Now()
 	reservation := p.limiter.ReserveN(now, 1)
 	if pause := reservation.DelayFrom(now); pause > 0 {
 		reservation.CancelAt(now)
-		return pause, false
+		return pause, p.changed, false
 	}
 	p.leave(own)
 	p.callHead()
-	return 0, true
+	return 0, nil, true
 }
 
 // giveUp gives the place of a caller back that does not wait any longer, because of cause.

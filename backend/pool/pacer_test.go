@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -205,28 +206,81 @@ func TestPacer_Limit_IsObserved(t *testing.T) {
 	}
 }
 
-func TestPacer_LimitRaisedOrRemoved_AppliesAtOnce(t *testing.T) {
-	q := newQueue(t)
-	q.pacer.setLimit(0)
-	for range 1000 {
-		require.NoError(t, q.pacer.wait(t.Context(), priorityIssue))
+// The first in the queue waits for the time that the limit before has set, the others wait to be called.
+func TestPacer_LimitChanges_ReachTheFirstInTheQueue(t *testing.T) {
+	for name, test := range map[string]struct {
+		perMinute int
+		turn      time.Duration // after the bucket was empty
+	}{
+		"removed":  {0, 10 * time.Second},
+		"raised":   {60, 10*time.Second + 2*time.Second/3}, // it has a third of a token
+		"the same": {2, 30 * time.Second},
+		"lowered":  {1, 50 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPacer(provider.SystemClock{}, 2)
+				require.NoError(t, p.wait(t.Context(), priorityIssue))
+				began := time.Now()
+				turn := inBackground(func() error { return p.wait(t.Context(), priorityIssue) })
+				time.Sleep(10 * time.Second)
+				p.setLimit(test.perMinute)
+				require.NoError(t, <-turn)
+				require.InDelta(t, test.turn, time.Since(began), float64(time.Millisecond))
+			})
+		})
 	}
-	q.pacer.setLimit(600)
-	for range int(burst.Seconds() * 10) {
-		require.NoError(t, q.pacer.wait(t.Context(), priorityIssue))
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	require.Error(t, q.pacer.wait(ctx, priorityIssue))
-	require.Zero(t, q.length())
 }
 
-func TestPacer_SameLimitAgain_KeepsTheBucket(t *testing.T) {
-	q := newQueue(t)
-	q.pacer.setLimit(60) // every connection of the root credential sets it
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+func TestPacer_FirstInTheQueue_MakesWayToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPacer(provider.SystemClock{}, 1)
+		require.NoError(t, p.wait(t.Context(), priorityRevoke))
+		conn := &Conn{yield: make(chan struct{})}
+		ctx := WithUrgency(withConn(t.Context(), conn), NewUrgency())
+		turn := inBackground(func() error { return p.wait(ctx, priorityRevoke) })
+		synctest.Wait() // for the time of its turn
+		began := time.Now()
+		conn.requestYield()
+		require.ErrorIs(t, <-turn, errPreempted)
+		require.Zero(t, time.Since(began))
+		require.Zero(t, p.queued())
+	})
+}
+
+// Otherwise a limit that is changed twice lets a burst pass each time.
+func TestPacer_LimitChanges_KeepTheBucket(t *testing.T) {
+	clock := providertest.NewClock()
+	p := newPacer(clock, 60)
+	atOnce := func() (requests int) {
+		for p.limiter.AllowN(clock.Now(), 1) {
+			requests++
+		}
+		return requests
+	}
+	require.Equal(t, 6, atOnce())
+	clock.Advance(3 * time.Second)
+	for _, step := range []struct {
+		perMinute, requests int
+	}{{600, 3}, {600, 0}, {60, 0}, {120, 0}} {
+		p.setLimit(step.perMinute)
+		require.Equal(t, step.requests, atOnce(), step.perMinute)
+	}
+	clock.Advance(time.Hour)
+	require.Equal(t, 12, atOnce(), "it has grown with the limit")
+	clock.Advance(time.Hour)
+	p.setLimit(60)
+	require.Equal(t, 6, atOnce(), "the tokens that do not fit are lost")
+	p.setLimit(0)
+	for range 1000 {
+		require.NoError(t, p.wait(t.Context(), priorityIssue))
+	}
+	p.setLimit(600)
+	require.Equal(t, 60, atOnce(), "after no limit it is full")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	require.ErrorIs(t, q.pacer.wait(ctx, priorityIssue), provider.ErrNotSent)
+	require.ErrorIs(t, p.wait(ctx, priorityIssue), provider.ErrNotSent)
+	require.Zero(t, p.queued())
 }
 
 func TestPacer_ClockSetBack_DoesNotStopTheQueue(t *testing.T) {
@@ -242,11 +296,13 @@ func TestPacer_ClockSetBack_DoesNotStopTheQueue(t *testing.T) {
 	require.Less(t, q.clock.Now().Sub(began), 5*time.Second)
 }
 
+func always(p *pacer) func() *pacer { return func() *pacer { return p } }
+
 // Requests do not queue up behind a host that does not answer, and those that queue are not its half-open probe.
 func TestGuard_HostDoesNotAnswer_TakesNoTurn(t *testing.T) {
 	q := newQueue(t)
 	var waited time.Duration
-	g := &guard{breakers: newHostBreakers(time.Hour), pacer: q.pacer, observeWait: func(d time.Duration) { waited += d }}
+	g := &guard{breakers: newHostBreakers(time.Hour), pacer: always(q.pacer), observeWait: func(d time.Duration) { waited += d }}
 	openBreaker(t, g.breakers, "silent:443")
 	err := g.Pace(t.Context(), "silent:443")
 	require.ErrorIs(t, err, provider.ErrNotSent)

@@ -30,12 +30,16 @@ func newPacers(clock provider.Clock) *pacers {
 	return &pacers{clock: clock, byRoot: make(map[rootKey]*rootPacer), rootOf: make(map[string]rootKey)}
 }
 
-// get returns the pacer of a root credential. perMinute is its limit if it is new: a config that is not stored yet must not
-// change the limit of one that is.
+// get returns the pacer of a root credential. perMinute is its limit as long as no stored config has the root credential: a
+// config that is not stored yet must not change the limit of one that is, and one that was deleted or refused counts no more.
 func (p *pacers) get(root rootKey, perMinute int) *pacer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.getLocked(root, perMinute).pacer
+	shared := p.getLocked(root, perMinute)
+	if len(shared.limits) == 0 {
+		shared.setLimit(perMinute)
+	}
+	return shared.pacer
 }
 
 // getLocked is get for a caller that holds the lock.
@@ -55,13 +59,20 @@ func (p *pacers) getLocked(root rootKey, perMinute int) *rootPacer {
 func (p *pacers) setLimit(config string, root rootKey, perMinute int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if previous, known := p.rootOf[config]; known && previous != root {
+	if p.rootOf[config] != root {
 		p.drop(config)
 	}
 	p.rootOf[config] = root
 	shared := p.getLocked(root, perMinute)
 	shared.limits[config] = perMinute
 	shared.applySmallest()
+}
+
+// forget forgets the limit of a config.
+func (p *pacers) forget(config string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drop(config)
 }
 
 // keep forgets the limits of configs that do not exist.
@@ -75,10 +86,13 @@ func (p *pacers) keep(exists func(config string) bool) {
 	}
 }
 
-// drop forgets the limit of a config. A root credential that no config has any more keeps its limit: connections can still
-// be in use. The lock is held.
+// drop forgets the limit of a config, if there is one. A root credential that no config has any more keeps its limit until
+// another connection is opened with it: connections can still be in use. The lock is held.
 func (p *pacers) drop(config string) {
-	root := p.rootOf[config]
+	root, known := p.rootOf[config]
+	if !known {
+		return
+	}
 	delete(p.rootOf, config)
 	shared := p.byRoot[root]
 	delete(shared.limits, config)

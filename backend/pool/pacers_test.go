@@ -1,17 +1,22 @@
 package pool
 
 import (
+	"context"
+	"errors"
+	"strconv"
 	"testing"
 
+	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/time/rate"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider/providertest"
+	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/store"
 )
 
-// limitOf returns the limit of a root credential in requests per minute, zero without one.
+// limitOf returns the limit of a root credential that is known, in requests per minute, zero without one.
 func limitOf(p *pacers, root rootKey) int {
-	limit := p.get(root, 0).limiter.Limit()
+	limit := p.byRoot[root].limiter.Limit()
 	if limit == rate.Inf {
 		return 0
 	}
@@ -38,8 +43,13 @@ func TestPacers_SharedRoot_SmallestLimitCounts(t *testing.T) {
 			require.Equal(t, 10, limitOf(p, other))
 		}, 70},
 		{"one is deleted", func() { p.keep(func(name string) bool { return name != "a" }) }, 90},
-		{"the last is deleted", func() { p.keep(func(string) bool { return false }) }, 90},
-		{"a new one", func() { p.setLimit("e", root, 0) }, 0},
+		{"the last is deleted", func() { p.forget("c") }, 90},
+		{"an unknown one is deleted", func() { p.forget("c") }, 90},
+		{"one that is not stored, without others", func() { p.get(root, 5) }, 5},
+		{"one that was refused comes again", func() { p.get(root, 0) }, 0},
+		{"a new one", func() { p.setLimit("e", root, 80) }, 80},
+		{"all are deleted", func() { p.keep(func(string) bool { return false }) }, 80},
+		{"the next one", func() { p.setLimit("f", root, 0) }, 0},
 	} {
 		step.act()
 		require.Equal(t, step.limit, limitOf(p, root), step.does)
@@ -75,4 +85,90 @@ func TestPacers_Waiting_CountsTheQueue(t *testing.T) {
 	p.byRoot[keyOf(1)].pacer = q.pacer
 	q.add(t.Context(), "waits", priorityIssue)
 	require.Equal(t, 1, p.waiting(keyOf(1)))
+}
+
+// storedConfigs is what the storage holds: an operation on the pool meets each state in turn, and the last one again.
+type storedConfigs struct {
+	states []*store.Config
+	err    error
+}
+
+func (s *storedConfigs) read(context.Context, logical.Storage, string) (*store.Config, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	state := s.states[0]
+	if len(s.states) > 1 {
+		s.states = s.states[1:]
+	}
+	return state, nil
+}
+
+// limited returns a config with a limit, and its revision.
+func limited(perMinute int) *store.Config {
+	config := present()
+	config.RequestsPerMinute, config.Revision = perMinute, strconv.Itoa(perMinute)
+	return config
+}
+
+func TestRefreshLimit_StoredAgain_LastStateCounts(t *testing.T) {
+	stored := &storedConfigs{}
+	p, _ := newOpenPool(Options{Stored: stored.read})
+	root := p.auth.pacedOf(present())
+	p.pacers.setLimit("other", root, 90)
+	for _, step := range []struct {
+		name   string
+		states []*store.Config
+		err    error
+		limit  int
+	}{
+		{"stored", []*store.Config{limited(60)}, nil, 60},
+		{"the storage fails", nil, errors.New("sealed"), 60},
+		{"written again", []*store.Config{limited(60), limited(50), limited(40)}, nil, 40},
+		{"deleted at the same time", []*store.Config{limited(60), nil}, nil, 90},
+		{"created at the same time", []*store.Config{nil, limited(30)}, nil, 30},
+		{"deleted", []*store.Config{nil}, nil, 90},
+	} {
+		stored.states, stored.err = step.states, step.err
+		p.RefreshLimit(t.Context(), nil, "edge")
+		require.Equal(t, step.limit, limitOf(p.pacers, root), step.name)
+	}
+}
+
+// A write that was overtaken must not leave the limit of the config that it replaced, or its own.
+func TestSwap_ConfigWasStoredAgain_KeepsTheLaterLimit(t *testing.T) {
+	stored := &storedConfigs{states: []*store.Config{limited(60)}}
+	p, _ := newOpenPool(Options{Stored: stored.read})
+	p.Swap(t.Context(), nil, "edge", limited(10), limited(20), &fakeConnection{})
+	require.Equal(t, 60, limitOf(p.pacers, p.auth.pacedOf(present())))
+	stored.states = []*store.Config{limited(30), limited(30), nil}
+	p.Swap(t.Context(), nil, "edge", limited(10), limited(30), &fakeConnection{})
+	require.Empty(t, p.pacers.rootOf, "it was deleted at the same time")
+}
+
+// Another node may have changed the limit, or deleted the config.
+func TestDetach_OfAConfig_ForgetsItsLimit(t *testing.T) {
+	p, _ := newOpenPool(Options{})
+	conn, err := p.Acquire(nil, "edge", limited(60))
+	require.NoError(t, err)
+	conn.Release()
+	require.Len(t, p.pacers.rootOf, 1)
+	p.Detach("edge")
+	require.Empty(t, p.pacers.rootOf)
+}
+
+// The pacer of a config that is not stored yet makes room for others. Its connection must not keep it: the config may be
+// stored afterwards.
+func TestGuard_PacerMadeRoom_LooksItUpAgain(t *testing.T) {
+	p, opened := newOpenPool(Options{})
+	_, err := p.Open(nil, "edge", limited(60))
+	require.NoError(t, err)
+	for i := range maxRoots {
+		p.pacers.get(keyOf(i), 0)
+	}
+	root := p.auth.pacedOf(present())
+	require.NotContains(t, p.pacers.byRoot, root)
+	p.setLimit("edge", limited(60))
+	require.NoError(t, opened.Guard.Pace(t.Context(), "a.example:443"))
+	require.InDelta(t, 5, p.pacers.byRoot[root].limiter.TokensAt(p.options.Clock.Now()), 0.01)
 }

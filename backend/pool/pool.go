@@ -93,7 +93,7 @@ func (p *Pool) acquireLocked(storage logical.Storage, name string, entry *store.
 }
 
 func (p *Pool) wrap(name string, opened provider.Connection, entry *store.Config, users int) *Conn {
-	p.SetLimit(name, entry)
+	p.setLimit(name, entry)
 	return &Conn{
 		Connection: opened, settings: settingsOf(entry), root: p.auth.rootOf(entry), account: p.auth.accountOf(entry),
 		config: name, users: users,
@@ -114,19 +114,26 @@ func (p *Pool) Swap(ctx context.Context, storage logical.Storage, name string, o
 		}
 	}
 	isCurrent := func() bool {
-		return p.options.IsCurrent == nil || p.options.IsCurrent(ctx, storage, name, entry)
+		if p.options.Stored == nil {
+			return true
+		}
+		stored, err := p.options.Stored(ctx, storage, name)
+		return err == nil && stored != nil && sameRevision(stored, entry)
 	}
 	_ = isCurrent() // fills the config cache, so that the lock is not held while storage is read
+	var previous *Conn
 	p.mu.Lock()
-	if !isCurrent() {
-		p.mu.Unlock()
-		p.Logout(ctx, name, next)
-		return
+	current := isCurrent()
+	if current {
+		previous = p.open[name]
+		p.open[name] = p.wrap(name, next, entry, 0)
 	}
-	previous, ok := p.open[name]
-	p.open[name] = p.wrap(name, next, entry, 0)
 	p.mu.Unlock()
-	if ok {
+	p.RefreshLimit(ctx, storage, name) // the limit of old, or of entry, may not be the stored one
+	switch {
+	case !current:
+		p.Logout(ctx, name, next)
+	case previous != nil:
 		p.retire(ctx, name, previous)
 	}
 }
@@ -134,14 +141,16 @@ func (p *Pool) Swap(ctx context.Context, storage logical.Storage, name string, o
 // Remove ends the login of a config's connection and forgets the connection. Like Swap, it waits if that happens at
 // once. The rate limit of the config counts no more.
 func (p *Pool) Remove(ctx context.Context, name string) {
-	p.pacers.keep(func(known string) bool { return known != name })
+	p.pacers.forget(name)
 	if previous := p.take(name); previous != nil {
 		p.retire(ctx, name, previous)
 	}
 }
 
-// Detach forgets a config's connection and leaves its login open for the next user of the session store.
+// Detach forgets a config's connection and leaves its login open for the next user of the session store. The rate limit of
+// the config counts again once a connection is opened: another node may have changed or deleted the config.
 func (p *Pool) Detach(name string) {
+	p.pacers.forget(name)
 	if previous := p.take(name); previous != nil {
 		previous.retire(p.close)
 	}

@@ -124,9 +124,9 @@ func TestRelease_LogoutHangs_DoesNotWait(t *testing.T) {
 func TestRemove_ConfigWithSharedRoot_ItsLimitCountsNoMore(t *testing.T) {
 	p, _ := newTestPool(false)
 	limited, other := &store.Config{RequestsPerMinute: 30}, &store.Config{RequestsPerMinute: 60}
-	p.SetLimit("limited", limited)
-	p.SetLimit("other", other)
-	p.SetLimit("third", &store.Config{RequestsPerMinute: 90})
+	p.setLimit("limited", limited)
+	p.setLimit("other", other)
+	p.setLimit("third", &store.Config{RequestsPerMinute: 90})
 	require.Equal(t, 30, limitOf(p.pacers, p.auth.pacedOf(other)))
 	p.Remove(t.Context(), "limited")
 	require.Equal(t, 60, limitOf(p.pacers, p.auth.pacedOf(other)))
@@ -256,8 +256,8 @@ func TestSwap_ConfigWasStoredAgain_KeepsTheLaterConnection(t *testing.T) {
 	stored := "2"
 	p := New(Options{
 		Clock: provider.SystemClock{}, Logger: hclog.NewNullLogger, BreakerPause: time.Second,
-		IsCurrent: func(_ context.Context, _ logical.Storage, _ string, entry *store.Config) bool {
-			return entry.Revision == stored
+		Stored: func(context.Context, logical.Storage, string) (*store.Config, error) {
+			return &store.Config{Revision: stored}, nil
 		},
 	})
 	first, second := &fakeConnection{}, &fakeConnection{}

@@ -100,12 +100,12 @@ func TestPace_Waiting_IsObserved(t *testing.T) {
 	a := newAccount()
 	var waits []time.Duration
 	g := &guard{
-		breakers: a.pool.breakers, pacer: newPacer(a.clock, 0),
+		breakers: a.pool.breakers, pacer: always(newPacer(a.clock, 0)),
 		observeWait: func(waited time.Duration) { waits = append(waits, waited) },
 	}
 	require.NoError(t, g.Pace(t.Context(), "device:443"))
 	require.Equal(t, []time.Duration{0}, waits)
-	g.pacer = newPacer(a.clock, 1)
+	g.pacer = always(newPacer(a.clock, 1))
 	require.NoError(t, g.Pace(t.Context(), "device:443"))
 	bounded, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
