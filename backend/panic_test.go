@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -183,4 +184,33 @@ func TestEndAll_StoragePanics_CredentialsAreLeft(t *testing.T) {
 	left, err := m.backend.credentials.EndAll(t.Context(), brokenStorage{m.storage}, "ftd")
 	require.NoError(t, err)
 	require.Len(t, left, 1)
+}
+
+// brokenReports panics when the report of a probe is stored for the second time, at its end.
+type brokenReports struct {
+	logical.Storage
+	stored *atomic.Int64
+}
+
+func (s brokenReports) Put(ctx context.Context, entry *logical.StorageEntry) error {
+	if strings.HasPrefix(entry.Key, probePrefix) && s.stored.Add(1) == 2 {
+		panic("a broken storage")
+	}
+	return s.Storage.Put(ctx, entry)
+}
+
+// A probe runs on after its request, in a goroutine of its own.
+func TestProbe_EndPanics_NextProbeRuns(t *testing.T) {
+	m := newConfiguredMount(t, "lacework", nil)
+	m.clock.passWaits()
+	healthy := m.storage
+	m.storage = brokenReports{healthy, new(atomic.Int64)}
+	require.Equal(t, "complete", m.runProbe("lacework")["state"])
+	require.Equal(t, "interrupted", m.must(logical.ReadOperation, "config/lacework/probe", nil).Data["state"], "the report was not stored")
+	conn, err := m.backend.pool.Acquire(healthy, "lacework", m.config("lacework"))
+	require.NoError(t, err)
+	conn.Release()
+	require.Zero(t, conn.Users(), "the probe has released it")
+	m.runProbe("lacework")
+	require.Equal(t, "complete", m.must(logical.ReadOperation, "config/lacework/probe", nil).Data["state"])
 }

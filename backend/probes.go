@@ -126,14 +126,21 @@ func (b *backend) startProbe(ctx context.Context, storage logical.Storage, name 
 		defer close(running.done)
 		defer b.probes.remove(name)
 		defer stop()
-		// First, so that a read after a crash does not answer with an earlier report.
-		b.storeProbeReport(storage, name, config.UID, running.probe.Snapshot())
-		report := running.probe.Run(lifetime)
-		conn.Release()
-		b.storeProbeReport(storage, name, config.UID, report)
-		b.Logger().Info("a probe has ended", "config", name, "state", report.State, "differs", report.Count(probe.VerdictDiffers))
+		_ = b.containStep("probe", func() { b.runProbe(lifetime, storage, name, config.UID, running, conn) })
 	}()
 	return running, nil
+}
+
+// runProbe probes a config, whose connection it releases, and stores the report.
+func (b *backend) runProbe(ctx context.Context, storage logical.Storage, name, uid string, running *runningProbe, conn *pool.Conn) {
+	release := sync.OnceFunc(conn.Release)
+	defer release()
+	// First, so that a read after a crash does not answer with an earlier report.
+	b.storeProbeReport(storage, name, uid, running.probe.Snapshot())
+	report := running.probe.Run(ctx)
+	release() // the report does not need it
+	b.storeProbeReport(storage, name, uid, report)
+	b.Logger().Info("a probe has ended", "config", name, "state", report.State, "differs", report.Count(probe.VerdictDiffers))
 }
 
 // newProbe returns a probe of a config.
