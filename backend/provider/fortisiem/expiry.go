@@ -69,7 +69,8 @@ type expiry struct {
 //
 // The documents of expires_in contradict each other: the schema says minutes, and the sample can only mean seconds. A client
 // of a vendor employee measured seconds. So expires_in is the only source just for a token without exp. Then it counts
-// seconds, also the shorter lifetime, unless the operator has configured the unit. The spare name expiresIn means minutes. With a configured unit, the earlier one of exp and expires_in counts.
+// seconds, also the shorter lifetime, unless the operator has configured the unit. The spare name expiresIn means minutes. With a
+// configured unit, the earlier one of exp and expires_in counts.
 func (m *issuedToken) expiry(unit string) (*expiry, error) {
 	life, source := m.claimedLife()
 	answered := m.answeredLife(unit)
