@@ -171,7 +171,7 @@ func (b *backend) backgroundNames(ctx context.Context, storage logical.Storage) 
 	b.rotator.Keep(exists)
 	b.checks.keep(exists)
 	b.credentials.KeepChecks(exists)
-	b.pool.KeepLimits(exists)
+	b.pool.KeepLimits(ctx, storage, exists)
 	b.background.recordRun(b.clock.Now())
 	return names, nil
 }

@@ -152,6 +152,7 @@ func (b *backend) deleteConfig(ctx context.Context, storage logical.Storage, nam
 	b.checks.forget(name)
 	b.credentials.ForgetCheck(name)
 	b.pool.Remove(ctx, name)
+	b.pool.RefreshLimit(ctx, storage, name) // a write may have created the config again
 	b.pool.Metrics.Forget(name)
 	return errors.Join(pool.DeleteSessions(ctx, storage, name), deleteProbeReport(ctx, storage, name))
 }

@@ -96,9 +96,19 @@ func (m *authMemory) accountOf(entry *store.Config) rootKey {
 	return m.digest(rootKey{}, entry.Vendor, values, slices.Sorted(maps.Keys(values)))
 }
 
-// pacedOf returns the key of what a rate limit applies to: a root credential at an address.
+// pacedOf returns the key of what a rate limit applies to: a root credential at an address. Another spelling of an address
+// is the same key, since a config keeps its connection then.
 func (m *authMemory) pacedOf(entry *store.Config) rootKey {
-	return m.digest(m.addressOf(entry), "root", entry.Fields, slices.Sorted(maps.Keys(entry.Fields)))
+	fields := entry.Fields
+	if vendor := m.providers[entry.Vendor]; vendor != nil {
+		fields = maps.Clone(fields)
+		for _, name := range vendor.Capabilities().AddressFields {
+			if value, given := fields[name]; given {
+				fields[name] = provider.CanonicalAddress(nil, fmt.Sprint(value))
+			}
+		}
+	}
+	return m.digest(m.addressOf(entry), "root", fields, slices.Sorted(maps.Keys(fields)))
 }
 
 func (m *authMemory) addressOf(entry *store.Config) rootKey {

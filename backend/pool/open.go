@@ -106,11 +106,14 @@ func (p *Pool) openAfter(storage logical.Storage, name string, predecessor, entr
 // RefreshLimit applies the rate limit of a config, as it is stored now, to its root credential. Where several configs have the
 // same one, the smallest limit counts. The limit of a config that does not exist is forgotten.
 //
-// It looks at the stored config again afterwards: of two writes, the one that stored its config first may arrive here last.
+// It looks at the stored config again afterwards: of two writes, the one that stored its config first may arrive here last. It
+// takes ten seconds at most, also after ctx has ended.
 func (p *Pool) RefreshLimit(ctx context.Context, storage logical.Storage, name string) {
 	if p.options.Stored == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storedTimeout)
+	defer cancel()
 	entry, err := p.options.Stored(ctx, storage, name)
 	for err == nil {
 		if entry == nil {
@@ -138,8 +141,15 @@ func (p *Pool) setLimit(name string, entry *store.Config) {
 	p.pacers.setLimit(name, p.auth.pacedOf(entry), entry.RequestsPerMinute)
 }
 
-// KeepLimits forgets the rate limits of configs that do not exist.
-func (p *Pool) KeepLimits(exists func(name string) bool) { p.pacers.keep(exists) }
+// KeepLimits forgets the rate limits of configs that do not exist. It looks again at those for which exists reports false: one
+// may have been created since.
+func (p *Pool) KeepLimits(ctx context.Context, storage logical.Storage, exists func(name string) bool) {
+	for _, name := range p.pacers.configs() {
+		if !exists(name) {
+			p.RefreshLimit(ctx, storage, name)
+		}
+	}
+}
 
 // sameDestination reports whether two configs send secrets to the same place, protected in the same way.
 func (p *Pool) sameDestination(a, b *store.Config) bool {

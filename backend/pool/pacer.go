@@ -46,7 +46,7 @@ type waiter struct {
 	urgency  int
 	arrived  uint64
 	index    int // in the heap; -1 once it has left
-	// head is closed when the caller is the first in the queue.
+	// head is closed when the caller has become the first in the queue because another one left.
 	head chan struct{}
 }
 
@@ -114,28 +114,24 @@ func (p *pacer) wait(ctx context.Context, order priority) error {
 		p.mu.Unlock()
 		return errTurn(estimate, context.DeadlineExceeded)
 	}
-	p.callHead()
 	p.mu.Unlock()
 	yield := yieldOf(ctx)
 	for {
-		select {
-		case <-own.head:
-		case <-raised:
-			level, raised = urgency.get()
-			p.moveForward(own, level)
-			continue
-		case <-yield:
-			return p.giveUp(own, errPreempted)
-		case <-ctx.Done():
-			return p.giveUp(own, ctx.Err())
-		}
 		pause, changed, done := p.take(own)
 		if done {
 			return nil
 		}
+		head, due := own.head, (<-chan time.Time)(nil)
+		if pause > 0 { // the caller is the first
+			head, due = nil, p.clock.After(pause)
+		}
 		select {
-		case <-p.clock.After(pause):
+		case <-head:
+		case <-due:
 		case <-changed:
+		case <-raised:
+			level, raised = urgency.get()
+			p.moveForward(own, level)
 		case <-yield:
 			return p.giveUp(own, errPreempted)
 		case <-ctx.Done():
@@ -155,18 +151,16 @@ func (p *pacer) moveForward(own *waiter, urgency int) {
 	if own.index >= 0 {
 		heap.Fix(&p.waiting, own.index)
 	}
-	p.callHead()
 }
 
-// take takes the turn if the caller is first and the bucket has a token. Otherwise it returns how long to wait
-// before the next attempt, and a channel that is closed when the limit changes before.
+// take takes the turn if the caller is first and the bucket has a token. If only the token is missing, it returns how long to
+// wait for it, and a channel that is closed when the limit changes before. Otherwise the caller waits to be called.
 func (p *pacer) take(own *waiter) (pause time.Duration, changed <-chan struct{}, done bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if own.index != 0 {
-		// A caller with a higher priority has arrived. Wait to be called again.
-		own.head = make(chan struct{})
-		return 0, p.changed, false
+		own.head = make(chan struct{}) // the caller can have been the first before
+		return 0, nil, false
 	}
 	now := p.clock.Now()
 	reservation := p.limiter.ReserveN(now, 1)
@@ -196,7 +190,7 @@ func (p *pacer) leave(own *waiter) {
 	}
 }
 
-// callHead wakes the first caller of the queue. The lock is held.
+// callHead wakes the caller that is now the first of the queue. The lock is held.
 func (p *pacer) callHead() {
 	if len(p.waiting) == 0 {
 		return

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/vendorauth/vault-plugin-secrets-vendorauth/backend/provider"
@@ -75,19 +76,15 @@ func (p *pacers) forget(config string) {
 	p.drop(config)
 }
 
-// keep forgets the limits of configs that do not exist.
-func (p *pacers) keep(exists func(config string) bool) {
+// configs returns the names of the configs whose limits are known.
+func (p *pacers) configs() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for config := range p.rootOf {
-		if !exists(config) {
-			p.drop(config)
-		}
-	}
+	return slices.Collect(maps.Keys(p.rootOf))
 }
 
 // drop forgets the limit of a config, if there is one. A root credential that no config has any more keeps its limit until
-// another connection is opened with it: connections can still be in use. The lock is held.
+// the next request with it, which can be one of a connection that is still in use. The lock is held.
 func (p *pacers) drop(config string) {
 	root, known := p.rootOf[config]
 	if !known {

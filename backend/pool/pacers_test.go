@@ -42,13 +42,13 @@ func TestPacers_SharedRoot_SmallestLimitCounts(t *testing.T) {
 			p.setLimit("b", other, 20)
 			require.Equal(t, 10, limitOf(p, other))
 		}, 70},
-		{"one is deleted", func() { p.keep(func(name string) bool { return name != "a" }) }, 90},
+		{"one is deleted", func() { p.forget("a") }, 90},
 		{"the last is deleted", func() { p.forget("c") }, 90},
 		{"an unknown one is deleted", func() { p.forget("c") }, 90},
 		{"one that is not stored, without others", func() { p.get(root, 5) }, 5},
 		{"one that was refused comes again", func() { p.get(root, 0) }, 0},
 		{"a new one", func() { p.setLimit("e", root, 80) }, 80},
-		{"all are deleted", func() { p.keep(func(string) bool { return false }) }, 80},
+		{"it is deleted", func() { p.forget("e") }, 80},
 		{"the next one", func() { p.setLimit("f", root, 0) }, 0},
 	} {
 		step.act()
@@ -146,15 +146,75 @@ func TestSwap_ConfigWasStoredAgain_KeepsTheLaterLimit(t *testing.T) {
 	require.Empty(t, p.pacers.rootOf, "it was deleted at the same time")
 }
 
-// Another node may have changed the limit, or deleted the config.
-func TestDetach_OfAConfig_ForgetsItsLimit(t *testing.T) {
+// An overtaken write must not open the previous connection either: requests would pass at its limit.
+func TestSwap_ConfigWasStoredAgain_OpensNothing(t *testing.T) {
+	stored := &storedConfigs{states: []*store.Config{limited(60)}}
+	p, opened := newOpenPool(Options{Stored: stored.read})
+	p.Swap(t.Context(), nil, "edge", nil, limited(60), &fakeConnection{})
+	before := p.open["edge"]
+	p.Swap(t.Context(), nil, "edge", limited(10), limited(20), &fakeConnection{})
+	require.Same(t, before, p.open["edge"])
+	require.Zero(t, opened.RequestTimeout)
+	require.Empty(t, opened.Name)
+}
+
+// The write's client may hang up once the config is stored.
+func TestRefreshLimit_RequestEnded_IsApplied(t *testing.T) {
+	p, _ := newOpenPool(Options{Stored: func(ctx context.Context, _ logical.Storage, _ string) (*store.Config, error) {
+		return limited(60), ctx.Err()
+	}})
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	p.RefreshLimit(ended, nil, "edge")
+	require.Equal(t, 60, limitOf(p.pacers, p.auth.pacedOf(present())))
+	next := &fakeConnection{}
+	p.Swap(ended, nil, "edge", nil, limited(60), next)
+	require.Same(t, next, p.open["edge"].Connection)
+}
+
+// A config can be created between the listing of the configs and the look at their limits.
+func TestKeepLimits_NotListed_IsLookedUp(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		stored *store.Config
+		exists bool
+		limit  int
+	}{
+		{"deleted", nil, false, 90},
+		{"created since the listing", limited(60), false, 60},
+		{"listed", nil, true, 60},
+	} {
+		p, _ := newOpenPool(Options{Stored: (&storedConfigs{states: []*store.Config{test.stored}}).read})
+		p.setLimit("edge", limited(60))
+		p.setLimit("other", limited(90))
+		p.KeepLimits(t.Context(), nil, func(name string) bool { return name == "other" || test.exists })
+		require.Equal(t, test.limit, limitOf(p.pacers, p.auth.pacedOf(present())), test.name)
+	}
+}
+
+// Another node has stored the config or its login again. Without the limit, all requests that wait would be sent at once.
+func TestDetach_OfAConfig_KeepsItsLimit(t *testing.T) {
 	p, _ := newOpenPool(Options{})
-	conn, err := p.Acquire(nil, "edge", limited(60))
-	require.NoError(t, err)
-	conn.Release()
-	require.Len(t, p.pacers.rootOf, 1)
+	p.setLimit("edge", limited(60))
+	p.setLimit("other", limited(0))
 	p.Detach("edge")
-	require.Empty(t, p.pacers.rootOf)
+	require.Equal(t, 60, limitOf(p.pacers, p.auth.pacedOf(present())))
+}
+
+// A config keeps its connection when an address gets another spelling.
+func TestPacers_SameAddressSpelledAgain_SamePacer(t *testing.T) {
+	p, _ := newOpenPool(Options{})
+	for _, vendor := range []string{"vendor", "plain"} {
+		config, other := present(), present()
+		config.Vendor, other.Vendor = vendor, vendor
+		config.Fields["login_address"], other.Fields["login_address"] = "a.example", "https://A.example:443/"
+		require.Equal(t, vendor == "vendor", p.auth.pacedOf(config) == p.auth.pacedOf(other), "the vendor knows that it is an address")
+		require.Equal(t, "a.example", config.Fields["login_address"], "the config is not changed")
+		other.Fields["login_address"] = "b.example"
+		require.NotEqual(t, p.auth.pacedOf(config), p.auth.pacedOf(other))
+		delete(other.Fields, "login_address")
+		require.NotEqual(t, p.auth.pacedOf(config), p.auth.pacedOf(other))
+	}
 }
 
 // The pacer of a config that is not stored yet makes room for others. Its connection must not keep it: the config may be

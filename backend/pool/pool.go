@@ -21,6 +21,9 @@ const (
 
 	// closeTimeout bounds how long Close waits for logouts, which end when their context does.
 	closeTimeout = time.Second
+
+	// storedTimeout bounds a look at the stored config after a write, which may outlast the write's request.
+	storedTimeout = 10 * time.Second
 )
 
 // Pool keeps one connection for each config. It is safe for concurrent use. Opening a connection makes no
@@ -107,35 +110,50 @@ func (p *Pool) wrap(name string, opened provider.Connection, entry *store.Config
 // If another write has stored the config since then, Swap ends the login of next: two writes must not install their
 // connections in another order than their configs.
 func (p *Pool) Swap(ctx context.Context, storage logical.Storage, name string, old, entry *store.Config, next provider.Connection) {
+	previous, swapped := p.swap(ctx, storage, name, old, entry, next)
+	p.RefreshLimit(ctx, storage, name) // that of old, or of entry, may not be the stored one
+	switch {
+	case !swapped:
+		p.Logout(ctx, name, next)
+	case previous != nil:
+		p.retire(ctx, name, previous)
+	}
+}
+
+// swap is Swap without the end of a login. It returns the connection whose login must be ended, or nil, and reports whether
+// next has become the config's.
+func (p *Pool) swap(
+	ctx context.Context, storage logical.Storage, name string, old, entry *store.Config, next provider.Connection,
+) (previous *Conn, swapped bool) {
+	// The look before the lock fills the config cache, so that the lock is not held while storage is read.
+	if !p.isStored(ctx, storage, name, entry) {
+		return nil, false
+	}
 	if old != nil {
 		// After a restart the previous login exists only in the session store. It can be ended once it is open.
 		if previous, err := p.Acquire(storage, name, old); err == nil {
 			previous.Release()
 		}
 	}
-	isCurrent := func() bool {
-		if p.options.Stored == nil {
-			return true
-		}
-		stored, err := p.options.Stored(ctx, storage, name)
-		return err == nil && stored != nil && sameRevision(stored, entry)
-	}
-	_ = isCurrent() // fills the config cache, so that the lock is not held while storage is read
-	var previous *Conn
 	p.mu.Lock()
-	current := isCurrent()
-	if current {
-		previous = p.open[name]
-		p.open[name] = p.wrap(name, next, entry, 0)
+	defer p.mu.Unlock()
+	if !p.isStored(ctx, storage, name, entry) {
+		return nil, false
 	}
-	p.mu.Unlock()
-	p.RefreshLimit(ctx, storage, name) // the limit of old, or of entry, may not be the stored one
-	switch {
-	case !current:
-		p.Logout(ctx, name, next)
-	case previous != nil:
-		p.retire(ctx, name, previous)
+	previous = p.open[name]
+	p.open[name] = p.wrap(name, next, entry, 0)
+	return previous, true
+}
+
+// isStored reports whether a config is still what is stored. The request that has stored it may have ended.
+func (p *Pool) isStored(ctx context.Context, storage logical.Storage, name string, entry *store.Config) bool {
+	if p.options.Stored == nil {
+		return true
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storedTimeout)
+	defer cancel()
+	stored, err := p.options.Stored(ctx, storage, name)
+	return err == nil && stored != nil && sameRevision(stored, entry)
 }
 
 // Remove ends the login of a config's connection and forgets the connection. Like Swap, it waits if that happens at
@@ -148,9 +166,9 @@ func (p *Pool) Remove(ctx context.Context, name string) {
 }
 
 // Detach forgets a config's connection and leaves its login open for the next user of the session store. The rate limit of
-// the config counts again once a connection is opened: another node may have changed or deleted the config.
+// the config counts until a connection is opened again, or the worker finds that another node has deleted the config: without
+// it, requests that wait could go ahead of another config's limit.
 func (p *Pool) Detach(name string) {
-	p.pacers.forget(name)
 	if previous := p.take(name); previous != nil {
 		previous.retire(p.close)
 	}

@@ -126,12 +126,9 @@ func TestRemove_ConfigWithSharedRoot_ItsLimitCountsNoMore(t *testing.T) {
 	limited, other := &store.Config{RequestsPerMinute: 30}, &store.Config{RequestsPerMinute: 60}
 	p.setLimit("limited", limited)
 	p.setLimit("other", other)
-	p.setLimit("third", &store.Config{RequestsPerMinute: 90})
 	require.Equal(t, 30, limitOf(p.pacers, p.auth.pacedOf(other)))
 	p.Remove(t.Context(), "limited")
 	require.Equal(t, 60, limitOf(p.pacers, p.auth.pacedOf(other)))
-	p.KeepLimits(func(name string) bool { return name == "third" })
-	require.Equal(t, 90, limitOf(p.pacers, p.auth.pacedOf(other)))
 }
 
 // After a restart, the login of the previous config is in storage only, and a connection that opens it can end it.

@@ -30,6 +30,30 @@ func TestPacer_RaisedUrgency_GoesFirst(t *testing.T) {
 	require.Equal(t, []string{"urgent", "first", "second"}, []string{q.next(), q.next(), q.next()})
 }
 
+// It is the first of the queue and waits for its token, but it must not lose its place to a less urgent one.
+func TestUrgency_RaisedWhileFirst_KeepsItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPacer(provider.SystemClock{}, 1)
+		require.NoError(t, p.wait(t.Context(), priorityRevoke))
+		began := time.Now()
+		wait := func(urgency *Urgency) <-chan error {
+			done := inBackground(func() error { return p.wait(WithUrgency(t.Context(), urgency), priorityRevoke) })
+			synctest.Wait()
+			return done
+		}
+		first, second := NewUrgency(), NewUrgency()
+		first.Raise(1)
+		second.Raise(2)
+		raised := wait(first)
+		first.Raise(3)
+		other := wait(second)
+		require.NoError(t, <-raised)
+		require.Equal(t, time.Minute, time.Since(began))
+		require.NoError(t, <-other)
+		require.Equal(t, 2*time.Minute, time.Since(began))
+	})
+}
+
 func TestUrgency_NotRaised_WakesNoRequest(t *testing.T) {
 	u := NewUrgency()
 	u.Raise(2)
