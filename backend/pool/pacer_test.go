@@ -156,6 +156,18 @@ func TestPacer_Estimate_CountsCallersAheadAndTokens(t *testing.T) {
 	require.Zero(t, p.estimate(own), "the bucket is full")
 }
 
+// A token that is free belongs to the first in the queue.
+func TestPacer_OthersWait_NewCallerQueuesUp(t *testing.T) {
+	q := &queue{t: t, clock: providertest.NewClock(), turns: make(chan string, 1)}
+	q.pacer = newPacer(q.clock, 60)
+	heap.Push(&q.pacer.waiting, &waiter{priority: priorityIssue, head: make(chan struct{})})
+	q.pacer.arrived++
+	ctx, cancel := context.WithCancel(t.Context())
+	result := q.add(ctx, "new", priorityIssue)
+	cancel()
+	require.ErrorIs(t, <-result, context.Canceled)
+}
+
 func TestPacer_LeavingTwice_MovesNoOther(t *testing.T) {
 	q := newQueue(t)
 	for _, name := range []string{"a", "b"} {
