@@ -67,21 +67,24 @@ func tlsServer(t *testing.T, of certificate) *httptest.Server {
 
 func TestNew_MalformedCACert_IsInvalid(t *testing.T) {
 	good := newCertificate(t, "ftd.example", time.Now().Add(time.Hour)).pem
-	for name, bundle := range map[string]string{
-		"text":           "no PEM at all",
-		"blank":          "\n",
-		"private key":    "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-		"garbled":        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-		"second garbled": good + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-		"second cut off": good + good[:len(good)/2],
-		"key too":        good + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+	const garbled = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+	const key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+	for name, test := range map[string]struct{ bundle, says string }{
+		"text":           {"no PEM at all", "contains no PEM certificate"},
+		"blank":          {"\n", "contains no PEM certificate"},
+		"private key":    {key, "not a CERTIFICATE"},
+		"garbled":        {garbled, "certificate 1 cannot be parsed"},
+		"third garbled":  {good + good + garbled, "certificate 3 cannot be parsed"},
+		"second cut off": {good + good[:len(good)/2], "certificate 2 is not complete PEM"},
+		"key too":        {good + key, "not a CERTIFICATE"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := httpclient.New(httpclient.Options{Address: "ftd.example", CACert: bundle})
+			_, err := httpclient.New(httpclient.Options{Address: "ftd.example", CACert: test.bundle})
 			failure, ok := errors.AsType[*provider.Error](err)
 			require.True(t, ok, "%v", err)
 			assert.Equal(t, provider.ClassInvalid, failure.Class)
 			assert.Equal(t, "ca_cert", failure.Field)
+			assert.Contains(t, failure.Message, test.says)
 		})
 	}
 }
