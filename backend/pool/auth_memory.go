@@ -88,12 +88,21 @@ func (m *authMemory) accountOf(entry *store.Config) rootKey {
 		if value == nil {
 			value = schema[name].DefaultOrZero()
 		}
-		if slices.Contains(capabilities.AddressFields, name) {
-			value = provider.CanonicalAddress(nil, fmt.Sprint(value))
-		}
 		values[name] = value
 	}
+	values = withCanonicalAddresses(vendor, values)
 	return m.digest(rootKey{}, entry.Vendor, values, slices.Sorted(maps.Keys(values)))
+}
+
+// withCanonicalAddresses returns a copy of a config's fields in which each address field that is given has its one spelling.
+func withCanonicalAddresses(vendor provider.Provider, fields map[string]any) map[string]any {
+	fields = maps.Clone(fields)
+	for _, name := range vendor.Capabilities().AddressFields {
+		if value, given := fields[name]; given {
+			fields[name] = provider.CanonicalAddress(nil, fmt.Sprint(value))
+		}
+	}
+	return fields
 }
 
 // pacedOf returns the key of what a rate limit applies to: a root credential at an address. Another spelling of an address
@@ -101,12 +110,7 @@ func (m *authMemory) accountOf(entry *store.Config) rootKey {
 func (m *authMemory) pacedOf(entry *store.Config) rootKey {
 	fields := entry.Fields
 	if vendor := m.providers[entry.Vendor]; vendor != nil {
-		fields = maps.Clone(fields)
-		for _, name := range vendor.Capabilities().AddressFields {
-			if value, given := fields[name]; given {
-				fields[name] = provider.CanonicalAddress(nil, fmt.Sprint(value))
-			}
-		}
+		fields = withCanonicalAddresses(vendor, fields)
 	}
 	return m.digest(m.addressOf(entry), "root", fields, slices.Sorted(maps.Keys(fields)))
 }

@@ -36,21 +36,21 @@ func newPacers(clock provider.Clock) *pacers {
 func (p *pacers) get(root rootKey, perMinute int) *pacer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	shared := p.getLocked(root, perMinute)
+	shared := p.getLocked(root)
 	if len(shared.limits) == 0 {
 		shared.setLimit(perMinute)
 	}
 	return shared.pacer
 }
 
-// getLocked is get for a caller that holds the lock.
-func (p *pacers) getLocked(root rootKey, perMinute int) *rootPacer {
+// getLocked returns the pacer of a root credential, without a limit if it is new. The lock is held.
+func (p *pacers) getLocked(root rootKey) *rootPacer {
 	known, ok := p.byRoot[root]
 	if !ok {
 		if len(p.byRoot) >= maxRoots {
 			maps.DeleteFunc(p.byRoot, func(_ rootKey, r *rootPacer) bool { return len(r.limits) == 0 && r.idle() })
 		}
-		known = &rootPacer{newPacer(p.clock, perMinute), make(map[string]int)}
+		known = &rootPacer{newPacer(p.clock, 0), make(map[string]int)}
 		p.byRoot[root] = known
 	}
 	return known
@@ -64,7 +64,7 @@ func (p *pacers) setLimit(config string, root rootKey, perMinute int) {
 		p.drop(config)
 	}
 	p.rootOf[config] = root
-	shared := p.getLocked(root, perMinute)
+	shared := p.getLocked(root)
 	shared.limits[config] = perMinute
 	shared.applySmallest()
 }

@@ -154,7 +154,7 @@ func TestSwap_ConfigWasStoredAgain_OpensNothing(t *testing.T) {
 	before := p.open["edge"]
 	p.Swap(t.Context(), nil, "edge", limited(10), limited(20), &fakeConnection{})
 	require.Same(t, before, p.open["edge"])
-	require.Zero(t, opened.RequestTimeout)
+	require.Nil(t, opened.Guard)
 	require.Empty(t, opened.Name)
 }
 

@@ -153,7 +153,7 @@ func (p *Pool) isStored(ctx context.Context, storage logical.Storage, name strin
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storedTimeout)
 	defer cancel()
 	stored, err := p.options.Stored(ctx, storage, name)
-	return err == nil && stored != nil && sameRevision(stored, entry)
+	return err == nil && sameRevision(stored, entry)
 }
 
 // Remove ends the login of a config's connection and forgets the connection. Like Swap, it waits if that happens at
